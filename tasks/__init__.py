@@ -1,0 +1,9 @@
+"""The AirQino pipeline's public tasks: ``luigi --module tasks <Task>``."""
+
+from tasks.clean import CleanDay
+from tasks.daily import DailyMeans
+from tasks.fetch import FetchHour
+from tasks.hourly import Backfill, Hourly
+from tasks.load import LoadDay
+
+__all__ = ["Backfill", "CleanDay", "DailyMeans", "FetchHour", "Hourly", "LoadDay"]

@@ -1,0 +1,105 @@
+"""CleanDay: from raw hours to the typed and flagged hourly table of a day."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import luigi
+import pandas as pd
+
+from tasks import targets
+from tasks.config import Settings, settings
+from tasks.fetch import FetchHour
+from tasks.hours import DAY, HOUR, DayParameter, HourParameter, day_start, hour_range
+from tasks.science import quality
+
+#: Raise when the meaning of hourly.parquet changes: all of it is then rebuilt as it is asked for.
+_VERSION = 1
+
+
+class DayTask(luigi.Task):
+    """Base of the tasks whose unit is a day."""
+
+    day = DayParameter(description="day to work on, UTC, such as 2024-09-09")
+    through = HourParameter(
+        default=None,
+        description="last hour that counts, such as 2024-09-09T10; default: the day's last, or the last one published",
+    )
+
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> Any:
+        """Fill in `through`, so that a past day always has the same one and is one task."""
+        values = dict(super().get_param_values(params, args, kwargs))
+        if values["through"] is None:
+            values["through"] = last_hour(values["day"])
+        return [(name, values[name]) for name, _ in params]
+
+
+def last_hour(day: date) -> Any:
+    """The last hour of a day that is over and published: 23:00 for a past day."""
+    return min(day_start(day) + DAY - HOUR, max(settings().last_hour, day_start(day)))
+
+
+class CleanDay(DayTask):
+    """The hours of a UTC day, typed, one row per station and hour, each value with a quality flag.
+
+    Unit: a day. Complete: none of its hours is missing or due, and the table was built from the raw files, the days
+    before (what the flags need of them) and the quality settings as they are now.
+    """
+
+    def requires(self) -> list[FetchHour]:
+        """The hours that are missing or due, and no others."""
+        return [task for task in self._hours() if not task.complete()]
+
+    def output(self) -> targets.ParquetTarget:
+        """The day's hourly table."""
+        return targets.hourly(self.day)
+
+    def complete(self) -> bool:
+        """Whether nothing is due and the table is up to date."""
+        return not self.requires() and self.output().inputs == _inputs(self.day, settings())
+
+    def run(self) -> None:
+        """Flag the day's values."""
+        config = settings()
+        start = pd.Timestamp(day_start(self.day))
+        day = targets.frame(_raw(self.day)).drop(columns=["reason", "read_at", "checked_at", "attempts"])
+        flags = quality.flag(day, start, _context(self.day, config), _thresholds(config))
+        table = pd.concat([day, flags], axis=1).sort_values(["station", "observed_at"], ignore_index=True)
+        self.output().write(table, inputs=_inputs(self.day, config))
+
+    def _hours(self) -> list[FetchHour]:
+        return [FetchHour(hour=hour) for hour in hour_range(day_start(self.day), self.through)]
+
+
+def _raw(day: date) -> list[targets.ParquetTarget]:
+    return [targets.raw(hour) for hour in hour_range(day_start(day), day_start(day) + DAY - HOUR)]
+
+
+def _thresholds(config: Settings) -> quality.Thresholds:
+    q = config.quality
+    return quality.Thresholds(q.stuck_hours, q.dead_days, q.dead_hours, q.dead_share, q.spike_deviations)
+
+
+def _inputs(day: date, config: Settings) -> str:
+    """Fingerprint of all that a day's table is built from."""
+    rules = _thresholds(config)
+    return targets.fingerprint(
+        [target.fingerprint for target in _raw(day)], _context(day, config).content(), vars(rules), _VERSION
+    )
+
+
+def _context(day: date, config: Settings) -> quality.Context:
+    """What the flags need to know of the days before; remembered while those days' raw files stay as they are."""
+    rules = _thresholds(config)
+    before = [t for back in range(rules.dead_days, 0, -1) for t in _raw(day - timedelta(days=back))]
+    prints = targets.fingerprint([target.fingerprint for target in before], vars(rules))
+    key = (day, prints)
+    if key not in _contexts:
+        rows = targets.frame(before)
+        _contexts[key] = (
+            quality.Context() if rows.empty else quality.context(rows, pd.Timestamp(day_start(day)), rules)
+        )
+    return _contexts[key]
+
+
+_contexts: dict[tuple[date, str], quality.Context] = {}

@@ -1,0 +1,85 @@
+"""Every error a user of the pipeline can meet.
+
+The tree::
+
+    PipelineError                 one clear line on the terminal, the traceback only in the log file
+    ├── ConfigError               a setting, parameter or argument is wrong: nothing was started
+    ├── StagingError              a staged file cannot be written or read
+    ├── MongoError                MongoDB cannot be reached, or refused
+    ├── AllStationsFailedError    no station answered: the hour is not written
+    ├── InsufficientHistoryError  too few usable hours to train on
+    └── SourceError               one station's request failed
+        ├── CredentialsError      401 or 403: none given, or refused
+        ├── UnknownStationError   404: the API does not know the station
+        ├── RateLimitedError      429 after all retries
+        ├── RequestRefusedError   another 4xx: the API does not like what was asked
+        ├── ServerError           5xx after all retries
+        ├── SourceTimeoutError    no answer in time
+        ├── UnreachableError      no connection, or it broke off
+        ├── NotJSONError          the answer is not JSON
+        └── UnexpectedShapeError  the answer is JSON of another shape
+"""
+
+
+class PipelineError(Exception):
+    """Base of all errors whose message alone tells a user what is wrong, where, and what to do."""
+
+
+class ConfigError(PipelineError):
+    """A setting, task parameter or command-line argument is wrong."""
+
+
+class StagingError(PipelineError):
+    """A file under the staging root cannot be read or written."""
+
+
+class MongoError(PipelineError):
+    """MongoDB cannot be reached or refused the operation."""
+
+
+class AllStationsFailedError(PipelineError):
+    """Every station that was asked failed, so there is nothing to write."""
+
+
+class InsufficientHistoryError(PipelineError):
+    """Too few usable hours to train a model on."""
+
+
+class SourceError(PipelineError):
+    """A request to the AirQino API failed."""
+
+
+class CredentialsError(SourceError):
+    """The API answered 401 or 403, or the token endpoint refused the credentials."""
+
+
+class UnknownStationError(SourceError):
+    """The API answered 404 for a station."""
+
+
+class RateLimitedError(SourceError):
+    """The API still answered 429 after all retries, or asked for a pause longer than allowed."""
+
+
+class RequestRefusedError(SourceError):
+    """The API answered another 4xx."""
+
+
+class ServerError(SourceError):
+    """The API still answered 5xx after all retries."""
+
+
+class SourceTimeoutError(SourceError):
+    """The API did not answer in time."""
+
+
+class UnreachableError(SourceError):
+    """No connection to the API could be made, or it broke off."""
+
+
+class NotJSONError(SourceError):
+    """The API's answer is not JSON."""
+
+
+class UnexpectedShapeError(SourceError):
+    """The API's answer is JSON but not of the documented shape."""

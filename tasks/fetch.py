@@ -1,0 +1,207 @@
+"""FetchHour: from the AirQino API to one raw file per hour."""
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import luigi
+import pyarrow as pa
+
+from tasks import targets
+from tasks.airqino import raw
+from tasks.airqino.auth import Credentials
+from tasks.airqino.client import Answer, Client
+from tasks.config import Settings, settings
+from tasks.errors import AllStationsFailedError, ConfigError, UnknownStationError
+from tasks.hours import HoursParameter, format_hour
+from tasks.stores import parquet
+
+log = logging.getLogger("airqino.fetch")
+
+Key = tuple[str, datetime]  # station, hour
+
+
+class FetchHour(luigi.Task):
+    """One row per configured station: its readings of the hour, or why there are none.
+
+    Unit: an hour (or several at once: Luigi batches them, a backfill names a range), all stations.
+    Complete: every station has a row, and none is due to be asked for again.
+    """
+
+    hour = HoursParameter(description="hour or hours to fetch, such as 2024-09-09T10 or 2024-09-01T00..2024-09-30T23")
+    max_batch_size = 1000
+
+    def output(self) -> list[targets.ParquetTarget]:
+        """One raw file per hour."""
+        return [targets.raw(hour) for hour in self.hour]
+
+    def complete(self) -> bool:
+        """Whether nothing is missing or due."""
+        return not any(_due(hour, settings()) for hour in self.hour)
+
+    def run(self) -> None:
+        """Ask each station once for each span of due hours; write what came."""
+        config = settings()
+        due = {hour: stations for hour in self.hour if (stations := _due(hour, config))}
+        with _client(config) as client:
+            for block in _blocks(due, timedelta(days=config.airqino.max_days_per_request)):
+                wanted = {(station, hour) for hour in block for station in due[hour]}
+                answers = client.hourly_of(_spans(wanted))
+                _refuse_unknown(answers)
+                _stage(wanted, answers, config)
+                _refuse_silence(answers, block, config)
+
+
+def policy(config: Settings) -> raw.Policy:
+    """When hours are asked for again, from the settings."""
+    source = config.airqino
+    return raw.Policy(
+        late_window=timedelta(hours=source.late_window_hours),
+        pauses=tuple(timedelta(hours=h) for h in source.retry_pauses_hours),
+        reread_after=timedelta(hours=source.reread_after_hours),
+        retry_failed_at_once=config.retry_failed_at_once,
+    )
+
+
+def _client(config: Settings) -> Client:
+    source = config.airqino
+    credentials = Credentials(
+        token_url=source.token_url,
+        client_id=source.client_id,
+        client_secret=source.client_secret,
+        username=source.username,
+        password=source.password,
+    )
+    return Client(
+        source.base_url,
+        timeout=(source.connect_timeout_seconds, source.read_timeout_seconds),
+        retries=source.retries,
+        backoff=source.retry_backoff_seconds,
+        retry_after_max=source.retry_after_max_seconds,
+        concurrency=source.concurrency,
+        requests_per_second=source.requests_per_second,
+        credentials=credentials if source.username else None,
+    )
+
+
+def _due(hour: datetime, config: Settings) -> list[str]:
+    """The stations that are to be asked for an hour now."""
+    staged = {row["station"]: row for row in targets.raw(hour).rows()}
+    rules = policy(config)
+    return [
+        station
+        for station in config.active_stations(hour)
+        if station not in staged or raw.is_due(staged[station], config.now, rules)
+    ]
+
+
+def _blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
+    """Cut hours, in time order, into blocks that fit one request."""
+    blocks: list[list[datetime]] = []
+    for hour in sorted(hours):
+        if not blocks or hour - blocks[-1][0] >= span:
+            blocks.append([])
+        blocks[-1].append(hour)
+    return blocks
+
+
+def _spans(wanted: Iterable[Key]) -> dict[str, tuple[datetime, datetime]]:
+    """For each station the first and last hour wanted of it."""
+    hours: dict[str, list[datetime]] = defaultdict(list)
+    for station, hour in wanted:
+        hours[station].append(hour)
+    return {station: (min(of), max(of)) for station, of in sorted(hours.items())}
+
+
+def _refuse_unknown(answers: dict[str, Answer]) -> None:
+    """A station that the API does not know and that never answered is a mistake in the settings."""
+    for station, answer in answers.items():
+        if isinstance(answer.error, UnknownStationError) and not targets.station(station).exists():
+            raise ConfigError(
+                f"[airqino] stations: the API does not know station {station} (HTTP 404); correct AIRQINO_STATIONS "
+                "or luigi.cfg; nothing was written"
+            )
+
+
+def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> None:
+    """Merge answers into the raw files; hours that nobody answered for and that have no file yet get none."""
+    rules = policy(config)
+    readings = {station: raw.readings(answer) for station, answer in answers.items()}
+    exchanges = json.dumps([answer.exchange.asdict() for answer in answers.values()])
+    revisions: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    changed: dict[datetime, dict[str, dict[str, Any]]] = {}
+    by_hour: dict[datetime, list[str]] = defaultdict(list)
+    for station, hour in wanted:
+        by_hour[hour].append(station)
+    for hour, stations in sorted(by_hour.items()):
+        rows = {row["station"]: row for row in targets.raw(hour).rows()}
+        if not rows and all(answers[station].error for station in stations):
+            continue
+        for station in stations:
+            rows[station], found = raw.merge(
+                rows.get(station), station, hour, readings[station].get(hour), answers[station].error, config.now, rules
+            )
+            revisions[hour.date()] += found
+        changed[hour] = rows
+    for station, answer in answers.items():
+        if answer.response and answer.response.data:
+            header = answer.response.header
+            targets.station(station).write(
+                pa.table(
+                    {
+                        "station": [station],
+                        "name": [header.station_name],
+                        "latitude": pa.array([header.station_lat], pa.float64()),
+                        "longitude": pa.array([header.station_lon], pa.float64()),
+                    }
+                )
+            )
+    for day, found in revisions.items():
+        if found:  # the ledger first: a run that is killed in between finds the same revisions again
+            _record(day, found)
+    _write(changed, exchanges)
+
+
+def _write(changed: dict[datetime, dict[str, dict[str, Any]]], exchanges: str) -> None:
+    rows = [row for _, of in sorted(changed.items()) for _, row in sorted(of.items())]
+    table = pa.Table.from_pylist(rows, schema=raw.SCHEMA)
+    content = [name for name in raw.SCHEMA.names if name not in raw.BOOKKEEPING]
+    begin = 0
+    for hour, of in sorted(changed.items()):
+        prints = parquet.digest([[of[station][name] for name in content] for station in sorted(of)])
+        parquet.write(
+            targets.raw(hour).path, table.slice(begin, len(of)), content=prints, extra={"exchanges": exchanges}
+        )
+        begin += len(of)
+    if changed:
+        ok = sum(row["status"] == "ok" for row in rows)
+        log.info("%s…%s: %d rows, %d ok", format_hour(min(changed)), format_hour(max(changed)), len(rows), ok)
+
+
+def _record(day: Any, found: list[dict[str, Any]]) -> None:
+    """Add revisions to the day's ledger; one that is there already stays as it was first seen."""
+    ledger = targets.revisions(day)
+    known = ledger.rows()
+    keys = {(r["station"], r["observed_at"], r["reading"], r["old"], r["new"]) for r in known}
+    new = [r for r in found if (r["station"], r["observed_at"], r["reading"], r["old"], r["new"]) not in keys]
+    ledger.write(pa.Table.from_pylist(known + new, schema=raw.REVISION_SCHEMA))
+
+
+def _refuse_silence(answers: dict[str, Answer], block: list[datetime], config: Settings) -> None:
+    """Log each station's failure; fail when every station of the network was asked and failed."""
+    failed = {station: answer for station, answer in answers.items() if answer.error}
+    for station, answer in failed.items():
+        log.warning(
+            "station %s, %s…%s: %s: %s",
+            *(station, answer.exchange.first, answer.exchange.last),
+            *(type(answer.error).__name__, answer.error),
+        )
+    if failed.keys() >= set(config.active_stations(block[-1])):
+        reasons = "; ".join(f"{station}: {a.error}" for station, a in failed.items())
+        raise AllStationsFailedError(
+            f"no station answered for {format_hour(block[0])}…{format_hour(block[-1])} ({reasons}); "
+            f"nothing was written for these hours, the next run asks again"
+        )

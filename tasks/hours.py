@@ -1,0 +1,149 @@
+"""Hours: the pipeline's unit of time, and the Luigi parameters that carry them.
+
+An hour is named by its beginning and is always UTC: ``2024-09-09T10`` runs from 10:00 to 10:59:59.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain
+
+import luigi
+
+from tasks.errors import ConfigError
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def parse_hour(text: str) -> datetime:
+    """Read an hour such as ``2024-09-09T10``.
+
+    Args:
+        text: ``YYYY-MM-DDTHH``, optionally followed by ``:00``.
+
+    Returns:
+        The beginning of the hour, aware, UTC.
+
+    Raises:
+        ConfigError: It is not a date that exists.
+    """
+    try:
+        return datetime.strptime(text.strip().removesuffix(":00"), "%Y-%m-%dT%H").replace(tzinfo=UTC)
+    except ValueError:
+        raise ConfigError(f"{text!r} is not an hour: write it as 2024-09-09T10 (UTC)") from None
+
+
+def parse_day(text: str) -> date:
+    """Read a day such as ``2024-09-09``.
+
+    Raises:
+        ConfigError: It is not a date that exists.
+    """
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise ConfigError(f"{text!r} is not a day: write it as 2024-09-09") from None
+
+
+def format_hour(hour: datetime) -> str:
+    """Write an hour as ``2024-09-09T10``."""
+    return f"{hour:%Y-%m-%dT%H}"
+
+
+def floor_hour(moment: datetime) -> datetime:
+    """Return the beginning of the hour that `moment` lies in."""
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def day_start(day: date) -> datetime:
+    """Return 00:00 UTC of `day`."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def hour_range(start: datetime, stop: datetime) -> list[datetime]:
+    """Return every hour from `start` to `stop`, both included."""
+    return [start + i * HOUR for i in range(int((stop - start) / HOUR) + 1)]
+
+
+def day_range(start: date, stop: date) -> list[date]:
+    """Return every day from `start` to `stop`, both included."""
+    return [start + timedelta(days=i) for i in range((stop - start).days + 1)]
+
+
+def runs_of(hours: Iterable[datetime]) -> list[tuple[datetime, datetime]]:
+    """Group hours into unbroken runs.
+
+    Args:
+        hours: Any hours, in any order.
+
+    Returns:
+        ``(first, last)`` of each run, in time order.
+    """
+    runs: list[tuple[datetime, datetime]] = []
+    for hour in sorted(set(hours)):
+        if runs and hour - runs[-1][1] == HOUR:
+            runs[-1] = (runs[-1][0], hour)
+        else:
+            runs.append((hour, hour))
+    return runs
+
+
+class HourParameter(luigi.Parameter[datetime | None]):
+    """One hour, written ``2024-09-09T10`` (UTC); None where a task fills it in itself."""
+
+    def parse(self, x: str) -> datetime:
+        """Read the hour from the command line."""
+        return parse_hour(x)
+
+    def serialize(self, x: datetime | None) -> str:
+        """Write the hour for task ids and the scheduler."""
+        return format_hour(x) if x else ""
+
+    def normalize(self, x: datetime | None) -> datetime | None:
+        """Cut to the hour; a naive datetime is taken as UTC."""
+        return x and floor_hour(x if x.tzinfo else x.replace(tzinfo=UTC))
+
+
+class HoursParameter(luigi.Parameter[tuple[datetime, ...]]):
+    """One or more hours: ``2024-09-09T10``, ``…T10,…T13`` or the range ``…T00..…T23``.
+
+    The value is always a sorted tuple, so that Luigi can run many hours as one task (`batch_method`).
+    """
+
+    def __init__(self, description: str) -> None:
+        """Make the parameter batchable: the hours of a batch are put together."""
+        super().__init__(
+            batch_method=lambda batch: self.normalize(chain.from_iterable(batch)), description=description
+        )
+
+    def parse(self, x: str) -> tuple[datetime, ...]:
+        """Read hours and ranges from the command line or a batch."""
+        hours: list[datetime] = []
+        for part in x.split(","):
+            first, _, last = part.partition("..")
+            hours += hour_range(parse_hour(first), parse_hour(last or first))
+        return self.normalize(tuple(hours))
+
+    def serialize(self, x: tuple[datetime, ...]) -> str:
+        """Write runs of hours as ranges."""
+        return ",".join(
+            format_hour(first) if first == last else f"{format_hour(first)}..{format_hour(last)}"
+            for first, last in runs_of(x)
+        )
+
+    def normalize(self, x: datetime | Iterable[datetime]) -> tuple[datetime, ...]:
+        """Accept a single hour as well; sort and drop doubles."""
+        hours = (x,) if isinstance(x, datetime) else x
+        return tuple(sorted({floor_hour(h if h.tzinfo else h.replace(tzinfo=UTC)) for h in hours}))
+
+
+class DayParameter(luigi.Parameter[date]):
+    """One day, written ``2024-09-09``."""
+
+    def parse(self, x: str) -> date:
+        """Read the day from the command line."""
+        return parse_day(x)
+
+    def serialize(self, x: date) -> str:
+        """Write the day for task ids and the scheduler."""
+        return x.isoformat()

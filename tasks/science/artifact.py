@@ -1,0 +1,156 @@
+"""The trained forecast as plain data, and its files.
+
+The bytes depend on the data, the recipe and the seed alone: no time of training, no machine, so that the same training twice
+gives the same fingerprint.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["Band", "ForecastModel", "Score"]
+
+_FORMAT = 1
+_ANY = "*"
+
+
+@dataclass(frozen=True)
+class Band:
+    """Conformal correction of an 80 % band of one station, pollutant and lead.
+
+    Attributes:
+        station: station id, or ``"*"`` for all stations together (new stations, or too few hours to calibrate on).
+        pollutant: co or pm2_5.
+        lead: hours from the last reading to the target.
+        n: hours it was measured on.
+        below: by how much p10 moves away from p50 (negative: towards it), as a share of the band's raw half width.
+        above: the same of p90.
+    """
+
+    station: str
+    pollutant: str
+    lead: int
+    n: int
+    below: float
+    above: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """How the model did in the validation block, which it was not fitted on.
+
+    Attributes:
+        station: station id, or ``"*"`` for all stations together.
+        pollutant: co or pm2_5.
+        horizon_h: lead in hours; with a fresh reading, the horizon.
+        n: scored hours.
+        mae: mean absolute error, in the pollutant's unit.
+        mae_persistence: mean absolute error of "no change" on the same hours.
+        skill: 1 − mae / mae_persistence; NaN where persistence makes no error.
+        coverage80: share of targets inside the calibrated band, each part of the block judged by the other parts' calibration.
+        beats: whether the model is to be used here.
+    """
+
+    station: str
+    pollutant: str
+    horizon_h: int
+    n: int
+    mae: float
+    mae_persistence: float
+    skill: float
+    coverage80: float
+    beats: bool
+
+
+@dataclass(frozen=True)
+class ForecastModel:
+    """Everything needed to forecast.
+
+    Attributes:
+        pollutants: what it forecasts.
+        horizons: how far, in hours after the hour of issue.
+        stations: ids whose position is the code the boosters know them by.
+        features: for each pollutant the names of its feature columns.
+        boosters: LightGBM model strings by ``"<pollutant>/<lead>/<p10|p50|p90>/<member>"``.
+        bands: calibration tables.
+        scores: validation scores.
+        trained_from: first hour used (ISO 8601, UTC).
+        trained_until: the first hour that was *not* used.
+        n_rows: training rows over all pollutants and leads.
+        seed: random seed.
+        recipe: settings of the training.
+        fingerprint: of the training data; given by the caller, who knows the files.
+    """
+
+    pollutants: tuple[str, ...]
+    horizons: tuple[int, ...]
+    stations: tuple[str, ...]
+    features: dict[str, tuple[str, ...]]
+    boosters: dict[str, str]
+    bands: tuple[Band, ...]
+    scores: tuple[Score, ...]
+    trained_from: str
+    trained_until: str
+    n_rows: int
+    seed: int
+    recipe: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    def members(self, pollutant: str, lead: int, quantile: str) -> list[str]:
+        """Model strings of one quantile, in a fixed order."""
+        prefix = f"{pollutant}/{lead}/{quantile}/"
+        return [self.boosters[key] for key in sorted(self.boosters) if key.startswith(prefix)]
+
+    def band(self, station: str, pollutant: str, lead: int) -> Band | None:
+        """Calibration of a station, or of all stations where it has none of its own."""
+        found = {(b.station, b.pollutant, b.lead): b for b in self.bands}
+        return found.get((station, pollutant, lead)) or found.get((_ANY, pollutant, lead))
+
+    def score(self, station: str, pollutant: str, lead: int) -> Score | None:
+        """Validation score of a station, or of all stations where it has none of its own."""
+        found = {(s.station, s.pollutant, s.horizon_h): s for s in self.scores}
+        return found.get((station, pollutant, lead)) or found.get((_ANY, pollutant, lead))
+
+    def to_files(self) -> dict[str, bytes]:
+        """The model as files: ``model.json`` and one LightGBM text file for each booster."""
+        about = asdict(self)
+        about["boosters"] = {key: _file_name(key) for key in sorted(self.boosters)}
+        about["format"] = _FORMAT
+        files = {_file_name(key): text.encode() for key, text in sorted(self.boosters.items())}
+        files["model.json"] = json.dumps(about, indent=1, sort_keys=True).encode() + b"\n"
+        return files
+
+    @classmethod
+    def from_files(cls, files: dict[str, bytes]) -> ForecastModel:
+        """Reads a model back.
+
+        Args:
+            files: content by file name, as :meth:`to_files` made it.
+
+        Raises:
+            ValueError: a file is missing, damaged or of another format.
+        """
+        try:
+            about = json.loads(files["model.json"])
+            if about.pop("format") != _FORMAT:
+                raise ValueError(f"model.json is not of format {_FORMAT}")
+            return cls(
+                **about
+                | {
+                    "pollutants": tuple(about["pollutants"]),
+                    "horizons": tuple(about["horizons"]),
+                    "stations": tuple(about["stations"]),
+                    "features": {name: tuple(columns) for name, columns in about["features"].items()},
+                    "boosters": {key: files[name].decode() for key, name in about["boosters"].items()},
+                    "bands": tuple(Band(**band) for band in about["bands"]),
+                    "scores": tuple(Score(**score) for score in about["scores"]),
+                }
+            )
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"not a readable forecast model: {error!r}") from error
+
+
+def _file_name(key: str) -> str:
+    return key.replace("/", "-") + ".txt"

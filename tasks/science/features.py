@@ -1,0 +1,275 @@
+"""Features of a direct forecast: what was known about a station when its last reading came in.
+
+A forecast is anchored at the *last usable reading* of its station and pollutant, not at the hour it is issued: every feature
+looks back from the anchor, and the lead (hours from the anchor to the target) decides which model is asked. A late reading thus
+never has to be filled in, and a gap is seen as a gap: a lag that falls into one is NaN, a mean says how many hours it rests on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+__all__ = [
+    "LOOKBACK_HOURS",
+    "POLLUTANTS",
+    "USABLE_FLAGS",
+    "WEATHER",
+    "Grid",
+    "change",
+    "feature_matrix",
+    "feature_names",
+    "last_usable",
+    "to_grid",
+]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+POLLUTANTS = ("co", "pm2_5", "pm10", "no2", "o3")
+WEATHER = ("t", "rh", "t_int")
+#: A spike is a real reading until someone proves otherwise; the other flags say that the sensor measured nothing.
+USABLE_FLAGS = ("ok", "spike")
+#: Four weeks and two days: the longest look back (same hour of the week, four weeks ago), and a margin for old anchors.
+LOOKBACK_HOURS = 30 * 24
+
+_HOUR_US = 3_600_000_000
+_LAGS = (1, 2, 3, 4, 5, 6, 8, 12, 23, 24, 25, 47, 48, 168)
+_MEANS = (3, 6, 12, 24, 72, 168, 672)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Readings of a network as arrays of hours × stations.
+
+    Attributes:
+        start: first hour, in hours since 1970-01-01 UTC.
+        stations: sorted station ids, one for each column.
+        values: for each variable a (hours, stations) array in the variable's unit (CO mg/m³, others µg/m³, °C, %, counts);
+            NaN where there is no reading or its flag says it is none.
+        flags: for each pollutant a (hours, stations) array of flags, ``"absent"`` where there is no row.
+    """
+
+    start: int
+    stations: tuple[str, ...]
+    values: dict[str, Floats]
+    flags: dict[str, npt.NDArray[np.object_]]
+
+    @property
+    def n_hours(self) -> int:
+        """Number of hours (rows)."""
+        return len(next(iter(self.values.values())))
+
+    def index(self, hours: pd.DatetimeIndex) -> Ints:
+        """Row numbers of UTC hours; below 0 or beyond the last row where the grid does not reach."""
+        return _epoch_hours(pd.Series(hours)) - self.start
+
+
+def to_grid(hourly: pd.DataFrame, first: pd.Timestamp | None = None, last: pd.Timestamp | None = None) -> Grid:
+    """Spreads a long table of readings over hours and stations.
+
+    Args:
+        hourly: one row per station and hour, in any order, with station, observed_at (UTC, beginning of the hour), the
+            pollutants, the weather columns and ``<pollutant>_flag``. Missing columns count as absent; of two rows of the same
+            station and hour the later one in the table counts.
+        first: first hour of the grid (default: of the table).
+        last: last hour of the grid (default: of the table). Later rows are ignored: nobody can look past it.
+
+    Returns:
+        The grid, each hour present whether or not anybody measured in it.
+    """
+    hours = _epoch_hours(hourly["observed_at"])
+    low = _epoch_hours(pd.Series([first]))[0] if first is not None else (hours.min() if len(hours) else 0)
+    high = _epoch_hours(pd.Series([last]))[0] if last is not None else (hours.max() if len(hours) else low)
+    codes, names = pd.factorize(hourly["station"].astype(str), sort=True)
+    keep = (hours >= low) & (hours <= high)
+    row, column = hours[keep] - low, codes[keep]
+    shape = (max(int(high - low) + 1, 1), len(names))
+    values: dict[str, Floats] = {}
+    flags: dict[str, npt.NDArray[np.object_]] = {}
+    for name in POLLUTANTS + WEATHER:
+        values[name] = np.full(shape, np.nan)
+        if name in hourly:
+            values[name][row, column] = hourly[name].to_numpy(dtype=float, na_value=np.nan)[keep]
+    for name in POLLUTANTS:
+        flags[name] = np.full(shape, "absent", dtype=object)
+        flag = f"{name}_flag"
+        if flag in hourly:
+            flags[name][row, column] = hourly[flag].to_numpy(dtype=object)[keep]
+            usable = np.zeros(shape, dtype=bool)
+            usable[row, column] = hourly[flag].isin(USABLE_FLAGS).to_numpy()[keep]
+            values[name][~usable] = np.nan
+    return Grid(int(low), tuple(str(name) for name in names), values, flags)
+
+
+def last_usable(values: Floats, limit: int) -> Ints:
+    """Row of the last reading at or before each hour.
+
+    Args:
+        values: (hours, stations), NaN where there is no usable reading.
+        limit: how many hours a reading may be old.
+
+    Returns:
+        (hours, stations) row numbers; -1 where the last reading is older than the limit or there is none.
+    """
+    rows = np.arange(len(values))[:, None]
+    last = np.maximum.accumulate(np.where(np.isnan(values), -1, rows), axis=0)
+    return np.where((last >= 0) & (rows - last <= limit), last, -1)
+
+
+def change(values: Floats, row: Ints, column: Ints, lead: int) -> Floats:
+    """Change from the anchor to ``lead`` hours later, in the variable's unit; NaN where either is missing. The target."""
+    return _at(values, row + lead, column) - _at(values, row, column)
+
+
+def feature_names(pollutant: str) -> list[str]:
+    """Names of the columns of :func:`feature_matrix` in their order."""
+    empty = Grid(0, ("",), {name: np.full((1, 1), np.nan) for name in POLLUTANTS + WEATHER}, {})
+    zero = np.zeros(1, dtype=np.int64)
+    return list(_columns(empty, pollutant, 1, zero, zero, np.zeros(1)))
+
+
+def feature_matrix(grid: Grid, pollutant: str, lead: int, row: Ints, column: Ints, codes: Floats) -> npt.NDArray[np.float32]:
+    """Features of forecasts anchored at given hours and stations.
+
+    Args:
+        grid: the readings; nothing later than an anchor's hour is read for it.
+        pollutant: what is forecast.
+        lead: hours from the anchor to the target.
+        row: (n,) row numbers of the anchors' hours.
+        column: (n,) columns of the anchors' stations.
+        codes: (stations,) the model's code of each column's station; NaN for a station it does not know.
+
+    Returns:
+        (n, features) float32, columns as in :func:`feature_names`; NaN where something was not measured.
+    """
+    columns = _columns(grid, pollutant, lead, row, column, codes)
+    return np.column_stack([np.asarray(values, dtype=np.float32) for values in columns.values()])
+
+
+def _columns(grid: Grid, pollutant: str, lead: int, row: Ints, column: Ints, codes: Floats) -> dict[str, Floats]:
+    own = grid.values[pollutant]
+    anchor = _at(own, row, column)
+    hour = grid.start + row
+    out: dict[str, Floats] = {
+        "station": codes[column],
+        "hour": ((hour + lead) % 24).astype(float),
+        "weekday": ((hour // 24 + 3) % 7).astype(float),  # 1970-01-01 was a Thursday
+        "last": anchor,
+    }
+    for lag in _LAGS:
+        out[f"lag_{lag}"] = _at(own, row - lag, column) - anchor
+    for hours in _MEANS:
+        out[f"mean_{hours}"] = _rolling_mean(own, hours)[row, column] - anchor
+    for hours in (6, 24):
+        out[f"std_{hours}"] = _rolling_std(own, hours)[row, column]
+    out["max_24"] = _rolling(np.fmax, own, 24)[row, column] - anchor
+    out["min_24"] = _rolling(np.fmin, own, 24)[row, column] - anchor
+    out["present_24"] = _rolling_sum(~np.isnan(own), 24)[row, column]
+    out["run"] = _run_length(own)[row, column]
+    out |= _habits(own, lead, row, column, anchor)
+    for name in POLLUTANTS + WEATHER:
+        if name == pollutant:
+            continue
+        now = _at(grid.values[name], row, column)
+        out[name] = now
+        for lag in (1, 3):
+            out[f"{name}_change_{lag}"] = now - _at(grid.values[name], row - lag, column)
+    others = _others_mean(own)
+    now = _at(others, row, column)
+    out["others"] = now - anchor
+    for lag in (1, 2, 3):
+        out[f"others_change_{lag}"] = now - _at(others, row - lag, column)
+    out["others_mean_24"] = now - _rolling_mean(others, 24)[row, column]
+    out["others_habit_14"] = _mean_change(others, lead, row, column, 24, 14)
+    return out
+
+
+def _habits(own: Floats, lead: int, row: Ints, column: Ints, anchor: Floats) -> dict[str, Floats]:
+    """What this station usually does between this hour and the target's: mean changes and levels by hour of day and week."""
+    out = {
+        "yesterday": _mean_change(own, lead, row, column, 24, 1),
+        "last_week": _mean_change(own, lead, row, column, 168, 1),
+        "habit_7": _mean_change(own, lead, row, column, 24, 7),
+        "habit_14": _mean_change(own, lead, row, column, 24, 14),
+        "habit_28": _mean_change(own, lead, row, column, 24, 28),
+        "habit_weeks": _mean_change(own, lead, row, column, 168, 4),
+    }
+    for offset, name in ((0, "usual_now"), (lead, "usual_then")):
+        levels = [_at(own, row + offset - 24 * day, column) for day in range(1, 15)]
+        out[name] = _nanmean(levels) - anchor
+    return out
+
+
+def _mean_change(values: Floats, lead: int, row: Ints, column: Ints, period: int, times: int) -> Floats:
+    return _nanmean([change(values, row - period * k, column, lead) for k in range(1, times + 1)])
+
+
+def _nanmean(arrays: list[Floats]) -> Floats:
+    total, count = np.zeros(len(arrays[0])), np.zeros(len(arrays[0]))
+    for array in arrays:
+        seen = ~np.isnan(array)
+        total[seen] += array[seen]
+        count += seen
+    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+
+
+def _at(values: Floats, row: Ints, column: Ints) -> Floats:
+    inside = (row >= 0) & (row < len(values))
+    out = np.full(len(row), np.nan)
+    out[inside] = values[row[inside], column[inside]]
+    return out
+
+
+def _others_mean(values: Floats) -> Floats:
+    """Mean of the other stations' readings of the same hour; NaN where no other station measured."""
+    seen = ~np.isnan(values)
+    count = seen.sum(axis=1, keepdims=True) - seen
+    total = np.where(seen, values, 0.0)
+    rest = total.sum(axis=1, keepdims=True) - total
+    return np.divide(rest, count, out=np.full(values.shape, np.nan), where=count > 0)
+
+
+def _rolling_sum(values: npt.NDArray[np.generic], hours: int) -> Floats:
+    total = np.cumsum(np.asarray(values, dtype=float), axis=0)
+    out = total.copy()
+    out[hours:] -= total[:-hours]
+    return out
+
+
+def _rolling_mean(values: Floats, hours: int) -> Floats:
+    seen = ~np.isnan(values)
+    count = _rolling_sum(seen, hours)
+    total = _rolling_sum(np.where(seen, values, 0.0), hours)
+    return np.divide(total, count, out=np.full(values.shape, np.nan), where=count > 0)
+
+
+def _rolling_std(values: Floats, hours: int) -> Floats:
+    mean = _rolling_mean(values, hours)
+    square = _rolling_mean(values**2, hours)
+    return np.sqrt(np.maximum(square - mean**2, 0.0))
+
+
+def _rolling(combine: np.ufunc, values: Floats, hours: int) -> Floats:
+    """Rolling fmax/fmin in log2(hours) steps: windows of 2ᵏ hours are joined until they cover the wanted length."""
+    out, width = values.copy(), 1
+    while width < hours:
+        step = min(width, hours - width)
+        shifted = np.full(values.shape, np.nan)
+        shifted[step:] = out[:-step] if step < len(out) else out[:0]
+        out, width = combine(out, shifted), width + step
+    return out
+
+
+def _run_length(values: Floats) -> Floats:
+    """Hours measured without interruption up to each hour (0 where there is no reading), at most one week."""
+    rows = np.arange(len(values))[:, None]
+    gap = np.maximum.accumulate(np.where(np.isnan(values), rows, -1), axis=0)
+    return np.minimum(rows - gap, 168).astype(float)
+
+
+def _epoch_hours(moments: pd.Series) -> Ints:
+    return pd.to_datetime(moments, utc=True).astype("datetime64[us, UTC]").astype("int64").to_numpy() // _HOUR_US

@@ -1,0 +1,1 @@
+"""Where data rests: Parquet files, MongoDB, the model registry. No store knows a rule of the pipeline."""

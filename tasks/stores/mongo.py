@@ -1,0 +1,169 @@
+"""MongoDB: replace-upserts by a deterministic ``_id``, acknowledged by a majority.
+
+Clients do not survive a fork, so each process opens its own.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from pymongo import ASCENDING, MongoClient, ReplaceOne, UpdateOne
+from pymongo.database import Database as _Database
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+
+from tasks.errors import MongoError
+
+__all__ = ["Database", "count", "database", "ensure_indexes", "find_one", "ping", "redact", "replace", "update"]
+
+Document = dict[str, Any]
+Database = _Database[Document]
+
+#: The indexes of each collection, for the queries of the loads, the scripts and the dashboards.
+INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
+    "hourly_measurements": (
+        (("observed_at", ASCENDING), ("station", ASCENDING)),
+        (("station", ASCENDING), ("observed_at", ASCENDING)),
+    ),
+    "daily_averages": (
+        (("day", ASCENDING), ("station", ASCENDING)),
+        (("station", ASCENDING), ("day", ASCENDING)),
+    ),
+    "forecasts": (
+        (("issued_at", ASCENDING), ("station", ASCENDING)),
+        (("target_at", ASCENDING), ("station", ASCENDING)),
+    ),
+    "revisions": ((("observed_at", ASCENDING), ("station", ASCENDING)), (("seen_at", ASCENDING),)),
+    "loads": ((("kind", ASCENDING), ("loaded_at", ASCENDING)),),
+}
+
+
+def database(uri: str, name: str, timeout: float = 5.0) -> Database:
+    """Return the database, connected by this process's own client.
+
+    Args:
+        uri: Connection string.
+        name: The database.
+        timeout: Seconds to look for a server.
+
+    Returns:
+        The database; nothing was sent yet.
+
+    Raises:
+        MongoError: The connection string is wrong.
+    """
+    return _client(os.getpid(), uri, timeout)[name]
+
+
+@lru_cache(maxsize=4)
+def _client(_pid: int, uri: str, timeout: float) -> MongoClient[Document]:
+    with _errors(uri):
+        return MongoClient(
+            uri,
+            serverSelectionTimeoutMS=int(timeout * 1000),
+            connectTimeoutMS=int(timeout * 1000),
+            w="majority",
+            retryWrites=True,
+            tz_aware=True,
+            appname="airqino-pipeline",
+        )
+
+
+def redact(uri: str) -> str:
+    """Return a connection string without user and password."""
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+@contextlib.contextmanager
+def _errors(uri: str) -> Iterator[None]:
+    """Turn pymongo's errors into one clear line."""
+    where = f"MongoDB at {redact(uri)}"
+    try:
+        yield
+    except (ConfigurationError, InvalidURI, ValueError) as error:
+        raise MongoError(f"{where}: the connection string is wrong ({error}); check MONGODB_URI") from error
+    except ServerSelectionTimeoutError as error:
+        raise MongoError(f"{where} cannot be reached; is it running, and is MONGODB_URI right?") from error
+    except OperationFailure as error:
+        reason = (error.details or {}).get("errmsg", "") if not isinstance(error, BulkWriteError) else "a write failed"
+        raise MongoError(f"{where} refused: {reason or 'operation failed'} (code {error.code})") from error
+    except PyMongoError as error:
+        raise MongoError(f"{where}: {type(error).__name__}; what is staged is loaded by the next run") from error
+
+
+def _uri(db: Database) -> str:
+    hosts = db.client.topology_description.server_descriptions()
+    return "mongodb://" + ",".join(f"{host}:{port}" for host, port in hosts) + f"/{db.name}"
+
+
+def ping(db: Database) -> None:
+    """Check that a server answers and takes writes.
+
+    Raises:
+        MongoError: No server, or no rights.
+    """
+    with _errors(_uri(db)):
+        db.command("ping")
+
+
+def ensure_indexes(db: Database) -> None:
+    """Make the indexes that are missing."""
+    with _errors(_uri(db)):
+        for collection, indexes in INDEXES.items():
+            for keys in indexes:
+                db[collection].create_index(list(keys))
+
+
+def find_one(db: Database, collection: str, key: str) -> Document | None:
+    """Return one document by its ``_id``, or None."""
+    with _errors(_uri(db)):
+        return db[collection].find_one({"_id": key})
+
+
+def count(db: Database, collection: str, field: str, start: object, stop: object) -> int:
+    """Count documents with `start` <= field < `stop`."""
+    with _errors(_uri(db)):
+        return db[collection].count_documents({field: {"$gte": start, "$lt": stop}})
+
+
+def replace(db: Database, collection: str, documents: Sequence[Document]) -> int:
+    """Write documents, each replacing the one with its ``_id`` or new.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        MongoError: The server cannot be reached or refused.
+    """
+    if not documents:
+        return 0
+    with _errors(_uri(db)):
+        db[collection].bulk_write(
+            [ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents], ordered=False
+        )
+    return len(documents)
+
+
+def update(db: Database, collection: str, updates: Sequence[tuple[Document, Document, bool]]) -> None:
+    """Apply (filter, update, upsert) triples, in order."""
+    if updates:
+        with _errors(_uri(db)):
+            db[collection].bulk_write([UpdateOne(f, u, upsert=upsert) for f, u, upsert in updates])
+
+
+def newest(db: Database, collection: str, field: str) -> datetime | None:
+    """Return the greatest value of an indexed time field, or None."""
+    with _errors(_uri(db)):
+        document = db[collection].find_one({}, {field: 1}, sort=[(field, -1)])
+    return document.get(field) if document else None

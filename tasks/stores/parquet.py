@@ -1,0 +1,130 @@
+"""Parquet files: atomic writes, content fingerprints, and reads that are remembered while a file stays as it is.
+
+Reading a one-row file costs about 0.3 ms and asking for its status 0.002 ms, and completeness is asked several times
+a run, so a table is kept in memory for as long as its file's inode, size and time of change stay the same.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.errors import StagingError
+
+__all__ = ["digest", "fingerprint", "fingerprint_of", "metadata", "read", "read_all", "write"]
+
+_FINGERPRINT = b"fingerprint"
+
+
+def fingerprint(table: pa.Table, ignore: Iterable[str] = ()) -> str:
+    """Return a hash of a table's rows.
+
+    Args:
+        table: Any table.
+        ignore: Columns that are bookkeeping, not content.
+
+    Returns:
+        32 hexadecimal digits that depend on column names and values only, not on encoding, chunks or metadata.
+    """
+    columns = [name for name in table.column_names if name not in set(ignore)]
+    return digest([columns, *(table.column(name).to_pylist() for name in columns)])
+
+
+def digest(content: Any) -> str:
+    """Return 32 hexadecimal digits that stand for any plain content (numbers, text, dates, lists, dicts)."""
+    text = json.dumps(content, default=str, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def write(
+    path: Path, table: pa.Table, content: str | None = None, extra: Mapping[str, str] | None = None
+) -> bool:
+    """Write a table atomically: a reader sees the old file or the new one, never a part.
+
+    Args:
+        path: The file; missing folders are made.
+        table: The rows.
+        content: Their fingerprint, where the caller counts only some columns; default: of all columns.
+        extra: Further text to keep in the file's metadata, such as the fingerprints of its inputs.
+
+    Returns:
+        False when the file already held exactly this and was left alone.
+
+    Raises:
+        StagingError: The file cannot be written.
+    """
+    content = content or fingerprint(table)
+    wanted = {_FINGERPRINT: content.encode(), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
+    table = table.replace_schema_metadata(wanted)
+    old = read(path)
+    if old is not None and old.schema.metadata == wanted and old.equals(table):
+        return False
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=False, write_statistics=False)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StagingError(f"{path} cannot be written: {error.strerror or error}") from error
+    return True
+
+
+def read(path: Path) -> pa.Table | None:
+    """Read a whole file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its table, or None where there is no such file.
+
+    Raises:
+        StagingError: The file cannot be read, or is no Parquet file.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StagingError(f"{path} cannot be read: {error.strerror}") from error
+    return _read(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _read(path: Path, _inode: int, _size: int, _changed: int) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(use_threads=False)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StagingError(f"{path} cannot be read: {error}; move it away and run again") from error
+
+
+def read_all(paths: Iterable[Path]) -> pa.Table | None:
+    """Read the files that exist and put their rows together.
+
+    Returns:
+        One table in the order of `paths`, without metadata, or None where none exists.
+    """
+    tables = [table.replace_schema_metadata(None) for path in paths if (table := read(path)) is not None]
+    return pa.concat_tables(tables, promote_options="default") if tables else None
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """Return the text kept in a file's metadata; empty where there is no such file."""
+    table = read(path)
+    return {} if table is None else {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+
+
+def fingerprint_of(path: Path) -> str | None:
+    """Return the fingerprint kept in a file, or None where there is no such file."""
+    table = read(path)
+    return None if table is None else (table.schema.metadata or {}).get(_FINGERPRINT, b"").decode()

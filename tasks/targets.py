@@ -1,0 +1,152 @@
+"""Targets: the dated Parquet files under the staging root and the loads recorded in MongoDB.
+
+Every derived output records the fingerprints of its inputs. It is up to date when they still are what they were
+(`docs/architecture.md`, "Freshness").
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import luigi
+import pandas as pd
+import pyarrow as pa
+
+from tasks.config import settings
+from tasks.stores import mongo, parquet
+
+__all__ = ["LoadTarget", "ParquetTarget", "daily", "forecast", "hourly", "raw", "revisions", "station"]
+
+
+class ParquetTarget(luigi.Target):
+    """One Parquet file, with a fingerprint of its rows and those of its inputs in its metadata."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; nothing is read or made."""
+        self.path = path
+
+    def __str__(self) -> str:
+        """Return the path."""
+        return str(self.path)
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists()
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the rows; None where there is no file."""
+        return parquet.fingerprint_of(self.path)
+
+    @property
+    def inputs(self) -> str | None:
+        """Fingerprint of the inputs it was built from; None where there is no file."""
+        return parquet.metadata(self.path).get("inputs")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows as plain dicts; empty where there is no file."""
+        table = parquet.read(self.path)
+        return [] if table is None else table.to_pylist()
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a data frame; empty where there is no file."""
+        return frame([self])
+
+    def write(self, table: pa.Table | pd.DataFrame, inputs: str | None = None, **extra: str) -> bool:
+        """Write the file atomically, unless it holds exactly this already.
+
+        Args:
+            table: The rows.
+            inputs: Fingerprint of what they were built from.
+            extra: More text for the metadata.
+
+        Returns:
+            Whether the file was written.
+        """
+        if isinstance(table, pd.DataFrame):
+            table = pa.Table.from_pandas(table, preserve_index=False)
+        return parquet.write(self.path, table, extra=extra | ({"inputs": inputs} if inputs else {}))
+
+
+class LoadTarget(luigi.Target):
+    """A row in the ``loads`` collection: what was loaded, from which inputs."""
+
+    def __init__(self, load: str) -> None:
+        """Name the load, such as ``day|2024-09-09``; nothing is asked yet."""
+        self.load = load
+
+    def __str__(self) -> str:
+        """Return its name."""
+        return f"loads/{self.load}"
+
+    def exists(self) -> bool:
+        """Whether it is recorded."""
+        return self.record() is not None
+
+    def record(self) -> dict[str, Any] | None:
+        """The row, or None."""
+        return mongo.find_one(database(), "loads", self.load)
+
+    def write(self, inputs: str, content: Mapping[str, Any]) -> None:
+        """Record the load."""
+        document = {"_id": self.load, **content, "inputs": inputs, "loaded_at": settings().now}
+        mongo.replace(database(), "loads", [document])
+
+
+def frame(targets: list[ParquetTarget]) -> pd.DataFrame:
+    """Return the rows of several files as one data frame; empty where none exists."""
+    table = parquet.read_all(target.path for target in targets)
+    return pd.DataFrame() if table is None else table.to_pandas()
+
+
+def fingerprint(*content: Any) -> str:
+    """Return a fingerprint of inputs: of other fingerprints, settings, names."""
+    return parquet.digest(content)
+
+
+def database() -> mongo.Database:
+    """The pipeline's database; the connection is opened once in each process."""
+    config = settings().mongo
+    return mongo.database(config.uri, config.database, config.timeout_seconds)
+
+
+def root() -> Path:
+    """The staging root."""
+    return Path(settings().staging.root)
+
+
+def raw(hour: datetime) -> ParquetTarget:
+    """One row per station: its readings of the hour, or why there are none."""
+    return ParquetTarget(root() / f"{hour:%Y-%m-%d}" / "raw" / f"{hour:%H}.parquet")
+
+
+def revisions(day: date) -> ParquetTarget:
+    """The ledger of readings of that day that the source changed later."""
+    return ParquetTarget(root() / f"{day}" / "revisions.parquet")
+
+
+def hourly(day: date) -> ParquetTarget:
+    """The typed and flagged hours of a UTC day."""
+    return ParquetTarget(root() / f"{day}" / "hourly.parquet")
+
+
+def daily(day: date) -> ParquetTarget:
+    """Each station's daily means."""
+    return ParquetTarget(root() / f"{day}" / "daily.parquet")
+
+
+def forecast(hour: datetime) -> ParquetTarget:
+    """What was forecast when the hour was over."""
+    return ParquetTarget(root() / f"{hour:%Y-%m-%d}" / "forecast" / f"{hour:%H}.parquet")
+
+
+def station(station_id: str) -> ParquetTarget:
+    """What the API says of a station: name and coordinates."""
+    return ParquetTarget(root() / "stations" / f"{station_id}.parquet")
+
+
+def exchanges(target: ParquetTarget) -> list[dict[str, Any]]:
+    """What is kept of the requests that a raw hour came from."""
+    return list(json.loads(parquet.metadata(target.path).get("exchanges", "[]")))
