@@ -3,7 +3,9 @@
 from tasks.clean import CleanDay
 from tasks.daily import DailyMeans
 from tasks.fetch import FetchHour
+from tasks.forecast import Forecast
 from tasks.hourly import Backfill, Hourly
 from tasks.load import LoadDay
+from tasks.train import TrainModel
 
-__all__ = ["Backfill", "CleanDay", "DailyMeans", "FetchHour", "Hourly", "LoadDay"]
+__all__ = ["Backfill", "CleanDay", "DailyMeans", "FetchHour", "Forecast", "Hourly", "LoadDay", "TrainModel"]

@@ -1,16 +1,19 @@
 """CleanDay: from raw hours to the typed and flagged hourly table of a day."""
 
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 import luigi
 import pandas as pd
 
 from tasks import targets
+from tasks.airqino import raw
 from tasks.config import Settings, settings
-from tasks.fetch import FetchHour
+from tasks.fetch import FetchHour, due
 from tasks.hours import DAY, HOUR, DayParameter, HourParameter, day_start, hour_range
 from tasks.science import quality
+from tasks.stores import parquet
 
 #: Raise when the meaning of hourly.parquet changes: all of it is then rebuilt as it is asked for.
 _VERSION = 1
@@ -48,7 +51,7 @@ class CleanDay(DayTask):
 
     def requires(self) -> list[FetchHour]:
         """The hours that are missing or due, and no others."""
-        return [task for task in self._hours() if not task.complete()]
+        return [FetchHour(hour=hour) for hour in due(hour_range(day_start(self.day), self.through), settings())]
 
     def output(self) -> targets.ParquetTarget:
         """The day's hourly table."""
@@ -62,44 +65,40 @@ class CleanDay(DayTask):
         """Flag the day's values."""
         config = settings()
         start = pd.Timestamp(day_start(self.day))
-        day = targets.frame(_raw(self.day)).drop(columns=["reason", "read_at", "checked_at", "attempts"])
-        flags = quality.flag(day, start, _context(self.day, config), _thresholds(config))
+        day = _raw_frame([self.day])
+        flags = quality.flag(day, start, _context(self.day, config), thresholds())
         table = pd.concat([day, flags], axis=1).sort_values(["station", "observed_at"], ignore_index=True)
         self.output().write(table, inputs=_inputs(self.day, config))
 
-    def _hours(self) -> list[FetchHour]:
-        return [FetchHour(hour=hour) for hour in hour_range(day_start(self.day), self.through)]
+
+def _raw_frame(days: list[date]) -> pd.DataFrame:
+    """The raw rows of some days, without bookkeeping."""
+    tables = [table for day in days if (table := targets.raw_day(day).table) is not None]
+    return parquet.concat(tables).drop_columns(list(raw.BOOKKEEPING)).to_pandas() if tables else pd.DataFrame()
 
 
-def _raw(day: date) -> list[targets.ParquetTarget]:
-    return [targets.raw(hour) for hour in hour_range(day_start(day), day_start(day) + DAY - HOUR)]
-
-
-def _thresholds(config: Settings) -> quality.Thresholds:
-    q = config.quality
+def thresholds() -> quality.Thresholds:
+    """The rules' numbers, from the settings."""
+    q = settings().quality
     return quality.Thresholds(q.stuck_hours, q.dead_days, q.dead_hours, q.dead_share, q.spike_deviations)
 
 
 def _inputs(day: date, config: Settings) -> str:
     """Fingerprint of all that a day's table is built from."""
-    rules = _thresholds(config)
-    return targets.fingerprint(
-        [target.fingerprint for target in _raw(day)], _context(day, config).content(), vars(rules), _VERSION
-    )
+    context = _context(day, config).content()
+    return targets.fingerprint(targets.raw_day(day).fingerprint, context, vars(thresholds()), _VERSION)
 
 
 def _context(day: date, config: Settings) -> quality.Context:
-    """What the flags need to know of the days before; remembered while those days' raw files stay as they are."""
-    rules = _thresholds(config)
-    before = [t for back in range(rules.dead_days, 0, -1) for t in _raw(day - timedelta(days=back))]
-    prints = targets.fingerprint([target.fingerprint for target in before], vars(rules))
-    key = (day, prints)
-    if key not in _contexts:
-        rows = targets.frame(before)
-        _contexts[key] = (
-            quality.Context() if rows.empty else quality.context(rows, pd.Timestamp(day_start(day)), rules)
-        )
-    return _contexts[key]
+    """What the flags need to know of the days before."""
+    rules = thresholds()
+    before = [day - timedelta(days=back) for back in range(rules.dead_days, 0, -1)]
+    prints = tuple(targets.raw_day(d).fingerprint for d in before)
+    return _remembered_context(day, prints, rules)
 
 
-_contexts: dict[tuple[date, str], quality.Context] = {}
+@lru_cache(maxsize=64)
+def _remembered_context(day: date, _prints: tuple[str, ...], rules: quality.Thresholds) -> quality.Context:
+    """Work the context out once for as long as the raw files of the days before stay as they are."""
+    rows = _raw_frame([day - timedelta(days=back) for back in range(rules.dead_days, 0, -1)])
+    return quality.Context() if rows.empty else quality.context(rows, pd.Timestamp(day_start(day)), rules)

@@ -5,6 +5,7 @@ Each section is a frozen struct; a field's ``Meta(description=…)`` is what an 
 """
 
 import os
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -26,9 +27,7 @@ S = TypeVar("S", bound=Struct)
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="a URL that begins with http:// or https://")]
 OptionalUrl = Annotated[str, Meta(pattern=r"^(https?://[^\s/]+.*)?$", description="empty, or an http(s) URL")]
 StationId = Annotated[str, Meta(pattern=r"^[0-9]{1,18}$")]
-StationIds = Annotated[
-    tuple[StationId, ...], Meta(min_length=1, description="numeric station ids, comma-separated")
-]
+StationIds = Annotated[tuple[StationId, ...], Meta(min_length=1, description="numeric station ids, comma-separated")]
 Seconds = Annotated[float, Meta(gt=0, le=3600, description="a number of seconds above 0, at most 3600")]
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
 Hours = Annotated[int, Meta(ge=1, le=10_000, description="a whole number of hours from 1 to 10000")]
@@ -48,7 +47,7 @@ ENVIRONMENT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "STAGING_ROOT": ("staging", "root"),
         "MONGODB_URI": ("mongo", "uri"),
         "MONGODB_DATABASE": ("mongo", "database"),
-        "LUIGID_URL": ("core", "default-scheduler-url"),
+        "LUIGID_URL": ("core", "default_scheduler_url"),
     }
 )
 #: Options whose value never appears in a message.
@@ -248,9 +247,7 @@ def _section(struct: type[S], section: str) -> S:
             source[option] = f"{variable} ([{section}] {option})"
     hints = get_type_hints(struct, include_extras=True)
     if unknown := texts.keys() - hints.keys():
-        raise ConfigError(
-            f"luigi.cfg [{section}] {min(unknown)}: no such option; there are {', '.join(sorted(hints))}"
-        )
+        raise ConfigError(f"luigi.cfg [{section}] {min(unknown)}: no such option; there are {', '.join(sorted(hints))}")
     values = {
         option: _convert(text.strip(), hints[option], option, source[option])
         for option, text in texts.items()
@@ -271,11 +268,13 @@ def _convert(text: str, hint: Any, option: str, source: str) -> Any:
 
 
 def _allowed(hint: Any) -> str:
-    metas = [*getattr(hint, "__metadata__", ()), *(m for a in getattr(hint, "__args__", ()) for m in getattr(a, "__metadata__", ()))]
+    metas = [
+        *getattr(hint, "__metadata__", ()),
+        *(m for a in getattr(hint, "__args__", ()) for m in getattr(a, "__metadata__", ())),
+    ]
     return next((meta.description for meta in metas if getattr(meta, "description", None)), "")
 
 
+warnings.filterwarnings("ignore", "(?s).*not consumed by the task 'core'")  # Luigi's own options, read elsewhere
 if url := os.environ.get("LUIGID_URL"):  # Luigi reads this option itself, after the tasks are imported
-    get_config().set("core", "default-scheduler-url", url)
-
-
+    get_config().set("core", "default_scheduler_url", url)

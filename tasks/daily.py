@@ -24,7 +24,8 @@ class DailyMeans(DayTask):
     def requires(self) -> list[luigi.Task]:
         """The hourly tables of the UTC days that the stations' local day lies in."""
         return [
-            CleanDay(day=day, through=self.through if day == self.day else last_hour(day)) for day in _utc_days(self.day)
+            CleanDay(day=day, through=self.through if day == self.day else last_hour(day))
+            for day in _utc_days(self.day)
         ]
 
     def output(self) -> targets.ParquetTarget:
@@ -58,5 +59,3 @@ def _utc_days(day: date) -> list[date]:
         local = local_day(day, zone)
         days.update(day_range(local.start.date(), (local.stop - HOUR / 60).date()))
     return [d for d in sorted(days) if d == day or day_start(d) <= settings().last_hour]
-
-

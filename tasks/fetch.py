@@ -4,7 +4,8 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import luigi
@@ -40,15 +41,15 @@ class FetchHour(luigi.Task):
 
     def complete(self) -> bool:
         """Whether nothing is missing or due."""
-        return not any(_due(hour, settings()) for hour in self.hour)
+        return not due(self.hour, settings())
 
     def run(self) -> None:
         """Ask each station once for each span of due hours; write what came."""
         config = settings()
-        due = {hour: stations for hour in self.hour if (stations := _due(hour, config))}
+        asked = due(self.hour, config)
         with _client(config) as client:
-            for block in _blocks(due, timedelta(days=config.airqino.max_days_per_request)):
-                wanted = {(station, hour) for hour in block for station in due[hour]}
+            for block in _blocks(asked, timedelta(days=config.airqino.max_days_per_request)):
+                wanted = {(station, hour) for hour in block for station in asked[hour]}
                 answers = client.hourly_of(_spans(wanted))
                 _refuse_unknown(answers)
                 _stage(wanted, answers, config)
@@ -87,15 +88,22 @@ def _client(config: Settings) -> Client:
     )
 
 
-def _due(hour: datetime, config: Settings) -> list[str]:
-    """The stations that are to be asked for an hour now."""
-    staged = {row["station"]: row for row in targets.raw(hour).rows()}
+def due(hours: Iterable[datetime], config: Settings) -> dict[datetime, list[str]]:
+    """The stations that are to be asked now, for each hour that has such."""
     rules = policy(config)
-    return [
-        station
-        for station in config.active_stations(hour)
-        if station not in staged or raw.is_due(staged[station], config.now, rules)
-    ]
+    asked = {}
+    for day, of_day in groupby(sorted(hours), key=datetime.date):
+        staged = targets.raw_day(day).rows
+        for hour in of_day:
+            rows = staged.get(hour, {})
+            stations = [
+                station
+                for station in config.active_stations(hour)
+                if station not in rows or raw.is_due(rows[station], config.now, rules)
+            ]
+            if stations:
+                asked[hour] = stations
+    return asked
 
 
 def _blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
@@ -131,13 +139,13 @@ def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> No
     rules = policy(config)
     readings = {station: raw.readings(answer) for station, answer in answers.items()}
     exchanges = json.dumps([answer.exchange.asdict() for answer in answers.values()])
-    revisions: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    revisions: dict[date, list[dict[str, Any]]] = defaultdict(list)
     changed: dict[datetime, dict[str, dict[str, Any]]] = {}
     by_hour: dict[datetime, list[str]] = defaultdict(list)
     for station, hour in wanted:
         by_hour[hour].append(station)
     for hour, stations in sorted(by_hour.items()):
-        rows = {row["station"]: row for row in targets.raw(hour).rows()}
+        rows = dict(targets.raw_day(hour.date()).rows.get(hour, {}))
         if not rows and all(answers[station].error for station in stations):
             continue
         for station in stations:
@@ -181,7 +189,7 @@ def _write(changed: dict[datetime, dict[str, dict[str, Any]]], exchanges: str) -
         log.info("%s…%s: %d rows, %d ok", format_hour(min(changed)), format_hour(max(changed)), len(rows), ok)
 
 
-def _record(day: Any, found: list[dict[str, Any]]) -> None:
+def _record(day: date, found: list[dict[str, Any]]) -> None:
     """Add revisions to the day's ledger; one that is there already stays as it was first seen."""
     ledger = targets.revisions(day)
     known = ledger.rows()

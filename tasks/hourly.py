@@ -1,53 +1,103 @@
 """Hourly and Backfill: the entry points."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import luigi
 
+from tasks import targets
 from tasks.clean import last_hour
 from tasks.config import settings
 from tasks.errors import ConfigError
 from tasks.fetch import FetchHour
-from tasks.hours import DAY, HOUR, HourParameter, day_range, hour_range
+from tasks.forecast import Forecast
+from tasks.hours import DAY, HOUR, HourParameter, day_range, day_start, format_hour, hour_range
 from tasks.load import LoadDay
+from tasks.train import TrainModel, monday
 
 
 class Hourly(luigi.WrapperTask):
-    """Everything for one hour, and whatever is missing or due in the late-data window before it."""
+    """Everything for one hour, and whatever is missing or due in the late-data window before it.
 
-    hour = HourParameter(default=None, description="hour to run, such as 2024-09-09T10; default: the last one published")
+    Unit: an hour. Complete: the window's days are loaded, the week's model is trained, the hour's forecast is out.
+    """
+
+    hour = HourParameter(
+        default=None, description="hour to run, such as 2024-09-09T10; default: the last one that is published"
+    )
 
     @classmethod
-    def get_param_values(cls, params, args, kwargs):
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> Any:
         """Fill in the hour, so that the task's id names it."""
         values = dict(super().get_param_values(params, args, kwargs))
         values["hour"] = values["hour"] or settings().last_hour
+        if values["hour"] > settings().last_hour:
+            raise ConfigError(
+                f"hour {format_hour(values['hour'])} is not over and published yet: the last one is "
+                f"{format_hour(settings().last_hour)} (UTC)"
+            )
         return [(name, values[name]) for name, _ in params]
 
     def requires(self) -> Iterator[luigi.Task]:
-        """The loads of the days in the window."""
+        """Loads of the days in the window, training, forecast; the last two do not wait for each other."""
         first = self.hour - settings().airqino.late_window_hours * HOUR
         for day in day_range(first.date(), self.hour.date()):
             yield LoadDay(day=day, through=min(self.hour, last_hour(day)))
+        yield TrainModel(day=monday(self.hour.date()))
+        yield Forecast(hour=self.hour)
 
 
 class Backfill(luigi.Task):
-    """The same for a past range."""
+    """The same for a past range of whole days, fetched in few large requests.
+
+    Unit: a range. Complete: each of its days is loaded, and with `hindcast` each of its hours has a forecast.
+    `scripts/backfill` runs it month by month with a progress bar.
+    """
 
     start = HourParameter(description="first hour, such as 2023-09-10T11")
-    stop = HourParameter(description="last hour")
+    stop = HourParameter(description="last hour, such as 2024-06-30T23")
+    hindcast = luigi.BoolParameter(default=False, description="also forecast each hour as it would have been then")
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        if self.start > self.stop:
-            raise ConfigError("start after stop")
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> Any:
+        """Check the range."""
+        values = dict(super().get_param_values(params, args, kwargs))
+        if values["start"] > values["stop"]:
+            raise ConfigError(
+                f"start {format_hour(values['start'])} lies after stop {format_hour(values['stop'])}: swap them"
+            )
+        if values["stop"] > settings().last_hour:
+            raise ConfigError(
+                f"stop {format_hour(values['stop'])} is not over and published yet: the last hour is "
+                f"{format_hour(settings().last_hour)} (UTC)"
+            )
+        return [(name, values[name]) for name, _ in params]
 
-    def _days(self):
+    def complete(self) -> bool:
+        """Whether the days are loaded and the hindcasts out."""
+        return all(task.complete() for task in [*self._loads(), *self._hindcasts()])
+
+    def run(self) -> Iterator[list[luigi.Task]]:
+        """Fetch, then clean, average and load; then train the weeks' models and forecast from them."""
+        yield [FetchHour(hour=self._hours())]
+        yield [*self._loads(), *self._followers()]
+        if self.hindcast:
+            yield [TrainModel(day=day) for day in sorted({monday(hour.date()) for hour in self._hours()})]
+            yield self._hindcasts()
+
+    def _hours(self) -> tuple[Any, ...]:
+        """Whole days: half a day's mean would mislead."""
+        begin = day_start(self.start.date())
+        return tuple(hour_range(begin, min(day_start(self.stop.date()) + DAY - HOUR, settings().last_hour)))
+
+    def _loads(self) -> list[luigi.Task]:
         return [LoadDay(day=day) for day in day_range(self.start.date(), self.stop.date())]
 
-    def complete(self):
-        return all(t.complete() for t in self._days())
+    def _followers(self) -> list[luigi.Task]:
+        """The days after the range whose flags may depend on it, where they are staged."""
+        after = self.stop.date() + DAY
+        days = day_range(after, after + (settings().quality.dead_days - 1) * DAY)
+        return [LoadDay(day=day) for day in days if targets.hourly(day).exists()]
 
-    def run(self):
-        yield FetchHour(hour=hour_range(self.start, self.stop))
-        yield self._days()
+    def _hindcasts(self) -> list[luigi.Task]:
+        return [Forecast(hour=self._hours())] if self.hindcast else []

@@ -6,6 +6,7 @@ An hour is named by its beginning and is always UTC: ``2024-09-09T10`` runs from
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
+from typing import Any
 
 import luigi
 
@@ -88,7 +89,7 @@ def runs_of(hours: Iterable[datetime]) -> list[tuple[datetime, datetime]]:
     return runs
 
 
-class HourParameter(luigi.Parameter[datetime | None]):
+class HourParameter(luigi.Parameter[datetime]):
     """One hour, written ``2024-09-09T10`` (UTC); None where a task fills it in itself."""
 
     def parse(self, x: str) -> datetime:
@@ -99,7 +100,7 @@ class HourParameter(luigi.Parameter[datetime | None]):
         """Write the hour for task ids and the scheduler."""
         return format_hour(x) if x else ""
 
-    def normalize(self, x: datetime | None) -> datetime | None:
+    def normalize(self, x: datetime | None) -> Any:
         """Cut to the hour; a naive datetime is taken as UTC."""
         return x and floor_hour(x if x.tzinfo else x.replace(tzinfo=UTC))
 
@@ -112,9 +113,7 @@ class HoursParameter(luigi.Parameter[tuple[datetime, ...]]):
 
     def __init__(self, description: str) -> None:
         """Make the parameter batchable: the hours of a batch are put together."""
-        super().__init__(
-            batch_method=lambda batch: self.normalize(chain.from_iterable(batch)), description=description
-        )
+        super().__init__(batch_method=lambda batch: self.normalize(chain.from_iterable(batch)), description=description)
 
     def parse(self, x: str) -> tuple[datetime, ...]:
         """Read hours and ranges from the command line or a batch."""

@@ -6,7 +6,7 @@ from typing import Any
 import luigi
 
 from tasks import targets
-from tasks.clean import CleanDay, DayTask
+from tasks.clean import DayTask
 from tasks.config import Settings, settings
 from tasks.daily import DailyMeans
 from tasks.hours import DAY, day_start, format_hour
@@ -27,9 +27,9 @@ class LoadDay(DayTask):
     as were loaded.
     """
 
-    def requires(self) -> list[luigi.Task]:
-        """The staged tables."""
-        return [CleanDay(day=self.day, through=self.through), DailyMeans(day=self.day, through=self.through)]
+    def requires(self) -> luigi.Task:
+        """The daily means, and through them the hourly table."""
+        return DailyMeans(day=self.day, through=self.through)
 
     def output(self) -> targets.LoadTarget:
         """The row in ``loads``."""
@@ -37,7 +37,7 @@ class LoadDay(DayTask):
 
     def complete(self) -> bool:
         """Whether the staged tables are complete and MongoDB holds them."""
-        return all(task.complete() for task in self.requires()) and self._is_loaded()
+        return self.requires().complete() and self._is_loaded()
 
     def run(self) -> None:
         """Upsert the documents, then record the load."""
@@ -62,8 +62,10 @@ class LoadDay(DayTask):
         return (
             record is not None
             and record["inputs"] == self._inputs()
-            and record["hourly_documents"] == mongo.count(database, "hourly_measurements", "observed_at", start, start + DAY)
-            and record["daily_documents"] == mongo.count(database, "daily_averages", "day", f"{self.day}", f"{self.day}~")
+            and record["hourly_documents"]
+            == mongo.count(database, "hourly_measurements", "observed_at", start, start + DAY)
+            and record["daily_documents"]
+            == mongo.count(database, "daily_averages", "day", f"{self.day}", f"{self.day}~")
         )
 
     def _record(self, hourly: list[Document], measured: int, means: int) -> Document:

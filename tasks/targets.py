@@ -5,8 +5,11 @@ Every derived output records the fingerprints of its inputs. It is up to date wh
 """
 
 import json
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,10 @@ import pandas as pd
 import pyarrow as pa
 
 from tasks.config import settings
+from tasks.hours import HOUR, day_start
 from tasks.stores import mongo, parquet
 
-__all__ = ["LoadTarget", "ParquetTarget", "daily", "forecast", "hourly", "raw", "revisions", "station"]
+__all__ = ["LoadTarget", "ParquetTarget", "daily", "forecast", "hourly", "raw", "raw_day", "revisions", "station"]
 
 
 class ParquetTarget(luigi.Target):
@@ -70,6 +74,21 @@ class ParquetTarget(luigi.Target):
         return parquet.write(self.path, table, extra=extra | ({"inputs": inputs} if inputs else {}))
 
 
+@dataclass(frozen=True)
+class RawDay:
+    """All that is staged of a day's raw hours.
+
+    Attributes:
+        fingerprint: Of all the hours that have a file.
+        rows: Each hour's rows, by station.
+        table: All rows together; None where no hour has a file.
+    """
+
+    fingerprint: str
+    rows: Mapping[datetime, Mapping[str, dict[str, Any]]]
+    table: pa.Table | None
+
+
 class LoadTarget(luigi.Target):
     """A row in the ``loads`` collection: what was loaded, from which inputs."""
 
@@ -97,8 +116,8 @@ class LoadTarget(luigi.Target):
 
 def frame(targets: list[ParquetTarget]) -> pd.DataFrame:
     """Return the rows of several files as one data frame; empty where none exists."""
-    table = parquet.read_all(target.path for target in targets)
-    return pd.DataFrame() if table is None else table.to_pandas()
+    tables = [table for target in targets if (table := parquet.read(target.path)) is not None]
+    return parquet.concat(tables).to_pandas() if tables else pd.DataFrame()
 
 
 def fingerprint(*content: Any) -> str:
@@ -120,6 +139,30 @@ def root() -> Path:
 def raw(hour: datetime) -> ParquetTarget:
     """One row per station: its readings of the hour, or why there are none."""
     return ParquetTarget(root() / f"{hour:%Y-%m-%d}" / "raw" / f"{hour:%H}.parquet")
+
+
+def raw_day(day: date) -> RawDay:
+    """Everything staged of a day's raw hours, remembered while the folder's files stay as they are.
+
+    Completeness is asked many times a run; one look at the folder answers for all 24 hours.
+    """
+    folder = root() / f"{day}" / "raw"
+    try:
+        with os.scandir(folder) as entries:
+            files = [(e.name, e.stat()) for e in entries if e.name.endswith(".parquet")]
+    except FileNotFoundError:
+        return RawDay("", {}, None)
+    return _raw_day(day, folder, tuple(sorted((n, s.st_ino, s.st_mtime_ns, s.st_size) for n, s in files)))
+
+
+@lru_cache(maxsize=64)
+def _raw_day(day: date, folder: Path, files: tuple[tuple[str, int, int, int], ...]) -> RawDay:
+    tables = {day_start(day) + int(name[:2]) * HOUR: parquet.read_as(folder / name, *sign) for name, *sign in files}
+    return RawDay(
+        fingerprint=fingerprint(*(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())),
+        rows={hour: {row["station"]: row for row in table.to_pylist()} for hour, table in tables.items()},
+        table=parquet.concat(tables.values()) if tables else None,
+    )
 
 
 def revisions(day: date) -> ParquetTarget:

@@ -47,9 +47,7 @@ class Source:
             rows = [row for row in self._replay[station]["data"] if first <= row["timestamp"] <= last]
         else:
             header, rows = series.header(station), series.rows(station, start, stop, now)
-        return Answer(
-            200, json.dumps({"header": header, "data": self._overridden(station, rows, first, last, now)})
-        )
+        return Answer(200, json.dumps({"header": header, "data": self._overridden(station, rows, first, last, now)}))
 
     def station_list(self) -> list[dict[str, Any]]:
         """Return id and header of the stations known by name, whatever the project."""

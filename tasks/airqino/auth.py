@@ -110,5 +110,3 @@ class TokenAuth(AuthBase):
         except (OAuth2Error, ValueError):  # the refresh token is over as well, or there was none
             return self._login()
         return session
-
-

@@ -107,9 +107,7 @@ class Client:
         )
         retry.longest = retry_after_max
         self._session = requests.Session()
-        self._session.mount(
-            self._base_url, HTTPAdapter(max_retries=retry, pool_maxsize=concurrency, pool_block=True)
-        )
+        self._session.mount(self._base_url, HTTPAdapter(max_retries=retry, pool_maxsize=concurrency, pool_block=True))
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -162,9 +160,7 @@ class Client:
                 time.sleep(self._backoff * 2**attempt)
         return answer
 
-    def _try(
-        self, station: str, url: str, params: dict[str, str], span: tuple[datetime, datetime]
-    ) -> Answer:
+    def _try(self, station: str, url: str, params: dict[str, str], span: tuple[datetime, datetime]) -> Answer:
         began = time.monotonic()
         status, body, served_at = None, b"", None
         error: SourceError | None = None
@@ -225,7 +221,9 @@ class _BoundedRetry(Retry):
         other.longest = self.longest
         return other
 
-    def increment(self, method: str | None = None, url: str | None = None, response: Any = None, *args: Any, **kwargs: Any) -> Retry:  # type: ignore[override]
+    def increment(
+        self, method: str | None = None, url: str | None = None, response: Any = None, *args: Any, **kwargs: Any
+    ) -> Retry:  # type: ignore[override]
         if response is not None and (self.get_retry_after(response) or 0) > self.longest:
             raise MaxRetryError(kwargs.get("_pool"), url or "")  # type: ignore[arg-type]
         return super().increment(method, url, response, *args, **kwargs)
@@ -268,5 +266,3 @@ def _reason(error: BaseException) -> str:
         inner = inner.reason if isinstance(getattr(inner, "reason", None), BaseException) else inner.args[0]
     text = str(inner).split("object at 0x")[-1]
     return " ".join((text.split(": ", 1)[-1] or type(inner).__name__).split())[:160]
-
-

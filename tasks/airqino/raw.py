@@ -187,5 +187,3 @@ def readings(answer: Answer) -> dict[datetime, dict[str, float | None]]:
         if row.timestamp.minute == row.timestamp.second == 0
         and (answer.served_at is None or row.hour + HOUR <= answer.served_at)
     }
-
-

@@ -174,9 +174,7 @@ class Sandbox:
             self._token_requests = 0
             self._windows: deque[dict[str, Any]] = deque(maxlen=100_000)
 
-    def record(
-        self, station: str, answer: Answer, window: tuple[datetime, datetime] | None, faults: list[str]
-    ) -> None:
+    def record(self, station: str, answer: Answer, window: tuple[datetime, datetime] | None, faults: list[str]) -> None:
         """Count a data request and print its line."""
         start, stop = (moment.isoformat() for moment in window) if window else (None, None)
         entry = {
@@ -194,8 +192,7 @@ class Sandbox:
         if self._log_requests:
             why = f" ({', '.join(faults)})" if faults else ""
             print(
-                f"{self.now:%Y-%m-%dT%H:%M:%SZ} {station} {start} {stop} {answer.status} "
-                f"{entry['rows']} rows{why}",
+                f"{self.now:%Y-%m-%dT%H:%M:%SZ} {station} {start} {stop} {answer.status} {entry['rows']} rows{why}",
                 flush=True,
             )
 
@@ -258,20 +255,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/sandbox",
         description="A stand-in for the AirQino API on 127.0.0.1: made-up series, or replayed answers.",
-        epilog=_CONTROL
-        + "\nkinds of --fault (PROBABILITY 1, any STATION, no end of TIMES by default):\n"
-        + kinds,
+        epilog=_CONTROL + "\nkinds of --fault (PROBABILITY 1, any STATION, no end of TIMES by default):\n" + kinds,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default %(default)s)"
-    )
-    parser.add_argument(
-        "--replay", type=Path, metavar="DIR", help="serve DIR/<station>.json, real answers of the API"
-    )
-    parser.add_argument(
-        "--now", type=_argument(parse_time), metavar="ISO", help="freeze the clock at a time, UTC"
-    )
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default %(default)s)")
+    parser.add_argument("--replay", type=Path, metavar="DIR", help="serve DIR/<station>.json, real answers of the API")
+    parser.add_argument("--now", type=_argument(parse_time), metavar="ISO", help="freeze the clock at a time, UTC")
     parser.add_argument(
         "--stations",
         type=lambda text: text.split(","),
@@ -286,12 +275,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KIND[:PROBABILITY[:STATION[:TIMES[:SECONDS]]]]",
         help="make a fault on purpose; may be given more than once",
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the faults' random draws (default %(default)s)"
-    )
-    parser.add_argument(
-        "--auth", action="store_true", help="answer 401 without a token got with the demo credentials"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="of the faults' random draws (default %(default)s)")
+    parser.add_argument("--auth", action="store_true", help="answer 401 without a token got with the demo credentials")
     parser.add_argument(
         "--token-seconds", type=int, default=300, metavar="S", help="life of a token (default %(default)s)"
     )

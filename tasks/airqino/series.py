@@ -267,8 +267,7 @@ def _readings(
         "T. int.": np.round((421 + 10.9 * (temperature - 29.5)) * 30) / 30,
         "NO2": nitrogen,
         "O3": np.maximum(ozone, 0),
-        "PM10": np.round(pm2_5 * ratio * 30)
-        / 30,  # means of whole counts over half-minutes, as in real answers
+        "PM10": np.round(pm2_5 * ratio * 30) / 30,  # means of whole counts over half-minutes, as in real answers
         "PM2.5": np.round(pm2_5 * 30) / 30,
         "RH": np.maximum(np.round(humidity * 300) / 300, 25.0),
     }

@@ -31,7 +31,14 @@ def fit_dataset(features: Matrix, target: Floats, weight: Floats, num_threads: i
 
 
 def early_stopped_rounds(
-    dataset: Any, features: Matrix, target: Floats, weight: Floats, params: dict[str, Any], rounds: int, patience: int, num_threads: int
+    dataset: Any,
+    features: Matrix,
+    target: Floats,
+    weight: Floats,
+    params: dict[str, Any],
+    rounds: int,
+    patience: int,
+    num_threads: int,
 ) -> tuple[str, int]:
     """Fits until a later block of time no longer gets better.
 

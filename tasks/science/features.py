@@ -132,7 +132,9 @@ def feature_names(pollutant: str) -> list[str]:
     return list(_columns(empty, pollutant, 1, zero, zero, np.zeros(1)))
 
 
-def feature_matrix(grid: Grid, pollutant: str, lead: int, row: Ints, column: Ints, codes: Floats) -> npt.NDArray[np.float32]:
+def feature_matrix(
+    grid: Grid, pollutant: str, lead: int, row: Ints, column: Ints, codes: Floats
+) -> npt.NDArray[np.float32]:
     """Features of forecasts anchored at given hours and stations.
 
     Args:

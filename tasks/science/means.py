@@ -50,9 +50,7 @@ def local_date(moment: datetime, zone: str) -> date:
     return moment.astimezone(ZoneInfo(zone)).date()
 
 
-def daily_means(
-    hourly: pd.DataFrame, day: date, zones: Mapping[str, str], valid_share: float = 0.75
-) -> pd.DataFrame:
+def daily_means(hourly: pd.DataFrame, day: date, zones: Mapping[str, str], valid_share: float = 0.75) -> pd.DataFrame:
     """Compute the daily mean of each pollutant at each station.
 
     The mean is the plain one over all reported values, whatever their flags: the sum divided by the hours present

@@ -155,7 +155,9 @@ def _judged(
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.object_]]:
     """Where the model is to be used, and the reason where it is not."""
     if not model.members(pollutant, lead, "p50"):
-        missing = "model does not know this pollutant" if pollutant not in model.pollutants else "model has no such lead"
+        missing = (
+            "model does not know this pollutant" if pollutant not in model.pollutants else "model has no such lead"
+        )
         return np.zeros(len(column), dtype=bool), np.full(len(column), missing, dtype=object)
     beats, reasons = [], []
     for station in grid.stations:
@@ -174,7 +176,8 @@ def _modelled(
     features = feature_matrix(grid, pollutant, lead, anchors.anchor[rows], anchors.column[rows], codes)
     last = anchors.last[rows]
     p10, p50, p90 = (
-        last + boosting.predict(model.members(pollutant, lead, name), features, num_threads) for name in ("p10", "p50", "p90")
+        last + boosting.predict(model.members(pollutant, lead, name), features, num_threads)
+        for name in ("p10", "p50", "p90")
     )
     bands = [model.band(station, pollutant, lead) for station in grid.stations]
     below = np.array([band.below if band else 0.0 for band in bands])[anchors.column[rows]]

@@ -115,9 +115,7 @@ def context(before: pd.DataFrame, start: pd.Timestamp, thresholds: Thresholds = 
         run += going
     return Context(
         dead=frozenset((stations[s], READINGS[r]) for s, r in np.argwhere(dead)),
-        runs=frozenset(
-            (stations[s], READINGS[r], float(last[s, r]), int(run[s, r])) for s, r in np.argwhere(run >= 2)
-        ),
+        runs=frozenset((stations[s], READINGS[r], float(last[s, r]), int(run[s, r])) for s, r in np.argwhere(run >= 2)),
     )
 
 
@@ -171,9 +169,7 @@ def flag(
     return pd.DataFrame({f"{r}_flag": names[:, i] for i, r in enumerate(READINGS)}, index=day.index, dtype="str")
 
 
-def flag_history(
-    hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), causal: bool = False
-) -> pd.DataFrame:
+def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), causal: bool = False) -> pd.DataFrame:
     """Flag each value of many days, day by day as the pipeline does.
 
     Args:

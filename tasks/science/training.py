@@ -56,7 +56,11 @@ class Recipe:
 
     def params(self, objective: str, seed: int) -> dict[str, Any]:
         """LightGBM parameters of one booster."""
-        loss = {"objective": "l1"} if objective == "p50" else {"objective": "quantile", "alpha": {"p10": 0.1, "p90": 0.9}[objective]}
+        loss = (
+            {"objective": "l1"}
+            if objective == "p50"
+            else {"objective": "quantile", "alpha": {"p10": 0.1, "p90": 0.9}[objective]}
+        )
         return loss | {
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
@@ -222,5 +226,7 @@ def _scores(pollutant: str, lead: int, block: _Rows, held: dict[str, Floats]) ->
         mae = float(np.abs(target[rows] - np.maximum(held["p50"][rows], 0.0)).mean())
         naive = float(np.abs(block.target[rows]).mean())
         skill = 1.0 - mae / naive if naive > 0 else float("nan")
-        out.append(Score(str(name), pollutant, lead, int(rows.sum()), mae, naive, skill, float(inside[rows].mean()), skill > 0))
+        out.append(
+            Score(str(name), pollutant, lead, int(rows.sum()), mae, naive, skill, float(inside[rows].mean()), skill > 0)
+        )
     return out

@@ -117,8 +117,9 @@ def ping(db: Database) -> None:
         db.command("ping")
 
 
+@lru_cache(maxsize=8)
 def ensure_indexes(db: Database) -> None:
-    """Make the indexes that are missing."""
+    """Make the indexes that are missing; asked once per process and database."""
     with _errors(_uri(db)):
         for collection, indexes in INDEXES.items():
             for keys in indexes:
@@ -149,9 +150,7 @@ def replace(db: Database, collection: str, documents: Sequence[Document]) -> int
     if not documents:
         return 0
     with _errors(_uri(db)):
-        db[collection].bulk_write(
-            [ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents], ordered=False
-        )
+        db[collection].bulk_write([ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents], ordered=False)
     return len(documents)
 
 

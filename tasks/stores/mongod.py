@@ -131,5 +131,3 @@ class Mongod:
     def __exit__(self, *_: object) -> None:
         """Stop it."""
         self.stop()
-
-

@@ -18,7 +18,17 @@ import pyarrow.parquet as pq
 
 from tasks.errors import StagingError
 
-__all__ = ["digest", "fingerprint", "fingerprint_of", "metadata", "read", "read_all", "write"]
+__all__ = [
+    "concat",
+    "digest",
+    "fingerprint",
+    "fingerprint_in",
+    "fingerprint_of",
+    "metadata",
+    "read",
+    "read_as",
+    "write",
+]
 
 _FINGERPRINT = b"fingerprint"
 
@@ -43,9 +53,7 @@ def digest(content: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def write(
-    path: Path, table: pa.Table, content: str | None = None, extra: Mapping[str, str] | None = None
-) -> bool:
+def write(path: Path, table: pa.Table, content: str | None = None, extra: Mapping[str, str] | None = None) -> bool:
     """Write a table atomically: a reader sees the old file or the new one, never a part.
 
     Args:
@@ -96,11 +104,12 @@ def read(path: Path) -> pa.Table | None:
         return None
     except OSError as error:
         raise StagingError(f"{path} cannot be read: {error.strerror}") from error
-    return _read(path, status.st_ino, status.st_size, status.st_mtime_ns)
+    return read_as(path, status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=4096)
-def _read(path: Path, _inode: int, _size: int, _changed: int) -> pa.Table:
+@lru_cache(maxsize=2048)
+def read_as(path: Path, _inode: int, _changed: int, _size: int) -> pa.Table:
+    """Read a file whose inode, time of change and size are known to the caller; the table is remembered."""
     try:
         with pq.ParquetFile(path) as file:
             return file.read(use_threads=False)
@@ -108,14 +117,9 @@ def _read(path: Path, _inode: int, _size: int, _changed: int) -> pa.Table:
         raise StagingError(f"{path} cannot be read: {error}; move it away and run again") from error
 
 
-def read_all(paths: Iterable[Path]) -> pa.Table | None:
-    """Read the files that exist and put their rows together.
-
-    Returns:
-        One table in the order of `paths`, without metadata, or None where none exists.
-    """
-    tables = [table.replace_schema_metadata(None) for path in paths if (table := read(path)) is not None]
-    return pa.concat_tables(tables, promote_options="default") if tables else None
+def concat(tables: Iterable[pa.Table]) -> pa.Table:
+    """Put rows together, in order, without metadata."""
+    return pa.concat_tables([t.replace_schema_metadata(None) for t in tables], promote_options="default")
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -127,4 +131,9 @@ def metadata(path: Path) -> dict[str, str]:
 def fingerprint_of(path: Path) -> str | None:
     """Return the fingerprint kept in a file, or None where there is no such file."""
     table = read(path)
-    return None if table is None else (table.schema.metadata or {}).get(_FINGERPRINT, b"").decode()
+    return None if table is None else fingerprint_in(table)
+
+
+def fingerprint_in(table: pa.Table) -> str:
+    """Return the fingerprint that a table was read with."""
+    return str((table.schema.metadata or {}).get(_FINGERPRINT, b"").decode())

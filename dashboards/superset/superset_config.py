@@ -1,0 +1,110 @@
+"""Superset's settings for the two air-quality dashboards. Every secret comes from the environment.
+
+SUPERSET_SECRET_KEY     signs the sessions and encrypts what Superset stores (`scripts/superset up` makes one)
+SUPERSET_MONGODB_URI    a MongoDB user that can only read; default: MONGODB_URI
+MONGODB_DATABASE        default: air_quality
+SUPERSET_STATE          folder of Superset's own database and cache (`scripts/superset` sets it)
+SUPERSET_HTTPS          1 behind a TLS proxy: cookies are then sent over HTTPS only
+"""
+
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import mongodb_sqlite
+
+mongodb_sqlite.register()
+
+_STATE = Path(os.environ["SUPERSET_STATE"]).resolve()
+_HTTPS = os.environ.get("SUPERSET_HTTPS") == "1"
+
+SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
+SQLALCHEMY_DATABASE_URI = f"sqlite:///{_STATE}/superset.db?check_same_thread=false"
+SQLALCHEMY_TRACK_MODIFICATIONS = False
+
+
+def DB_CONNECTION_MUTATOR(  # noqa: N802: Superset's name
+    uri: Any, params: dict[str, Any], username: str, security_manager: Any, source: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Connect to MongoDB with the URI of the environment, whatever the bundle names.
+
+    The URI goes to the driver as it is: SQLAlchemy cannot read one with several hosts, and a password in it would
+    otherwise be stored in Superset's database.
+    """
+    if uri.get_backend_name() == "mongodb":
+        mongodb = os.environ.get("SUPERSET_MONGODB_URI") or os.environ.get("MONGODB_URI", "mongodb://127.0.0.1:27017")
+        params["connect_args"] = {
+            "host": mongodb,
+            "mode": mongodb_sqlite.MODE,
+            "database": os.environ.get("MONGODB_DATABASE", "air_quality"),
+            "serverSelectionTimeoutMS": 5000,
+            "appname": "airqino-superset",
+        }
+    return uri, params
+
+
+def days_ago(days: int = 0) -> str:
+    """The day (UTC) so many days ago, as the documents write it."""
+    return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
+
+
+# For the datasets' inner SELECTs, which are read whole: they name what they need.
+JINJA_CONTEXT_ADDONS = {"days_ago": days_ago}
+
+FEATURE_FLAGS = {
+    "ENABLE_TEMPLATE_PROCESSING": True,
+    "DASHBOARD_RBAC": False,
+    "DRILL_BY": False,
+    "DRILL_TO_DETAIL": False,
+}
+
+# New data comes once an hour: a minute's cache makes a busy dashboard fast and never stale.
+_CACHE = {"CACHE_TYPE": "FileSystemCache", "CACHE_DEFAULT_TIMEOUT": 60, "CACHE_THRESHOLD": 2000}
+DATA_CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/data"}
+CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/metadata"}
+FILTER_STATE_CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/filters", "CACHE_DEFAULT_TIMEOUT": 7 * 86_400}
+EXPLORE_FORM_DATA_CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/explore", "CACHE_DEFAULT_TIMEOUT": 86_400}
+# A refresh asks MongoDB, not the cache: what the next hourly run loaded shows up.
+DASHBOARD_AUTO_REFRESH_MODE = "force"
+# The default of 50,000 would cut a year of days of 200 stations.
+ROW_LIMIT = 250_000
+SQL_MAX_ROW = 250_000
+
+PUBLIC_ROLE_LIKE = None
+AUTH_ROLE_PUBLIC = "Public"
+WTF_CSRF_ENABLED = True
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = _HTTPS
+ENABLE_PROXY_FIX = _HTTPS
+PERMANENT_SESSION_LIFETIME = timedelta(days=7)
+RATELIMIT_STORAGE_URI = "memory://"
+
+# No request leaves for another host: no tiles, no fonts, no frames, no usage pixel.
+TALISMAN_ENABLED = True
+TALISMAN_CONFIG = {
+    "content_security_policy": {
+        "base-uri": ["'self'"],
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "blob:", "data:"],
+        "worker-src": ["'self'", "blob:"],
+        "connect-src": ["'self'"],
+        "object-src": "'none'",
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "script-src": ["'self'", "'strict-dynamic'"],
+        "frame-ancestors": ["'self'"],
+    },
+    "content_security_policy_nonce_in": ["script-src"],
+    "force_https": False,
+    "session_cookie_secure": _HTTPS,
+    "strict_transport_security": _HTTPS,
+}
+
+LANGUAGES = {"en": {"flag": "gb", "name": "English"}, "fr": {"flag": "fr", "name": "Français"}}
+BABEL_DEFAULT_LOCALE = os.environ.get("SUPERSET_LOCALE", "en")
+APP_NAME = "Air quality"
+LOG_LEVEL = os.environ.get("SUPERSET_LOG_LEVEL", "WARNING")

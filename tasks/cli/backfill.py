@@ -1,0 +1,83 @@
+"""scripts/backfill: bring a past range, month by month."""
+
+import argparse
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tasks.cli.run import command, lock, luigi_run, preflight, scheduler
+from tasks.config import settings
+from tasks.errors import ConfigError
+from tasks.hours import HOUR, format_hour, parse_hour
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a range in chunks of a month."""
+    parser = argparse.ArgumentParser(
+        "scripts/backfill",
+        description="Fetch, average and load a past range of hours in few large requests. Safe to interrupt and to "
+        "start again: what is done is skipped, stations that failed are asked again.",
+    )
+    parser.add_argument("start", metavar="START", help="first hour, such as 2023-09-10T11 (UTC); whole days are loaded")
+    parser.add_argument("stop", metavar="STOP", help="last hour, such as 2024-06-30T23 (UTC)")
+    parser.add_argument("--hindcast", action="store_true", help="also forecast each hour as it would have been then")
+    parser.add_argument("--workers", type=int, default=1, help="parallel tasks (default 1)")
+    arguments = parser.parse_args(argv)
+    os.environ["RETRY_FAILED_AT_ONCE"] = "1"  # who starts a backfill has mended what was broken
+    start, stop = parse_hour(arguments.start), parse_hour(arguments.stop)
+    if start > stop:
+        raise ConfigError(f"START {format_hour(start)} lies after STOP {format_hour(stop)}: swap them")
+    if stop > settings().last_hour:
+        last = format_hour(settings().last_hour)
+        raise ConfigError(f"STOP {format_hour(stop)} is not over and published yet: the last hour is {last} (UTC)")
+    preflight()
+    options = ["--workers", f"{arguments.workers}", *scheduler(), *(["--hindcast"] if arguments.hindcast else [])]
+    return _run(list(_months(start, stop)), options)
+
+
+def _run(chunks: list[tuple[datetime, datetime]], options: list[str]) -> int:
+    console = Console(stderr=True)
+    days = sum((last.date() - first.date()).days + 1 for first, last in chunks)
+    if console.is_terminal:
+        logging.getLogger("airqino").setLevel(logging.WARNING)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("days"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    ) as progress:
+        bar = progress.add_task("backfill", total=days, rate="")
+        for first, last in chunks:
+            progress.update(bar, description=f"{first:%Y-%m}")
+            with lock("run", wait=900):
+                code = luigi_run(["Backfill", "--start", format_hour(first), "--stop", format_hour(last), *options])
+            if code:
+                console.print(
+                    f"stopped at {first:%Y-%m} with exit code {code}; what is staged stays, run the same command again",
+                    highlight=False,
+                )
+                return code
+            progress.advance(bar, (last.date() - first.date()).days + 1)
+            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
+            progress.update(bar, rate=f"{speed:.0f}/s" if speed else "")
+    return 0
+
+
+def _months(start: datetime, stop: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Cut a range at the beginnings of months: Luigi's scheduler slows down with the square of what is pending."""
+    while start <= stop:
+        month = (start.replace(day=1, hour=0) + timedelta(days=32)).replace(day=1)
+        yield start, min(stop, month - HOUR)
+        start = month
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,44 @@
+"""scripts/hourly: what cron runs each hour."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from tasks.cli.run import command, lock, luigi_run, preflight, scheduler
+from tasks.config import settings
+from tasks.hours import format_hour, parse_hour
+
+_CODES = """exit codes: 0 all done, or nothing to do; 2 a setting or argument is wrong, or MongoDB or the staging root cannot be used;
+10 another hourly run is under way; 20-40 as luigi.cfg [retcode] says: 30 a task failed, 35 the graph could not be
+built, 40 an error nobody foresaw"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one hour and whatever is missing before it."""
+    parser = argparse.ArgumentParser(
+        "scripts/hourly",
+        description="Fetch, average, load and forecast the last hour that is over, and catch up what is missing or due "
+        "in the late-data window before it. Safe to run at any time: what is done is skipped.",
+        epilog=_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--hour", help="another hour, such as 2024-09-09T10 (UTC)")
+    parser.add_argument("--workers", type=int, default=1, help="parallel tasks (default 1)")
+    arguments = parser.parse_args(argv)
+    began = time.monotonic()
+    hour = parse_hour(arguments.hour) if arguments.hour else settings().last_hour
+    preflight()
+    with lock("hourly") as alone:
+        if not alone:
+            print("another hourly run is under way: nothing done", file=sys.stderr)
+            return 10
+        with lock("run", wait=900):  # a backfill holds this for a month's worth of work at a time
+            code = luigi_run(["Hourly", "--hour", format_hour(hour), "--workers", f"{arguments.workers}", *scheduler()])
+    outcome = "done" if code == 0 else f"FAILED with exit code {code}"
+    print(f"{format_hour(hour)} {outcome} in {time.monotonic() - began:.1f} s", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,108 @@
+"""What the commands share: checks before anything is written, one run at a time, and starting Luigi."""
+
+import contextlib
+import fcntl
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from luigi.configuration import get_config
+
+from tasks import targets
+from tasks.config import settings
+from tasks.errors import PipelineError, StagingError
+from tasks.stores import mongo
+
+__all__ = ["command", "lock", "luigi_run", "preflight", "scheduler"]
+
+#: Exit code for a user's mistake, as the shell's own commands use it.
+USAGE = 2
+
+
+def command(main: Callable[[Sequence[str] | None], int]) -> None:
+    """Run a command and exit with its code: one line for an error, no traceback."""
+    try:
+        code = main(None)
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = USAGE
+    except KeyboardInterrupt:
+        print("interrupted; what is staged stays, run again to go on", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        code = 0
+    sys.exit(code)
+
+
+def preflight() -> None:
+    """Check settings, staging and MongoDB before anything is written.
+
+    Raises:
+        PipelineError: One of them is not usable.
+    """
+    settings()
+    root = targets.root()
+    probe = root / f".probe.{time.time_ns()}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StagingError(f"staging root {root} cannot be written ({error.strerror}); check STAGING_ROOT") from error
+    mongo.ping(targets.database())
+
+
+def scheduler() -> list[str]:
+    """Return the Luigi options for the scheduler: luigid where it answers, else the local one, and say so."""
+    url = str(get_config().get("core", "default_scheduler_url", "http://127.0.0.1:8082")).rstrip("/")
+    try:
+        with urllib.request.urlopen(f"{url}/api/ping", timeout=2):
+            return ["--scheduler-url", url]
+    except urllib.error.HTTPError:  # it answers, if only to complain of the missing arguments
+        return ["--scheduler-url", url]
+    except (OSError, ValueError):
+        print(f"luigid at {url} does not answer: going on with the local scheduler", file=sys.stderr)
+        return ["--local-scheduler"]
+
+
+@contextlib.contextmanager
+def lock(name: str, wait: float = 0) -> Iterator[bool]:
+    """Hold a lock file under the staging root, so that two runs at once do the work once.
+
+    Args:
+        name: The lock's name.
+        wait: Seconds to wait for it.
+
+    Yields:
+        Whether the lock was got.
+    """
+    with Path(targets.root() / f".{name}.lock").open("a") as file:
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                got = True
+            except OSError:
+                got = False
+            if got or time.monotonic() >= deadline:
+                break
+            time.sleep(0.2)
+        yield got
+
+
+def luigi_run(arguments: Sequence[str]) -> int:
+    """Run Luigi as its command line does.
+
+    Returns:
+        The exit code set in luigi.cfg ``[retcode]``.
+    """
+    from luigi.retcodes import run_with_retcodes
+
+    try:
+        run_with_retcodes(["--module", "tasks", *arguments])
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0
