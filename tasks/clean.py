@@ -86,19 +86,19 @@ def thresholds() -> quality.Thresholds:
 def _inputs(day: date, config: Settings) -> str:
     """Fingerprint of all that a day's table is built from."""
     context = _context(day, config).content()
-    return targets.fingerprint(targets.raw_day(day).fingerprint, context, vars(thresholds()), _VERSION)
+    return targets.fingerprint(targets.raw_day(day).prints, context, vars(thresholds()), _VERSION)
 
 
 def _context(day: date, config: Settings) -> quality.Context:
     """What the flags need to know of the days before."""
     rules = thresholds()
     before = [day - timedelta(days=back) for back in range(rules.dead_days, 0, -1)]
-    prints = tuple(targets.raw_day(d).fingerprint for d in before)
+    prints = tuple(targets.raw_day(d).prints for d in before)
     return _remembered_context(day, prints, rules)
 
 
 @lru_cache(maxsize=64)
-def _remembered_context(day: date, _prints: tuple[str, ...], rules: quality.Thresholds) -> quality.Context:
+def _remembered_context(day: date, _prints: tuple[tuple[str, ...], ...], rules: quality.Thresholds) -> quality.Context:
     """Work the context out once for as long as the raw files of the days before stay as they are."""
     rows = _raw_frame([day - timedelta(days=back) for back in range(rules.dead_days, 0, -1)])
     return quality.Context() if rows.empty else quality.context(rows, pd.Timestamp(day_start(day)), rules)

@@ -6,10 +6,10 @@ Every derived output records the fingerprints of its inputs. It is up to date wh
 
 import json
 import os
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,21 @@ class RawDay:
     """All that is staged of a day's raw hours.
 
     Attributes:
-        fingerprint: Of all the hours that have a file.
+        prints: Each hour that has a file, with its fingerprint.
         rows: Each hour's rows, by station.
         table: All rows together; None where no hour has a file.
     """
 
-    fingerprint: str
+    prints: tuple[str, ...]
     rows: Mapping[datetime, Mapping[str, dict[str, Any]]]
     table: pa.Table | None
+
+
+#: A folder's time of change moves with the kernel's tick (up to 10 ms): one that is younger than this may change
+#: again without showing it, so its files are looked at one by one.
+_TICK_NS = 100_000_000
+_REMEMBERED_DAYS = 64
+_raw_days: dict[date, tuple[Path, int, RawDay]] = {}
 
 
 class LoadTarget(luigi.Target):
@@ -148,21 +155,32 @@ def raw_day(day: date) -> RawDay:
     """
     folder = root() / f"{day}" / "raw"
     try:
-        with os.scandir(folder) as entries:
-            files = [(e.name, e.stat()) for e in entries if e.name.endswith(".parquet")]
+        changed = folder.stat().st_mtime_ns
     except FileNotFoundError:
-        return RawDay("", {}, None)
-    return _raw_day(day, folder, tuple(sorted((n, s.st_ino, s.st_mtime_ns, s.st_size) for n, s in files)))
+        return RawDay((), {}, None)
+    known = _raw_days.get(day)
+    if known is None or known[:2] != (folder, changed) or changed > time.time_ns() - _TICK_NS:
+        _raw_days[day] = known = folder, changed, _raw_day(folder, day)
+        if len(_raw_days) > _REMEMBERED_DAYS:
+            del _raw_days[next(iter(_raw_days))]
+    return known[2]
 
 
-@lru_cache(maxsize=64)
-def _raw_day(day: date, folder: Path, files: tuple[tuple[str, int, int, int], ...]) -> RawDay:
-    tables = {day_start(day) + int(name[:2]) * HOUR: parquet.read_as(folder / name, *sign) for name, *sign in files}
-    return RawDay(
-        fingerprint=fingerprint(*(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())),
-        rows={hour: {row["station"]: row for row in table.to_pylist()} for hour, table in tables.items()},
-        table=parquet.concat(tables.values()) if tables else None,
-    )
+def _raw_day(folder: Path, day: date) -> RawDay:
+    tables = {}
+    with os.scandir(folder) as entries:
+        for entry in sorted((e for e in entries if e.name.endswith(".parquet")), key=lambda e: e.name):
+            hour = day_start(day) + int(entry.name[:2]) * HOUR
+            tables[hour] = parquet.read_as(folder / entry.name, parquet.sign(entry.stat()))
+    prints = tuple(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())
+    known = _raw_days.get(day)
+    if known and known[2].prints == prints:  # only bookkeeping changed, or nothing did
+        return replace(known[2], rows=_rows(tables))
+    return RawDay(prints, _rows(tables), parquet.concat(tables.values()) if tables else None)
+
+
+def _rows(tables: Mapping[datetime, pa.Table]) -> dict[datetime, dict[str, dict[str, Any]]]:
+    return {hour: {row["station"]: row for row in table.to_pylist()} for hour, table in tables.items()}
 
 
 def revisions(day: date) -> ParquetTarget:

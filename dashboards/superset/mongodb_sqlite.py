@@ -9,6 +9,7 @@ PyMongoSQL 0.7.4 ships such an execution mode (``mode=superset``). Four of its h
 - names with a dot ("PM2.5") are taken for paths and come back empty.
 """
 
+import re
 import sqlite3
 import threading
 from datetime import datetime
@@ -16,7 +17,6 @@ from typing import Any
 
 from pymongosql.executor import ExecutionContext, ExecutionPlanFactory, StandardQueryExecution
 from pymongosql.sql.query_builder import QueryExecutionPlan
-from pymongosql.superset_mongodb.detector import SubqueryDetector
 
 __all__ = ["MODE", "DashboardExecution", "register"]
 
@@ -46,11 +46,9 @@ class DashboardExecution(StandardQueryExecution):
         Raises:
             ValueError: The query has no inner SELECT, that is, a dataset is not a virtual one.
         """
-        inner, outer = SubqueryDetector.detect(context.query), SubqueryDetector.extract_outer_query(context.query)
-        if inner.subquery_text is None or outer is None:
-            raise ValueError("a dataset on MongoDB must be a virtual one: SELECT column, … FROM collection")
-        plan = self._parse_sql(inner.subquery_text)
-        rows, columns = _compute(outer[0], outer[1], _names(plan), _read(plan, connection))
+        inner, outer = _split(context.query)
+        plan = self._parse_sql(inner)
+        rows, columns = _compute(outer, _names(plan), _read(plan, connection))
         # A plan with columns would make PyMongoSQL look them up as paths; needed only where no row names them.
         self._local.plan = QueryExecutionPlan(
             collection=plan.collection, projection_stage={} if rows else dict.fromkeys(columns, 1)
@@ -58,13 +56,31 @@ class DashboardExecution(StandardQueryExecution):
         return {"cursor": {"id": 0, "firstBatch": rows}}
 
 
+_BRACKET = re.compile(r"'(?:[^']|'')*'|[()]")
+_TABLE = "documents"
+
+
+def _split(query: str) -> tuple[str, str]:
+    """The inner SELECT, and the outer one with a table in its place."""
+    start = re.search(r"\bFROM\s*(\()\s*SELECT\b", query, re.IGNORECASE)
+    if start is None:
+        raise ValueError("a dataset on MongoDB must be a virtual one: SELECT column, … FROM collection")
+    depth = 0
+    for bracket in _BRACKET.finditer(query, start.start(1)):
+        depth += {"(": 1, ")": -1}.get(bracket[0], 0)
+        if depth == 0:
+            inner = query[start.end(1) : bracket.start()]
+            return inner, f"{query[: start.start(1)]}{_TABLE}{query[bracket.end() :]}"
+    raise ValueError("the inner SELECT does not end: a bracket is missing")
+
+
 def _names(plan: QueryExecutionPlan) -> list[str]:
-    return [plan.column_aliases.get(field, field) for field in plan.projection_stage]
+    return [plan.column_aliases.get(field, field).strip('"') for field in plan.projection_stage]
 
 
 def _read(plan: QueryExecutionPlan, connection: Any) -> list[tuple[Any, ...]]:
     """The documents' fields, in the order of the SELECT."""
-    fields = list(plan.projection_stage)
+    fields = [field.strip('"') for field in plan.projection_stage]  # reserved words are quoted
     cursor = connection.database[plan.collection].find(
         plan.filter_stage or {},
         {**dict.fromkeys(fields, 1), **({} if "_id" in fields else {"_id": 0})},
@@ -83,13 +99,13 @@ def _plain(field: Any) -> Any:
 
 
 def _compute(
-    query: str, table: str, columns: list[str], rows: list[tuple[Any, ...]]
+    query: str, columns: list[str], rows: list[tuple[Any, ...]]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Run the outer SELECT; its columns have no type, so that each value keeps its own."""
     with sqlite3.connect(":memory:") as database:
         quoted = ", ".join(f'"{name}"' for name in columns)
-        database.execute(f"CREATE TABLE {table} ({quoted})")
-        database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", rows)
+        database.execute(f"CREATE TABLE {_TABLE} ({quoted})")
+        database.executemany(f"INSERT INTO {_TABLE} VALUES ({', '.join('?' * len(columns))})", rows)
         result = database.execute(query)
         names = [description[0] for description in result.description]
         return [dict(zip(names, row, strict=True)) for row in result], names

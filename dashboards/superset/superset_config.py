@@ -9,9 +9,13 @@ SUPERSET_HTTPS          1 behind a TLS proxy: cookies are then sent over HTTPS o
 
 import os
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import cachetools
+from pymongo import MongoClient
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -21,6 +25,9 @@ mongodb_sqlite.register()
 
 _STATE = Path(os.environ["SUPERSET_STATE"]).resolve()
 _HTTPS = os.environ.get("SUPERSET_HTTPS") == "1"
+
+MONGODB_URI = os.environ.get("SUPERSET_MONGODB_URI") or os.environ.get("MONGODB_URI") or "mongodb://127.0.0.1:27017"
+MONGODB_DATABASE = os.environ.get("MONGODB_DATABASE") or "air_quality"
 
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
 SQLALCHEMY_DATABASE_URI = f"sqlite:///{_STATE}/superset.db?check_same_thread=false"
@@ -36,11 +43,10 @@ def DB_CONNECTION_MUTATOR(  # noqa: N802: Superset's name
     otherwise be stored in Superset's database.
     """
     if uri.get_backend_name() == "mongodb":
-        mongodb = os.environ.get("SUPERSET_MONGODB_URI") or os.environ.get("MONGODB_URI", "mongodb://127.0.0.1:27017")
         params["connect_args"] = {
-            "host": mongodb,
+            "host": MONGODB_URI,
             "mode": mongodb_sqlite.MODE,
-            "database": os.environ.get("MONGODB_DATABASE", "air_quality"),
+            "database": MONGODB_DATABASE,
             "serverSelectionTimeoutMS": 5000,
             "appname": "airqino-superset",
         }
@@ -52,8 +58,25 @@ def days_ago(days: int = 0) -> str:
     return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
 
 
+@cachetools.cached(cachetools.TTLCache(1, ttl=60), lock=threading.Lock())
+def _station_names() -> list[str]:
+    with MongoClient(MONGODB_URI, serverSelectionTimeoutMS=5000, appname="airqino-superset") as client:
+        return [station["name"] for station in client[MONGODB_DATABASE].stations.find({}, {"name": 1}).sort("name", 1)]
+
+
+def quoted_stations(chosen: list[str], most: int = 0) -> str:
+    """Names of stations as SQL writes them in a list.
+
+    Args:
+        chosen: Those of the filter.
+        most: How many to show where none is chosen, the first by name: hundreds of lines say nothing.
+    """
+    names = chosen or _station_names()[:most]
+    return ", ".join("'" + name.replace("'", "''") + "'" for name in names) or "''"
+
+
 # For the datasets' inner SELECTs, which are read whole: they name what they need.
-JINJA_CONTEXT_ADDONS = {"days_ago": days_ago}
+JINJA_CONTEXT_ADDONS = {"days_ago": days_ago, "quoted_stations": quoted_stations}
 
 FEATURE_FLAGS = {
     "ENABLE_TEMPLATE_PROCESSING": True,

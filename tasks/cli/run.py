@@ -83,7 +83,7 @@ def lock(name: str, wait: float = 0) -> Iterator[bool]:
         deadline = time.monotonic() + wait
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, not inherited by forked workers
                 got = True
             except OSError:
                 got = False

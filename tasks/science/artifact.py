@@ -1,7 +1,7 @@
 """The trained forecast as plain data, and its files.
 
-The bytes depend on the data, the recipe and the seed alone: no time of training, no machine, so that the same training twice
-gives the same fingerprint.
+The bytes depend on the data, the recipe and the seed alone, not on the time of training or the number of threads, so
+that the same training twice gives the same fingerprint.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Band:
         pollutant: co or pm2_5.
         lead: hours from the last reading to the target.
         n: hours it was measured on.
-        below: by how much p10 moves away from p50 (negative: towards it), as a share of the band's raw half width.
+        below: by how much p10 moves away from p50 (negative: towards it), as a share of the raw half width.
         above: the same of p90.
     """
 
@@ -48,8 +48,9 @@ class Score:
         n: scored hours.
         mae: mean absolute error, in the pollutant's unit.
         mae_persistence: mean absolute error of "no change" on the same hours.
-        skill: 1 − mae / mae_persistence; NaN where persistence makes no error.
-        coverage80: share of targets inside the calibrated band, each part of the block judged by the other parts' calibration.
+        skill: 1 − mae / mae_persistence; None where persistence makes no error.
+        coverage80: share of targets inside the calibrated band; each half of the block is judged by the other half's
+            calibration.
         beats: whether the model is to be used here.
     """
 
@@ -59,7 +60,7 @@ class Score:
     n: int
     mae: float
     mae_persistence: float
-    skill: float
+    skill: float | None
     coverage80: float
     beats: bool
 
@@ -73,7 +74,8 @@ class ForecastModel:
         horizons: how far, in hours after the hour of issue.
         stations: ids whose position is the code the boosters know them by.
         features: for each pollutant the names of its feature columns.
-        boosters: LightGBM model strings by ``"<pollutant>/<lead>/<p10|p50|p90>/<member>"``.
+        boosters: LightGBM model strings by ``"<pollutant>/<lead>/<member>"``: the median.
+        networks: small neural networks by ``"<pollutant>/<member>"``, as bytes: median and quantiles of all leads.
         bands: calibration tables.
         scores: validation scores.
         trained_from: first hour used (ISO 8601, UTC).
@@ -89,6 +91,7 @@ class ForecastModel:
     stations: tuple[str, ...]
     features: dict[str, tuple[str, ...]]
     boosters: dict[str, str]
+    networks: dict[str, bytes]
     bands: tuple[Band, ...]
     scores: tuple[Score, ...]
     trained_from: str
@@ -98,10 +101,13 @@ class ForecastModel:
     recipe: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
 
-    def members(self, pollutant: str, lead: int, quantile: str) -> list[str]:
-        """Model strings of one quantile, in a fixed order."""
-        prefix = f"{pollutant}/{lead}/{quantile}/"
-        return [self.boosters[key] for key in sorted(self.boosters) if key.startswith(prefix)]
+    def boosters_of(self, pollutant: str, lead: int) -> list[str]:
+        """Model strings of a pollutant and lead, in a fixed order."""
+        return [text for key, text in sorted(self.boosters.items()) if key.startswith(f"{pollutant}/{lead}/")]
+
+    def networks_of(self, pollutant: str) -> list[bytes]:
+        """Networks of a pollutant, in a fixed order."""
+        return [content for key, content in sorted(self.networks.items()) if key.startswith(f"{pollutant}/")]
 
     def band(self, station: str, pollutant: str, lead: int) -> Band | None:
         """Calibration of a station, or of all stations where it has none of its own."""
@@ -114,11 +120,13 @@ class ForecastModel:
         return found.get((station, pollutant, lead)) or found.get((_ANY, pollutant, lead))
 
     def to_files(self) -> dict[str, bytes]:
-        """The model as files: ``model.json`` and one LightGBM text file for each booster."""
+        """The model as files: ``model.json``, and one for each booster (LightGBM text) and network (NumPy arrays)."""
         about = asdict(self)
-        about["boosters"] = {key: _file_name(key) for key in sorted(self.boosters)}
         about["format"] = _FORMAT
-        files = {_file_name(key): text.encode() for key, text in sorted(self.boosters.items())}
+        about["boosters"] = {key: _file_name(key, "txt") for key in sorted(self.boosters)}
+        about["networks"] = {key: _file_name(key, "npy") for key in sorted(self.networks)}
+        files = {about["boosters"][key]: text.encode() for key, text in sorted(self.boosters.items())}
+        files |= {about["networks"][key]: content for key, content in sorted(self.networks.items())}
         files["model.json"] = json.dumps(about, indent=1, sort_keys=True).encode() + b"\n"
         return files
 
@@ -144,6 +152,7 @@ class ForecastModel:
                     "stations": tuple(about["stations"]),
                     "features": {name: tuple(columns) for name, columns in about["features"].items()},
                     "boosters": {key: files[name].decode() for key, name in about["boosters"].items()},
+                    "networks": {key: files[name] for key, name in about["networks"].items()},
                     "bands": tuple(Band(**band) for band in about["bands"]),
                     "scores": tuple(Score(**score) for score in about["scores"]),
                 }
@@ -152,5 +161,5 @@ class ForecastModel:
             raise ValueError(f"not a readable forecast model: {error!r}") from error
 
 
-def _file_name(key: str) -> str:
-    return key.replace("/", "-") + ".txt"
+def _file_name(key: str, kind: str) -> str:
+    return f"{key.replace('/', '-')}.{kind}"

@@ -16,17 +16,17 @@ __all__ = ["early_stopped_rounds", "fit", "fit_dataset", "predict"]
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 
-#: The same data and seed give the same trees (LightGBM docs, parameter ``deterministic``, which asks for a forced row- or
-#: column-wise layout).
-_DETERMINISTIC: dict[str, Any] = {"deterministic": True, "force_row_wise": True, "verbose": -1}
+#: The same data and seed give the same trees (LightGBM docs, parameter ``deterministic``, which asks for a forced row-
+#: or column-wise layout).
+_DETERMINISTIC: dict[str, Any] = {"deterministic": True, "force_row_wise": True, "verbose": -1, "num_threads": 1}
 
 
-def fit_dataset(features: Matrix, target: Floats, weight: Floats, num_threads: int) -> Any:
-    """Bins the features once for all quantiles; column 0 is the station's code, a category."""
+def fit_dataset(features: Matrix, target: Floats) -> Any:
+    """Bins the features; column 0 is the station's code, a category."""
     import lightgbm as lgb
 
-    params = _DETERMINISTIC | {"num_threads": num_threads, "max_cat_to_onehot": 8}
-    dataset = lgb.Dataset(features, target, weight=weight, categorical_feature=[0], params=params, free_raw_data=False)
+    params = _DETERMINISTIC | {"max_cat_to_onehot": 8}
+    dataset = lgb.Dataset(features, target, categorical_feature=[0], params=params)
     return dataset.construct()
 
 
@@ -34,11 +34,9 @@ def early_stopped_rounds(
     dataset: Any,
     features: Matrix,
     target: Floats,
-    weight: Floats,
     params: dict[str, Any],
     rounds: int,
     patience: int,
-    num_threads: int,
 ) -> tuple[str, int]:
     """Fits until a later block of time no longer gets better.
 
@@ -46,20 +44,18 @@ def early_stopped_rounds(
         dataset: from :func:`fit_dataset`.
         features: (n, features) of the later block.
         target: (n,) of the later block.
-        weight: (n,) of the later block.
         params: LightGBM parameters.
         rounds: most rounds.
         patience: stop after so many rounds without a better one.
-        num_threads: threads.
 
     Returns:
         The model string, cut at its best round, and that round's number.
     """
     import lightgbm as lgb
 
-    later = lgb.Dataset(features, target, weight=weight, reference=dataset, categorical_feature=[0])
+    later = lgb.Dataset(features, target, reference=dataset, categorical_feature=[0])
     booster = lgb.train(
-        _DETERMINISTIC | params | {"num_threads": num_threads},
+        _DETERMINISTIC | params,
         dataset,
         num_boost_round=rounds,
         valid_sets=[later],
@@ -69,11 +65,11 @@ def early_stopped_rounds(
     return _text(booster, best), best
 
 
-def fit(dataset: Any, params: dict[str, Any], rounds: int, num_threads: int) -> str:
+def fit(dataset: Any, params: dict[str, Any], rounds: int) -> str:
     """Fits a fixed number of rounds; returns the model string."""
     import lightgbm as lgb
 
-    booster = lgb.train(_DETERMINISTIC | params | {"num_threads": num_threads}, dataset, num_boost_round=rounds)
+    booster = lgb.train(_DETERMINISTIC | params, dataset, num_boost_round=rounds)
     return _text(booster, rounds)
 
 

@@ -1,8 +1,8 @@
 """The 80 % band: split conformal calibration of quantile forecasts, and a band without a model.
 
-Split conformal prediction on quantile regression: Romano, Patterson & Candès (2019), "Conformalized Quantile Regression",
-NeurIPS 32 (here each side on its own, their Theorem 2, and the miss measured in half widths of the band, so that the correction
-grows with the band).
+Split conformal prediction on quantile regression: Romano, Patterson & Candès (2019), "Conformalized Quantile
+Regression", NeurIPS 32 (here each side on its own, their Theorem 2, and the miss measured in half widths of the band,
+so that the correction grows with the band).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COVERAGE = 0.8
 MISSING_WIDENS = 0.05
 #: Fewest hours a station's own calibration rests on: the 0.9 quantile of 100 misses has a standard error of 3 points.
 _FEWEST = 100
-#: Smallest half width, in the pollutant's unit: readings are means of readings of 0.01 mg/m³ (CO) and 1 µg/m³ (PM2.5) steps.
+#: Smallest raw half width, in the pollutant's unit; a share of nothing would correct nothing.
 _SMALLEST = {"co": 0.005, "pm2_5": 0.3}
 
 
@@ -31,22 +31,25 @@ def smallest_half_width(pollutant: str) -> float:
 
 
 def calibrate(
-    pollutant: str, lead: int, stations: npt.NDArray[np.str_], p10: Floats, p50: Floats, p90: Floats, target: Floats
+    pollutant: str,
+    lead: int,
+    stations: npt.NDArray[np.str_],
+    raw: tuple[Floats, Floats, Floats],
+    target: Floats,
 ) -> list[Band]:
-    """Corrections of a band from forecasts the models had not seen.
+    """Corrections of a band from forecasts of hours the models had not seen.
 
     Args:
         pollutant: co or pm2_5.
         lead: hours from the last reading to the target.
         stations: (n,) station of each forecast.
-        p10: (n,) lower quantile, in the pollutant's unit.
-        p50: (n,) median.
-        p90: (n,) upper quantile.
+        raw: p10, p50, p90 as the models gave them, each (n,), in the pollutant's unit.
         target: (n,) what was measured.
 
     Returns:
         One correction for all stations together (``"*"``) and one for each station with enough hours.
     """
+    p10, p50, p90 = raw
     smallest = smallest_half_width(pollutant)
     below = (p50 - target) / np.maximum(p50 - p10, smallest) - 1.0
     above = (target - p50) / np.maximum(p90 - p50, smallest) - 1.0
@@ -67,15 +70,13 @@ def _conformal(misses: Floats) -> float:
 
 
 def apply_band(
-    pollutant: str, p10: Floats, p50: Floats, p90: Floats, below: Floats, above: Floats, missing: Floats
+    pollutant: str, raw: tuple[Floats, Floats, Floats], below: Floats, above: Floats, missing: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Corrects a band, widens it where readings are missing, and keeps it in order and above zero.
 
     Args:
         pollutant: co or pm2_5.
-        p10: (n,) lower quantile as the booster gave it.
-        p50: (n,) median.
-        p90: (n,) upper quantile as the booster gave it.
+        raw: p10, p50, p90 as the models gave them, each (n,), in the pollutant's unit.
         below: (n,) correction of the lower half.
         above: (n,) correction of the upper half.
         missing: (n,) hours without a reading among the last six.
@@ -83,6 +84,7 @@ def apply_band(
     Returns:
         p10, p50, p90 with 0 ≤ p10 ≤ p50 ≤ p90.
     """
+    p10, p50, p90 = raw
     smallest = smallest_half_width(pollutant)
     wider = 1.0 + MISSING_WIDENS * missing
     low = p50 - np.maximum(p50 - p10, smallest) * np.maximum(1.0 + below, 0.0) * wider
@@ -100,7 +102,8 @@ def change_band(last: Floats, changes: Floats, missing: Floats) -> tuple[Floats,
         missing: (n,) hours without a reading among the last six.
 
     Returns:
-        p10 and p90, each (n,), at least 0. Where fewer than 24 changes are known (a day), half the last reading on either side.
+        p10 and p90, each (n,), at least 0. Where fewer than 24 changes (a day) are known, half the last reading on either
+        side.
     """
     sizes = np.sort(np.abs(changes), axis=1)  # NaN sorts to the end
     count = (~np.isnan(sizes)).sum(axis=1)

@@ -1,12 +1,14 @@
 """Features of a direct forecast: what was known about a station when its last reading came in.
 
-A forecast is anchored at the *last usable reading* of its station and pollutant, not at the hour it is issued: every feature
-looks back from the anchor, and the lead (hours from the anchor to the target) decides which model is asked. A late reading thus
-never has to be filled in, and a gap is seen as a gap: a lag that falls into one is NaN, a mean says how many hours it rests on.
+A forecast is anchored at the *last usable reading* of its station and pollutant, not at the hour it is issued: every
+feature looks back from the anchor, and the lead (hours from the anchor to the target) decides which model is asked. A
+late reading thus never has to be filled in, and a gap is seen as a gap: a lag that falls into one is NaN, and features
+say for how long and how completely the station measured.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +50,8 @@ class Grid:
     Attributes:
         start: first hour, in hours since 1970-01-01 UTC.
         stations: sorted station ids, one for each column.
-        values: for each variable a (hours, stations) array in the variable's unit (CO mg/m³, others µg/m³, °C, %, counts);
-            NaN where there is no reading or its flag says it is none.
+        values: for each variable a (hours, stations) array in the variable's unit (CO mg/m³, others µg/m³, °C, %,
+            counts); NaN where there is no reading or its flag says it is none.
         flags: for each pollutant a (hours, stations) array of flags, ``"absent"`` where there is no row.
     """
 
@@ -73,8 +75,8 @@ def to_grid(hourly: pd.DataFrame, first: pd.Timestamp | None = None, last: pd.Ti
 
     Args:
         hourly: one row per station and hour, in any order, with station, observed_at (UTC, beginning of the hour), the
-            pollutants, the weather columns and ``<pollutant>_flag``. Missing columns count as absent; of two rows of the same
-            station and hour the later one in the table counts.
+            pollutants, the weather columns and ``<pollutant>_flag``. Missing columns count as absent; of two rows of the
+            same station and hour the later one in the table counts.
         first: first hour of the grid (default: of the table).
         last: last hour of the grid (default: of the table). Later rows are ignored: nobody can look past it.
 
@@ -121,26 +123,26 @@ def last_usable(values: Floats, limit: int) -> Ints:
 
 
 def change(values: Floats, row: Ints, column: Ints, lead: int) -> Floats:
-    """Change from the anchor to ``lead`` hours later, in the variable's unit; NaN where either is missing. The target."""
+    """Change from the anchor to ``lead`` hours later, in the variable's unit; NaN where either is missing."""
     return _at(values, row + lead, column) - _at(values, row, column)
 
 
-def feature_names(pollutant: str) -> list[str]:
-    """Names of the columns of :func:`feature_matrix` in their order."""
+def feature_names(pollutant: str, leads: Sequence[int]) -> list[str]:
+    """Names of the columns of :func:`feature_matrix` in their order; ``+2`` marks one that depends on the lead."""
     empty = Grid(0, ("",), {name: np.full((1, 1), np.nan) for name in POLLUTANTS + WEATHER}, {})
     zero = np.zeros(1, dtype=np.int64)
-    return list(_columns(empty, pollutant, 1, zero, zero, np.zeros(1)))
+    return list(_columns(empty, pollutant, leads, zero, zero, np.zeros(1)))
 
 
 def feature_matrix(
-    grid: Grid, pollutant: str, lead: int, row: Ints, column: Ints, codes: Floats
+    grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, column: Ints, codes: Floats
 ) -> npt.NDArray[np.float32]:
     """Features of forecasts anchored at given hours and stations.
 
     Args:
         grid: the readings; nothing later than an anchor's hour is read for it.
         pollutant: what is forecast.
-        lead: hours from the anchor to the target.
+        leads: hours from the anchor to the targets that the features shall serve.
         row: (n,) row numbers of the anchors' hours.
         column: (n,) columns of the anchors' stations.
         codes: (stations,) the model's code of each column's station; NaN for a station it does not know.
@@ -148,18 +150,20 @@ def feature_matrix(
     Returns:
         (n, features) float32, columns as in :func:`feature_names`; NaN where something was not measured.
     """
-    columns = _columns(grid, pollutant, lead, row, column, codes)
+    columns = _columns(grid, pollutant, leads, row, column, codes)
     return np.column_stack([np.asarray(values, dtype=np.float32) for values in columns.values()])
 
 
-def _columns(grid: Grid, pollutant: str, lead: int, row: Ints, column: Ints, codes: Floats) -> dict[str, Floats]:
+def _columns(
+    grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, column: Ints, codes: Floats
+) -> dict[str, Floats]:
     own = grid.values[pollutant]
     anchor = _at(own, row, column)
     hour = grid.start + row
     out: dict[str, Floats] = {
         "station": codes[column],
-        "hour": ((hour + lead) % 24).astype(float),
-        "weekday": ((hour // 24 + 3) % 7).astype(float),  # 1970-01-01 was a Thursday
+        "hour": (hour % 24).astype(float),
+        "weekday": ((hour // 24 + 3) % 7).astype(float),  # Monday is 0; 1970-01-01 was a Thursday
         "last": anchor,
     }
     for lag in _LAGS:
@@ -172,7 +176,7 @@ def _columns(grid: Grid, pollutant: str, lead: int, row: Ints, column: Ints, cod
     out["min_24"] = _rolling(np.fmin, own, 24)[row, column] - anchor
     out["present_24"] = _rolling_sum(~np.isnan(own), 24)[row, column]
     out["run"] = _run_length(own)[row, column]
-    out |= _habits(own, lead, row, column, anchor)
+    out["usual_now"] = _usual(own, 0, row, column) - anchor
     for name in POLLUTANTS + WEATHER:
         if name == pollutant:
             continue
@@ -186,13 +190,16 @@ def _columns(grid: Grid, pollutant: str, lead: int, row: Ints, column: Ints, cod
     for lag in (1, 2, 3):
         out[f"others_change_{lag}"] = now - _at(others, row - lag, column)
     out["others_mean_24"] = now - _rolling_mean(others, 24)[row, column]
-    out["others_habit_14"] = _mean_change(others, lead, row, column, 24, 14)
+    for lead in leads:
+        habits = _habits(own, lead, row, column) | {"usual": _usual(own, lead, row, column) - anchor}
+        habits["others_habit_14"] = _mean_change(others, lead, row, column, 24, 14)
+        out |= {f"{name}+{lead}": values for name, values in habits.items()}
     return out
 
 
-def _habits(own: Floats, lead: int, row: Ints, column: Ints, anchor: Floats) -> dict[str, Floats]:
-    """What this station usually does between this hour and the target's: mean changes and levels by hour of day and week."""
-    out = {
+def _habits(own: Floats, lead: int, row: Ints, column: Ints) -> dict[str, Floats]:
+    """How this station usually changes between the anchor's and the target's hour, of the day and of the week."""
+    return {
         "yesterday": _mean_change(own, lead, row, column, 24, 1),
         "last_week": _mean_change(own, lead, row, column, 168, 1),
         "habit_7": _mean_change(own, lead, row, column, 24, 7),
@@ -200,10 +207,11 @@ def _habits(own: Floats, lead: int, row: Ints, column: Ints, anchor: Floats) -> 
         "habit_28": _mean_change(own, lead, row, column, 24, 28),
         "habit_weeks": _mean_change(own, lead, row, column, 168, 4),
     }
-    for offset, name in ((0, "usual_now"), (lead, "usual_then")):
-        levels = [_at(own, row + offset - 24 * day, column) for day in range(1, 15)]
-        out[name] = _nanmean(levels) - anchor
-    return out
+
+
+def _usual(own: Floats, offset: int, row: Ints, column: Ints) -> Floats:
+    """Mean level at the hour of the day ``offset`` hours after the anchor's, over two weeks."""
+    return _nanmean([_at(own, row + offset - 24 * day, column) for day in range(1, 15)])
 
 
 def _mean_change(values: Floats, lead: int, row: Ints, column: Ints, period: int, times: int) -> Floats:

@@ -1,8 +1,9 @@
 """The forecast: train a model on the past, and ask it for the next hours.
 
-Direct LightGBM models, one for each pollutant and *lead* (hours from the last usable reading to the target), over all stations,
-on the change from that reading. With a fresh reading the lead is the horizon; with one that is an hour old, the forecast for the
-next hour is the lead-2 model's. No lead is longer than three hours, so nothing is forecast beyond that.
+Direct models, for each pollutant and *lead* (hours from the last usable reading to the target), over all stations, on the
+change from that reading: LightGBM for the median, blended with small neural networks that also give the band. With a
+fresh reading the lead is the horizon; with one that is an hour old, the forecast for the next hour is that of lead 2. No
+lead is longer than three hours, so nothing is forecast beyond that.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.science import boosting, calibration
+from tasks.science import boosting, calibration, network
 from tasks.science.artifact import Band, ForecastModel, Score
 from tasks.science.features import LOOKBACK_HOURS, Grid, feature_matrix, last_usable, to_grid
-from tasks.science.training import MAX_LEAD, Recipe, train
+from tasks.science.training import LEADS, Recipe, blend, train
 
-__all__ = ["COLUMNS", "MAX_LEAD", "Band", "ForecastModel", "Recipe", "Score", "predict", "train"]
+__all__ = ["COLUMNS", "LEADS", "Band", "ForecastModel", "Recipe", "Score", "predict", "train"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -46,8 +47,8 @@ def predict(
 
     Args:
         model: a trained model, or None: persistence everywhere.
-        hourly: readings as for :func:`tasks.science.features.to_grid`; 30 days before an hour of issue are enough, and nothing
-            after it is used.
+        hourly: readings as for :func:`tasks.science.features.to_grid`; 30 days before an hour of issue are enough, and
+            nothing after it is used.
         issued_at: hours of issue: the beginning (UTC) of the last hour that is over.
         num_threads: threads of LightGBM.
         pollutants: what to forecast; one the model does not know gets persistence.
@@ -55,9 +56,9 @@ def predict(
         no_model_reason: the reason given where there is no model.
 
     Returns:
-        One row for each hour of issue, station, pollutant and horizon, sorted by them, with ``COLUMNS``. p10, p50, p90 and
-        last_value are in the pollutant's unit, NaN where there is no forecast; ``method`` is lightgbm, persistence or none, and
-        ``reason`` says why it is not lightgbm.
+        One row for each hour of issue, station, pollutant and horizon, sorted by them, with ``COLUMNS``. p10, p50,
+        p90 and last_value are in the pollutant's unit, NaN where there is no forecast; ``method`` is lightgbm (the
+        trained model), persistence or none, and ``reason`` says why it is not the model.
     """
     hours = pd.DatetimeIndex(pd.to_datetime(list(issued_at), utc=True)).unique().sort_values()
     if len(hours) == 0 or len(hourly) == 0:
@@ -112,11 +113,11 @@ def _forecast(
 ) -> pd.DataFrame:
     n = len(anchors.issued)
     lead = anchors.age + horizon
-    possible = anchors.known & ~anchors.broken & (lead <= MAX_LEAD)
+    possible = anchors.known & ~anchors.broken & np.isin(lead, LEADS)
     quantiles = np.full((3, n), np.nan)
     reason = np.where(possible, no_model_reason, anchors.reasons())
     method = np.where(possible, "persistence", "none").astype(object)
-    for value in range(1, MAX_LEAD + 1):
+    for value in LEADS:
         rows = np.flatnonzero(possible & (lead == value))
         if len(rows) == 0:
             continue
@@ -154,11 +155,10 @@ def _judged(
     model: ForecastModel, grid: Grid, column: Ints, pollutant: str, lead: int
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.object_]]:
     """Where the model is to be used, and the reason where it is not."""
-    if not model.members(pollutant, lead, "p50"):
-        missing = (
-            "model does not know this pollutant" if pollutant not in model.pollutants else "model has no such lead"
+    if pollutant not in model.pollutants:
+        return np.zeros(len(column), dtype=bool), np.full(
+            len(column), "model does not know this pollutant", dtype=object
         )
-        return np.zeros(len(column), dtype=bool), np.full(len(column), missing, dtype=object)
     beats, reasons = [], []
     for station in grid.stations:
         score = model.score(station, pollutant, lead)
@@ -173,16 +173,15 @@ def _modelled(
     """(3, n) calibrated quantiles."""
     code = {station: float(position) for position, station in enumerate(model.stations)}
     codes = np.array([code.get(station, np.nan) for station in grid.stations])
-    features = feature_matrix(grid, pollutant, lead, anchors.anchor[rows], anchors.column[rows], codes)
-    last = anchors.last[rows]
-    p10, p50, p90 = (
-        last + boosting.predict(model.members(pollutant, lead, name), features, num_threads)
-        for name in ("p10", "p50", "p90")
-    )
+    features = feature_matrix(grid, pollutant, LEADS, anchors.anchor[rows], anchors.column[rows], codes)
+    boosters = model.boosters_of(pollutant, lead)
+    boosted = boosting.predict(boosters, features, num_threads) if boosters else None
+    networks = [network.Network.from_bytes(content) for content in model.networks_of(pollutant)]
+    raw = blend(anchors.last[rows], boosted, network.predict(networks, features)[:, LEADS.index(lead)])
     bands = [model.band(station, pollutant, lead) for station in grid.stations]
     below = np.array([band.below if band else 0.0 for band in bands])[anchors.column[rows]]
     above = np.array([band.above if band else 0.0 for band in bands])[anchors.column[rows]]
-    return np.stack(calibration.apply_band(pollutant, p10, p50, p90, below, above, anchors.missing[rows]))
+    return np.stack(calibration.apply_band(pollutant, raw, below, above, anchors.missing[rows]))
 
 
 def _recent_changes(grid: Grid, pollutant: str, lead: int, anchor: Ints, column: Ints) -> Floats:

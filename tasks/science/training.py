@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,18 +12,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks.errors import InsufficientHistoryError
-from tasks.science import boosting
+from tasks.science import boosting, network
 from tasks.science.artifact import Band, ForecastModel, Score
 from tasks.science.calibration import apply_band, calibrate
 from tasks.science.features import Grid, change, feature_matrix, feature_names, to_grid
 
-__all__ = ["MAX_LEAD", "MIN_USABLE_HOURS", "Recipe", "train"]
+__all__ = ["BOOSTED", "LEADS", "MIN_USABLE_HOURS", "Recipe", "blend", "train"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
-#: No forecast reaches further beyond the last reading: at +3 h the other leads' skill was already spent on older readings.
-MAX_LEAD = 3
+#: Hours from the last reading to a target that are forecast: nothing is published beyond three.
+LEADS = (1, 2, 3)
+#: Share of the boosters in the median; from 0.3 to 0.5 it makes no difference.
+BOOSTED = 0.4
 #: Two weeks of one station: the habits of an hour of the day are means over two weeks.
 MIN_USABLE_HOURS = 14 * 24
 
@@ -32,36 +36,36 @@ class Recipe:
     """Settings of the training; the defaults are what won the backtests (docs/forecast.md).
 
     Attributes:
-        members: boosters averaged for the median.
+        boosters: boosters averaged for the median of a lead.
+        networks: networks averaged for a pollutant.
+        validation_networks: the same in the fit that is validated.
         rounds: most boosting rounds.
         patience: early stopping after so many rounds without gain.
-        learning_rate: shrinkage.
+        learning_rate: shrinkage of the boosters.
         num_leaves: leaves of a tree.
         min_data_in_leaf: fewest rows in a leaf.
         feature_fraction: share of the features each tree may use.
-        validation_days: length of the time-ordered block at the end that early stopping, calibration and scores use; at most a
-            quarter of the history.
-        max_rows: fit on at most so many rows per pollutant and lead, the newest.
+        validation_days: length of the time-ordered block at the end that early stopping, calibration and scores use; at
+            most a quarter of the history.
+        max_rows: fit on at most so many rows of a pollutant, the newest.
     """
 
-    members: int = 3
-    rounds: int = 600
-    patience: int = 60
-    learning_rate: float = 0.03
-    num_leaves: int = 31
+    boosters: int = 1
+    networks: int = 4
+    validation_networks: int = 2
+    rounds: int = 300
+    patience: int = 40
+    learning_rate: float = 0.06
+    num_leaves: int = 23
     min_data_in_leaf: int = 40
     feature_fraction: float = 0.4
     validation_days: int = 42
     max_rows: int = 300_000
 
-    def params(self, objective: str, seed: int) -> dict[str, Any]:
+    def params(self, seed: int) -> dict[str, Any]:
         """LightGBM parameters of one booster."""
-        loss = (
-            {"objective": "l1"}
-            if objective == "p50"
-            else {"objective": "quantile", "alpha": {"p10": 0.1, "p90": 0.9}[objective]}
-        )
-        return loss | {
+        return {
+            "objective": "l1",
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
             "min_data_in_leaf": self.min_data_in_leaf,
@@ -75,16 +79,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Training rows of one pollutant and lead, in the order of time."""
+    """Anchors of one pollutant, in the order of time."""
 
     features: npt.NDArray[np.float32]
-    target: Floats
+    targets: Floats  # (n, leads) changes, NaN where unknown
     last: Floats
     row: Ints
     station: npt.NDArray[np.str_]
 
-    def where(self, keep: npt.NDArray[np.bool_]) -> _Rows:
-        return _Rows(self.features[keep], self.target[keep], self.last[keep], self.row[keep], self.station[keep])
+    def where(self, keep: Bools) -> _Rows:
+        return _Rows(self.features[keep], self.targets[keep], self.last[keep], self.row[keep], self.station[keep])
 
 
 def train(
@@ -103,54 +107,59 @@ def train(
         hourly: readings as for :func:`tasks.science.features.to_grid`.
         until: only rows with observed_at < until are used.
         pollutants: what to forecast.
-        horizons: hours from the hour of issue to the target.
+        horizons: hours from the hour of issue to the target, for which boosters are fitted beside the networks.
         seed: random seed; the same data and seed give the same model, byte for byte.
         num_threads: threads of LightGBM.
         recipe: settings other than the default ones.
-        progress: called with a short text before each of the fits.
+        progress: called with a short text before each of the two fits of each pollutant.
 
     Returns:
-        The model.
+        The model. A pollutant with less than 14 days of usable hours is left out of it.
 
     Raises:
-        InsufficientHistoryError: fewer than 14 days of usable hours in all, for each of the pollutants.
+        InsufficientHistoryError: all of them have less.
     """
     recipe = recipe or Recipe()
-    until = pd.Timestamp(until).tz_convert("UTC") if pd.Timestamp(until).tzinfo else pd.Timestamp(until, tz="UTC")
+    until = pd.Timestamp(until)
+    until = until.tz_convert("UTC") if until.tzinfo else until.tz_localize("UTC")
     past = hourly[hourly["observed_at"] < until]
     grid = to_grid(past)
     boosters: dict[str, str] = {}
+    networks: dict[str, bytes] = {}
     bands: list[Band] = []
     scores: list[Score] = []
-    trained: list[str] = []
-    n_rows = 0
+    features: dict[str, tuple[str, ...]] = {}
+    n_rows = most = 0
     for pollutant in pollutants:
-        if (~np.isnan(grid.values[pollutant])).sum() < MIN_USABLE_HOURS:
+        usable = int((~np.isnan(grid.values[pollutant])).sum())
+        most = max(most, usable)
+        rows = _rows(grid, pollutant, recipe.max_rows)
+        if usable < MIN_USABLE_HOURS or len(rows.row) < MIN_USABLE_HOURS // 2:
             continue
-        for lead in range(min(horizons), MAX_LEAD + 1):
-            if progress is not None:
-                progress(f"{pollutant} +{lead} h")
-            rows = _rows(grid, pollutant, lead, recipe.max_rows)
-            if len(rows.target) < MIN_USABLE_HOURS:
-                continue
-            fitted = _fit_lead(rows, pollutant, lead, seed, num_threads, recipe)
-            boosters |= {f"{pollutant}/{lead}/{key}": text for key, text in fitted[0].items()}
-            bands += fitted[1]
-            scores += fitted[2]
-            n_rows += len(rows.target)
-            if pollutant not in trained:
-                trained.append(pollutant)
-    if not trained:
-        most = max(int((~np.isnan(grid.values[name])).sum()) for name in pollutants)
+        fit = _Fit(pollutant, tuple(horizons), len(grid.stations), seed, num_threads, recipe)
+        _tell(progress, f"{pollutant} validation")
+        rounds, held, block = fit.validate(rows)
+        for position, lead in enumerate(LEADS):
+            new_bands, new_scores = _judge(pollutant, lead, block, position, held[position])
+            bands += new_bands
+            scores += new_scores
+        _tell(progress, f"{pollutant} model")
+        new_boosters, new_networks = fit.everything(rows, rounds)
+        boosters |= new_boosters
+        networks |= new_networks
+        features[pollutant] = fit.names
+        n_rows += len(rows.row)
+    if not features:
         raise InsufficientHistoryError(
-            f"history too short: {most} usable hours before {until:%Y-%m-%dT%H}, at least {MIN_USABLE_HOURS} are needed to train"
+            f"history too short: {most} usable hours before {until:%Y-%m-%dT%H}, {MIN_USABLE_HOURS} are needed to train"
         )
     return ForecastModel(
-        pollutants=tuple(trained),
-        horizons=tuple(int(h) for h in horizons),
+        pollutants=tuple(features),
+        horizons=tuple(int(horizon) for horizon in horizons),
         stations=grid.stations,
-        features={name: tuple(feature_names(name)) for name in trained},
+        features=features,
         boosters=boosters,
+        networks=networks,
         bands=tuple(bands),
         scores=tuple(scores),
         trained_from=str(pd.Timestamp(past["observed_at"].min()).isoformat()),
@@ -161,72 +170,140 @@ def train(
     )
 
 
-def _rows(grid: Grid, pollutant: str, lead: int, max_rows: int) -> _Rows:
+def blend(last: Floats, boosted: Floats | None, quantiles: Floats) -> tuple[Floats, Floats, Floats]:
+    """Raw p10, p50, p90 of one lead: the median blends both kinds of models, the half widths are the networks'.
+
+    Args:
+        last: (n,) last readings.
+        boosted: (n,) changes forecast by the boosters, None where the lead has none.
+        quantiles: (n, 3) changes forecast by the networks.
+    """
+    low, middle, high = np.sort(quantiles, axis=1).T
+    p50 = last + (middle if boosted is None else (1 - BOOSTED) * middle + BOOSTED * boosted)
+    return p50 - (middle - low), p50, p50 + (high - middle)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Fits the parts of the model for one pollutant.
+
+    Each booster is fitted by one thread, several boosters and the networks at the same time: threads *within* a fit of a
+    few thousand rows wait for each other more than they work, by a factor of ten where the machine has other work too.
+    """
+
+    pollutant: str
+    horizons: tuple[int, ...]
+    n_stations: int
+    seed: int
+    num_threads: int
+    recipe: Recipe
+
+    @property
+    def leads(self) -> list[int]:
+        """Leads that get boosters."""
+        return [lead for lead in LEADS if lead in self.horizons]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(feature_names(self.pollutant, LEADS))
+
+    def validate(self, rows: _Rows) -> tuple[dict[int, int], list[tuple[Floats, Floats, Floats]], _Rows]:
+        """Fits on all but the last block of time: rounds of each lead's boosters, raw quantiles on the block, the block."""
+        span = int(rows.row[-1] - rows.row[0]) + 1
+        cut = int(rows.row[-1]) - min(self.recipe.validation_days * 24, span // 4)
+        block = rows.where(rows.row > cut)
+        fitting = rows.where(rows.row <= cut)
+        fitting.targets[fitting.row[:, None] + np.array(LEADS) > cut] = np.nan  # the block's own readings
+        known, later = ~np.isnan(fitting.targets), ~np.isnan(block.targets)
+
+        def stopped(lead: int) -> tuple[str, int]:
+            at = LEADS.index(lead)
+            return boosting.early_stopped_rounds(
+                boosting.fit_dataset(fitting.features[known[:, at]], fitting.targets[known[:, at], at]),
+                block.features[later[:, at]],
+                block.targets[later[:, at], at],
+                self.recipe.params(self.seed),
+                self.recipe.rounds,
+                self.recipe.patience,
+            )
+
+        with ThreadPoolExecutor(self.num_threads) as pool:
+            promised = {lead: pool.submit(stopped, lead) for lead in self.leads}
+            quantiles = network.predict(self.networks(fitting, self.recipe.validation_networks), block.features)
+            texts = {lead: future.result() for lead, future in promised.items()}
+        raw = []
+        for position, lead in enumerate(LEADS):
+            boosted = boosting.predict([texts[lead][0]], block.features, self.num_threads) if lead in texts else None
+            raw.append(blend(block.last, boosted, quantiles[:, position]))
+        return {lead: number for lead, (_, number) in texts.items()}, raw, block
+
+    def everything(self, rows: _Rows, rounds: dict[int, int]) -> tuple[dict[str, str], dict[str, bytes]]:
+        """Fits on all rows: boosters and networks by their keys."""
+
+        def fitted(lead: int) -> dict[str, str]:
+            at = LEADS.index(lead)
+            known = ~np.isnan(rows.targets[:, at])
+            dataset = boosting.fit_dataset(rows.features[known], rows.targets[known, at])
+            members = range(self.recipe.boosters)
+            texts = [boosting.fit(dataset, self.recipe.params(self.seed + k), rounds[lead]) for k in members]
+            return {f"{self.pollutant}/{lead}/{k}": text for k, text in enumerate(texts)}
+
+        boosters: dict[str, str] = {}
+        with ThreadPoolExecutor(self.num_threads) as pool:
+            promised = [pool.submit(fitted, lead) for lead in rounds]
+            networks = self.networks(rows, self.recipe.networks)
+            for future in promised:
+                boosters |= future.result()
+        return boosters, {f"{self.pollutant}/{k}": net.to_bytes() for k, net in enumerate(networks)}
+
+    def networks(self, rows: _Rows, number: int) -> list[network.Network]:
+        """Fits networks with different seeds."""
+        return [
+            network.fit(rows.features, self.names, rows.targets, self.n_stations, self.seed + k) for k in range(number)
+        ]
+
+
+def _tell(progress: Callable[[str], None] | None, text: str) -> None:
+    if progress is not None:
+        progress(text)
+
+
+def _rows(grid: Grid, pollutant: str, max_rows: int) -> _Rows:
     row, column = np.nonzero(~np.isnan(grid.values[pollutant]))
-    target = change(grid.values[pollutant], row, column, lead)
-    keep = np.flatnonzero(~np.isnan(target))[-max_rows:]
+    targets = np.column_stack([change(grid.values[pollutant], row, column, lead) for lead in LEADS])
+    keep = np.flatnonzero(~np.isnan(targets).all(axis=1))[-max_rows:]
     row, column = row[keep], column[keep]
-    codes = np.arange(len(grid.stations), dtype=float)
-    features = feature_matrix(grid, pollutant, lead, row, column, codes)
-    return _Rows(features, target[keep], grid.values[pollutant][row, column], row, np.array(grid.stations)[column])
+    features = feature_matrix(grid, pollutant, LEADS, row, column, np.arange(len(grid.stations), dtype=float))
+    return _Rows(features, targets[keep], grid.values[pollutant][row, column], row, np.array(grid.stations)[column])
 
 
-def _fit_lead(
-    rows: _Rows, pollutant: str, lead: int, seed: int, num_threads: int, recipe: Recipe
-) -> tuple[dict[str, str], list[Band], list[Score]]:
-    """Fits on the past, stops, calibrates and scores on the block after it, then fits on everything."""
-    hours = rows.row[-1] - rows.row[0] + 1
-    cut = rows.row[-1] - min(recipe.validation_days * 24, hours // 4)
-    fitting, block = rows.where(rows.row + lead <= cut), rows.where(rows.row > cut)
-    dataset = boosting.fit_dataset(fitting.features, fitting.target, np.ones(len(fitting.target)), num_threads)
-    rounds: dict[str, int] = {}
-    held: dict[str, Floats] = {}
-    for name in ("p10", "p50", "p90"):
-        text, rounds[name] = boosting.early_stopped_rounds(
-            dataset, block.features, block.target, np.ones(len(block.target)), recipe.params(name, seed), recipe.rounds, recipe.patience,
-            num_threads,
-        )  # fmt: skip
-        held[name] = block.last + boosting.predict([text], block.features, num_threads)
-    everything = boosting.fit_dataset(rows.features, rows.target, np.ones(len(rows.target)), num_threads)
-    boosters = {}
-    for name in ("p10", "p50", "p90"):
-        for member in range(recipe.members if name == "p50" else 1):
-            params = recipe.params(name, seed + member)
-            boosters[f"{name}/{member}"] = boosting.fit(everything, params, rounds[name], num_threads)
-    target = block.last + block.target
-    bands = calibrate(pollutant, lead, block.station, held["p10"], held["p50"], held["p90"], target)
-    return boosters, bands, _scores(pollutant, lead, block, held)
-
-
-def _scores(pollutant: str, lead: int, block: _Rows, held: dict[str, Floats]) -> list[Score]:
-    """Scores on the block; for coverage, each half of it (odd and even weeks) is judged by the other half's calibration."""
-    target = block.last + block.target
+def _judge(
+    pollutant: str, lead: int, block: _Rows, position: int, raw: tuple[Floats, Floats, Floats]
+) -> tuple[list[Band], list[Score]]:
+    """Calibration and scores on the validation block; for coverage, odd weeks judge even ones and the reverse."""
+    known = ~np.isnan(block.targets[:, position])
+    target = (block.last + block.targets[:, position])[known]
+    change_made, station, week = block.targets[known, position], block.station[known], block.row[known] // 168 % 2
+    p10, p50, p90 = (quantile[known] for quantile in raw)
+    if len(target) == 0:
+        return [], []
     inside = np.zeros(len(target), dtype=bool)
-    week = block.row // 168 % 2
-    for half in (0, 1):
-        here, there = week == half, week != half
-        bands = {
-            band.station: band
-            for band in calibrate(
-                pollutant, lead, block.station[there], *(held[q][there] for q in ("p10", "p50", "p90")), target[there]
-            )
-        }
-        for station in np.unique(block.station[here]):
-            band = bands.get(str(station)) or bands.get("*")
-            rows = here & (block.station == station)
-            below, above = (band.below, band.above) if band else (0.0, 0.0)
-            n = np.ones(rows.sum())
-            low, _, high = apply_band(
-                pollutant, *(held[q][rows] for q in ("p10", "p50", "p90")), below * n, above * n, 0.0 * n
-            )
-            inside[rows] = (low <= target[rows]) & (target[rows] <= high)
-    out = []
-    for name in ("*", *np.unique(block.station)):
-        rows = np.ones(len(target), dtype=bool) if name == "*" else block.station == name
-        mae = float(np.abs(target[rows] - np.maximum(held["p50"][rows], 0.0)).mean())
-        naive = float(np.abs(block.target[rows]).mean())
-        skill = 1.0 - mae / naive if naive > 0 else float("nan")
-        out.append(
-            Score(str(name), pollutant, lead, int(rows.sum()), mae, naive, skill, float(inside[rows].mean()), skill > 0)
-        )
-    return out
+    for parity in (0, 1):
+        here, there = week == parity, week != parity
+        if there.sum() == 0:
+            here, there = week != parity, week != parity  # less than a week: judged by itself
+        found = calibrate(pollutant, lead, station[there], (p10[there], p50[there], p90[there]), target[there])
+        bands = {band.station: band for band in found}
+        used = [bands.get(str(name), bands["*"]) for name in station[here]]
+        below, above = np.array([band.below for band in used]), np.array([band.above for band in used])
+        low, _, high = apply_band(pollutant, (p10[here], p50[here], p90[here]), below, above, np.zeros(len(used)))
+        inside[here] = (low <= target[here]) & (target[here] <= high)
+    scores = []
+    for name in ("*", *np.unique(station)):
+        rows = np.ones(len(target), dtype=bool) if name == "*" else station == name
+        mae = float(np.abs(target[rows] - np.maximum(p50[rows], 0.0)).mean())
+        naive = float(np.abs(change_made[rows]).mean())
+        skill = 1.0 - mae / naive if naive > 0 else None
+        covered = float(inside[rows].mean())
+        scores.append(Score(str(name), pollutant, lead, int(rows.sum()), mae, naive, skill, covered, mae < naive))
+    return calibrate(pollutant, lead, station, (p10, p50, p90), target), scores

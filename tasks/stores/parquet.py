@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,16 @@ __all__ = [
     "metadata",
     "read",
     "read_as",
+    "sign",
     "write",
 ]
 
+Signature = tuple[int, int, int]
+
 _FINGERPRINT = b"fingerprint"
+#: Tables kept in memory, the latest ones: two months of raw hours.
+_REMEMBERED = 2048
+_tables: dict[Path, tuple[Signature, pa.Table]] = {}
 
 
 def fingerprint(table: pa.Table, ignore: Iterable[str] = ()) -> str:
@@ -77,13 +82,23 @@ def write(path: Path, table: pa.Table, content: str | None = None, extra: Mappin
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=False, write_statistics=False)
+        small = table.num_rows < 1000
+        pq.write_table(
+            table, temporary, compression="none" if small else "zstd", use_dictionary=False, write_statistics=False
+        )
+        signature = sign(temporary.stat())
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise StagingError(f"{path} cannot be written: {error.strerror or error}") from error
+    _remember(path, signature, table)
     return True
+
+
+def sign(status: os.stat_result) -> Signature:
+    """Return what changes whenever a file is replaced: inode, time of change, size."""
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def read(path: Path) -> pa.Table | None:
@@ -104,17 +119,27 @@ def read(path: Path) -> pa.Table | None:
         return None
     except OSError as error:
         raise StagingError(f"{path} cannot be read: {error.strerror}") from error
-    return read_as(path, status.st_ino, status.st_mtime_ns, status.st_size)
+    return read_as(path, sign(status))
 
 
-@lru_cache(maxsize=2048)
-def read_as(path: Path, _inode: int, _changed: int, _size: int) -> pa.Table:
-    """Read a file whose inode, time of change and size are known to the caller; the table is remembered."""
+def read_as(path: Path, signature: Signature) -> pa.Table:
+    """Read a file whose signature is known to the caller; the table is remembered under it."""
+    if (known := _tables.get(path)) and known[0] == signature:
+        return known[1]
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(use_threads=False)
+            table = file.read(use_threads=False)
     except (OSError, pa.ArrowInvalid) as error:
         raise StagingError(f"{path} cannot be read: {error}; move it away and run again") from error
+    _remember(path, signature, table)
+    return table
+
+
+def _remember(path: Path, signature: Signature, table: pa.Table) -> None:
+    _tables.pop(path, None)
+    _tables[path] = signature, table
+    if len(_tables) > _REMEMBERED:
+        del _tables[next(iter(_tables))]
 
 
 def concat(tables: Iterable[pa.Table]) -> pa.Table:

@@ -1,0 +1,94 @@
+"""What `scripts/superset` runs inside Superset's own environment.
+
+    manage.py up       bring Superset's database up to date, make users and roles, import the bundle
+    manage.py import   import the bundle (objects already there are overwritten, none is doubled)
+    manage.py export   write the bundle from what was changed in the browser
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import sys
+import warnings
+
+warnings.filterwarnings("ignore")
+logging.disable(logging.WARNING)
+
+import bundle  # noqa: E402: after the warnings are off
+import roles  # noqa: E402
+
+
+def _stations() -> list[str]:
+    """The stations' names, as MongoDB holds them now."""
+    from pymongo import MongoClient
+    from superset_config import MONGODB_DATABASE, MONGODB_URI
+
+    with MongoClient(MONGODB_URI, serverSelectionTimeoutMS=5000) as client:
+        return [station["name"] for station in client[MONGODB_DATABASE].stations.find({}, {"name": 1})]
+
+
+def _as_admin() -> None:
+    """Superset's commands ask who runs them."""
+    from flask import g
+    from superset import security_manager
+
+    g.user = security_manager.find_user(username="admin")
+
+
+def _import() -> None:
+    from superset import security_manager
+    from superset.extensions import db
+    from superset.models.core import Database
+
+    _as_admin()
+    bundle.import_bundle(_stations())
+    databases = db.session.query(Database).filter_by(database_name="MongoDB").all()
+    viewer = roles.ensure_viewer_role(security_manager, databases)
+    shown = roles.ensure_user(
+        security_manager, "viewer", viewer, os.environ.get("SUPERSET_VIEWER_PASSWORD"), secrets.token_urlsafe(12)
+    )
+    if shown:
+        print(f"viewer's password (shown once): {shown}")
+    print(f"imported {len(bundle.read()) - 1} objects from dashboards/superset/bundle")
+
+
+def _up() -> None:
+    import flask_migrate
+    from superset import appbuilder, security_manager
+
+    with contextlib.redirect_stdout(sys.stderr):  # the migrations print what they did
+        flask_migrate.upgrade()
+    appbuilder.add_permissions(update_perms=True)
+    security_manager.sync_role_definitions()
+    shown = roles.ensure_user(
+        security_manager,
+        "admin",
+        security_manager.find_role("Admin"),
+        os.environ.get("SUPERSET_ADMIN_PASSWORD"),
+        secrets.token_urlsafe(12),
+    )
+    if shown:
+        print(f"admin's password (shown once): {shown}")
+    _import()
+
+
+def _export() -> None:
+    _as_admin()
+    changed = bundle.export_bundle()
+    print("\n".join(changed) if changed else "no change")
+
+
+def main() -> None:
+    """Run the command named on the command line."""
+    from superset.app import create_app
+
+    commands = {"up": _up, "import": _import, "export": _export}
+    if len(sys.argv) != 2 or sys.argv[1] not in commands:
+        raise SystemExit(__doc__)
+    with create_app().app_context():
+        commands[sys.argv[1]]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""scripts/backtest: forecast a past time as it would have been forecast then, and score it."""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tasks.airqino.response import VALUES, parse
+from tasks.cli.run import command
+from tasks.errors import ConfigError, SourceError
+from tasks.hours import format_hour, parse_hour
+from tasks.science.quality import flag_history
+
+__all__ = ["main", "read_responses"]
+
+_UNITS = {"co": "mg/m³", "pm2_5": "µg/m³"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a backtest and print its scores."""
+    parser = argparse.ArgumentParser(
+        "scripts/backtest",
+        description="Train on what lay before START, forecast every hour from START to STOP, and compare with what "
+        "came and with 'no change'.",
+    )
+    parser.add_argument(
+        "--responses", type=Path, required=True, metavar="DIR", help="folder with <station>.json as the API answered"
+    )
+    parser.add_argument(
+        "--start", required=True, metavar="HOUR", help="first hour of issue, such as 2024-05-01T00 (UTC)"
+    )
+    parser.add_argument("--stop", required=True, metavar="HOUR", help="last hour of issue, such as 2024-06-30T23 (UTC)")
+    parser.add_argument(
+        "--retrain",
+        choices=("once", "weekly"),
+        default="once",
+        help="train once before START (default), or before each week",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores as a list of records")
+    parser.add_argument(
+        "--history",
+        type=Path,
+        nargs="*",
+        metavar="PATH",
+        help="older answers (<station>.as-of-<day>.json, or folders of them) for hours before those of <station>.json; "
+        "default: those in DIR; without PATH: none",
+    )
+    parser.add_argument("--threads", type=int, default=2, help="threads for LightGBM (default 2)")
+    parser.add_argument("--seed", type=int, default=1, help="random seed of the training (default 1)")
+    arguments = parser.parse_args(argv)
+    start, stop = parse_hour(arguments.start), parse_hour(arguments.stop)
+    if start > stop:
+        raise ConfigError(f"--start {format_hour(start)} lies after --stop {format_hour(stop)}: swap them")
+    if arguments.threads < 1:
+        raise ConfigError(f"--threads {arguments.threads}: at least 1 is needed")
+    if arguments.json is not None and not arguments.json.parent.is_dir():
+        raise ConfigError(f"--json {arguments.json}: the folder {arguments.json.parent} does not exist")
+    hourly = read_responses(arguments.responses, arguments.history)
+    _check_range(hourly, start, stop)
+    table = _run(hourly, start, stop, arguments)
+    _show(table, hourly, start, stop, arguments.retrain)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(_records(table), indent=1) + "\n")
+    return 0
+
+
+def read_responses(folder: Path, history: Sequence[Path] | None = None) -> pd.DataFrame:
+    """Read answers of the API, and flag them as they would have been flagged when each hour ended.
+
+    Args:
+        folder: Holds ``<station>.json``, the station's id being digits only.
+        history: Older answers, or folders of them, used only for hours before the first one in ``<station>.json``.
+            Between 2023-12 and 2024-09 the source itself replaced every negative CO by 0.0; so it is done here, or the
+            same sensor would be read on two scales. Default: ``<station>.as-of-*.json`` in the folder.
+
+    Returns:
+        Readings with flags: station, observed_at (UTC), the readings and ``<reading>_flag``.
+
+    Raises:
+        ConfigError: There is no such folder, no answer in it, or a file is not one.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"--responses {folder}: no such folder")
+    mains = {path.stem: path for path in sorted(folder.glob("*.json")) if path.stem.isdigit()}
+    if not mains:
+        raise ConfigError(f"--responses {folder}: no <station>.json in it (a station's id is digits only)")
+    older: dict[str, list[Path]] = {}
+    for place in [folder] if history is None else history:
+        if not place.exists():
+            raise ConfigError(f"--history {place}: no such file or folder")
+        paths = sorted(place.glob("*.json")) if place.is_dir() else [place]
+        for path in paths:
+            if ".as-of-" in path.name or (history is not None and path not in mains.values()):
+                older.setdefault(path.name.split(".")[0], []).append(path)
+    tables = []
+    for station, path in mains.items():
+        table = _read(path, station)
+        for past_path in sorted(older.get(station, []), reverse=True):
+            past = _read(past_path, station)
+            past["co"] = past["co"].clip(lower=0.0)
+            # without the last row: the hour then running, of which only a part was averaged
+            past = past.sort_values("observed_at").iloc[:-1]
+            table = pd.concat([past[past["observed_at"] < table["observed_at"].min()], table], ignore_index=True)
+        tables.append(table)
+    return flag_history(pd.concat(tables, ignore_index=True), causal=True)
+
+
+def _read(path: Path, station: str) -> pd.DataFrame:
+    try:
+        rows = parse(path.read_bytes()).data
+    except SourceError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    if not rows:
+        raise ConfigError(f"{path}: the answer has no rows")
+    table = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in VALUES}, dtype=float)
+    table.insert(0, "observed_at", pd.to_datetime([row.hour for row in rows], utc=True).astype("datetime64[us, UTC]"))
+    table.insert(0, "station", station)
+    return table.drop_duplicates("observed_at", keep="last")
+
+
+def _check_range(hourly: pd.DataFrame, start: datetime, stop: datetime) -> None:
+    first, last = hourly["observed_at"].min(), hourly["observed_at"].max()
+    if start > last or stop < first:
+        raise ConfigError(
+            f"nothing was measured from {format_hour(start)} to {format_hour(stop)}: "
+            f"the answers go from {first:%Y-%m-%dT%H} to {last:%Y-%m-%dT%H}"
+        )
+
+
+def _run(hourly: pd.DataFrame, start: datetime, stop: datetime, arguments: argparse.Namespace) -> pd.DataFrame:
+    from tasks.science.backtest import backtest, scores  # LightGBM takes long to import
+
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("backtest")
+        forecasts = backtest(
+            hourly,
+            pd.Timestamp(start),
+            pd.Timestamp(stop),
+            arguments.retrain,
+            lambda done, total, text: bar.update(task, completed=done, total=total, description=text),
+            seed=arguments.seed,
+            num_threads=arguments.threads,
+        )
+    return scores(forecasts, hourly)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The scores as JSON knows them: a number that is none becomes null."""
+    return [
+        {str(k): None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+        for record in table.to_dict("records")
+    ]
+
+
+def _show(table: pd.DataFrame, hourly: pd.DataFrame, start: datetime, stop: datetime, retrain: str) -> None:
+    console = Console(width=None if Console().is_terminal else 130)
+    view = Table(title=f"Forecasts issued {format_hour(start)} … {format_hour(stop)}, trained {retrain}")
+    for name in table.columns:
+        view.add_column(str(name), justify="left" if name in ("station", "pollutant") else "right", no_wrap=True)
+    for record in table.to_dict("records"):
+        view.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in record.values()))
+    console.print(view)
+    console.print("MAE and RMSE: " + ", ".join(f"{name} in {unit}" for name, unit in _UNITS.items()))
+    scored = set(zip(table["station"], table["pollutant"], strict=True))
+    for station in hourly["station"].unique():
+        for pollutant in _UNITS:
+            if (station, pollutant) not in scored:
+                console.print(f"{station} {pollutant}: nothing to score (sensor dead, or nothing measured)")
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,482 @@
+"""What the dashboards read beside the loads' own documents: coverage, hourly profiles, and views.
+
+A chart asks for columns of one collection and groups them itself. Where that would be wrong or slow, MongoDB keeps a
+shape made for it: `coverage` (each station's day of hours), `profiles` (each station's month, by weekday and hour) and
+the views below. A view holds no data: what it shows is what the collections hold at that moment.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pymongo.database import Database
+
+__all__ = ["ALL_STATIONS", "INDEXES", "NIGHT", "VIEWS", "coverage_documents", "ensure_views", "refresh_profiles"]
+
+Document = dict[str, Any]
+Pipeline = list[Document]
+
+#: The profile of the whole network, beside those of its stations.
+ALL_STATIONS = "All stations"
+
+#: Local hours that count as night where gaps are looked for.
+NIGHT = frozenset({22, 23, 0, 1, 2, 3, 4, 5})
+
+#: Indexes for the charts' queries; the load makes them with its own.
+INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
+    "coverage": ((("day", 1), ("station", 1)),),
+    "forecasts": ((("station", 1), ("issued_at", 1)),),
+    "forecast_scores": ((("day", 1), ("station", 1)),),
+    "profiles": ((("station_name", 1), ("month", 1)),),
+}
+
+_LABELS = {"pm2_5": "PM2.5", "co": "CO"}
+_UNITS = {"pm2_5": "µg/m³", "co": "mg/m³"}
+#: Numbers of digits that the sensors can tell.
+_DIGITS = {"pm2_5": 1, "co": 2}
+
+
+#: Degrees around a station that the map shows at least.
+_FRAME = 0.01
+
+
+def _usable(pollutant: str, document: str = "") -> Document:
+    """The reading where its flag is ok, else null: a dead sensor is no zero."""
+    return {"$cond": [{"$eq": [f"${document}{pollutant}_flag", "ok"]}, f"${document}{pollutant}", None]}
+
+
+def _since(field: str, days: int) -> Document:
+    start = {"$dateSubtract": {"startDate": "$$NOW", "unit": "day", "amount": days}}
+    return {"$expr": {"$gte": [f"${field}", start]}}
+
+
+def _label(field: str) -> Document:
+    cases = [{"case": {"$eq": [f"${field}", name]}, "then": label} for name, label in _LABELS.items()]
+    return {"$switch": {"branches": cases, "default": {"$toUpper": f"${field}"}}}
+
+
+def _station_now() -> Pipeline:
+    """One row for each station and pollutant: the last hour, the three before it, the newest forecast."""
+
+    def row(pollutant: str) -> Document:
+        forecasts = {
+            "$filter": {"input": "$forecasts", "cond": {"$eq": ["$$this.pollutant", pollutant]}},
+        }
+        return {
+            "pollutant": _LABELS[pollutant],
+            "unit": _UNITS[pollutant],
+            "digits": _DIGITS[pollutant],
+            "concentration": {"$first": f"$hours.{pollutant}"},
+            "before": {"$avg": {"$slice": [f"$hours.{pollutant}", 1, 3]}},
+            "dead": {"$in": [pollutant, {"$ifNull": ["$dead_sensors", []]}]},
+            "forecasts": forecasts,
+        }
+
+    def horizon(hours: int) -> Document:
+        at = {"$first": {"$filter": {"input": "$rows.forecasts", "cond": {"$eq": ["$$this.horizon_h", hours]}}}}
+        return {
+            "$let": {
+                "vars": {"forecast": at},
+                "in": {f"next_{hours}h_{q}": f"$$forecast.{q}" for q in ("p10", "p50", "p90")}
+                | {f"next_{hours}h_at": "$$forecast.target_at", f"next_{hours}h_method": "$$forecast.method"},
+            }
+        }
+
+    return [
+        {
+            "$lookup": {
+                "from": "hourly_measurements",
+                "let": {"last": "$last_seen_at"},
+                "localField": "_id",
+                "foreignField": "station",
+                "pipeline": [
+                    {
+                        "$match": {
+                            "$expr": {
+                                "$gt": [
+                                    "$observed_at",
+                                    {"$dateSubtract": {"startDate": "$$last", "unit": "hour", "amount": 4}},
+                                ]
+                            }
+                        }
+                    },
+                    {"$sort": {"observed_at": -1}},
+                    {"$project": {p: _usable(p) for p in _LABELS} | {"observed_at": 1}},
+                ],
+                "as": "hours",
+            }
+        },
+        {
+            "$lookup": {
+                "from": "forecasts",
+                "localField": "_id",
+                "foreignField": "station",
+                "let": {"last": "$last_seen_at"},
+                "pipeline": [
+                    {"$match": {"$expr": {"$gte": ["$issued_at", "$$last"]}}},
+                    {"$sort": {"issued_at": -1}},
+                    {"$limit": 4},
+                ],
+                "as": "forecasts",
+            }
+        },
+        {
+            "$set": {
+                "forecasts": {
+                    "$filter": {
+                        "input": "$forecasts",
+                        "cond": {"$eq": ["$$this.issued_at", {"$first": "$forecasts.issued_at"}]},
+                    }
+                },
+                "last_at": {"$first": "$hours.observed_at"},
+            }
+        },
+        {"$set": {"rows": [row(pollutant) for pollutant in _LABELS]}},
+        {"$unwind": "$rows"},
+        {
+            "$replaceWith": {
+                "$mergeObjects": [
+                    {
+                        "station_name": "$name",
+                        "pollutant": "$rows.pollutant",
+                        "unit": "$rows.unit",
+                        "digits": "$rows.digits",
+                        "last_at": "$last_at",
+                        "concentration": "$rows.concentration",
+                        "change": {"$subtract": ["$rows.concentration", "$rows.before"]},
+                        "dead": {"$toInt": "$rows.dead"},
+                    },
+                    horizon(1),
+                    horizon(2),
+                ]
+            }
+        },
+    ]
+
+
+def _station_map() -> Pipeline:
+    """Where each station is, and its newest day with a usable PM2.5 mean.
+
+    Two more rows for each station, of the kinds ``south-west`` and ``north-east``, stand beside it: without them a
+    chart of a single station, or of stations on one meridian, has no extent.
+    """
+
+    def place(kind: str, away: float) -> Document:
+        return {
+            "kind": kind,
+            "latitude": {"$add": ["$latitude", away]},
+            "longitude": {"$add": ["$longitude", away]},
+        }
+
+    return [
+        {
+            "$lookup": {
+                "from": "daily_averages",
+                "localField": "_id",
+                "foreignField": "station",
+                "pipeline": [
+                    {"$match": {"pm2_5_quality": "ok"}},
+                    {"$sort": {"day": -1}},
+                    {"$limit": 1},
+                ],
+                "as": "days",
+            }
+        },
+        {"$set": {"newest": {"$first": "$days"}}},
+        {"$set": {"places": [place("station", 0), place("south-west", -_FRAME), place("north-east", _FRAME)]}},
+        {"$unwind": "$places"},
+        {
+            "$replaceWith": {
+                "$mergeObjects": [
+                    {"station_name": "$name"},
+                    "$places",
+                    {"day": "$newest.day", "pm2_5_mean": "$newest.pm2_5_mean"},
+                ]
+            }
+        },
+    ]
+
+
+def _hourly_levels() -> Pipeline:
+    """The last week's readings and what was forecast for them, in one column each.
+
+    The names of forecast series end as Superset's charts expect of a forecast with a band. A past hour shows the
+    forecast made an hour before it; an hour to come the newest one there is.
+    """
+    levels = [{"pollutant": label, "concentration": _usable(name)} for name, label in _LABELS.items()]
+    bands = [{"suffix": f"__yhat{end}", "concentration": f"${p}"} for end, p in (("", "p50"), ("_lower", "p10"), ("_upper", "p90"))]
+    newest = {"$or": [{"horizon_h": 1}, {"$expr": {"$gt": ["$target_at", "$$NOW"]}}]}
+    forecasts: Pipeline = [
+        {"$match": {"$and": [_since("target_at", 7), newest]}},
+        {"$project": {"station_name": 1, "target_at": 1, "pollutant": _label("pollutant"), "rows": bands}},
+        {"$unwind": "$rows"},
+        {"$match": {"rows.concentration": {"$ne": None}}},
+        {
+            "$project": {
+                "_id": 0,
+                "station_name": 1,
+                "observed_at": "$target_at",
+                "pollutant": 1,
+                "series": {"$concat": ["$station_name", "$rows.suffix"]},
+                "concentration": "$rows.concentration",
+            }
+        },
+    ]
+    return [
+        {"$match": _since("observed_at", 7)},
+        {"$project": {"station_name": 1, "observed_at": 1, "rows": levels}},
+        {"$unwind": "$rows"},
+        {"$match": {"rows.concentration": {"$ne": None}}},
+        {
+            "$project": {
+                "_id": 0,
+                "station_name": 1,
+                "observed_at": 1,
+                "pollutant": "$rows.pollutant",
+                "series": "$station_name",
+                "concentration": "$rows.concentration",
+            }
+        },
+        {"$unionWith": {"coll": "forecasts", "pipeline": forecasts}},
+    ]
+
+
+def _guideline_days() -> Pipeline:
+    """Days over the WHO 24-hour guideline and valid days, by station, year and pollutant."""
+    rows = [
+        {"pollutant": label, "valid": {"$eq": [f"${name}_quality", "ok"]}, "above": f"${name}_above_who"}
+        for name, label in _LABELS.items()
+    ]
+    return [
+        {"$set": {"rows": rows, "year": {"$substrBytes": ["$day", 0, 4]}}},
+        {"$unwind": "$rows"},
+        {
+            "$group": {
+                "_id": {"name": "$station_name", "year": "$year", "pollutant": "$rows.pollutant"},
+                "days": {"$sum": 1},
+                "valid_days": {"$sum": {"$toInt": "$rows.valid"}},
+                "days_above": {"$sum": {"$cond": [{"$and": ["$rows.valid", "$rows.above"]}, 1, 0]}},
+            }
+        },
+        {
+            "$project": {
+                "_id": 0,
+                "station_name": "$_id.name",
+                "calendar_year": "$_id.year",
+                "pollutant": "$_id.pollutant",
+                "days": 1,
+                "valid_days": 1,
+                "days_above": 1,
+            }
+        },
+    ]
+
+
+def _pipeline_state() -> Pipeline:
+    """The newest of each kind of load: what it reached, and when it was written."""
+    return [
+        {
+            "$group": {
+                "_id": "$kind",
+                "newest_at": {"$max": {"$ifNull": ["$through", "$issued_at"]}},
+                "loaded_at": {"$max": "$loaded_at"},
+            }
+        },
+        {"$project": {"_id": 0, "kind": "$_id", "newest_at": 1, "loaded_at": 1}},
+    ]
+
+
+def _revision_log() -> Pipeline:
+    """The revisions with the station's name."""
+    return [
+        {"$lookup": {"from": "stations", "localField": "station", "foreignField": "_id", "as": "known"}},
+        {
+            "$project": {
+                "_id": 0,
+                "station_name": {"$ifNull": [{"$first": "$known.name"}, "$station"]},
+                "pollutant": _label("reading"),
+                "observed_at": 1,
+                "seen_at": 1,
+                "change": {"$subtract": ["$new_reading", "$old_reading"]},
+            }
+        },
+    ]
+
+
+def _unwound(field: str, *kept: str) -> Pipeline:
+    """The elements of an array, each as a row with some fields of its document."""
+    return [
+        {"$unwind": f"${field}"},
+        {"$replaceWith": {"$mergeObjects": [{name: f"${name}" for name in kept}, f"${field}"]}},
+    ]
+
+
+#: Name of each view → the collection it reads and its pipeline.
+VIEWS: Mapping[str, tuple[str, Pipeline]] = {
+    "station_now": ("stations", _station_now()),
+    "station_map": ("stations", _station_map()),
+    "hourly_levels": ("hourly_measurements", _hourly_levels()),
+    "guideline_days": ("daily_averages", _guideline_days()),
+    "hourly_profiles": ("profiles", _unwound("cells", "station_name", "month")),
+    "pipeline_state": ("loads", _pipeline_state()),
+    "flag_hours": ("coverage", _unwound("flags", "station_name", "day")),
+    "missing_hours": ("coverage", _unwound("missing", "station_name", "day")),
+    "revision_log": ("revisions", _revision_log()),
+}
+
+
+def ensure_views(db: Database[Document]) -> None:
+    """Make the indexes and views of the dashboards, or bring them up to date; changes nothing otherwise."""
+    for collection, indexes in INDEXES.items():
+        for keys in indexes:
+            db[collection].create_index(list(keys))
+    there = {view["name"]: view["options"] for view in db.list_collections(filter={"type": "view"})}
+    for name, (source, pipeline) in VIEWS.items():
+        wanted = {"viewOn": source, "pipeline": pipeline}
+        if name not in there:
+            db.command("create", name, **wanted)
+        elif there[name] != wanted:
+            db.command("collMod", name, **wanted)
+
+
+def coverage_documents(
+    rows: Iterable[Mapping[str, Any]],
+    day: date,
+    names: Mapping[str, str],
+    zones: Mapping[str, str],
+    readings: Sequence[str],
+) -> list[Document]:
+    """Count each station's hours of a UTC day: received or missing, why, and what was flagged.
+
+    Args:
+        rows: The day's hourly table: station, observed_at (aware), status (``ok``, ``absent``, ``failed``), the flag
+            of each reading as ``<reading>_flag``, and ``reason`` where known.
+        day: The day.
+        names: Name of each station; its id where not named.
+        zones: Time zone of each station; UTC where not named. It decides which hours are night.
+        readings: Names of the readings.
+
+    Returns:
+        A document for each station, sorted by station: ``ok_hours``, ``absent_hours``, ``failed_hours``; ``reason``,
+        the most frequent one of the missing hours, or None; ``night_hours`` and ``night_missing_hours``; ``missing``,
+        the local hours without a row, each with its weekday (1 is Monday); ``flags``, hours by reading and flag
+        (those that are ``ok`` left out).
+    """
+    by_station: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_station.setdefault(row["station"], []).append(row)
+    documents = []
+    for station, hours in sorted(by_station.items()):
+        zone = ZoneInfo(zones.get(station, "UTC"))
+        status = Counter(hour["status"] for hour in hours)
+        missing = [hour for hour in hours if hour["status"] != "ok"]
+        local = [hour["observed_at"].astimezone(zone) for hour in missing]
+        reasons = Counter(hour.get("reason") or _REASONS[hour["status"]] for hour in missing)
+        flags = Counter(
+            (reading, hour[f"{reading}_flag"])
+            for hour in hours
+            if hour["status"] == "ok"
+            for reading in readings
+            if hour[f"{reading}_flag"] != "ok"
+        )
+        documents.append(
+            {
+                "_id": f"{station}|{day}",
+                "station": station,
+                "station_name": names.get(station, station),
+                "day": f"{day}",
+                **{f"{name}_hours": status[name] for name in ("ok", "absent", "failed")},
+                "reason": min(reasons, key=lambda reason: (-reasons[reason], reason)) if reasons else None,
+                "night_hours": sum(hour["observed_at"].astimezone(zone).hour in NIGHT for hour in hours),
+                "night_missing_hours": sum(moment.hour in NIGHT for moment in local),
+                "missing": [{"weekday": moment.isoweekday(), "hour": moment.hour} for moment in local],
+                "flags": [{"reading": r, "flag": f, "hours": n} for (r, f), n in sorted(flags.items())],
+            }
+        )
+    return documents
+
+
+_REASONS = {"absent": "no row at the source", "failed": "request failed"}
+
+
+def refresh_profiles(db: Database[Document], days: Iterable[date]) -> None:
+    """Compute anew, inside MongoDB, the monthly profiles that some days belong to.
+
+    A profile holds, by local weekday and hour, the sum and number of the usable (flag ``ok``) hourly readings of a
+    station's month, and of all stations' in the one named `ALL_STATIONS`. Sums and numbers, so that months can be
+    put together.
+
+    Args:
+        db: The database, with the days' documents loaded.
+        days: Local days that were loaded.
+    """
+    zones: dict[str, list[str]] = {}
+    for station in db.stations.find({}, {"time_zone": 1}):
+        zones.setdefault(station.get("time_zone") or "UTC", []).append(station["_id"])
+    for month in sorted({day.replace(day=1) for day in days}):
+        following = (month + timedelta(days=32)).replace(day=1)
+        for zone, stations in zones.items():
+            db.hourly_measurements.aggregate(_profiles(month, following, zone, stations))
+        db.profiles.aggregate(_network_profile(month))
+
+
+def _profiles(month: date, following: date, zone: str, stations: list[str]) -> Pipeline:
+    start = datetime(month.year, month.month, 1, tzinfo=UTC) - timedelta(days=1)
+    stop = datetime(following.year, following.month, 1, tzinfo=UTC) + timedelta(days=1)
+    local = {"date": "$observed_at", "timezone": zone}
+    key = {"station": "$station", "weekday": {"$isoDayOfWeek": local}, "hour": {"$hour": local}}
+    sums = {f"{p}_sum": {"$sum": _usable(p)} for p in _LABELS} | {
+        f"{p}_hours": {"$sum": {"$cond": [{"$ne": [_usable(p), None]}, 1, 0]}} for p in _LABELS
+    }
+    cell = {"weekday": "$_id.weekday", "hour": "$_id.hour"} | {name: f"${name}" for name in sums}
+    return [
+        {
+            "$match": {
+                "observed_at": {"$gte": start, "$lt": stop},
+                "day": {"$gte": f"{month}", "$lt": f"{following}"},
+                "station": {"$in": stations},
+            }
+        },
+        {"$group": {"_id": key, "station_name": {"$last": "$station_name"}, **sums}},
+        {"$sort": {"_id": 1}},
+        {"$group": {"_id": "$_id.station", "station_name": {"$last": "$station_name"}, "cells": {"$push": cell}}},
+        {
+            "$project": {
+                "_id": {"$concat": ["$_id", f"|{month:%Y-%m}"]},
+                "station": "$_id",
+                "station_name": 1,
+                "month": f"{month}",
+                "cells": 1,
+            }
+        },
+        {"$merge": {"into": "profiles", "whenMatched": "replace"}},
+    ]
+
+
+def _network_profile(month: date) -> Pipeline:
+    sums = [f"{p}_{kind}" for p in _LABELS for kind in ("sum", "hours")]
+    cell = {"weekday": "$_id.weekday", "hour": "$_id.hour"} | {name: f"${name}" for name in sums}
+    return [
+        {"$match": {"month": f"{month}", "station_name": {"$ne": ALL_STATIONS}}},
+        {"$unwind": "$cells"},
+        {
+            "$group": {
+                "_id": {"weekday": "$cells.weekday", "hour": "$cells.hour"},
+                **{name: {"$sum": f"$cells.{name}"} for name in sums},
+            }
+        },
+        {"$sort": {"_id": 1}},
+        {"$group": {"_id": None, "cells": {"$push": cell}}},
+        {
+            "$project": {
+                "_id": f"*|{month:%Y-%m}",
+                "station": None,
+                "station_name": ALL_STATIONS,
+                "month": f"{month}",
+                "cells": 1,
+            }
+        },
+        {"$merge": {"into": "profiles", "whenMatched": "replace"}},
+    ]

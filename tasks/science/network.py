@@ -1,0 +1,220 @@
+"""A small neural network beside the boosters: all leads and quantiles of one pollutant at once, in plain NumPy.
+
+Two hidden layers of rectified units on the boosters' features, fitted to the pinball loss (Koenker & Bassett, 1978,
+*Econometrica* 46, 33–50) with Adam (Kingma & Ba, 2015, ICLR), a cosine-shaped learning rate and dropout. Its errors are
+other ones than those of the trees, so that the mean of both is better than either (docs/forecast.md has the numbers).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["QUANTILES", "Network", "fit", "predict"]
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+QUANTILES = (0.1, 0.5, 0.9)
+
+_HIDDEN = (64, 32)
+_BATCH = 256
+_RATE = 2e-3
+_DECAY = 1e-3
+_DROPOUT = 0.1
+#: Errors below this share of the mean absolute change count as quadratic, or the loss would have no slope to settle on.
+_SOFT = 0.05
+#: Inputs are squashed beyond six robust standard deviations: an outlier says "high", not how high.
+_CLIP = 6.0
+#: Rows seen in all: 25 times each for two stations and two years, fewer times for a larger network of stations.
+_SEEN = 1_000_000
+_EPOCHS = 25
+#: With more stations than this the network is not told which one it looks at; the boosters still are.
+_MOST_STATIONS = 32
+
+
+@dataclass(frozen=True)
+class Network:
+    """A fitted network.
+
+    Attributes:
+        n_stations: stations it is told apart; codes beyond are unknown ones.
+        cyclic: positions of the feature columns station, hour and weekday.
+        centre: (columns,) median of each other feature.
+        scale: (columns,) robust standard deviation.
+        unit: mean absolute change, by which targets are divided.
+        layers: weights and biases, in turn.
+        n_leads: leads it gives.
+    """
+
+    n_stations: int
+    cyclic: tuple[int, int, int]
+    centre: Floats
+    scale: Floats
+    unit: float
+    layers: tuple[Matrix, ...]
+    n_leads: int
+
+    def to_bytes(self) -> bytes:
+        """The network as consecutive NumPy arrays."""
+        file = io.BytesIO()
+        head = np.array([self.n_stations, *self.cyclic, self.unit, self.n_leads, len(self.layers)], dtype=np.float64)
+        for array in (head, self.centre, self.scale, *self.layers):
+            np.save(file, array, allow_pickle=False)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Network:
+        """Reads :meth:`to_bytes` back.
+
+        Raises:
+            ValueError: the content is damaged.
+        """
+        file = io.BytesIO(content)
+        try:
+            head = np.load(file, allow_pickle=False)
+            centre, scale, *layers = (np.load(file, allow_pickle=False) for _ in range(2 + int(head[6])))
+        except (EOFError, IndexError, OSError) as error:
+            raise ValueError(f"not a readable network: {error}") from error
+        cyclic = (int(head[1]), int(head[2]), int(head[3]))
+        return cls(int(head[0]), cyclic, centre, scale, float(head[4]), tuple(layers), int(head[5]))
+
+
+def fit(features: Matrix, names: Sequence[str], targets: Floats, n_stations: int, seed: int) -> Network:
+    """Fits a network.
+
+    Args:
+        features: (n, features); NaN where something was not measured.
+        names: their names; ``station``, ``hour`` and ``weekday`` are treated as categories.
+        targets: (n, leads) changes from the last reading; NaN where unknown.
+        n_stations: number of station codes.
+        seed: random seed.
+
+    Returns:
+        The network.
+    """
+    cyclic = (names.index("station"), names.index("hour"), names.index("weekday"))
+    rest = np.delete(features.astype(np.float64), cyclic, axis=1)
+    rest = np.where(np.isnan(rest).all(axis=0), 0.0, rest)
+    low, centre, high = np.nanquantile(rest, (0.1, 0.5, 0.9), axis=0)
+    scale = np.maximum((high - low) / 2.563, 1e-3)  # 10 % and 90 % of a normal distribution are 2.563 σ apart
+    unit = max(float(np.nanmean(np.abs(targets))), 1e-6)
+    start = Network(
+        n_stations if n_stations <= _MOST_STATIONS else 0, cyclic, centre, scale, unit, (), targets.shape[1]
+    )
+    return _descend(start, _inputs(start, features), targets / unit, np.random.default_rng(seed))
+
+
+def predict(networks: Sequence[Network], features: Matrix) -> Floats:
+    """Mean of several networks' quantiles.
+
+    Args:
+        networks: fitted alike, with different seeds.
+        features: (n, features) as in :func:`fit`.
+
+    Returns:
+        (n, leads, 3): the 0.1, 0.5 and 0.9 quantiles of the change; they may cross.
+    """
+    total = np.zeros((len(features), networks[0].n_leads, len(QUANTILES)))
+    for network in networks:
+        layer = _inputs(network, features)
+        *hidden, weights, bias = network.layers
+        for position in range(0, len(hidden), 2):
+            layer = np.maximum(layer @ hidden[position] + hidden[position + 1], 0)
+        total += (layer @ weights + bias).reshape(total.shape) * network.unit
+    return total / len(networks)
+
+
+def _inputs(network: Network, features: Matrix) -> Matrix:
+    station, hour, weekday = (features[:, position].astype(np.float64) for position in network.cyclic)
+    rest = (np.delete(features.astype(np.float64), network.cyclic, axis=1) - network.centre) / network.scale
+    missing = np.isnan(rest).mean(axis=1)
+    rest = np.clip(np.where(np.isnan(rest), 0.0, rest), -_CLIP, _CLIP)
+    columns = [np.sign(rest) * np.log1p(np.abs(rest)), missing]
+    for turns in (1, 2, 3):
+        angle = 2 * np.pi * turns * hour / 24
+        columns += [np.sin(angle), np.cos(angle)]
+    columns += [weekday < 5, weekday == 5, weekday == 6]
+    columns += [station == code for code in range(network.n_stations)]
+    return np.column_stack(columns).astype(np.float32)
+
+
+def _descend(start: Network, inputs: Matrix, targets: Floats, random: np.random.Generator) -> Network:
+    n, outputs = len(inputs), start.n_leads * len(QUANTILES)
+    level = np.tile(np.array(QUANTILES, dtype=np.float32), start.n_leads)
+    known = np.repeat(~np.isnan(targets), len(QUANTILES), axis=1).astype(np.float32)
+    wanted = np.repeat(np.nan_to_num(targets), len(QUANTILES), axis=1).astype(np.float32)
+    layers = _initial((inputs.shape[1], *_HIDDEN, outputs), random)
+    mean, square = [np.zeros_like(layer) for layer in layers], [np.zeros_like(layer) for layer in layers]
+    batch = min(_BATCH, n)
+    epochs = int(np.clip(_SEEN // n, 3, _EPOCHS))
+    steps, step = epochs * (n // batch), 0
+    for _ in range(epochs):
+        order = random.permutation(n)
+        for first in range(0, n - batch + 1, batch):
+            rows = order[first : first + batch]
+            step += 1
+            rate = _RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
+            gradient = _gradient(layers, inputs[rows], wanted[rows], known[rows], level, random)
+            for position, (layer, slope) in enumerate(zip(layers, gradient, strict=True)):
+                mean[position] += np.float32(0.1) * (slope - mean[position])
+                square[position] += np.float32(0.001) * (slope * slope - square[position])
+                move = (mean[position] / (1 - 0.9**step)) / (np.sqrt(square[position] / (1 - 0.999**step)) + 1e-8)
+                if position % 2 == 0:  # weights decay, biases do not
+                    move += _DECAY * layer
+                layer -= (rate * move).astype(np.float32)
+    return Network(start.n_stations, start.cyclic, start.centre, start.scale, start.unit, tuple(layers), start.n_leads)
+
+
+def _initial(sizes: tuple[int, ...], random: np.random.Generator) -> list[Matrix]:
+    """He's initialisation (2015); the last layer starts small, at "no change"."""
+    layers: list[Matrix] = []
+    for position, (before, after) in enumerate(pairwise(sizes)):
+        spread = np.sqrt(2 / before) * (0.1 if position == len(sizes) - 2 else 1.0)
+        layers += [random.normal(0, spread, (before, after)).astype(np.float32), np.zeros(after, dtype=np.float32)]
+    return layers
+
+
+def _gradient(
+    layers: list[Matrix], inputs: Matrix, wanted: Matrix, known: Matrix, level: Matrix, random: np.random.Generator
+) -> list[Matrix]:
+    """Gradient of the softened pinball loss by each layer, with a fresh dropout."""
+    seen, kept = [inputs], [np.ones(0, dtype=np.float32)]
+    for position in range(0, len(layers) - 2, 2):
+        out = np.maximum(_product(seen[-1], layers[position]) + layers[position + 1], 0)
+        keep = (random.random(out.shape, dtype=np.float32) > _DROPOUT) / np.float32(1 - _DROPOUT)
+        seen.append(out * keep)
+        kept.append(keep)
+    error = _product(seen[-1], layers[-2]) + layers[-1] - wanted
+    slope = ((np.tanh(error / _SOFT) * 0.5 + 0.5 - level) * known * (2 / len(inputs))).astype(np.float32)
+    gradient: list[Matrix] = []
+    for position in range(len(layers) - 2, -1, -2):
+        into = seen[position // 2]
+        gradient[:0] = [_outer(into, slope), slope.sum(axis=0)]
+        if position:
+            slope = _product(slope, np.ascontiguousarray(layers[position].T)) * (into > 0) * kept[position // 2]
+    return gradient
+
+
+def _product(left: Matrix, right: Matrix) -> Matrix:
+    """``left @ right`` in slices of 32 rows.
+
+    OpenBLAS starts threads above 64³ multiplications; on so small matrices they cost more than they bring, and much more
+    on a busy machine. Slices stay below, and the result does not depend on the number of threads.
+    """
+    if len(left) % 32:
+        return left @ right
+    return (left.reshape(-1, 32, left.shape[1]) @ right).reshape(len(left), -1)
+
+
+def _outer(left: Matrix, right: Matrix) -> Matrix:
+    """``left.T @ right`` in slices of 32 rows, for the same reason."""
+    if len(left) % 32:
+        return left.T @ right
+    slices = left.reshape(-1, 32, left.shape[1]).transpose(0, 2, 1) @ right.reshape(-1, 32, right.shape[1])
+    return np.asarray(slices.sum(axis=0), dtype=np.float32)
