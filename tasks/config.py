@@ -193,6 +193,7 @@ def settings() -> Settings:
     Raises:
         ConfigError: A value or an option's name is wrong.
     """
+    _point_luigi_to_luigid()
     airqino = _section(AirQino, "airqino")
     if airqino.username and not (airqino.password and airqino.client_id and airqino.token_url):
         raise ConfigError(
@@ -275,6 +276,11 @@ def _allowed(hint: Any) -> str:
     return next((meta.description for meta in metas if getattr(meta, "description", None)), "")
 
 
-warnings.filterwarnings("ignore", "(?s).*not consumed by the task 'core'")  # Luigi's own options, read elsewhere
-if url := os.environ.get("LUIGID_URL"):  # Luigi reads this option itself, after the tasks are imported
-    get_config().set("core", "default_scheduler_url", url)
+def _point_luigi_to_luigid() -> None:
+    """Luigi reads this option itself, after the tasks are imported."""
+    if url := os.environ.get("LUIGID_URL"):
+        get_config().set("core", "default_scheduler_url", url)
+
+
+warnings.filterwarnings("ignore", "(?s).*not consumed by the task 'core'")  # options that Luigi reads elsewhere
+_point_luigi_to_luigid()

@@ -1,17 +1,19 @@
 """What the dashboards read beside the loads' own documents: coverage, hourly profiles, and views.
 
 A chart asks for columns of one collection and groups them itself. Where that would be wrong or slow, MongoDB keeps a
-shape made for it: `coverage` (each station's day of hours), `profiles` (each station's month, by weekday and hour) and
+shape made for it: `coverage` (each station's day of hours), `profiles` (each station's month and weekday, by hour) and
 the views below. A view holds no data: what it shows is what the collections hold at that moment.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from pymongo.database import Database
+
+from tasks.science.means import local_day
 
 __all__ = ["ALL_STATIONS", "INDEXES", "NIGHT", "VIEWS", "coverage_documents", "ensure_views", "refresh_profiles"]
 
@@ -29,7 +31,7 @@ INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
     "coverage": ((("day", 1), ("station", 1)),),
     "forecasts": ((("station", 1), ("issued_at", 1)),),
     "forecast_scores": ((("day", 1), ("station", 1)),),
-    "profiles": ((("station_name", 1), ("month", 1)),),
+    "profiles": ((("station_name", 1), ("month", 1)), (("month", 1), ("weekday", 1))),
 }
 
 _LABELS = {"pm2_5": "PM2.5", "co": "CO"}
@@ -206,7 +208,10 @@ def _hourly_levels() -> Pipeline:
     forecast made an hour before it; an hour to come the newest one there is.
     """
     levels = [{"pollutant": label, "concentration": _usable(name)} for name, label in _LABELS.items()]
-    bands = [{"suffix": f"__yhat{end}", "concentration": f"${p}"} for end, p in (("", "p50"), ("_lower", "p10"), ("_upper", "p90"))]
+    bands = [
+        {"suffix": f"__yhat{end}", "concentration": f"${p}"}
+        for end, p in (("", "p50"), ("_lower", "p10"), ("_upper", "p90"))
+    ]
     newest = {"$or": [{"horizon_h": 1}, {"$expr": {"$gt": ["$target_at", "$$NOW"]}}]}
     forecasts: Pipeline = [
         {"$match": {"$and": [_since("target_at", 7), newest]}},
@@ -319,7 +324,7 @@ VIEWS: Mapping[str, tuple[str, Pipeline]] = {
     "station_map": ("stations", _station_map()),
     "hourly_levels": ("hourly_measurements", _hourly_levels()),
     "guideline_days": ("daily_averages", _guideline_days()),
-    "hourly_profiles": ("profiles", _unwound("cells", "station_name", "month")),
+    "hourly_profiles": ("profiles", _unwound("cells", "station_name", "month", "weekday")),
     "pipeline_state": ("loads", _pipeline_state()),
     "flag_hours": ("coverage", _unwound("flags", "station_name", "day")),
     "missing_hours": ("coverage", _unwound("missing", "station_name", "day")),
@@ -402,11 +407,11 @@ _REASONS = {"absent": "no row at the source", "failed": "request failed"}
 
 
 def refresh_profiles(db: Database[Document], days: Iterable[date]) -> None:
-    """Compute anew, inside MongoDB, the monthly profiles that some days belong to.
+    """Compute anew, inside MongoDB, the profiles that some days belong to: those of their month and weekday.
 
-    A profile holds, by local weekday and hour, the sum and number of the usable (flag ``ok``) hourly readings of a
-    station's month, and of all stations' in the one named `ALL_STATIONS`. Sums and numbers, so that months can be
-    put together.
+    A profile holds, by local hour, the sum and number of the usable (flag ``ok``) readings of a station on one
+    weekday of one month, and of all stations in the one named `ALL_STATIONS`. Sums and numbers, so that profiles can
+    be put together.
 
     Args:
         db: The database, with the days' documents loaded.
@@ -415,39 +420,56 @@ def refresh_profiles(db: Database[Document], days: Iterable[date]) -> None:
     zones: dict[str, list[str]] = {}
     for station in db.stations.find({}, {"time_zone": 1}):
         zones.setdefault(station.get("time_zone") or "UTC", []).append(station["_id"])
-    for month in sorted({day.replace(day=1) for day in days}):
-        following = (month + timedelta(days=32)).replace(day=1)
+    for first in sorted({min(_same_weekday(day)) for day in days}):
         for zone, stations in zones.items():
-            db.hourly_measurements.aggregate(_profiles(month, following, zone, stations))
-        db.profiles.aggregate(_network_profile(month))
+            db.hourly_measurements.aggregate(_profiles(first, zone, stations))
+        db.profiles.aggregate(_network_profile(first))
 
 
-def _profiles(month: date, following: date, zone: str, stations: list[str]) -> Pipeline:
-    start = datetime(month.year, month.month, 1, tzinfo=UTC) - timedelta(days=1)
-    stop = datetime(following.year, following.month, 1, tzinfo=UTC) + timedelta(days=1)
-    local = {"date": "$observed_at", "timezone": zone}
-    key = {"station": "$station", "weekday": {"$isoDayOfWeek": local}, "hour": {"$hour": local}}
+def _same_weekday(day: date) -> list[date]:
+    """The days of the month on the same weekday."""
+    around = (day + timedelta(weeks=weeks) for weeks in range(-4, 5))
+    return [other for other in around if (other.year, other.month) == (day.year, day.month)]
+
+
+def _key(station: str, first: date) -> str:
+    return f"{station}|{first:%Y-%m}|{first.isoweekday()}"
+
+
+def _profiles(first: date, zone: str, stations: list[str]) -> Pipeline:
+    spans = [local_day(day, zone) for day in _same_weekday(first)]
     sums = {f"{p}_sum": {"$sum": _usable(p)} for p in _LABELS} | {
         f"{p}_hours": {"$sum": {"$cond": [{"$ne": [_usable(p), None]}, 1, 0]}} for p in _LABELS
     }
-    cell = {"weekday": "$_id.weekday", "hour": "$_id.hour"} | {name: f"${name}" for name in sums}
     return [
         {
             "$match": {
-                "observed_at": {"$gte": start, "$lt": stop},
-                "day": {"$gte": f"{month}", "$lt": f"{following}"},
+                "$or": [{"observed_at": {"$gte": span.start, "$lt": span.stop}} for span in spans],
                 "station": {"$in": stations},
             }
         },
-        {"$group": {"_id": key, "station_name": {"$last": "$station_name"}, **sums}},
+        {
+            "$group": {
+                "_id": {"station": "$station", "hour": {"$hour": {"date": "$observed_at", "timezone": zone}}},
+                "station_name": {"$last": "$station_name"},
+                **sums,
+            }
+        },
         {"$sort": {"_id": 1}},
-        {"$group": {"_id": "$_id.station", "station_name": {"$last": "$station_name"}, "cells": {"$push": cell}}},
+        {
+            "$group": {
+                "_id": "$_id.station",
+                "station_name": {"$last": "$station_name"},
+                "cells": {"$push": {"hour": "$_id.hour"} | {name: f"${name}" for name in sums}},
+            }
+        },
         {
             "$project": {
-                "_id": {"$concat": ["$_id", f"|{month:%Y-%m}"]},
+                "_id": {"$concat": ["$_id", _key("", first)]},
                 "station": "$_id",
                 "station_name": 1,
-                "month": f"{month}",
+                "month": f"{first:%Y-%m}-01",
+                "weekday": {"$literal": first.isoweekday()},
                 "cells": 1,
             }
         },
@@ -455,27 +477,22 @@ def _profiles(month: date, following: date, zone: str, stations: list[str]) -> P
     ]
 
 
-def _network_profile(month: date) -> Pipeline:
+def _network_profile(first: date) -> Pipeline:
     sums = [f"{p}_{kind}" for p in _LABELS for kind in ("sum", "hours")]
-    cell = {"weekday": "$_id.weekday", "hour": "$_id.hour"} | {name: f"${name}" for name in sums}
+    of = {"month": f"{first:%Y-%m}-01", "weekday": first.isoweekday()}
     return [
-        {"$match": {"month": f"{month}", "station_name": {"$ne": ALL_STATIONS}}},
+        {"$match": of | {"station_name": {"$ne": ALL_STATIONS}}},
         {"$unwind": "$cells"},
-        {
-            "$group": {
-                "_id": {"weekday": "$cells.weekday", "hour": "$cells.hour"},
-                **{name: {"$sum": f"$cells.{name}"} for name in sums},
-            }
-        },
+        {"$group": {"_id": "$cells.hour", **{name: {"$sum": f"$cells.{name}"} for name in sums}}},
         {"$sort": {"_id": 1}},
-        {"$group": {"_id": None, "cells": {"$push": cell}}},
+        {"$group": {"_id": None, "cells": {"$push": {"hour": "$_id"} | {name: f"${name}" for name in sums}}}},
         {
             "$project": {
-                "_id": f"*|{month:%Y-%m}",
-                "station": None,
-                "station_name": ALL_STATIONS,
-                "month": f"{month}",
+                "_id": {"$literal": _key("*", first)},
+                "station": {"$literal": None},
+                "station_name": {"$literal": ALL_STATIONS},
                 "cells": 1,
+                **{name: {"$literal": what} for name, what in of.items()},
             }
         },
         {"$merge": {"into": "profiles", "whenMatched": "replace"}},

@@ -5,14 +5,25 @@
 
 import logging
 import os
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+import luigi
 from luigi.configuration import get_config
 
 from tasks.errors import PipelineError
 
-__all__ = ["ConsoleFilter", "ConsoleFormatter", "LogFile", "log_path"]
+__all__ = ["ConsoleFilter", "ConsoleFormatter", "LogFile", "log_path", "stage_seconds"]
+
+
+#: Seconds that each stage (task family) took in this process.
+stage_seconds: defaultdict[str, float] = defaultdict(float)
+
+
+@luigi.Task.event_handler(luigi.Event.PROCESSING_TIME)  # type: ignore[untyped-decorator]
+def _count_seconds(task: luigi.Task, seconds: float) -> None:
+    stage_seconds[task.task_family] += seconds
 
 
 def log_path() -> Path:

@@ -13,6 +13,7 @@ from tasks import targets
 from tasks.clean import CleanDay, last_hour, thresholds
 from tasks.config import settings
 from tasks.hours import HoursParameter, day_range, format_hour
+from tasks.load import station_name
 from tasks.science.quality import flag_history
 from tasks.stores import models, mongo
 from tasks.train import newest_version
@@ -101,4 +102,4 @@ def _load_all(hours: Iterable[datetime]) -> None:
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:
     key = f"{row['station']}|{row['pollutant']}|{format_hour(row['issued_at'])}|{row['horizon_h']}"
-    return {"_id": key, **row}
+    return {"_id": key, **row, "station_name": station_name(row["station"], settings())}

@@ -82,7 +82,7 @@ class Backfill(luigi.Task):
         yield [FetchHour(hour=self._hours())]
         yield [*self._loads(), *self._followers()]
         if self.hindcast:
-            yield [TrainModel(day=day) for day in sorted({monday(hour.date()) for hour in self._hours()})]
+            yield [TrainModel(day=day) for day in sorted({monday(h.date()) for h in hour_range(self.start, self.stop)})]
             yield self._hindcasts()
 
     def _hours(self) -> tuple[Any, ...]:
@@ -100,4 +100,4 @@ class Backfill(luigi.Task):
         return [LoadDay(day=day) for day in days if targets.hourly(day).exists()]
 
     def _hindcasts(self) -> list[luigi.Task]:
-        return [Forecast(hour=self._hours())] if self.hindcast else []
+        return [Forecast(hour=hour_range(self.start, self.stop))] if self.hindcast else []

@@ -14,6 +14,7 @@ from tasks.errors import ConfigError
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+NO_DEFAULT = object()
 
 
 def parse_hour(text: str) -> datetime:
@@ -91,6 +92,10 @@ def runs_of(hours: Iterable[datetime]) -> list[tuple[datetime, datetime]]:
 
 class HourParameter(luigi.Parameter[datetime]):
     """One hour, written ``2024-09-09T10`` (UTC); None where a task fills it in itself."""
+
+    def __init__(self, description: str, default: Any = NO_DEFAULT) -> None:
+        """Describe the parameter; with None as default it may be left out."""
+        super().__init__(description=description, **({} if default is NO_DEFAULT else {"default": default}))
 
     def parse(self, x: str) -> datetime:
         """Read the hour from the command line."""

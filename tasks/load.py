@@ -1,6 +1,7 @@
 """LoadDay: from staged tables to documents in MongoDB."""
 
 from collections import Counter
+from datetime import date
 from typing import Any
 
 import luigi
@@ -46,7 +47,8 @@ class LoadDay(DayTask):
         measured = [_hourly_document(row, config) for row in hourly if row["status"] == "ok"]
         mongo.ensure_indexes(database)
         mongo.replace(database, "hourly_measurements", measured)
-        mongo.replace(database, "daily_averages", [_daily_document(row) for row in daily])
+        mongo.replace(database, "daily_averages", [_daily_document(row, config) for row in daily])
+        mongo.replace(database, "coverage", _coverage_documents(self.day, config))
         mongo.replace(database, "revisions", [_revision_document(r) for r in targets.revisions(self.day).rows()])
         mongo.update(database, "stations", _station_updates(measured, config))
         self.output().write(self._inputs(), self._record(hourly, len(measured), len(daily)))
@@ -69,17 +71,12 @@ class LoadDay(DayTask):
         )
 
     def _record(self, hourly: list[Document], measured: int, means: int) -> Document:
-        counts = Counter((row["station"], row["status"]) for row in hourly)
         return {
             "kind": "day",
             "day": f"{self.day}",
             "through": max((row["observed_at"] for row in hourly), default=None),
             "hourly_documents": measured,
             "daily_documents": means,
-            "coverage": [
-                {"station": station, **{f"{s}_hours": counts[station, s] for s in ("ok", "absent", "failed")}}
-                for station in sorted({station for station, _ in counts})
-            ],
         }
 
 
@@ -89,6 +86,7 @@ def _hourly_document(row: Document, config: Settings) -> Document:
     return {
         "_id": f"{station}|{format_hour(at)}",
         "station": station,
+        "station_name": station_name(station, config),
         "observed_at": at,
         "day": f"{local_date(at, config.zone(station))}",
         "provisional": not row["final"],
@@ -97,8 +95,34 @@ def _hourly_document(row: Document, config: Settings) -> Document:
     }
 
 
-def _daily_document(row: Document) -> Document:
-    return {"_id": f"{row['station']}|{row['day']}", **row, "day": f"{row['day']}"}
+def _daily_document(row: Document, config: Settings) -> Document:
+    key, name = f"{row['station']}|{row['day']}", station_name(row["station"], config)
+    return {"_id": key, **row, "station_name": name, "day": f"{row['day']}"}
+
+
+def _coverage_documents(day: date, config: Settings) -> list[Document]:
+    """How much of a UTC day each station reported, and why not all: also for days without any reading."""
+    rows = [row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values()]
+    documents = []
+    for station in sorted({row["station"] for row in rows}):
+        counts = Counter(row["status"] for row in rows if row["station"] == station)
+        reasons = Counter(row["reason"] for row in rows if row["station"] == station and row["status"] != "ok")
+        documents.append(
+            {
+                "_id": f"{station}|{day}",
+                "station": station,
+                "station_name": station_name(station, config),
+                "day": f"{day}",
+                **{f"{status}_hours": counts[status] for status in ("ok", "absent", "failed")},
+                "reason": reasons.most_common(1)[0][0] if reasons else "",
+            }
+        )
+    return documents
+
+
+def station_name(station: str, config: Settings) -> str:
+    """The operator's name for a station, else the API's, else its id."""
+    return str(_identity(station, config)["name"])
 
 
 def _revision_document(row: Document) -> Document:

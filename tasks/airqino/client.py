@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import MaxRetryError
 from urllib3.util.retry import Retry
 
@@ -222,11 +223,17 @@ class _BoundedRetry(Retry):
         return other
 
     def increment(
-        self, method: str | None = None, url: str | None = None, response: Any = None, *args: Any, **kwargs: Any
-    ) -> Retry:  # type: ignore[override]
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: Any = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
         if response is not None and (self.get_retry_after(response) or 0) > self.longest:
-            raise MaxRetryError(kwargs.get("_pool"), url or "")  # type: ignore[arg-type]
-        return super().increment(method, url, response, *args, **kwargs)
+            raise MaxRetryError(_pool, url or "")  # with raise_on_status off, urllib3 then returns the answer
+        return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
 def _raise_for(status: int, body: bytes, has_token: bool, retry_after: str | None) -> None:

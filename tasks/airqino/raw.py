@@ -85,12 +85,12 @@ def is_due(row: dict[str, Any], now: datetime, policy: Policy) -> bool:
         return False
     end = row["observed_at"] + HOUR
     if row["status"] == "ok":
-        return now >= max(end + policy.reread_after, row["read_at"] + DAY)
+        return bool(now >= max(end + policy.reread_after, row["read_at"] + DAY))
     if row["status"] == "failed" and (policy.retry_failed_at_once or now >= end + policy.late_window):
         return True
     pause = policy.pause(row["attempts"])
     # cron does not start to the second: an hour's pause counts as over a quarter early
-    return now >= row["checked_at"] + pause - min(pause / 4, HOUR / 4)
+    return bool(now >= row["checked_at"] + pause - min(pause / 4, HOUR / 4))
 
 
 def merge(

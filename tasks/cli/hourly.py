@@ -9,9 +9,11 @@ from tasks.cli.run import command, lock, luigi_run, preflight, scheduler
 from tasks.config import settings
 from tasks.hours import format_hour, parse_hour
 
-_CODES = """exit codes: 0 all done, or nothing to do; 2 a setting or argument is wrong, or MongoDB or the staging root cannot be used;
-10 another hourly run is under way; 20-40 as luigi.cfg [retcode] says: 30 a task failed, 35 the graph could not be
-built, 40 an error nobody foresaw"""
+_CODES = """exit codes:
+  0      all done, or nothing to do
+  2      a setting or argument is wrong, or MongoDB or the staging root cannot be used
+  10     another hourly run is under way
+  20-40  as luigi.cfg [retcode] says: 30 a task failed, 35 the graph could not be built, 40 an error nobody foresaw"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

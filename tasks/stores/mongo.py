@@ -39,6 +39,7 @@ INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
         (("day", ASCENDING), ("station", ASCENDING)),
         (("station", ASCENDING), ("day", ASCENDING)),
     ),
+    "coverage": ((("day", ASCENDING), ("station", ASCENDING)),),
     "forecasts": (
         (("issued_at", ASCENDING), ("station", ASCENDING)),
         (("target_at", ASCENDING), ("station", ASCENDING)),
@@ -161,8 +162,8 @@ def update(db: Database, collection: str, updates: Sequence[tuple[Document, Docu
             db[collection].bulk_write([UpdateOne(f, u, upsert=upsert) for f, u, upsert in updates])
 
 
-def newest(db: Database, collection: str, field: str) -> datetime | None:
-    """Return the greatest value of an indexed time field, or None."""
+def newest(db: Database, collection: str, field: str, where: Document | None = None) -> datetime | None:
+    """Return the greatest value of an indexed time field among the documents that fit, or None."""
     with _errors(_uri(db)):
-        document = db[collection].find_one({}, {field: 1}, sort=[(field, -1)])
+        document = db[collection].find_one(where or {}, {field: 1}, sort=[(field, -1)])
     return document.get(field) if document else None

@@ -1,0 +1,249 @@
+"""scripts/demo: the whole pipeline on parts of its own, in about a minute."""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tasks.cli.run import command
+from tasks.errors import PipelineError
+from tasks.stores.mongod import Mongod, free_port
+
+DAYS = 60
+HINDCAST_DAYS = 7
+UNITS = {"co": "mg/m³", "pm2_5": "µg/m³"}
+TITLES = {"co": "CO", "pm2_5": "PM2.5"}
+
+
+class Servers:
+    """The sandbox API, mongod and luigid of the demo; their ports and pids lie in the demo's folder."""
+
+    def __init__(self, root: Path) -> None:
+        """Find those still running from a run with --keep."""
+        self.root = root
+        self.file = root / "servers.json"
+        self.ports: dict[str, int] = {}
+        self.pids: dict[str, int] = {}
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(self.file.read_text())
+            if all(_alive(pid) for pid in known["pids"].values()):
+                self.ports, self.pids = known["ports"], known["pids"]
+
+    def start(self) -> None:
+        """Start what is not running, on free ports of the loopback interface."""
+        if self.pids:
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        mongod = Mongod(self.root / "mongod")
+        self.ports, self.pids = {"mongod": mongod.port}, {"mongod": mongod.pid}
+        self._spawn("sandbox", [sys.executable, "-m", "tasks.airqino.sandbox", "--port"], "/__stats")
+        luigid = [str(Path(sys.executable).with_name("luigid")), "--address", "127.0.0.1"]
+        self._spawn("luigid", [*luigid, "--state-path", str(self.root / "luigid.state"), "--port"], "/")
+        self.file.write_text(json.dumps({"ports": self.ports, "pids": self.pids}))
+
+    def _spawn(self, name: str, command: list[str], probe: str) -> None:
+        port = free_port()
+        log = (self.root / f"{name}.log").open("ab")
+        process = subprocess.Popen([*command, str(port)], stdout=log, stderr=log, start_new_session=True)
+        self.ports[name], self.pids[name] = port, process.pid
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{probe}", timeout=2):
+                return
+            time.sleep(0.05)
+        self.stop()
+        raise PipelineError(f"{name} did not start; see {self.root / f'{name}.log'}")
+
+    def stop(self) -> None:
+        """Stop them all and wait until they are gone."""
+        for pid in self.pids.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and any(_alive(pid) for pid in self.pids.values()):
+            time.sleep(0.05)
+        self.file.unlink(missing_ok=True)
+        self.pids = {}
+
+    def environment(self) -> dict[str, str]:
+        """The settings that make the pipeline use these servers."""
+        return {
+            "AIRQINO_BASE_URL": f"http://127.0.0.1:{self.ports['sandbox']}",
+            "MONGODB_URI": f"mongodb://127.0.0.1:{self.ports['mongod']}/?directConnection=true",
+            "LUIGID_URL": f"http://127.0.0.1:{self.ports['luigid']}",
+            "STAGING_ROOT": str(self.root),
+        }
+
+    def requests(self) -> int:
+        """Data requests that the sandbox has answered so far."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['sandbox']}/__stats", timeout=5) as reply:
+            return int(json.load(reply)["data_requests"])
+
+
+def _alive(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):  # a child of ours that ended is no longer there once it was waited for
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(
+        "scripts/demo",
+        description=f"Start a sandbox API, a MongoDB and luigid on loopback, bring {DAYS} days and the current hour "
+        f"through the whole pipeline, forecast the last {HINDCAST_DAYS} days as they would have been, and show the "
+        "result. A second run skips all that is done.",
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the servers running")
+    parser.add_argument("--stop", action="store_true", help="stop the servers that a run with --keep left running")
+    parser.add_argument(
+        "--superset", action="store_true", help="also start Superset with the dashboards (implies --keep)"
+    )
+    arguments = parser.parse_args(argv)
+    console = Console(highlight=False)
+    servers = Servers(Path(os.environ.get("STAGING_ROOT") or "staging") / "demo")
+    if arguments.stop:
+        if arguments.superset or (servers.root / "superset").exists():
+            subprocess.run(
+                ["scripts/superset", "down"], env=os.environ | {"STAGING_ROOT": str(servers.root)}, check=False
+            )
+        servers.stop()
+        console.print("stopped")
+        return 0
+    keep = arguments.keep or arguments.superset
+    try:
+        took = {"starting the servers": _timed(servers.start)}
+        os.environ |= servers.environment()
+        code = _pipeline(servers, took, console)
+        if code == 0 and arguments.superset:
+            code = subprocess.run(["scripts/superset", "up"], check=False).returncode
+    finally:
+        if not keep:
+            servers.stop()
+    _where(servers, keep, console)
+    return code
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def _pipeline(servers: Servers, took: dict[str, float], console: Console) -> int:
+    """Backfill, hindcast, run the hour; show what came of it."""
+    from tasks.cli import backfill, hourly
+    from tasks.config import settings
+    from tasks.events import stage_seconds
+    from tasks.hours import HOUR, format_hour
+
+    before, last = servers.requests(), settings().last_hour
+    steps: list[tuple[str, Callable[[Sequence[str]], int], list[Any]]] = [
+        (f"backfilling {DAYS} days", backfill.main, [last - timedelta(days=DAYS), last - HOUR]),
+        ("running the current hour", hourly.main, []),
+        (
+            f"forecasting the last {HINDCAST_DAYS} days in hindsight",
+            backfill.main,
+            [last - timedelta(days=HINDCAST_DAYS), last - HOUR, "--hindcast"],
+        ),
+    ]
+    for title, run, options in steps:
+        console.print(f"[bold]{title}[/] …")
+        texts = [format_hour(o) if isinstance(o, datetime) else str(o) for o in options]
+        began = time.monotonic()
+        if code := run(texts):
+            return code
+        took[title] = time.monotonic() - began
+    _show(last, console)
+    stages = Table(title="How long it took", title_justify="left")
+    stages.add_column("step or stage")
+    stages.add_column("seconds", justify="right")
+    for name, seconds in [
+        *took.items(),
+        *((f"  stage {n}", s) for n, s in stage_seconds.items() if n not in ("Hourly", "Backfill")),
+    ]:
+        stages.add_row(name, f"{seconds:.1f}")
+    console.print(stages)
+    console.print(f"requests to the API in this run: [bold]{servers.requests() - before}[/]")
+    return 0
+
+
+def _show(last: datetime, console: Console) -> None:
+    """The newest readings, the day's means and the next two hours, as MongoDB holds them."""
+    from tasks import targets
+
+    database = targets.database()
+    table = Table(title=f"{last:%Y-%m-%d %H:%M} UTC, the last hour that is over", title_justify="left")
+    for column in ("station", "", "that hour", "day so far", "in 1 h", "in 2 h"):
+        table.add_column(column, justify="left" if column in ("station", "") else "right")
+    notes = []
+    for station in database["stations"].find().sort("_id"):
+        for pollutant, unit in UNITS.items():
+            at = {"station": station["_id"], "observed_at": last}
+            hour = database["hourly_measurements"].find_one(at) or {}
+            day = database["daily_averages"].find_one({"_id": f"{station['_id']}|{last:%Y-%m-%d}"}) or {}
+            where = {"station": station["_id"], "pollutant": pollutant, "issued_at": last}
+            forecasts = list(database["forecasts"].find(where).sort("horizon_h"))
+            dead = pollutant in station.get("dead_sensors", [])
+            hours = f"{day.get(f'{pollutant}_hours', 0)} h"
+            table.add_row(
+                station["name"],
+                f"{TITLES[pollutant]} {unit}",
+                "dead sensor" if dead else _number(hour.get(pollutant)),
+                "–" if dead else f"{_number(day.get(f'{pollutant}_mean'))} ({hours})",
+                *(_band(f) for f in forecasts),
+            )
+            notes += [
+                f"{station['name']} {TITLES[pollutant]}: {f['method']}, {f['reason']}" for f in forecasts if f["reason"]
+            ]
+    console.print(table)
+    console.print("means with the hours they are made of, forecasts with their 80 % band; by LightGBM, except:")
+    for note in dict.fromkeys(notes):
+        console.print(f"  {note}")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _band(forecast: dict[str, Any]) -> str:
+    if forecast["p50"] is None:
+        return "–"
+    return f"{forecast['p50']:.1f} ({forecast['p10']:.1f}–{forecast['p90']:.1f})"
+
+
+def _where(servers: Servers, keep: bool, console: Console) -> None:
+    today = date.today()
+    console.print(
+        f"staged Parquet files: {servers.root}/{today}/, models: {servers.root}/models/, log: {servers.root}/logs/"
+    )
+    if keep and servers.pids:
+        names = {"luigid": "/static/visualiser/index.html", "sandbox": "/__stats"}
+        for name, path in names.items():
+            console.print(f"{name}: http://127.0.0.1:{servers.ports[name]}{path}")
+        console.print(
+            f"MongoDB: mongodb://127.0.0.1:{servers.ports['mongod']}/?directConnection=true, database air_quality"
+        )
+        console.print("stop them with: scripts/demo --stop")
+    else:
+        console.print("the servers are stopped; scripts/demo --keep leaves them running to look at")
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,148 @@
+"""scripts/status: what is there, what is missing, and why."""
+
+import argparse
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tasks import targets
+from tasks.cli.run import command
+from tasks.config import settings
+from tasks.errors import MongoError
+from tasks.hours import DAY, HOUR, format_hour, hour_range, runs_of
+from tasks.load import station_name
+from tasks.stores import mongo
+
+#: Why an hour has no reading, from the pipeline outwards.
+REASONS = ("pipeline down", "API down", "station off", "sensor absent")
+#: How far back to look.
+DAYS = 7
+
+
+def status() -> dict[str, Any]:
+    """Collect what `scripts/status` shows.
+
+    Returns:
+        ``last_hour`` (the last one published), ``stations`` (id, name, newest hour with a reading, its age in hours,
+        gaps), ``last_load`` and ``last_forecast`` (None without MongoDB, whose error is in ``mongodb``), ``late``.
+    """
+    config = settings()
+    stations = [_station(station) for station in config.airqino.stations]
+    newest = max((s["newest_hour"] for s in stations if s["newest_hour"]), default=None)
+    age = (config.last_hour - newest) / HOUR if newest else None
+    return {
+        "last_hour": config.last_hour,
+        "project": config.airqino.project,
+        "stations": stations,
+        "age_hours": age,
+        "late": age is None or age > config.status.max_age_hours,
+        **_database(),
+    }
+
+
+def _station(station: str) -> dict[str, Any]:
+    config = settings()
+    hours = hour_range(config.last_hour - DAYS * DAY + HOUR, config.last_hour)
+    gaps: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+    newest = None
+    for hour in hours:
+        staged = targets.raw_day(hour.date()).rows.get(hour, {})
+        row = staged.get(station)
+        if not config.station(station).active(hour):
+            continue
+        if row is None:
+            gaps["pipeline down", ""].append(hour)
+        elif row["status"] == "failed":
+            gaps["API down", row["reason"]].append(hour)
+        elif row["status"] == "absent":
+            gaps["station off", ""].append(hour)
+        else:
+            newest = hour
+            for sensor in ("co", "pm2_5"):
+                if row[sensor] is None:
+                    gaps["sensor absent", sensor].append(hour)
+    return {
+        "station": station,
+        "name": station_name(station, config),
+        "newest_hour": newest,
+        "gaps": [
+            {"reason": reason, "detail": detail, "first": first, "last": last, "hours": int((last - first) / HOUR) + 1}
+            for (reason, detail), of in gaps.items()
+            for first, last in runs_of(of)
+        ],
+    }
+
+
+def _database() -> dict[str, Any]:
+    try:
+        database = targets.database()
+        return {
+            "mongodb": "ok",
+            "last_load": mongo.newest(database, "loads", "loaded_at", {"kind": "day"}),
+            "last_forecast": mongo.newest(database, "forecasts", "issued_at"),
+        }
+    except MongoError as error:
+        return {"mongodb": str(error), "last_load": None, "last_forecast": None}
+
+
+def _show(found: dict[str, Any], console: Console) -> None:
+    table = Table(title=f"Project {found['project']}, stations over the last {DAYS} days", title_justify="left")
+    for column in ("station", "newest hour (UTC)", "hours missing", *REASONS):
+        table.add_column(column, justify="left" if column in ("station", "newest hour (UTC)") else "right")
+    for station in found["stations"]:
+        hours = Counter[str]()
+        for gap in station["gaps"]:
+            hours[gap["reason"]] += gap["hours"]
+        newest = format_hour(station["newest_hour"]) if station["newest_hour"] else f"none in {DAYS} days"
+        missing = sum(hours[reason] for reason in REASONS[:3])
+        table.add_row(
+            f"{station['name']} ({station['station']})", newest, f"{missing}", *(f"{hours[r] or '–'}" for r in REASONS)
+        )
+    console.print(table)
+    for station in found["stations"]:
+        for gap in station["gaps"][-8:]:
+            span = format_hour(gap["first"]) + (f"…{format_hour(gap['last'])}" if gap["hours"] > 1 else "")
+            detail = f" ({gap['detail']})" if gap["detail"] else ""
+            console.print(f"  {station['name']}: {span}, {gap['hours']} h: {gap['reason']}{detail}", highlight=False)
+    if any(g["reason"] == "pipeline down" for s in found["stations"] for g in s["gaps"]):
+        first = min(g["first"] for s in found["stations"] for g in s["gaps"] if g["reason"] == "pipeline down")
+        console.print(
+            f"  to fetch what is missing: scripts/backfill {format_hour(first)} {format_hour(found['last_hour'])}"
+        )
+    console.print(f"MongoDB: {found['mongodb']}", highlight=False)
+    console.print(f"last load: {_moment(found['last_load'])}; last forecast: {_moment(found['last_forecast'])}")
+    if found["late"]:
+        age = "there is none" if found["age_hours"] is None else f"it is {found['age_hours']:.0f} h old"
+        console.print(
+            f"[bold red]late[/]: the newest hour should be at most {settings().status.max_age_hours} h old, {age}"
+        )
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "never"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the status; 1 when the newest hour is older than allowed."""
+    parser = argparse.ArgumentParser(
+        "scripts/status",
+        description="Show the newest hour of each station, the gaps of the last 7 days and why they are there, the last "
+        "load and the last forecast. Exits 1 when the newest hour is older than [status] max_age_hours.",
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+    arguments = parser.parse_args(argv)
+    found = status()
+    if arguments.json:
+        print(json.dumps(found, indent=1, default=lambda moment: moment.isoformat()))
+    else:
+        _show(found, Console())
+    return 1 if found["late"] else 0
+
+
+if __name__ == "__main__":
+    command(main)
