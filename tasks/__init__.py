@@ -6,6 +6,17 @@ from tasks.fetch import FetchHour
 from tasks.forecast import Forecast
 from tasks.hourly import Backfill, Hourly
 from tasks.load import LoadDay
+from tasks.score import ScoreForecasts
 from tasks.train import TrainModel
 
-__all__ = ["Backfill", "CleanDay", "DailyMeans", "FetchHour", "Forecast", "Hourly", "LoadDay", "TrainModel"]
+__all__ = [
+    "Backfill",
+    "CleanDay",
+    "DailyMeans",
+    "FetchHour",
+    "Forecast",
+    "Hourly",
+    "LoadDay",
+    "ScoreForecasts",
+    "TrainModel",
+]

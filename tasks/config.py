@@ -47,11 +47,12 @@ ENVIRONMENT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "STAGING_ROOT": ("staging", "root"),
         "MONGODB_URI": ("mongo", "uri"),
         "MONGODB_DATABASE": ("mongo", "database"),
+        "MLFLOW_TRACKING_URI": ("forecast", "tracking_uri"),
         "LUIGID_URL": ("core", "default_scheduler_url"),
     }
 )
 #: Options whose value never appears in a message.
-SECRET = frozenset({"client_secret", "password", "uri"})
+SECRET = frozenset({"client_secret", "password", "uri", "tracking_uri"})
 
 
 class AirQino(Struct, frozen=True, kw_only=True):
@@ -143,6 +144,19 @@ class Forecast(Struct, frozen=True, kw_only=True):
     min_train_days: Count = 14
     threads: Annotated[int, Meta(ge=1, le=64, description="a whole number from 1 to 64")] = 2
     seed: int = 20240909
+    tracking_uri: Annotated[
+        str,
+        Meta(
+            pattern=r"^((sqlite|https?|postgresql|mysql)(\+\w+)?://\S+)?$",
+            description="empty (SQLite under the staging root), or an http(s), sqlite, postgresql or mysql URL",
+        ),
+    ] = ""
+    compare_days: Annotated[int, Meta(ge=7, le=90, description="a whole number of days from 7 to 90")] = 14
+    promote_confidence: Annotated[float, Meta(ge=0.5, lt=1, description="a number from 0.5 to below 1")] = 0.90
+    drift_skill: Annotated[float, Meta(ge=-1, le=1, description="a number from -1 to 1")] = 0.0
+    drift_coverage_low: Share = 0.70
+    drift_coverage_high: Share = 0.90
+    drift_hours: Annotated[int, Meta(ge=24, le=168, description="a whole number from 24 to 168")] = 72
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -200,13 +214,19 @@ def settings() -> Settings:
             "[airqino] username is set, so password, client_id and token_url must be too: "
             "set AIRQINO_PASSWORD, AIRQINO_CLIENT_ID and AIRQINO_TOKEN_URL"
         )
+    forecast = _section(Forecast, "forecast")
+    if forecast.drift_coverage_low >= forecast.drift_coverage_high:
+        raise ConfigError(
+            f"luigi.cfg [forecast] drift_coverage_low = {forecast.drift_coverage_low}: it must lie below "
+            f"drift_coverage_high = {forecast.drift_coverage_high}"
+        )
     now = datetime.fromisoformat(airqino.now).replace(tzinfo=UTC) if airqino.now else datetime.now(UTC)
     return Settings(
         airqino=airqino,
         staging=_section(Staging, "staging"),
         quality=_section(Quality, "quality"),
         mongo=_section(Mongo, "mongo"),
-        forecast=_section(Forecast, "forecast"),
+        forecast=forecast,
         status=_section(Status, "status"),
         stations=_stations(),
         now=now,

@@ -1,7 +1,7 @@
 """What the dashboards read beside the loads' own documents: coverage, hourly profiles, and views.
 
 A chart asks for columns of one collection and groups them itself. Where that would be wrong or slow, MongoDB keeps a
-shape made for it: `coverage` (each station's day of hours), `profiles` (each station's month and weekday, by hour) and
+shape made for it: details in `coverage` (each station's day of hours), `profiles` (each station's month and weekday, by hour) and
 the views below. A view holds no data: what it shows is what the collections hold at that moment.
 """
 
@@ -15,7 +15,7 @@ from pymongo.database import Database
 
 from tasks.science.means import local_day
 
-__all__ = ["ALL_STATIONS", "INDEXES", "NIGHT", "VIEWS", "coverage_documents", "ensure_views", "refresh_profiles"]
+__all__ = ["ALL_STATIONS", "INDEXES", "NIGHT", "VIEWS", "coverage_details", "ensure_views", "refresh_profiles"]
 
 Document = dict[str, Any]
 Pipeline = list[Document]
@@ -346,64 +346,45 @@ def ensure_views(db: Database[Document]) -> None:
             db.command("collMod", name, **wanted)
 
 
-def coverage_documents(
-    rows: Iterable[Mapping[str, Any]],
-    day: date,
-    names: Mapping[str, str],
-    zones: Mapping[str, str],
-    readings: Sequence[str],
-) -> list[Document]:
-    """Count each station's hours of a UTC day: received or missing, why, and what was flagged.
+def coverage_details(
+    hourly: Iterable[Mapping[str, Any]], zones: Mapping[str, str], readings: Sequence[str]
+) -> dict[str, Document]:
+    """Tell when each station's hours of a day are missing, and what was flagged, for its document in `coverage`.
 
     Args:
-        rows: The day's hourly table: station, observed_at (aware), status (``ok``, ``absent``, ``failed``), the flag
-            of each reading as ``<reading>_flag``, and ``reason`` where known.
-        day: The day.
-        names: Name of each station; its id where not named.
+        hourly: The day's hourly table: station, observed_at (aware), status (``ok``, ``absent``, ``failed``) and the
+            flag of each reading as ``<reading>_flag``.
         zones: Time zone of each station; UTC where not named. It decides which hours are night.
         readings: Names of the readings.
 
     Returns:
-        A document for each station, sorted by station: ``ok_hours``, ``absent_hours``, ``failed_hours``; ``reason``,
-        the most frequent one of the missing hours, or None; ``night_hours`` and ``night_missing_hours``; ``missing``,
-        the local hours without a row, each with its weekday (1 is Monday); ``flags``, hours by reading and flag
-        (those that are ``ok`` left out).
+        For each station: ``night_hours`` and ``night_missing_hours``; ``missing``, the hours without a row, each with
+        its local hour and weekday (1 is Monday); ``flags``, hours by reading and flag (``ok`` left out).
     """
     by_station: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
+    for row in hourly:
         by_station.setdefault(row["station"], []).append(row)
-    documents = []
-    for station, hours in sorted(by_station.items()):
-        zone = ZoneInfo(zones.get(station, "UTC"))
-        status = Counter(hour["status"] for hour in hours)
-        missing = [hour for hour in hours if hour["status"] != "ok"]
-        local = [hour["observed_at"].astimezone(zone) for hour in missing]
-        reasons = Counter(hour.get("reason") or _REASONS[hour["status"]] for hour in missing)
-        flags = Counter(
-            (reading, hour[f"{reading}_flag"])
-            for hour in hours
-            if hour["status"] == "ok"
-            for reading in readings
-            if hour[f"{reading}_flag"] != "ok"
-        )
-        documents.append(
-            {
-                "_id": f"{station}|{day}",
-                "station": station,
-                "station_name": names.get(station, station),
-                "day": f"{day}",
-                **{f"{name}_hours": status[name] for name in ("ok", "absent", "failed")},
-                "reason": min(reasons, key=lambda reason: (-reasons[reason], reason)) if reasons else None,
-                "night_hours": sum(hour["observed_at"].astimezone(zone).hour in NIGHT for hour in hours),
-                "night_missing_hours": sum(moment.hour in NIGHT for moment in local),
-                "missing": [{"weekday": moment.isoweekday(), "hour": moment.hour} for moment in local],
-                "flags": [{"reading": r, "flag": f, "hours": n} for (r, f), n in sorted(flags.items())],
-            }
-        )
-    return documents
+    return {
+        station: _coverage_detail(rows, ZoneInfo(zones.get(station, "UTC")), readings)
+        for station, rows in sorted(by_station.items())
+    }
 
 
-_REASONS = {"absent": "no row at the source", "failed": "request failed"}
+def _coverage_detail(rows: list[Mapping[str, Any]], zone: ZoneInfo, readings: Sequence[str]) -> Document:
+    missing = [row["observed_at"].astimezone(zone) for row in rows if row["status"] != "ok"]
+    flags = Counter(
+        (reading, flag)
+        for row in rows
+        if row["status"] == "ok"
+        for reading in readings
+        if (flag := row[f"{reading}_flag"]) != "ok"
+    )
+    return {
+        "night_hours": sum(row["observed_at"].astimezone(zone).hour in NIGHT for row in rows),
+        "night_missing_hours": sum(moment.hour in NIGHT for moment in missing),
+        "missing": [{"weekday": moment.isoweekday(), "hour": moment.hour} for moment in missing],
+        "flags": [{"reading": r, "flag": f, "hours": n} for (r, f), n in sorted(flags.items())],
+    }
 
 
 def refresh_profiles(db: Database[Document], days: Iterable[date]) -> None:

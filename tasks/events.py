@@ -14,7 +14,7 @@ from luigi.configuration import get_config
 
 from tasks.errors import PipelineError
 
-__all__ = ["ConsoleFilter", "ConsoleFormatter", "LogFile", "log_path", "stage_seconds"]
+__all__ = ["DRIFT", "ConsoleFilter", "ConsoleFormatter", "LogFile", "log_path", "stage_seconds"]
 
 
 #: Seconds that each stage (task family) took in this process.
@@ -24,6 +24,10 @@ stage_seconds: defaultdict[str, float] = defaultdict(float)
 @luigi.Task.event_handler(luigi.Event.PROCESSING_TIME)  # type: ignore[untyped-decorator]
 def _count_seconds(task: luigi.Task, seconds: float) -> None:
     stage_seconds[task.task_family] += seconds
+
+#: Luigi event of a model that has drifted: called once for each drift with the task and a list of
+#: (station, pollutant).
+DRIFT = "airqino.drift"
 
 
 def log_path() -> Path:

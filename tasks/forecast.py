@@ -9,19 +9,16 @@ from typing import Any
 import luigi
 import pandas as pd
 
-from tasks import targets
+from tasks import promotion, targets
 from tasks.clean import CleanDay, last_hour, thresholds
 from tasks.config import settings
 from tasks.hours import HoursParameter, day_range, format_hour
 from tasks.load import station_name
 from tasks.science.quality import flag_history
 from tasks.stores import models, mongo
-from tasks.train import newest_version
+from tasks.stores.models import Champion
 
 log = logging.getLogger("airqino.forecast")
-
-#: Days of readings that the features look back on (`tasks.science.features.LOOKBACK_HOURS`).
-_LOOKBACK_DAYS = 30
 
 
 class Forecast(luigi.Task):
@@ -45,9 +42,10 @@ class Forecast(luigi.Task):
 
     def run(self) -> None:
         """Forecast the hours that are not published yet, then load what is not in MongoDB yet."""
+        live = self._is_live()
         missing = [hour for hour in self.hour if not targets.forecast(hour).exists()]
-        for version, hours in groupby(missing, key=lambda hour: newest_version(hour.date())):
-            _publish(list(hours), version, hindcast=not self._is_live())
+        for champion, hours in groupby(missing, key=lambda hour: promotion.champion_on(hour.date(), live)):
+            _publish(list(hours), champion, hindcast=not live)
         _load_all([hour for hour in self.hour if not _load(hour).exists()])
 
     def _is_live(self) -> bool:
@@ -58,38 +56,48 @@ def _load(hour: datetime) -> targets.LoadTarget:
     return targets.LoadTarget(f"forecast|{format_hour(hour)}")
 
 
-def _publish(hours: list[datetime], version: str | None, hindcast: bool) -> None:
+def _publish(hours: list[datetime], champion: Champion | None, hindcast: bool) -> None:
     """Forecast some hours with one model and stage the result, a file for each hour."""
-    from tasks.science.model import predict  # LightGBM takes long to import
+    from tasks.science.model import HISTORY_HOURS
 
-    first, last = hours[0].date() - timedelta(days=_LOOKBACK_DAYS), hours[-1].date()
+    first, last = hours[0].date() - timedelta(days=HISTORY_HOURS // 24), hours[-1].date()
     tables = [targets.hourly(day) for day in day_range(first, last)]
     readings = targets.frame(tables)
     # Only what was known when the hour was over: the day's tables flag a stuck run as a whole, this does not.
     readings = flag_history(
         readings.drop(columns=[c for c in readings.columns if c.endswith("_flag")]), thresholds(), causal=True
     )
-    model, why_none = _model(version)
-    moments = [pd.Timestamp(hour) for hour in hours]
-    predicted = predict(model, readings, moments, settings().forecast.threads, no_model_reason=why_none)
-    predicted = predicted.assign(model_version=version or "", hindcast=hindcast)
-    inputs = targets.fingerprint(*(table.fingerprint for table in tables), version)
-    for hour, moment in zip(hours, moments, strict=True):
-        rows = predicted[predicted["issued_at"] == moment].reset_index(drop=True)
+    predicted, version = _predict(hours, readings, champion)
+    if champion is None and not hindcast:
+        log.warning("persistence is published: %s", promotion.why_none(last))
+    predicted = predicted.assign(model_version=version, hindcast=hindcast)
+    inputs = targets.fingerprint(*(table.fingerprint for table in tables), version, champion and champion.aside)
+    for hour in hours:
+        rows = predicted[predicted["issued_at"] == pd.Timestamp(hour)].reset_index(drop=True)
         targets.forecast(hour).write(rows, inputs=inputs)
 
 
-def _model(version: str | None) -> tuple[Any, str]:
-    """The model of a version, or None and the reason: a damaged one never stops a forecast."""
-    from tasks.science.model import ForecastModel
+def _predict(hours: list[datetime], readings: pd.DataFrame, champion: Champion | None) -> tuple[pd.DataFrame, str]:
+    """Forecasts of the champion, and its version; persistence and "" where there is none or it cannot be used."""
+    from tasks.science.model import ForecastModel, predict  # LightGBM takes long to import
 
-    if version is None:
-        return None, "no model yet"
+    moments, threads = [pd.Timestamp(hour) for hour in hours], settings().forecast.threads
+    if champion is None:
+        why_none = promotion.why_none(hours[-1].date())
+        return predict(None, readings, moments, threads, no_model_reason=why_none), ""
     try:
-        return ForecastModel.from_files(models.load(targets.root() / "models" / version)), ""
-    except (OSError, ValueError) as error:
-        log.warning("model %s cannot be read (%s): persistence is published", version, error)
-        return None, f"model {version} cannot be read"
+        known = ForecastModel.from_files(models.load(promotion.folder(champion.version)))
+        predicted = predict(known, readings, moments, threads)
+    except Exception as error:  # whatever is wrong with a model never stops a forecast
+        why = f"model {champion.version} cannot be used"
+        log.warning("%s (%s): persistence is published", why, error)
+        return predict(None, readings, moments, threads, no_model_reason=why), ""
+    aside = pd.MultiIndex.from_frame(predicted[["station", "pollutant"]]).isin(list(champion.aside))
+    if aside.any():  # both tables have the same rows in the same order
+        why = "model has drifted here, and no better one was found"
+        persistence = predict(None, readings, moments, threads, no_model_reason=why)
+        predicted = pd.concat([predicted[~aside], persistence[aside]]).sort_index()
+    return predicted, champion.version
 
 
 def _load_all(hours: Iterable[datetime]) -> None:

@@ -13,13 +13,16 @@ from tasks.fetch import FetchHour
 from tasks.forecast import Forecast
 from tasks.hours import DAY, HOUR, HourParameter, day_range, day_start, format_hour, hour_range
 from tasks.load import LoadDay
+from tasks.science.scores import WINDOWS
+from tasks.score import ScoreForecasts, retrain_days, scored
 from tasks.train import TrainModel, monday
 
 
-class Hourly(luigi.WrapperTask):
+class Hourly(luigi.Task):
     """Everything for one hour, and whatever is missing or due in the late-data window before it.
 
-    Unit: an hour. Complete: the window's days are loaded, the week's model is trained, the hour's forecast is out.
+    Unit: an hour. Complete: the window's days are loaded and their forecasts scored, the week's model is trained, the
+    hour's forecast is out, and where a model has drifted, another was trained.
     """
 
     hour = HourParameter(
@@ -38,13 +41,28 @@ class Hourly(luigi.WrapperTask):
             )
         return [(name, values[name]) for name, _ in params]
 
-    def requires(self) -> Iterator[luigi.Task]:
-        """Loads of the days in the window, training, forecast; the last two do not wait for each other."""
+    def requires(self) -> list[LoadDay]:
+        """Loads of the days in the window."""
         first = self.hour - settings().airqino.late_window_hours * HOUR
-        for day in day_range(first.date(), self.hour.date()):
-            yield LoadDay(day=day, through=min(self.hour, last_hour(day)))
-        yield TrainModel(day=monday(self.hour.date()))
-        yield Forecast(hour=self.hour)
+        days = day_range(first.date(), self.hour.date())
+        return [LoadDay(day=day, through=min(self.hour, last_hour(day))) for day in days]
+
+    def complete(self) -> bool:
+        """Whether all of it is done."""
+        return all(task.complete() for task in [*self.requires(), *self._afterwards(), *self._retrainings()])
+
+    def run(self) -> Iterator[list[luigi.Task]]:
+        """Train on what was loaded, forecast and score, none waiting for another; train again where it drifted."""
+        yield self._afterwards()
+        yield self._retrainings()
+
+    def _afterwards(self) -> list[luigi.Task]:
+        scores = [ScoreForecasts(day=load.day, through=load.through) for load in self.requires()]
+        return [TrainModel(day=monday(self.hour.date())), Forecast(hour=self.hour), *scores]
+
+    def _retrainings(self) -> list[luigi.Task]:
+        """One for each drift that lasts, on the day that it began."""
+        return [TrainModel(day=day) for day in retrain_days(self.hour.date())]
 
 
 class Backfill(luigi.Task):
@@ -75,15 +93,16 @@ class Backfill(luigi.Task):
 
     def complete(self) -> bool:
         """Whether the days are loaded and the hindcasts out."""
-        return all(task.complete() for task in [*self._loads(), *self._hindcasts()])
+        return all(task.complete() for task in [*self._loads(), *self._hindcasts(), *self._scores()])
 
     def run(self) -> Iterator[list[luigi.Task]]:
-        """Fetch, then clean, average and load; then train the weeks' models and forecast from them."""
+        """Fetch, then clean, average and load; then train the weeks' models, forecast from them, and score."""
         yield [FetchHour(hour=self._hours())]
         yield [*self._loads(), *self._followers()]
         if self.hindcast:
             yield [TrainModel(day=day) for day in sorted({monday(h.date()) for h in hour_range(self.start, self.stop)})]
             yield self._hindcasts()
+        yield self._scores()
 
     def _hours(self) -> tuple[Any, ...]:
         """Whole days: half a day's mean would mislead."""
@@ -101,3 +120,9 @@ class Backfill(luigi.Task):
 
     def _hindcasts(self) -> list[luigi.Task]:
         return [Forecast(hour=hour_range(self.start, self.stop))] if self.hindcast else []
+
+    def _scores(self) -> list[luigi.Task]:
+        """Of the range where it is forecast, and of the month after it where that is scored already."""
+        days = day_range(self.start.date(), self.stop.date() + (max(WINDOWS) - 1) * DAY)
+        hindcast = [day for day in days if self.hindcast and day <= self.stop.date()]
+        return [ScoreForecasts(day=day) for day in days if day in hindcast or scored(day).exists()]

@@ -115,12 +115,12 @@ class ForecastModel:
         return found.get((station, pollutant, lead)) or found.get((_ANY, pollutant, lead))
 
     def score(self, station: str, pollutant: str, lead: int) -> Score | None:
-        """Validation score of a station, or of all stations where it has none of its own."""
-        found = {(s.station, s.pollutant, s.horizon_h): s for s in self.scores}
-        return found.get((station, pollutant, lead)) or found.get((_ANY, pollutant, lead))
+        """Validation score of a station; of all stations together for one that was not there in the training."""
+        name = station if station in self.stations else _ANY
+        return {(s.station, s.pollutant, s.horizon_h): s for s in self.scores}.get((name, pollutant, lead))
 
     def to_files(self) -> dict[str, bytes]:
-        """The model as files: ``model.json``, and one for each booster (LightGBM text) and network (NumPy arrays)."""
+        """Model as files: ``model.json``, and one for each booster (LightGBM text) and network (NumPy arrays)."""
         about = asdict(self)
         about["format"] = _FORMAT
         about["boosters"] = {key: _file_name(key, "txt") for key in sorted(self.boosters)}

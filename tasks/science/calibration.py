@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tasks.science.artifact import Band
 
-__all__ = ["COVERAGE", "MISSING_WIDENS", "apply_band", "calibrate", "change_band", "smallest_half_width"]
+__all__ = ["COVERAGE", "MISSING_WIDENS", "RECENT_HOURS", "apply_band", "calibrate", "change_band", "misses", "recent"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,11 +23,28 @@ MISSING_WIDENS = 0.05
 _FEWEST = 100
 #: Smallest raw half width, in the pollutant's unit; a share of nothing would correct nothing.
 _SMALLEST = {"co": 0.005, "pm2_5": 0.3}
+_SMALLEST_OTHER = 0.1
+#: What a band missed in the last two weeks corrects it: levels and their spread change with the season, and a band
+#: calibrated once covered 65 to 87 % in the two months after (docs/forecast.md).
+RECENT_HOURS = 14 * 24
 
 
-def smallest_half_width(pollutant: str) -> float:
-    """Half widths below this are raised to it before they are calibrated: a share of nothing corrects nothing."""
-    return _SMALLEST.get(pollutant, 0.1)
+def misses(pollutant: str, raw: tuple[Floats, Floats, Floats], target: Floats) -> tuple[Floats, Floats]:
+    """How far targets lie below and above a band, as a share of its half widths; negative inside of it.
+
+    Args:
+        pollutant: co or pm2_5.
+        raw: p10, p50, p90 as the models gave them, each (n,), in the pollutant's unit.
+        target: (n,) what was measured.
+
+    Returns:
+        Below and above, each (n,).
+    """
+    p10, p50, p90 = raw
+    smallest = _SMALLEST.get(pollutant, _SMALLEST_OTHER)
+    return (p50 - target) / np.maximum(p50 - p10, smallest) - 1.0, (target - p50) / np.maximum(
+        p90 - p50, smallest
+    ) - 1.0
 
 
 def calibrate(
@@ -49,10 +66,7 @@ def calibrate(
     Returns:
         One correction for all stations together (``"*"``) and one for each station with enough hours.
     """
-    p10, p50, p90 = raw
-    smallest = smallest_half_width(pollutant)
-    below = (p50 - target) / np.maximum(p50 - p10, smallest) - 1.0
-    above = (target - p50) / np.maximum(p90 - p50, smallest) - 1.0
+    below, above = misses(pollutant, raw, target)
     groups = [("*", np.ones(len(target), dtype=bool))]
     groups += [(str(name), stations == name) for name in np.unique(stations)]
     return [
@@ -67,6 +81,27 @@ def _conformal(misses: Floats) -> float:
     n = len(misses)
     rank = min(int(np.ceil((n + 1) * (1 + COVERAGE) / 2)), n)
     return float(np.sort(misses)[rank - 1])
+
+
+def recent(window: Floats, trained: Floats) -> Floats:
+    """Correction of one side of a band by what it missed lately.
+
+    Conformal calibration on a moving window: Gibbs & Candès (2021), "Adaptive Conformal Inference Under Distribution
+    Shift", NeurIPS 34, show why; Wisniewski, Lindsay & Lindsay (2020), COPA, PMLR 128, use such a window.
+
+    Args:
+        window: (n, hours) misses known by each hour of issue, NaN where there was no forecast or no target.
+        trained: (n,) correction of the training.
+
+    Returns:
+        (n,) the window's correction where it holds 100 hours or more, a mix with the training's where it holds fewer.
+    """
+    ordered = np.sort(window, axis=1)  # NaN sorts to the end
+    count = (~np.isnan(ordered)).sum(axis=1)
+    rank = np.minimum(np.ceil((count + 1) * (1 + COVERAGE) / 2).astype(int), count) - 1
+    found = np.where(count > 0, ordered[np.arange(len(ordered)), np.maximum(rank, 0)], 0.0)
+    share = np.minimum(count / _FEWEST, 1.0)
+    return np.asarray(share * found + (1 - share) * trained, dtype=float)
 
 
 def apply_band(
@@ -85,7 +120,7 @@ def apply_band(
         p10, p50, p90 with 0 ≤ p10 ≤ p50 ≤ p90.
     """
     p10, p50, p90 = raw
-    smallest = smallest_half_width(pollutant)
+    smallest = _SMALLEST.get(pollutant, _SMALLEST_OTHER)
     wider = 1.0 + MISSING_WIDENS * missing
     low = p50 - np.maximum(p50 - p10, smallest) * np.maximum(1.0 + below, 0.0) * wider
     high = p50 + np.maximum(p90 - p50, smallest) * np.maximum(1.0 + above, 0.0) * wider
@@ -102,8 +137,8 @@ def change_band(last: Floats, changes: Floats, missing: Floats) -> tuple[Floats,
         missing: (n,) hours without a reading among the last six.
 
     Returns:
-        p10 and p90, each (n,), at least 0. Where fewer than 24 changes (a day) are known, half the last reading on either
-        side.
+        p10 and p90, each (n,), at least 0. Where fewer than 24 changes (a day) are known, half the last reading on
+        either side.
     """
     sizes = np.sort(np.abs(changes), axis=1)  # NaN sorts to the end
     count = (~np.isnan(sizes)).sum(axis=1)

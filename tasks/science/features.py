@@ -41,6 +41,7 @@ LOOKBACK_HOURS = 30 * 24
 _HOUR_US = 3_600_000_000
 _LAGS = (1, 2, 3, 4, 5, 6, 8, 12, 23, 24, 25, 47, 48, 168)
 _MEANS = (3, 6, 12, 24, 72, 168, 672)
+_ZEROS = (6, 24, 168)
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def to_grid(hourly: pd.DataFrame, first: pd.Timestamp | None = None, last: pd.Ti
 
     Args:
         hourly: one row per station and hour, in any order, with station, observed_at (UTC, beginning of the hour), the
-            pollutants, the weather columns and ``<pollutant>_flag``. Missing columns count as absent; of two rows of the
-            same station and hour the later one in the table counts.
+            pollutants, the weather columns and ``<pollutant>_flag``. Missing columns count as absent; of two rows of
+            the same station and hour the later one in the table counts.
         first: first hour of the grid (default: of the table).
         last: last hour of the grid (default: of the table). Later rows are ignored: nobody can look past it.
 
@@ -174,7 +175,11 @@ def _columns(
         out[f"std_{hours}"] = _rolling_std(own, hours)[row, column]
     out["max_24"] = _rolling(np.fmax, own, 24)[row, column] - anchor
     out["min_24"] = _rolling(np.fmin, own, 24)[row, column] - anchor
-    out["present_24"] = _rolling_sum(~np.isnan(own), 24)[row, column]
+    measured = ~np.isnan(own)
+    for hours in _ZEROS:  # CO reads 0.0 for hours on end: how far it is from there says how it goes on
+        share = _ratio(_rolling_sum(own == 0, hours), _rolling_sum(measured, hours))
+        out[f"zero_share_{hours}"] = share[row, column]
+    out["present_24"] = _rolling_sum(measured, 24)[row, column]
     out["run"] = _run_length(own)[row, column]
     out["usual_now"] = _usual(own, 0, row, column) - anchor
     for name in POLLUTANTS + WEATHER:
@@ -224,7 +229,13 @@ def _nanmean(arrays: list[Floats]) -> Floats:
         seen = ~np.isnan(array)
         total[seen] += array[seen]
         count += seen
-    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return _ratio(total, count)
+
+
+def _ratio(total: Floats, count: npt.NDArray[np.generic]) -> Floats:
+    return np.asarray(
+        np.divide(total, count, out=np.full(total.shape, np.nan), where=np.asarray(count) > 0), dtype=float
+    )
 
 
 def _at(values: Floats, row: Ints, column: Ints) -> Floats:
@@ -240,7 +251,7 @@ def _others_mean(values: Floats) -> Floats:
     count = seen.sum(axis=1, keepdims=True) - seen
     total = np.where(seen, values, 0.0)
     rest = total.sum(axis=1, keepdims=True) - total
-    return np.divide(rest, count, out=np.full(values.shape, np.nan), where=count > 0)
+    return _ratio(rest, count)
 
 
 def _rolling_sum(values: npt.NDArray[np.generic], hours: int) -> Floats:
@@ -254,7 +265,7 @@ def _rolling_mean(values: Floats, hours: int) -> Floats:
     seen = ~np.isnan(values)
     count = _rolling_sum(seen, hours)
     total = _rolling_sum(np.where(seen, values, 0.0), hours)
-    return np.divide(total, count, out=np.full(values.shape, np.nan), where=count > 0)
+    return _ratio(total, count)
 
 
 def _rolling_std(values: Floats, hours: int) -> Floats:
@@ -282,4 +293,5 @@ def _run_length(values: Floats) -> Floats:
 
 
 def _epoch_hours(moments: pd.Series) -> Ints:
-    return pd.to_datetime(moments, utc=True).astype("datetime64[us, UTC]").astype("int64").to_numpy() // _HOUR_US
+    moments = pd.to_datetime(moments, utc=True).astype("datetime64[us, UTC]")
+    return np.asarray(moments.astype("int64").to_numpy() // _HOUR_US, dtype=np.int64)

@@ -8,6 +8,7 @@ other ones than those of the trees, so that the mean of both is better than eith
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,8 @@ Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 
 QUANTILES = (0.1, 0.5, 0.9)
+#: How much each quantile's loss counts: the median is what is scored, the band is corrected afterwards anyway.
+_COUNTS = (1.0, 3.0, 1.0)
 
 _HIDDEN = (64, 32)
 _BATCH = 256
@@ -64,7 +67,8 @@ class Network:
         """The network as consecutive NumPy arrays."""
         file = io.BytesIO()
         head = np.array([self.n_stations, *self.cyclic, self.unit, self.n_leads, len(self.layers)], dtype=np.float64)
-        for array in (head, self.centre, self.scale, *self.layers):
+        arrays: list[npt.NDArray[np.floating]] = [head, self.centre, self.scale, *self.layers]
+        for array in arrays:
             np.save(file, array, allow_pickle=False)
         return file.getvalue()
 
@@ -79,19 +83,20 @@ class Network:
         try:
             head = np.load(file, allow_pickle=False)
             centre, scale, *layers = (np.load(file, allow_pickle=False) for _ in range(2 + int(head[6])))
-        except (EOFError, IndexError, OSError) as error:
+        except (EOFError, IndexError, OSError, ValueError) as error:
             raise ValueError(f"not a readable network: {error}") from error
         cyclic = (int(head[1]), int(head[2]), int(head[3]))
         return cls(int(head[0]), cyclic, centre, scale, float(head[4]), tuple(layers), int(head[5]))
 
 
-def fit(features: Matrix, names: Sequence[str], targets: Floats, n_stations: int, seed: int) -> Network:
+def fit(features: Matrix, names: Sequence[str], targets: Floats, weight: Floats, n_stations: int, seed: int) -> Network:
     """Fits a network.
 
     Args:
         features: (n, features); NaN where something was not measured.
         names: their names; ``station``, ``hour`` and ``weekday`` are treated as categories.
         targets: (n, leads) changes from the last reading; NaN where unknown.
+        weight: (n,) how much each row counts.
         n_stations: number of station codes.
         seed: random seed.
 
@@ -107,7 +112,7 @@ def fit(features: Matrix, names: Sequence[str], targets: Floats, n_stations: int
     start = Network(
         n_stations if n_stations <= _MOST_STATIONS else 0, cyclic, centre, scale, unit, (), targets.shape[1]
     )
-    return _descend(start, _inputs(start, features), targets / unit, np.random.default_rng(seed))
+    return _descend(start, _inputs(start, features), targets / unit, weight, np.random.default_rng(seed))
 
 
 def predict(networks: Sequence[Network], features: Matrix) -> Floats:
@@ -144,13 +149,14 @@ def _inputs(network: Network, features: Matrix) -> Matrix:
     return np.column_stack(columns).astype(np.float32)
 
 
-def _descend(start: Network, inputs: Matrix, targets: Floats, random: np.random.Generator) -> Network:
+def _descend(start: Network, inputs: Matrix, targets: Floats, weight: Floats, random: np.random.Generator) -> Network:
     n, outputs = len(inputs), start.n_leads * len(QUANTILES)
     level = np.tile(np.array(QUANTILES, dtype=np.float32), start.n_leads)
-    known = np.repeat(~np.isnan(targets), len(QUANTILES), axis=1).astype(np.float32)
+    counts = np.tile(np.array(_COUNTS) * 1.0, start.n_leads) * weight[:, None]
+    known = (np.repeat(~np.isnan(targets), len(QUANTILES), axis=1) * counts).astype(np.float32)
     wanted = np.repeat(np.nan_to_num(targets), len(QUANTILES), axis=1).astype(np.float32)
-    layers = _initial((inputs.shape[1], *_HIDDEN, outputs), random)
-    mean, square = [np.zeros_like(layer) for layer in layers], [np.zeros_like(layer) for layer in layers]
+    parameters, layers, decay = _initial((inputs.shape[1], *_HIDDEN, outputs), random)
+    mean, square = np.zeros_like(parameters), np.zeros_like(parameters)
     batch = min(_BATCH, n)
     epochs = int(np.clip(_SEEN // n, 3, _EPOCHS))
     steps, step = epochs * (n // batch), 0
@@ -159,31 +165,40 @@ def _descend(start: Network, inputs: Matrix, targets: Floats, random: np.random.
         for first in range(0, n - batch + 1, batch):
             rows = order[first : first + batch]
             step += 1
-            rate = _RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
-            gradient = _gradient(layers, inputs[rows], wanted[rows], known[rows], level, random)
-            for position, (layer, slope) in enumerate(zip(layers, gradient, strict=True)):
-                mean[position] += np.float32(0.1) * (slope - mean[position])
-                square[position] += np.float32(0.001) * (slope * slope - square[position])
-                move = (mean[position] / (1 - 0.9**step)) / (np.sqrt(square[position] / (1 - 0.999**step)) + 1e-8)
-                if position % 2 == 0:  # weights decay, biases do not
-                    move += _DECAY * layer
-                layer -= (rate * move).astype(np.float32)
-    return Network(start.n_stations, start.cyclic, start.centre, start.scale, start.unit, tuple(layers), start.n_leads)
+            rate = _RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
+            slope = _gradient(layers, inputs[rows], wanted[rows], known[rows], level, random)
+            mean += 0.1 * (slope - mean)
+            square += 0.001 * (slope * slope - square)
+            move = mean / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+            parameters -= (rate / (1 - 0.9**step)) * move + (rate * _DECAY) * decay * parameters
+    fitted = tuple(layer.copy() for layer in layers)
+    return Network(start.n_stations, start.cyclic, start.centre, start.scale, start.unit, fitted, start.n_leads)
 
 
-def _initial(sizes: tuple[int, ...], random: np.random.Generator) -> list[Matrix]:
-    """He's initialisation (2015); the last layer starts small, at "no change"."""
-    layers: list[Matrix] = []
-    for position, (before, after) in enumerate(pairwise(sizes)):
-        spread = np.sqrt(2 / before) * (0.1 if position == len(sizes) - 2 else 1.0)
-        layers += [random.normal(0, spread, (before, after)).astype(np.float32), np.zeros(after, dtype=np.float32)]
-    return layers
+def _initial(sizes: tuple[int, ...], random: np.random.Generator) -> tuple[Matrix, list[Matrix], Matrix]:
+    """He's initialisation (2015); the last layer starts small, at "no change".
+
+    Returns:
+        All parameters in one array, weights and biases in turn as views of it, and which of them decay: the weights.
+    """
+    shapes = [shape for before, after in pairwise(sizes) for shape in ((before, after), (after,))]
+    ends = np.cumsum([0, *(math.prod(shape) for shape in shapes)])
+    parameters, decay = np.zeros(ends[-1], dtype=np.float32), np.zeros(ends[-1], dtype=np.float32)
+    layers = []
+    for position, shape in enumerate(shapes):
+        part = slice(ends[position], ends[position + 1])
+        layers.append(parameters[part].reshape(shape))
+        if len(shape) == 2:
+            spread = math.sqrt(2 / shape[0]) * (0.1 if position == len(shapes) - 2 else 1.0)
+            layers[-1][:] = random.normal(0, spread, shape)
+            decay[part] = 1.0
+    return parameters, layers, decay
 
 
 def _gradient(
     layers: list[Matrix], inputs: Matrix, wanted: Matrix, known: Matrix, level: Matrix, random: np.random.Generator
-) -> list[Matrix]:
-    """Gradient of the softened pinball loss by each layer, with a fresh dropout."""
+) -> Matrix:
+    """Gradient of the softened pinball loss by all parameters, with a fresh dropout."""
     seen, kept = [inputs], [np.ones(0, dtype=np.float32)]
     for position in range(0, len(layers) - 2, 2):
         out = np.maximum(_product(seen[-1], layers[position]) + layers[position + 1], 0)
@@ -191,21 +206,21 @@ def _gradient(
         seen.append(out * keep)
         kept.append(keep)
     error = _product(seen[-1], layers[-2]) + layers[-1] - wanted
-    slope = ((np.tanh(error / _SOFT) * 0.5 + 0.5 - level) * known * (2 / len(inputs))).astype(np.float32)
+    slope = (np.tanh(error / _SOFT) * 0.5 + 0.5 - level) * known * (2 / len(inputs))
     gradient: list[Matrix] = []
     for position in range(len(layers) - 2, -1, -2):
         into = seen[position // 2]
-        gradient[:0] = [_outer(into, slope), slope.sum(axis=0)]
+        gradient[:0] = [_outer(into, slope).ravel(), slope.sum(axis=0)]
         if position:
             slope = _product(slope, np.ascontiguousarray(layers[position].T)) * (into > 0) * kept[position // 2]
-    return gradient
+    return np.concatenate(gradient)
 
 
 def _product(left: Matrix, right: Matrix) -> Matrix:
     """``left @ right`` in slices of 32 rows.
 
-    OpenBLAS starts threads above 64³ multiplications; on so small matrices they cost more than they bring, and much more
-    on a busy machine. Slices stay below, and the result does not depend on the number of threads.
+    OpenBLAS starts threads above 64³ multiplications; on so small matrices they cost more than they bring, much more
+    so on a busy machine. Slices stay below, and the result does not depend on the number of threads.
     """
     if len(left) % 32:
         return left @ right

@@ -141,7 +141,7 @@ def improvement_confidence(
 
 def _errors(target: npt.ArrayLike, forecast: npt.ArrayLike) -> Floats:
     errors = np.asarray(forecast, dtype=float) - np.asarray(target, dtype=float)
-    return errors[~np.isnan(errors)]
+    return np.asarray(errors[~np.isnan(errors)], dtype=float)
 
 
 def _mean(values: Floats) -> float:

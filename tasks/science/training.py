@@ -14,8 +14,8 @@ import pandas as pd
 from tasks.errors import InsufficientHistoryError
 from tasks.science import boosting, network
 from tasks.science.artifact import Band, ForecastModel, Score
-from tasks.science.calibration import apply_band, calibrate
 from tasks.science.features import Grid, change, feature_matrix, feature_names, to_grid
+from tasks.science.validation import judge
 
 __all__ = ["BOOSTED", "LEADS", "MIN_USABLE_HOURS", "Recipe", "blend", "train"]
 
@@ -38,6 +38,7 @@ class Recipe:
     Attributes:
         boosters: boosters averaged for the median of a lead.
         networks: networks averaged for a pollutant.
+        half_life_days: a row counts half as much for the networks when it is so much older.
         validation_networks: the same in the fit that is validated.
         rounds: most boosting rounds.
         patience: early stopping after so many rounds without gain.
@@ -51,7 +52,8 @@ class Recipe:
     """
 
     boosters: int = 1
-    networks: int = 4
+    networks: int = 5
+    half_life_days: float = 180.0
     validation_networks: int = 2
     rounds: int = 300
     patience: int = 40
@@ -140,7 +142,9 @@ def train(
         _tell(progress, f"{pollutant} validation")
         rounds, held, block = fit.validate(rows)
         for position, lead in enumerate(LEADS):
-            new_bands, new_scores = _judge(pollutant, lead, block, position, held[position])
+            new_bands, new_scores = judge(
+                pollutant, lead, block.station, block.row, block.last, block.targets[:, position], held[position]
+            )
             bands += new_bands
             scores += new_scores
         _tell(progress, f"{pollutant} model")
@@ -187,8 +191,8 @@ def blend(last: Floats, boosted: Floats | None, quantiles: Floats) -> tuple[Floa
 class _Fit:
     """Fits the parts of the model for one pollutant.
 
-    Each booster is fitted by one thread, several boosters and the networks at the same time: threads *within* a fit of a
-    few thousand rows wait for each other more than they work, by a factor of ten where the machine has other work too.
+    Each booster is fitted by one thread, several boosters and the networks at the same time: threads *within* a fit of
+    a few thousand rows mostly wait for each other, very long so where the machine has other work too.
     """
 
     pollutant: str
@@ -208,7 +212,7 @@ class _Fit:
         return tuple(feature_names(self.pollutant, LEADS))
 
     def validate(self, rows: _Rows) -> tuple[dict[int, int], list[tuple[Floats, Floats, Floats]], _Rows]:
-        """Fits on all but the last block of time: rounds of each lead's boosters, raw quantiles on the block, the block."""
+        """Fits on all but the last block of time: rounds of each lead's boosters, quantiles on the block, the block."""
         span = int(rows.row[-1] - rows.row[0]) + 1
         cut = int(rows.row[-1]) - min(self.recipe.validation_days * 24, span // 4)
         block = rows.where(rows.row > cut)
@@ -258,8 +262,10 @@ class _Fit:
 
     def networks(self, rows: _Rows, number: int) -> list[network.Network]:
         """Fits networks with different seeds."""
+        weight = 0.5 ** ((rows.row[-1] - rows.row) / 24 / self.recipe.half_life_days)
         return [
-            network.fit(rows.features, self.names, rows.targets, self.n_stations, self.seed + k) for k in range(number)
+            network.fit(rows.features, self.names, rows.targets, weight, self.n_stations, self.seed + k)
+            for k in range(number)
         ]
 
 
@@ -275,35 +281,3 @@ def _rows(grid: Grid, pollutant: str, max_rows: int) -> _Rows:
     row, column = row[keep], column[keep]
     features = feature_matrix(grid, pollutant, LEADS, row, column, np.arange(len(grid.stations), dtype=float))
     return _Rows(features, targets[keep], grid.values[pollutant][row, column], row, np.array(grid.stations)[column])
-
-
-def _judge(
-    pollutant: str, lead: int, block: _Rows, position: int, raw: tuple[Floats, Floats, Floats]
-) -> tuple[list[Band], list[Score]]:
-    """Calibration and scores on the validation block; for coverage, odd weeks judge even ones and the reverse."""
-    known = ~np.isnan(block.targets[:, position])
-    target = (block.last + block.targets[:, position])[known]
-    change_made, station, week = block.targets[known, position], block.station[known], block.row[known] // 168 % 2
-    p10, p50, p90 = (quantile[known] for quantile in raw)
-    if len(target) == 0:
-        return [], []
-    inside = np.zeros(len(target), dtype=bool)
-    for parity in (0, 1):
-        here, there = week == parity, week != parity
-        if there.sum() == 0:
-            here, there = week != parity, week != parity  # less than a week: judged by itself
-        found = calibrate(pollutant, lead, station[there], (p10[there], p50[there], p90[there]), target[there])
-        bands = {band.station: band for band in found}
-        used = [bands.get(str(name), bands["*"]) for name in station[here]]
-        below, above = np.array([band.below for band in used]), np.array([band.above for band in used])
-        low, _, high = apply_band(pollutant, (p10[here], p50[here], p90[here]), below, above, np.zeros(len(used)))
-        inside[here] = (low <= target[here]) & (target[here] <= high)
-    scores = []
-    for name in ("*", *np.unique(station)):
-        rows = np.ones(len(target), dtype=bool) if name == "*" else station == name
-        mae = float(np.abs(target[rows] - np.maximum(p50[rows], 0.0)).mean())
-        naive = float(np.abs(change_made[rows]).mean())
-        skill = 1.0 - mae / naive if naive > 0 else None
-        covered = float(inside[rows].mean())
-        scores.append(Score(str(name), pollutant, lead, int(rows.sum()), mae, naive, skill, covered, mae < naive))
-    return calibrate(pollutant, lead, station, (p10, p50, p90), target), scores

@@ -1,0 +1,130 @@
+"""scripts/models: the forecast models, which one is published, and how to change that."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tasks import promotion
+from tasks.cli.run import command, lock, preflight
+from tasks.errors import ConfigError
+from tasks.stores import models
+from tasks.stores.registry import RegistryError
+
+__all__ = ["main"]
+
+_EPILOG = """A version is named by the day that it was trained for: 2024-09-09 knows nothing of that day or later. What
+is published changes with the next hourly run. exit codes: 0 done; 2 no such version, nothing to go back to, or a
+setting, the staging root or MongoDB cannot be used; 10 a run is under way"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """List the models, promote one, or roll back to the one before."""
+    parser = argparse.ArgumentParser("scripts/models", description=__doc__, epilog=_EPILOG)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="versions with their scores on recent hours, newest first")
+    listing.add_argument("--json", action="store_true", help="as JSON, with the scores of each station")
+    promote = actions.add_parser("promote", help="publish a version's forecasts from now on")
+    promote.add_argument("version", metavar="VERSION", help="such as 2024-09-09")
+    actions.add_parser("rollback", help="publish the version before the one published now again")
+    arguments = parser.parse_args(argv)
+    if arguments.action == "list":
+        return _list(arguments.json)
+    preflight()
+    with lock("run") as alone:  # the hourly run and a backfill hold it, and may promote themselves
+        if not alone:
+            print("an hourly run or a backfill is under way: nothing done, try again after it", file=sys.stderr)
+            return 10
+        return _promote(arguments.version) if arguments.action == "promote" else _roll_back()
+
+
+def _promote(version: str) -> int:
+    if models.card(promotion.folder(version)) is None:
+        _fetch(version)
+    before = promotion.champion()
+    if before and before.version == version:
+        print(f"{version} is published already")
+    else:
+        promotion.promote(version)
+        print(f"{version} is published from the next hourly run on, in place of {before.version if before else 'none'}")
+    _tell()
+    return 0
+
+
+def _roll_back() -> int:
+    old, new = promotion.roll_back()
+    print(f"{new} is published again from the next hourly run on, in place of {old}")
+    _tell()
+    return 0
+
+
+def _fetch(version: str) -> None:
+    """Get a version that is not in the staging root from the registry."""
+    try:
+        promotion.fetch(promotion.registry(), version)
+    except RegistryError as error:
+        raise ConfigError(f"there is no version {version} in {promotion.root()}, and {error}") from None
+
+
+def _tell() -> None:
+    """Let the registry and MongoDB know; the registry may be away."""
+    try:
+        promotion.tell(promotion.registry())
+    except RegistryError as error:
+        print(f"warning: {error}; its alias is not moved", file=sys.stderr)
+    promotion.publish()
+
+
+def _list(as_json: bool) -> int:
+    champion = promotion.champion()
+    cards = {v: models.card(promotion.folder(v)) for v in reversed(models.versions(promotion.root()))}
+    unreadable = {"trained": False, "reason": "its card cannot be read"}
+    rows = [{"version": version, **(card or unreadable)} for version, card in cards.items()]
+    if as_json:
+        marked = [row | {"champion": bool(champion and champion.version == row["version"])} for row in rows]
+        print(json.dumps(marked, indent=1))
+        return 0
+    if not rows:
+        print(f"no models in {promotion.root()} yet: the hourly run trains one when 14 days are staged")
+        return 0
+    _show(rows, champion)
+    return 0
+
+
+def _show(rows: list[dict[str, Any]], champion: models.Champion | None) -> None:
+    console = Console(width=None if Console().is_terminal else 140)
+    view = Table(title=f"Forecast models in {promotion.root()}")
+    for name in ("version", "alias", "trained rows", "skill", "champion's", "confidence", "worst", "best"):
+        view.add_column(name, justify="left" if name in ("version", "alias") else "right", no_wrap=True)
+    view.add_column("what came of it")
+    for row in rows:
+        skills = [s["skill"] for s in row.get("scores", []) if s["skill"] is not None]
+        numbers = (row.get("skill"), row.get("skill_champion"), row.get("confidence"), *_ends(skills))
+        alias = "champion" if champion and champion.version == row["version"] else ""
+        view.add_row(row["version"], alias, f"{row.get('rows', '')}", *map(_shown, numbers), str(row.get("reason", "")))
+    console.print(view)
+    console.print(
+        "skill: 1 − error / error of persistence on recent hours that the model had not seen, over all stations, "
+        "pollutants and horizons; worst and best of them; confidence: that it is better than the champion of its time"
+    )
+    if champion and champion.aside:
+        pairs = ", ".join(f"{station} {pollutant}" for station, pollutant in champion.aside)
+        console.print(f"persistence is published in the champion's place, for it has drifted there: {pairs}")
+    if champion is None:
+        console.print("none of them is published: forecasts are persistence")
+
+
+def _ends(skills: list[float]) -> tuple[float | None, float | None]:
+    return (min(skills), max(skills)) if skills else (None, None)
+
+
+def _shown(number: float | None) -> str:
+    return "" if number is None else f"{number:.3f}"
+
+
+if __name__ == "__main__":
+    command(main)

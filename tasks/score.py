@@ -1,0 +1,133 @@
+"""ScoreForecasts: what was forecast against what came."""
+
+import logging
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any
+
+import luigi
+import pandas as pd
+
+from tasks import events, promotion, targets
+from tasks.clean import CleanDay, DayTask
+from tasks.config import settings
+from tasks.hours import DAY, HOUR, day_range, day_start
+from tasks.load import station_name
+from tasks.science import scores
+from tasks.stores import mongo
+from tasks.train import limits
+
+log = logging.getLogger("airqino.score")
+
+#: Raise when the meaning of scores.parquet changes.
+_VERSION = 1
+#: Hours that are forecast ahead: a day's first targets were forecast the evening before.
+_AHEAD = 2 * HOUR
+#: How far back the beginning of a drift is looked for.
+_LOOK_BACK = 60 * DAY
+
+
+class ScoreForecasts(DayTask):
+    """Scores of the forecasts whose target lies in the day, and in the 7 and 30 days that end with it.
+
+    Unit: a day. Complete: the day's hourly table is, the scores were made from the forecasts and hourly tables of the
+    30 days as they are now, and MongoDB holds them. A published forecast never changes, so of the forecasts it counts
+    which hours have one, and of the hourly tables their content.
+    """
+
+    def requires(self) -> luigi.Task:
+        """The day's hourly table; those of the days before are what they are."""
+        return CleanDay(day=self.day, through=self.through)
+
+    def output(self) -> targets.ParquetTarget:
+        """The day's scores."""
+        return scored(self.day)
+
+    def complete(self) -> bool:
+        """Whether the scores are up to date, and loaded."""
+        return self.requires().complete() and self.output().inputs == self._inputs() and self._is_loaded()
+
+    def run(self) -> None:
+        """Score, load, and say where a drift has begun."""
+        before = drifted(self.day)
+        matched = scores.match(targets.frame(self._forecasts()), targets.frame(self._hourly()))
+        self.output().write(scores.summarise(matched, self.day, limits()), inputs=self._inputs())
+        documents = [_document(row) for row in self.output().rows()]
+        mongo.replace(targets.database(), "forecast_scores", documents)
+        self._load().write(self._content(), {"kind": "score", "day": f"{self.day}", "documents": len(documents)})
+        begun = [pair for pair in sorted(drifted(self.day) - before) if _start(self.day, pair) == self.day]
+        if begun and self.day >= (settings().last_hour - settings().airqino.late_window_hours * HOUR).date():
+            self._warn(begun)
+
+    def _warn(self, begun: list[tuple[str, str]]) -> None:
+        told = ", ".join(f"{station} {pollutant}" for station, pollutant in begun)
+        log.warning("forecasts have drifted: %s, in the 7 days up to %s; a model is trained", told, self.day)
+        self.trigger_event(events.DRIFT, self, begun)
+
+    def _forecasts(self) -> list[targets.ParquetTarget]:
+        """What was published for targets in the longest window that have passed."""
+        first, last = day_start(self.day) - (max(scores.WINDOWS) - 1) * DAY - _AHEAD, self.through - HOUR
+        days = day_range(first.date(), last.date())
+        return [targets.forecast(hour) for day in days for hour in _published(day) if first <= hour <= last]
+
+    def _hourly(self) -> list[targets.ParquetTarget]:
+        first = self.day - (max(scores.WINDOWS) - 1) * DAY
+        return [targets.hourly(day) for day in day_range(first, self.day)]
+
+    def _inputs(self) -> str:
+        forecasts, root = self._forecasts(), targets.root()
+        names = [str(target.path.relative_to(root)) for target in forecasts]
+        hourly = [target.fingerprint for target in self._hourly()] if forecasts else []
+        return targets.fingerprint(names, hourly, asdict(limits()), _VERSION)
+
+    def _content(self) -> str:
+        config = settings()
+        names = [station_name(station, config) for station in config.airqino.stations]
+        return targets.fingerprint(self.output().fingerprint, names, _VERSION)
+
+    def _is_loaded(self) -> bool:
+        record, key = self._load().record(), f"{self.day}"
+        return (
+            record is not None
+            and record["inputs"] == self._content()
+            and record["documents"] == mongo.count(targets.database(), "forecast_scores", "day", key, f"{key}~")
+        )
+
+    def _load(self) -> targets.LoadTarget:
+        return targets.LoadTarget(f"score|{self.day}")
+
+
+def scored(day: date) -> targets.ParquetTarget:
+    """The scores of a day."""
+    return targets.ParquetTarget(targets.root() / f"{day}" / "scores.parquet")
+
+
+def drifted(day: date) -> set[tuple[str, str]]:
+    """The (station, pollutant) pairs that were found drifted on a day."""
+    return {(row["station"], row["pollutant"]) for row in scored(day).rows() if row["drift"]}
+
+
+def retrain_days(day: date) -> list[date]:
+    """The days on which the drifts that last on a day began, where nothing was trained since: one training for each."""
+    starts = sorted({_start(day, pair) for pair in drifted(day)})
+    return [start for start in starts if not promotion.trained_since(start, day)]
+
+
+def _start(day: date, pair: tuple[str, str]) -> date:
+    earlier = [d for d in day_range(day - _LOOK_BACK, day - DAY) if pair in drifted(d)]
+    return scores.episode_start(day, earlier)
+
+
+def _published(day: date) -> list[datetime]:
+    """The hours of a day that have a forecast."""
+    folder = targets.forecast(day_start(day)).path.parent
+    try:
+        return sorted(day_start(day) + int(path.stem) * HOUR for path in folder.glob("[0-9][0-9].parquet"))
+    except FileNotFoundError:
+        return []
+
+
+def _document(row: dict[str, Any]) -> dict[str, Any]:
+    parts = (row["station"], row["pollutant"], row["horizon_h"], row["day"], row["window_days"])
+    numbers = {name: None if pd.isna(value) else value for name, value in row.items()}
+    return {"_id": "|".join(map(str, parts)), "station_name": station_name(row["station"], settings()), **numbers}

@@ -1,0 +1,194 @@
+"""What is sent to a real mongod, what it holds afterwards, and what a person is told when it cannot."""
+
+import multiprocessing
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tasks.errors import MongoError
+from tasks.stores import mongo
+
+AT = datetime(2024, 9, 9, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def db(mongod, request):
+    database = mongo.database(mongod.uri, f"test_{abs(hash(request.node.name)) % 10**12}")
+    yield database
+    database.client.drop_database(database.name)
+
+
+def hours(count):
+    return [
+        {"_id": f"1|{n:02}", "station": "1", "observed_at": AT + timedelta(hours=n), "co": n / 10} for n in range(count)
+    ]
+
+
+def held(db, collection="hourly_measurements"):
+    return list(db[collection].find().sort("_id"))
+
+
+# --- writing
+
+
+def test_replacing_twice_leaves_what_replacing_once_does(db):
+    assert mongo.replace(db, "hourly_measurements", hours(24)) == 24
+    first = held(db)
+    assert first == hours(24)
+    assert mongo.replace(db, "hourly_measurements", hours(24)) == 24
+    assert held(db) == first
+
+
+def test_a_document_is_replaced_whole_and_others_stay(db):
+    mongo.replace(db, "hourly_measurements", hours(3))
+    mongo.replace(db, "hourly_measurements", [{"_id": "1|01", "rh": 84.0}])
+    assert held(db) == [hours(3)[0], {"_id": "1|01", "rh": 84.0}, hours(3)[2]]
+
+
+def test_nothing_to_write_asks_nothing():
+    nowhere = mongo.database("mongodb://127.0.0.1:9/", "x", 0.1)
+    assert mongo.replace(nowhere, "loads", []) == 0
+    mongo.update(nowhere, "loads", [])
+
+
+def test_updates_are_applied_in_order(db):
+    grow = {"$min": {"first": 5}, "$max": {"last": 5}}
+    further = {"$min": {"first": 3}, "$max": {"last": 4}}
+    mongo.update(db, "stations", [({"_id": "1"}, grow, True), ({"_id": "1"}, further, True)])
+    mongo.update(db, "stations", [({"_id": "2"}, grow, False)])
+    assert held(db, "stations") == [{"_id": "1", "first": 3, "last": 5}]
+
+
+def test_times_come_back_aware_and_in_utc(db):
+    mongo.replace(db, "loads", [{"_id": "x", "at": AT}])
+    assert mongo.find_one(db, "loads", "x") == {"_id": "x", "at": AT}
+    assert mongo.find_one(db, "loads", "x")["at"].utcoffset() == timedelta(0)
+    assert mongo.find_one(db, "loads", "y") is None
+
+
+def test_counts_and_the_newest_equal_a_loop(db):
+    documents = hours(30)
+    mongo.replace(db, "hourly_measurements", documents)
+    start, stop = AT + timedelta(hours=5), AT + timedelta(hours=20)
+    expected = sum(start <= d["observed_at"] < stop for d in documents)
+    assert mongo.count(db, "hourly_measurements", "observed_at", start, stop) == expected == 15
+    assert mongo.newest(db, "hourly_measurements", "observed_at") == AT + timedelta(hours=29)
+    assert mongo.newest(db, "hourly_measurements", "observed_at", {"co": {"$lt": 0.35}}) == AT + timedelta(hours=3)
+    assert mongo.newest(db, "hourly_measurements", "observed_at", {"station": "2"}) is None
+
+
+def test_a_write_that_the_server_refuses_is_told_without_its_content(db):
+    db.create_collection("loads", validator={"kind": {"$exists": True}})
+    with pytest.raises(MongoError, match="a write failed") as caught:
+        mongo.replace(db, "loads", [{"_id": "x", "note": "S3cret"}])
+    assert "S3cret" not in str(caught.value)
+
+
+# --- indexes
+
+
+def test_indexes_are_made_once_and_may_be_asked_for_again(db):
+    mongo.ensure_indexes(db)
+    mongo.ensure_indexes.cache_clear()  # as a new process
+    mongo.ensure_indexes(db)
+    for collection, wanted in mongo.INDEXES.items():
+        there = {tuple(index["key"]) for index in db[collection].index_information().values()}
+        assert there == {(("_id", 1),), *wanted}
+
+
+def test_a_day_is_found_by_its_index(db):
+    mongo.ensure_indexes(db)
+    mongo.replace(db, "hourly_measurements", hours(24))
+    plan = db["hourly_measurements"].find({"observed_at": {"$gte": AT, "$lt": AT + timedelta(hours=3)}}).explain()
+    assert plan["executionStats"]["totalDocsExamined"] == 3
+
+
+# --- errors
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("mongodb://127.0.0.1:27017", "mongodb://127.0.0.1:27017"),
+        ("mongodb://user:S3cret@host:1/db?w=1", "mongodb://host:1/db"),
+        ("mongodb://user:S3%40cret@a:1,b:2,c:3/db", "mongodb://a:1,b:2,c:3/db"),
+        ("mongodb+srv://user:S3cret@cluster.example/", "mongodb+srv://cluster.example/"),
+        ("mongodb://user:S3@cret@host/", "mongodb://host/"),
+        ("mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:S3cret", "mongodb://h/"),
+    ],
+)
+def test_a_connection_string_is_shown_without_user_and_password(uri, expected):
+    assert mongo.redact(uri) == expected
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://user:S3cret@",
+        "mongodb://user:S3cret@h:x/",
+        "mongodb://user:S3:cret@h/",
+        "mongodb://user:S3%zzcret@h/",
+    ],
+)
+def test_a_wrong_connection_string_is_told_without_its_password(uri):
+    with pytest.raises(MongoError, match="the connection string is wrong") as caught:
+        mongo.database(uri, "x")
+    assert "MONGODB_URI" in str(caught.value)
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        mongo.ping,
+        mongo.ensure_indexes.__wrapped__,
+        lambda db: mongo.find_one(db, "loads", "x"),
+        lambda db: mongo.replace(db, "loads", [{"_id": "x"}]),
+        lambda db: mongo.update(db, "loads", [({"_id": "x"}, {"$set": {"a": 1}}, True)]),
+        lambda db: mongo.count(db, "loads", "a", 1, 2),
+        lambda db: mongo.newest(db, "loads", "a"),
+    ],
+)
+def test_a_server_that_is_not_there_is_told_within_the_time_out(ask):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    db = mongo.database(f"mongodb://user:S3cret@127.0.0.1:{port}/?authSource=admin", "x", 0.3)
+    began = time.monotonic()
+    with pytest.raises(MongoError, match=f"mongodb://127.0.0.1:{port}/x cannot be reached") as caught:
+        ask(db)
+    assert 0.2 < time.monotonic() - began < 2
+    assert "S3cret" not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_a_server_that_takes_connections_and_says_nothing_is_told_within_the_time_out():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        db = mongo.database(f"mongodb://127.0.0.1:{server.getsockname()[1]}/", "x", 0.3)
+        began = time.monotonic()
+        with pytest.raises(MongoError, match="cannot be reached"):
+            mongo.ping(db)
+        assert time.monotonic() - began < 3
+
+
+# --- processes
+
+
+def _ping_in_child(uri, name, parent_client, queue):
+    database = mongo.database(uri, name)
+    mongo.replace(database, "loads", [{"_id": "child"}])
+    queue.put(id(database.client) != parent_client)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_each_process_opens_its_own_client(mongod, db):
+    mongo.ping(db)
+    assert mongo.database(mongod.uri, db.name).client is db.client
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_ping_in_child, args=(mongod.uri, db.name, id(db.client), queue))
+    child.start()
+    assert queue.get(timeout=20) is True
+    child.join(20)
+    assert child.exitcode == 0
+    assert held(db, "loads") == [{"_id": "child"}]

@@ -1,0 +1,272 @@
+"""A whole site for the browser: sandbox API → pipeline → MongoDB with users → Superset, started once for all tests."""
+
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, Response, sync_playwright
+from pymongo import MongoClient
+
+from tasks.airqino.sandbox import Sandbox
+from tasks.stores.mongod import Mongod, find_mongod, free_port
+
+ROOT = Path(__file__).parents[2]
+DASHBOARDS = {"air-quality": 11, "data-and-forecast-quality": 11}
+#: The viewer's and the admin's passwords of this run.
+PASSWORD = secrets.token_urlsafe(12)
+
+_BROWSER = (
+    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run"
+)
+
+
+@dataclass
+class Site:
+    """What the tests need to know of the running site."""
+
+    url: str
+    mongodb: str = field(repr=False)
+    reader: str = field(repr=False)
+    environment: dict[str, str] = field(repr=False)
+
+    @property
+    def db(self) -> Any:
+        """The database, as the pipeline's user."""
+        return MongoClient(self.mongodb, tz_aware=True)["air_quality"]
+
+    def superset(self, command: str) -> str:
+        """Run scripts/superset and return what it prints."""
+        return _run([str(ROOT / "scripts/superset"), command], self.environment)
+
+    def luigi(self, *arguments: str, now: datetime | None = None) -> None:
+        """Run the pipeline, as if it were `now`."""
+        environment = self.environment | ({"AIRQINO_NOW": f"{now:%Y-%m-%dT%H:%M}"} if now else {})
+        command = [sys.executable, "-m", "luigi", "--module", "tasks", *arguments, "--local-scheduler", "--no-lock"]
+        _run(command, environment)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Ten weeks through the pipeline up to the hour before the last one; Superset as the reader."""
+    folder = tmp_path_factory.mktemp("site")
+    server, uris = _mongod_with_users(folder)
+    try:
+        with Sandbox() as sandbox:
+            environment = os.environ | {
+                "PYTHONPATH": str(ROOT),
+                "AIRQINO_BASE_URL": sandbox.url,
+                "STAGING_ROOT": str(folder / "staging"),
+                "MONGODB_URI": uris["pipeline"],
+                "MONGODB_DATABASE": "air_quality",
+                "SUPERSET_MONGODB_URI": uris["reader"],
+                "SUPERSET_PORT": str(free_port()),
+                "SUPERSET_ADMIN_PASSWORD": PASSWORD,
+                "SUPERSET_VIEWER_PASSWORD": PASSWORD,
+            }
+            url = f"http://127.0.0.1:{environment['SUPERSET_PORT']}"
+            running = Site(url, uris["pipeline"], uris["reader"], environment)
+            _fill(running)
+            try:
+                assert url in running.superset("up")
+                yield running
+            finally:
+                running.superset("down")
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def hour_before_last() -> datetime:
+    """A moment one hour ago: what the site is filled up to."""
+    return datetime.now(UTC) - timedelta(hours=1)
+
+
+def _fill(site: Site) -> None:
+    """Backfill through the pipeline, and add what takes weeks or luck to come by itself, where it is missing."""
+    now, hour = hour_before_last(), "%Y-%m-%dT%H"
+    last = now - timedelta(hours=1, minutes=5)
+    site.luigi("Backfill", "--start", f"{last - timedelta(days=70):%Y-%m-%dT00}", "--stop", f"{last:{hour}}", now=now)
+    recent = f"{last - timedelta(days=3):%Y-%m-%dT00}"
+    site.luigi("Backfill", "--start", recent, "--stop", f"{last:{hour}}", "--hindcast", now=now)
+    site.luigi("Hourly", now=now)
+    days = [f"{last - timedelta(days=ago):%Y-%m-%d}" for ago in range(40)]
+    if not site.db.revisions.find_one():
+        site.db.revisions.insert_many(_revisions(site.db, last))
+    if not site.db.forecast_scores.find_one():
+        site.db.forecast_scores.insert_many(_score(day, i) for i, day in enumerate(days))
+    if not site.db.models.find_one():
+        site.db.models.insert_many(_model(day, i) for i, day in enumerate(days[::7]))
+
+
+def _revisions(db: Any, seen: datetime) -> list[dict[str, Any]]:
+    return [
+        {
+            "_id": f"{row['_id']}|pm2_5|{number}",
+            "station": row["station"],
+            "observed_at": row["observed_at"],
+            "reading": "pm2_5",
+            "old_reading": row["pm2_5"],
+            "new_reading": row["pm2_5"] + 1,
+            "seen_at": seen - timedelta(days=number % 5),
+        }
+        for number, row in enumerate(db.hourly_measurements.find({"pm2_5": {"$ne": None}}, sort=[("_id", -1)], limit=12))
+    ]
+
+
+def _score(day: str, number: int) -> dict[str, Any]:
+    key = f"283181971|pm2_5|1|{day}|7"
+    of = {"station": "283181971", "station_name": "SMART189", "pollutant": "pm2_5", "horizon_h": 1, "day": day}
+    mae = 3 + number % 4 / 10
+    return {
+        **{"_id": key, **of, "window_days": 7, "n": 100 + number, "bias": 0.1, "coverage80": 0.75 + number % 9 / 100},
+        **{"mae": mae, "mae_persistence": 4.0, "skill": 1 - mae / 4},
+    }
+
+
+def _model(day: str, number: int) -> dict[str, Any]:
+    at = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    return {
+        **{"_id": day, "trained_for": day, "trained_at": at, "promoted": number % 2 == 0, "rows": 1000 * number},
+        **{"promoted_at": at if number % 2 == 0 else None, "skill": 0.1 + number / 100},
+    }
+
+
+def _mongod_with_users(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
+    """A replica set that asks for a password, with one user that reads and writes and one that only reads."""
+    with Mongod(folder / "mongo") as open_server, MongoClient(open_server.uri) as client:
+        port = open_server.port
+        client.admin.command("createUser", "root", pwd=PASSWORD, roles=["root"])
+        for name, role in (("pipeline", "readWrite"), ("reader", "read")):
+            client.air_quality.command("createUser", name, pwd=PASSWORD, roles=[{"role": role, "db": "air_quality"}])
+    key = folder / "key"
+    key.write_text(secrets.token_hex(64))
+    key.chmod(0o400)
+    server = subprocess.Popen(
+        [
+            *(str(find_mongod()), "--dbpath", str(folder / "mongo/data"), "--logpath", str(folder / "mongo/auth.log")),
+            *("--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", "rs0", "--keyFile", str(key), "--quiet"),
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    uris = {
+        name: f"mongodb://{name}:{PASSWORD}@127.0.0.1:{port}/?directConnection=true&authSource=air_quality"
+        for name in ("pipeline", "reader")
+    }
+    with MongoClient(uris["pipeline"], serverSelectionTimeoutMS=30_000) as client:
+        client.air_quality.command("ping")
+        _wait_until_primary(client)
+    return server, uris
+
+
+def _wait_until_primary(client: Any) -> None:
+    for _ in range(300):
+        if client.admin.command("hello").get("isWritablePrimary"):
+            return
+        time.sleep(0.1)
+    raise AssertionError("mongod did not become primary")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with sync_playwright() as playwright:
+        path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        yield playwright.chromium.launch(executable_path=path, args=_BROWSER.split())
+
+
+@pytest.fixture
+def page(site: Site, browser: Browser) -> Iterator[Page]:
+    """A page of the viewer, who is logged in."""
+    context = browser.new_context(viewport={"width": 1400, "height": 4400})
+    page = context.new_page()
+    log_in(page, site)
+    yield page
+    context.close()
+
+
+def log_in(page: Page, site: Site, user: str = "viewer") -> None:
+    """Fill in the log-in form."""
+    page.goto(f"{site.url}/login/")
+    page.fill("#username", user)
+    page.fill("#password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/(superset|dashboard)/"))
+
+
+def open_dashboard(page: Page, site: Site, slug: str) -> dict[str, Response]:
+    """Open a dashboard and wait until every chart is drawn.
+
+    Returns:
+        The answer of Superset's API for each chart, by the chart's name.
+    """
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer) if "/api/v1/chart/data" in answer.url else None)
+    page.goto(f"{site.url}/superset/dashboard/{slug}/")
+    wait_until_drawn(page, DASHBOARDS[slug])
+    names = page.locator("[data-test-chart-id]").evaluate_all(
+        "es => es.map(e => [e.getAttribute('data-test-chart-id'), e.getAttribute('data-test-chart-name')])"
+    )
+    by_id = {int(number): name for number, name in names}
+    found = {by_id.get(json.loads(a.request.post_data)["form_data"].get("slice_id")): a for a in answers}
+    return {name: answer for name, answer in found.items() if name}
+
+
+def wait_until_drawn(page: Page, charts: int) -> None:
+    """Wait until as many charts as given stand there and none is loading."""
+    page.wait_for_function(
+        """charts => document.querySelectorAll('[data-test="slice-container"]').length >= charts
+                  && !document.querySelector('.loading, [data-test="loading-indicator"]')""",
+        arg=charts,
+        timeout=60_000,
+    )
+    page.wait_for_timeout(1500)  # ECharts draws in steps
+
+
+@pytest.fixture(scope="session")
+def questions(site: Site, browser: Browser) -> dict[str, dict[str, Any]]:
+    """What the dashboards ask Superset's API for each chart, as the browser asks it."""
+    asked: dict[str, dict[str, Any]] = {}
+    context = browser.new_context(viewport={"width": 1400, "height": 4400})
+    page = context.new_page()
+    log_in(page, site)
+    for slug in DASHBOARDS:
+        for name, answer in open_dashboard(page, site, slug).items():
+            asked[name] = json.loads(answer.request.post_data or "")
+    context.close()
+    return asked
+
+
+@pytest.fixture(scope="session")
+def api(site: Site) -> requests.Session:
+    """A session of the viewer with Superset's API, without a browser."""
+    return api_session(site, "viewer")
+
+
+def api_session(site: Site, user: str) -> requests.Session:
+    """Log in at the API."""
+    session = requests.Session()
+    content = {"username": user, "password": PASSWORD, "provider": "db"}
+    answer = session.post(f"{site.url}/api/v1/security/login", json=content)
+    session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    session.headers["Referer"] = site.url
+    token = session.get(f"{site.url}/api/v1/security/csrf_token/")
+    if token.ok:
+        session.headers["X-CSRFToken"] = token.json()["result"]
+    return session

@@ -1,0 +1,50 @@
+"""Every chart's data, as Superset's API gives them, against pandas over MongoDB's collections."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+import requests
+
+from tests.superset.conftest import DASHBOARDS, Site
+from tests.superset.expected import AGES, EXPECTED, Table
+
+pytestmark = pytest.mark.superset
+
+
+def test_every_chart_is_compared(questions: dict[str, Any]) -> None:
+    assert set(questions) == set(EXPECTED)
+    assert len(questions) == sum(DASHBOARDS.values())
+
+
+@pytest.mark.parametrize("chart", EXPECTED)
+def test_a_chart_shows_what_mongodb_holds(
+    chart: str, site: Site, api: requests.Session, questions: dict[str, Any]
+) -> None:
+    answer = api.post(f"{site.url}/api/v1/chart/data", json={**questions[chart], "force": True})
+    assert answer.status_code == 200, answer.text
+    results, tables = answer.json()["result"], EXPECTED[chart](site.db)
+    assert len(results) == len(tables)
+    for result, table in zip(results, tables, strict=True):
+        assert table, "nothing to compare with"
+        assert_same(result["data"], table)
+
+
+def assert_same(rows: Table, expected: Table) -> None:
+    """Compare without regard to the order of rows; numbers to 1e-6, ages to a tenth of an hour."""
+    columns = set().union(*expected)
+    assert {column for row in rows for column in row} - {"rank"} == columns
+    texts = sorted(c for c in columns if any(isinstance(row.get(c), str) for row in expected)) or sorted(columns)[:0]
+    keys = texts or [c for c in ("day", "observed_at", "seen_at") if c in columns]
+    keys += [c for c in ("day", "observed_at", "seen_at") if c in columns and c not in keys]
+    shown, wanted = (
+        pd.DataFrame(table)[sorted(columns)].sort_values(keys, ignore_index=True) for table in (rows, expected)
+    )
+    assert len(shown) == len(wanted)
+    for column in sorted(columns):
+        if any(isinstance(entry, str) for entry in wanted[column]):
+            assert shown[column].fillna("").tolist() == wanted[column].fillna("").tolist(), column
+        else:
+            left, right = (pd.to_numeric(frame[column]).astype(float).reset_index(drop=True) for frame in (shown, wanted))
+            tolerance = 0.11 if column in AGES else 1e-6
+            pd.testing.assert_series_equal(left, right, rtol=0, atol=tolerance, check_names=False)

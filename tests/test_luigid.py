@@ -1,0 +1,80 @@
+"""One task against luigid, seen in its web page."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from deployment import ROOT, Pipeline
+from playwright.sync_api import sync_playwright
+
+from tasks.airqino.sandbox import Sandbox
+from tasks.stores.mongod import free_port
+
+#: What Chromium needs to run as root and to leave the outside world alone.
+CHROMIUM = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+
+
+@pytest.fixture
+def luigid(tmp_path: Path) -> Iterator[str]:
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("luigid")), "--address", "127.0.0.1", "--port", f"{port}"]
+    server = subprocess.Popen(
+        [*command, "--state-path", str(tmp_path / "luigid.state")], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait(20)
+
+
+def daily_means(pipeline: Pipeline, url: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("luigi")), "--module", "tasks", "DailyMeans", "--day", "2024-03-02"]
+    return subprocess.run(
+        command, env=pipeline.env | {"LUIGID_URL": url}, cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_one_task_against_luigid_shows_in_its_page_and_does_nothing_the_second_time(
+    pipeline: Pipeline, sandbox: Sandbox, luigid: str
+) -> None:
+    sandbox.now = datetime(2024, 3, 10, 0, 5, tzinfo=UTC)
+    pipeline.env["AIRQINO_NOW"] = "2024-03-10T00:05"
+    done = daily_means(pipeline, luigid)
+    assert done.returncode == 0, done.stderr
+    assert (pipeline.root / "2024-03-02" / "daily.parquet").exists()
+    assert sandbox.stats()["by_station"] == {"283181971": 1, "283164601": 1}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+        page = browser.new_page()
+        page.goto(f"{luigid}/static/visualiser/index.html")
+        page.get_by_text("DailyMeans").first.wait_for(timeout=30_000)
+        table = page.locator("#taskTable").inner_text()
+        browser.close()
+    assert "2024-03-02" in table
+    assert "DONE" in table.upper()
+
+    sandbox.reset()
+    written = {path: path.stat().st_mtime_ns for path in pipeline.root.rglob("*.parquet")}
+    again = daily_means(pipeline, luigid)
+    assert again.returncode == 0, again.stderr
+    assert sandbox.stats()["data_requests"] == 0
+    assert written == {path: path.stat().st_mtime_ns for path in pipeline.root.rglob("*.parquet")}
+
+
+def test_an_hourly_run_and_a_rerun_go_through_luigid(pipeline: Pipeline, sandbox: Sandbox, luigid: str) -> None:
+    for moment in ("2024-03-10T00:05", "2024-03-10T01:05", "2024-03-10T01:05"):
+        sandbox.now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+        done = pipeline.hourly(moment, LUIGID_URL=luigid)
+        assert done.returncode == 0, done.stderr
+        assert "does not answer" not in done.stderr
+    assert pipeline.database["forecasts"].count_documents({"hindcast": False}) == 2 * 8

@@ -1,0 +1,232 @@
+"""The staged files as the stages see them, and the loads recorded in MongoDB."""
+
+import os
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks import config, targets
+from tasks.stores import parquet
+
+DAY = date(2024, 9, 9)
+MIDNIGHT = datetime(2024, 9, 9, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def staging(tmp_path, monkeypatch) -> Path:
+    """A staging root of its own, and nothing remembered."""
+    monkeypatch.setenv("STAGING_ROOT", str(tmp_path))
+    config.settings.cache_clear()
+    targets._raw_days.clear()
+    yield tmp_path
+    targets._raw_days.clear()
+    config.settings.cache_clear()
+
+
+def hour(number: int) -> datetime:
+    return MIDNIGHT + timedelta(hours=number)
+
+
+def table(number: int, *values: float) -> pa.Table:
+    stations = [str(i + 1) for i in range(len(values))]
+    return pa.table({"station": stations, "observed_at": [hour(number)] * len(values), "pm2_5": list(values)})
+
+
+def write(number: int, *values: float) -> None:
+    targets.raw(hour(number)).write(table(number, *values))
+
+
+def seen() -> dict[int, list[float]]:
+    return {at.hour: [row["pm2_5"] for row in rows.values()] for at, rows in targets.raw_day(DAY).rows.items()}
+
+
+def settle(staging: Path) -> None:
+    """Make a folder look as if it was left alone for a while."""
+    os.utime(staging / "2024-09-09" / "raw", ns=(time.time_ns() - 10**10,) * 2)
+
+
+# --- paths
+
+
+def test_where_everything_lies(staging):
+    at = hour(7)
+    found = [targets.raw(at), targets.hourly(DAY), targets.daily(DAY), targets.revisions(DAY), targets.forecast(at)]
+    assert [str(target.path.relative_to(staging)) for target in [*found, targets.station("42")]] == [
+        "2024-09-09/raw/07.parquet",
+        "2024-09-09/hourly.parquet",
+        "2024-09-09/daily.parquet",
+        "2024-09-09/revisions.parquet",
+        "2024-09-09/forecast/07.parquet",
+        "stations/42.parquet",
+    ]
+
+
+# --- a file
+
+
+def test_a_target_that_is_not_there_is_empty():
+    target = targets.daily(DAY)
+    assert (target.exists(), target.fingerprint, target.inputs, target.rows()) == (False, None, None, [])
+    assert target.frame().empty
+
+
+def test_a_target_keeps_rows_inputs_and_more(staging):
+    target = targets.daily(DAY)
+    frame = pd.DataFrame({"station": ["1", "2"], "pm2_5_mean": [21.5, None]})
+    assert target.write(frame, inputs="of what", through="2024-09-09T10") is True
+    assert target.exists()
+    assert target.inputs == "of what"
+    assert target.rows() == [{"station": "1", "pm2_5_mean": 21.5}, {"station": "2", "pm2_5_mean": None}]
+    assert parquet.metadata(target.path)["through"] == "2024-09-09T10"
+    pd.testing.assert_frame_equal(target.frame(), frame)
+    assert target.write(frame, inputs="of what", through="2024-09-09T10") is False
+    assert target.fingerprint == parquet.fingerprint(pa.Table.from_pandas(frame, preserve_index=False))
+
+
+def test_several_files_become_one_frame_and_missing_ones_are_left_out():
+    for number in (3, 5):
+        write(number, number)
+    frame = targets.frame([targets.raw(hour(n)) for n in (3, 4, 5)])
+    assert list(frame["pm2_5"]) == [3, 5]
+    assert list(frame["observed_at"]) == [hour(3), hour(5)]
+    assert targets.frame([targets.raw(hour(4))]).empty
+
+
+def test_a_fingerprint_of_inputs_changes_with_each_of_them():
+    one = targets.fingerprint(["a", None], {"1": "UTC"}, 0.75, 1)
+    assert one == targets.fingerprint(["a", None], {"1": "UTC"}, 0.75, 1)
+    others = [(["a", "b"], {"1": "UTC"}, 0.75, 1), (["a", None], {"1": "Asia/Tokyo"}, 0.75, 1)]
+    others += [(["a", None], {"1": "UTC"}, 0.5, 1), (["a", None], {"1": "UTC"}, 0.75, 2)]
+    assert len({one, *(targets.fingerprint(*of) for of in others)}) == 5
+
+
+def test_what_is_kept_of_the_requests_comes_back():
+    target = targets.raw(hour(1))
+    assert targets.exchanges(target) == []
+    target.write(table(1, 5.0), exchanges='[{"station": "1", "sha256": "ab"}]')
+    assert targets.exchanges(target) == [{"station": "1", "sha256": "ab"}]
+
+
+# --- a day of raw hours
+
+
+def test_a_day_without_a_folder_is_empty(staging):
+    assert targets.raw_day(DAY) == targets.RawDay((), {}, None)
+    (staging / "2024-09-09" / "raw").mkdir(parents=True)
+    assert targets.raw_day(DAY) == targets.RawDay((), {}, None)
+
+
+def test_a_day_holds_its_hours_in_order_by_station():
+    for number in (23, 0, 10):
+        write(number, number, number + 0.5)
+    found = targets.raw_day(DAY)
+    assert seen() == {0: [0, 0.5], 10: [10, 10.5], 23: [23, 23.5]}
+    assert list(found.rows[hour(10)]) == ["1", "2"]
+    assert found.prints == tuple(f"{hour(n)} {parquet.fingerprint(table(n, n, n + 0.5))}" for n in (0, 10, 23))
+    assert found.table.to_pylist() == [row for n in (0, 10, 23) for row in table(n, n, n + 0.5).to_pylist()]
+
+
+@pytest.mark.parametrize("rest", [True, False])
+def test_new_replaced_and_deleted_hours_are_seen_at_once(staging, rest):
+    expected: dict[int, list[float]] = {}
+    for step in range(60):
+        number = step * 7 % 5
+        if step % 4 == 3 and number in expected:
+            targets.raw(hour(number)).path.unlink()
+            del expected[number]
+        else:
+            write(number, step)
+            expected[number] = [step]
+        assert seen() == dict(sorted(expected.items()))
+        if rest and step % 10 == 0:
+            settle(staging)
+            assert seen() == dict(sorted(expected.items()))
+
+
+def test_hours_replaced_by_another_process_are_seen_within_the_same_tick_of_the_clock(staging):
+    folder = staging / "2024-09-09" / "raw"
+    write(10, 1)
+    for step in range(2, 30):
+        tick = folder.stat().st_mtime_ns
+        assert seen() == {10: [step - 1]}
+        temporary = folder / "another.tmp"
+        pq.write_table(table(10, step).replace_schema_metadata({"fingerprint": str(step)}), temporary)
+        temporary.replace(folder / "10.parquet")
+        os.utime(folder, ns=(tick, tick))  # a coarse clock: the change does not show
+        assert seen() == {10: [step]}
+
+
+def test_a_day_left_alone_is_looked_at_once(staging):
+    write(10, 1)
+    settle(staging)
+    first = targets.raw_day(DAY)
+    assert targets.raw_day(DAY) is first
+    write(11, 2)
+    assert targets.raw_day(DAY) is not first
+
+
+def test_a_change_of_bookkeeping_alone_keeps_fingerprints_and_shows_in_the_rows():
+    target = targets.raw(hour(10))
+    for attempts in (1, 2):
+        rows = table(10, 5.0).append_column("attempts", pa.array([attempts]))
+        parquet.write(target.path, rows, content="same rows")
+        found = targets.raw_day(DAY)
+        assert found.prints == (f"{hour(10)} same rows",)
+        assert found.rows[hour(10)]["1"]["attempts"] == attempts
+
+
+def test_temporary_files_of_a_killed_writer_are_no_hours(staging):
+    write(10, 1)
+    (staging / "2024-09-09" / "raw" / ".11.parquet.4711.tmp").write_bytes(b"half a file")
+    assert seen() == {10: [1]}
+
+
+def test_days_are_remembered_apart_and_another_root_is_another_day(tmp_path, monkeypatch):
+    write(10, 1)
+    settle(tmp_path)
+    assert seen() == {10: [1]}
+    monkeypatch.setenv("STAGING_ROOT", str(tmp_path / "other"))
+    config.settings.cache_clear()
+    assert seen() == {}
+    write(10, 9)
+    assert seen() == {10: [9]}
+
+
+def test_memory_of_days_is_bounded(tmp_path):
+    for back in range(targets._REMEMBERED_DAYS + 6):
+        at = MIDNIGHT - timedelta(days=back)
+        targets.raw(at).write(pa.table({"station": ["1"], "pm2_5": [float(back)]}))
+        assert targets.raw_day(at.date()).rows[at]["1"]["pm2_5"] == back
+    assert len(targets._raw_days) == targets._REMEMBERED_DAYS
+    assert targets.raw_day(DAY).rows[MIDNIGHT]["1"]["pm2_5"] == 0
+
+
+# --- loads
+
+
+def test_a_load_is_recorded_with_its_inputs_and_when(mongod, monkeypatch):
+    monkeypatch.setenv("MONGODB_URI", mongod.uri)
+    monkeypatch.setenv("MONGODB_DATABASE", "test_targets")
+    monkeypatch.setenv("AIRQINO_NOW", "2024-09-09T10:05")
+    config.settings.cache_clear()
+    load = targets.LoadTarget(f"day|{DAY}")
+    try:
+        assert (load.exists(), load.record(), str(load)) == (False, None, "loads/day|2024-09-09")
+        load.write("prints", {"kind": "day", "hourly_documents": 24})
+        load.write("prints", {"kind": "day", "hourly_documents": 24})
+        at = datetime(2024, 9, 9, 10, 5, tzinfo=UTC)
+        expected = {"_id": "day|2024-09-09", "kind": "day", "hourly_documents": 24, "inputs": "prints", "loaded_at": at}
+        assert load.record() == expected
+        assert load.exists()
+        assert targets.database()["loads"].count_documents({}) == 1
+    finally:
+        targets.database().client.drop_database("test_targets")
+
+
+def test_a_file_is_named_by_its_path(staging):
+    assert str(targets.daily(DAY)) == f"{staging}/2024-09-09/daily.parquet"

@@ -1,0 +1,257 @@
+"""Training, promotion and what is published when something is broken, with real parts throughout."""
+
+import json
+import shutil
+import subprocess
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from deployment import Pipeline
+from mlflow.tracking import MlflowClient
+
+from tasks.airqino.sandbox import Sandbox
+from tasks.stores import parquet
+from tasks.stores.mongod import Mongod
+
+FIRST, LAST = date(2026, 1, 12), date(2026, 3, 3)
+MOMENT = datetime(2026, 3, 4, 0, 5, tzinfo=UTC)
+NOW = "2026-03-04T00:05"
+DAYS = [FIRST + timedelta(days=i) for i in range((LAST - FIRST).days + 1)]
+
+
+@pytest.fixture(scope="module")
+def api():
+    with Sandbox(now=MOMENT) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, api: Sandbox) -> Path:
+    """A staging root with seven weeks of hours, and no model."""
+    pipeline = Pipeline(tmp_path_factory.mktemp("history"), mongod, api.url, AIRQINO_NOW=NOW)
+    done = pipeline.backfill(f"{FIRST}T00", f"{LAST}T23")
+    assert done.returncode == 0, done.stderr
+    pipeline.client.drop_database(pipeline.database_name)
+    return pipeline.root
+
+
+@pytest.fixture
+def deployed(staged: Path, tmp_path: Path, mongod: Mongod, api: Sandbox):
+    """A deployment of its own that starts from those seven weeks."""
+    shutil.copytree(staged, tmp_path / "staging")
+    pipeline = Pipeline(tmp_path / "staging", mongod, api.url, AIRQINO_NOW=NOW)
+    yield pipeline
+    pipeline.client.drop_database(pipeline.database_name)
+    pipeline.client.close()
+
+
+def train(pipeline: Pipeline, day: date) -> dict[str, Any]:
+    done = pipeline.luigi("TrainModel", "--day", f"{day}")
+    assert done.returncode == 0, done.stderr
+    return json.loads((pipeline.root / "models" / f"{day}" / "card.json").read_text())
+
+
+def champion(pipeline: Pipeline) -> dict[str, Any]:
+    return json.loads((pipeline.root / "models" / "champion.json").read_text())
+
+
+def alias(pipeline: Pipeline) -> str:
+    client = MlflowClient(f"sqlite:///{pipeline.root}/mlflow/mlflow.db")
+    return client.get_model_version_by_alias("airqino-forecast", "champion").tags["version"]
+
+
+def registered(pipeline: Pipeline) -> list[str]:
+    client = MlflowClient(f"sqlite:///{pipeline.root}/mlflow/mlflow.db")
+    return sorted(v.tags["version"] for v in client.search_model_versions("name='airqino-forecast'"))
+
+
+def make_noise(pipeline: Pipeline, until: date) -> None:
+    """Readings that have nothing to do with the hour before."""
+    random = np.random.default_rng(1)
+    for day in [d for d in DAYS if d < until]:
+        path = pipeline.root / f"{day}" / "hourly.parquet"
+        table = parquet.read(path)
+        frame = table.to_pandas()
+        frame["co"] = np.where(frame["co"].notna(), random.uniform(0, 3, len(frame)), np.nan)
+        frame["pm2_5"] = np.where(frame["pm2_5"].notna(), random.uniform(0, 90, len(frame)), np.nan)
+        noisy = pa.Table.from_pandas(frame, table.schema.remove_metadata(), preserve_index=False)
+        parquet.write(path, noisy, extra={"inputs": parquet.metadata(path)["inputs"]})
+
+
+def put_back(pipeline: Pipeline, staged: Path) -> None:
+    for day in DAYS:
+        shutil.copy(staged / f"{day}" / "hourly.parquet", pipeline.root / f"{day}" / "hourly.parquet")
+
+
+def warnings(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line for line in done.stderr.splitlines() if "WARNING" in line]
+
+
+def published(pipeline: Pipeline, hour: str) -> pd.DataFrame:
+    day, _, hour = hour.partition("T")
+    return pd.read_parquet(pipeline.root / day / "forecast" / f"{hour}.parquet")
+
+
+def test_promotion_and_roll_back(deployed: Pipeline, staged: Path) -> None:
+    first, second, third = date(2026, 2, 2), date(2026, 2, 16), date(2026, 3, 2)
+
+    make_noise(deployed, first)  # a world of noise, in which its model is the better one
+    card = train(deployed, first)
+    assert (card["promoted"], card["against"]) == (True, "persistence")
+    assert champion(deployed)["version"] == alias(deployed) == f"{first}"
+
+    put_back(deployed, staged)  # in the real world another one is better
+    card = train(deployed, second)
+    assert (card["promoted"], card["against"]) == (True, f"{first}")
+    assert card["confidence"] >= 0.9
+    assert card["skill"] > max(card["skill_champion"], 0)
+    assert champion(deployed)["version"] == alias(deployed) == f"{second}"
+    assert champion(deployed)["before"] == [f"{first}"]
+
+    make_noise(deployed, third - timedelta(days=13))  # trained on noise, judged on real readings
+    card = train(deployed, third)
+    assert (card["promoted"], card["against"]) == (False, f"{second}")
+    assert card["skill"] < card["skill_champion"]
+    assert champion(deployed)["version"] == alias(deployed) == f"{second}"
+    assert registered(deployed) == [f"{first}", f"{second}", f"{third}"]
+
+    documents = {d["_id"]: d for d in deployed.database.models.find()}
+    assert {v: d["promoted"] for v, d in documents.items()} == {f"{first}": True, f"{second}": True, f"{third}": False}
+    assert [v for v, d in documents.items() if d["champion"]] == [f"{second}"]
+    assert documents[f"{third}"]["skill"] == card["skill"]
+
+    done = deployed.script("models", "rollback")
+    assert done.returncode == 0, done.stderr
+    assert champion(deployed)["version"] == alias(deployed) == f"{first}"
+    assert deployed.database.models.find_one({"champion": True})["_id"] == f"{first}"
+    assert not deployed.database.models.find_one({"_id": f"{second}"})["promoted"]
+    assert deployed.script("models", "rollback").returncode == 2  # there was none before it
+
+
+def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
+    """The stand-in that is judged is the model that was trained on what lay before the hours compared."""
+    from tasks.science.model import predict
+    from tasks.science.model import train as fit
+    from tasks.science.quality import flag_history
+
+    day = date(2026, 2, 9)
+    card = train(deployed, day)
+    start = pd.Timestamp(day - timedelta(days=7), tz="UTC")  # 28 days staged: a quarter of them
+    tables = [pd.read_parquet(deployed.root / f"{d}" / "hourly.parquet") for d in DAYS if d < day]
+    readings = pd.concat(tables, ignore_index=True)
+    model = fit(readings, start, seed=20240909)
+    bare = readings.drop(columns=[name for name in readings if name.endswith("_flag")])
+    hours = list(pd.date_range(start - pd.Timedelta(hours=1), pd.Timestamp(day, tz="UTC"), freq="h", inclusive="left"))
+    forecasts = predict(model, flag_history(bare, causal=True), hours)
+    known = readings.set_index(["station", "observed_at"])
+    errors: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
+    for row in forecasts.itertuples():
+        at = (row.station, row.target_at)
+        if at not in known.index or known.loc[at, f"{row.pollutant}_flag"] not in ("ok", "spike") or np.isnan(row.p50):
+            continue
+        target = known.loc[at, row.pollutant]
+        made = errors.setdefault((row.station, row.pollutant, row.horizon_h), [])
+        made.append((abs(row.p50 - target), abs(row.last_value - target)))
+    assert len(card["scores"]) == len(errors) >= 4
+    for score in card["scores"]:
+        mine = np.mean(errors[score["station"], score["pollutant"], score["horizon_h"]], axis=0)
+        assert score["mae"] == pytest.approx(mine[0])
+        assert score["mae_persistence"] == pytest.approx(mine[1])
+        assert score["n"] == len(errors[score["station"], score["pollutant"], score["horizon_h"]])
+
+
+@pytest.mark.parametrize("broken", ["server", "file"])
+def test_registry_gone(deployed: Pipeline, broken: str) -> None:
+    env = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} if broken == "server" else {}
+    (deployed.root / "mlflow").mkdir()
+    (deployed.root / "mlflow" / "mlflow.db").write_bytes(b"no database" * 1000)
+    done = deployed.hourly(**env)
+    assert done.returncode == 0, done.stderr
+    (warning,) = warnings(done)
+    assert "model registry" in warning
+    assert champion(deployed)["version"] == "2026-03-02"
+    assert "lightgbm" in set(published(deployed, "2026-03-03T23")["method"])
+    assert warnings(deployed.hourly(**env)) == []  # nothing to train: nobody asks it
+
+
+def test_damaged_model(deployed: Pipeline) -> None:
+    train(deployed, date(2026, 3, 2))
+    file = next((deployed.root / "models" / "2026-03-02").glob("*.txt"))
+    file.write_bytes(file.read_bytes()[:1000])
+    done = deployed.hourly()
+    assert done.returncode == 0, done.stderr
+    (warning,) = warnings(done)
+    assert f"{file.name} is damaged" in warning
+    forecast = published(deployed, "2026-03-03T23")
+    possible = forecast[forecast["method"] != "none"]
+    assert set(possible["method"]) == {"persistence"}
+    assert set(possible["reason"]) == {"model 2026-03-02 cannot be used"}
+    assert (possible["p50"] == possible["last_value"]).all()
+
+
+def test_champion_file_lost(deployed: Pipeline) -> None:
+    train(deployed, date(2026, 3, 2))
+    (deployed.root / "models" / "champion.json").write_text("{")
+    done = deployed.hourly()
+    assert done.returncode == 0, done.stderr
+    assert set(published(deployed, "2026-03-03T23")["model_version"]) == {"2026-03-02"}
+
+
+def test_two_hundred_hours_of_history(tmp_path: Path, mongod: Mongod, api: Sandbox) -> None:
+    pipeline = Pipeline(tmp_path / "staging", mongod, api.url, AIRQINO_NOW=NOW)
+    assert pipeline.backfill("2026-02-23T16", "2026-03-03T23").returncode == 0
+    for _ in range(2):
+        done = pipeline.hourly()
+        assert done.returncode == 0, done.stderr
+    shutil.rmtree(pipeline.root / "2026-03-03" / "forecast")
+    pipeline.database.loads.delete_one({"_id": "forecast|2026-03-03T23"})
+    done = pipeline.hourly()
+    (warning,) = warnings(done)
+    assert "persistence is published: no model yet: 7 days staged, 14 needed" in warning
+    forecast = published(pipeline, "2026-03-03T23")
+    possible = forecast[forecast["method"] != "none"]
+    assert len(possible) > 0
+    assert set(possible["method"]) == {"persistence"}
+    assert set(possible["reason"]) == {"no model yet: 7 days staged, 14 needed"}
+    pipeline.client.drop_database(pipeline.database_name)
+
+
+def test_failing_training_does_not_stop_forecasts(deployed: Pipeline) -> None:
+    (deployed.root / "models").write_text("in the way")
+    done = deployed.hourly()
+    assert done.returncode == 30
+    assert "TrainModel" in done.stderr
+    assert len(published(deployed, "2026-03-03T23")) == 8
+    assert deployed.database.loads.find_one({"_id": "score|2026-03-03"})
+
+
+def test_persistence_in_place_of_a_champion_that_drifted(deployed: Pipeline) -> None:
+    train(deployed, date(2026, 3, 2))
+    path = deployed.root / "models" / "champion.json"
+    path.write_text(json.dumps(champion(deployed) | {"aside": [["283164601", "pm2_5"]]}))
+    assert deployed.hourly().returncode == 0
+    forecast = published(deployed, "2026-03-03T23")
+    aside = (forecast["station"] == "283164601") & (forecast["pollutant"] == "pm2_5")
+    assert set(forecast[aside]["method"]) == {"persistence"}
+    assert set(forecast[aside]["reason"]) == {"model has drifted here, and no better one was found"}
+    assert "lightgbm" in set(forecast[~aside]["method"])
+
+
+def test_alias_moved_in_the_registry_is_followed(deployed: Pipeline) -> None:
+    first, second = date(2026, 2, 9), date(2026, 2, 16)
+    train(deployed, first)
+    train(deployed, second)
+    assert deployed.script("models", "promote", f"{second}").returncode == 0
+    assert alias(deployed) == f"{second}"
+    client = MlflowClient(f"sqlite:///{deployed.root}/mlflow/mlflow.db")
+    numbers = {v.tags["version"]: v.version for v in client.search_model_versions("name='airqino-forecast'")}
+    client.set_registered_model_alias("airqino-forecast", "champion", numbers[f"{first}"])
+    shutil.rmtree(deployed.root / "models" / f"{first}")  # it comes back from the registry
+    card = train(deployed, date(2026, 3, 2))
+    assert card["against"] == f"{first}"
+    assert (deployed.root / "models" / f"{first}" / "model.json").exists()
