@@ -1,6 +1,6 @@
 """CleanDay: from raw hours to the typed and flagged hourly table of a day."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -9,9 +9,10 @@ import pandas as pd
 
 from tasks import targets
 from tasks.airqino import raw
-from tasks.config import Settings, settings
+from tasks.config import Settings, refuse_unpublished, settings
+from tasks.errors import ConfigError
 from tasks.fetch import FetchHour, due
-from tasks.hours import DAY, HOUR, DayParameter, HourParameter, day_start, hour_range
+from tasks.hours import DAY, HOUR, DayParameter, HourParameter, day_start, format_hour, hour_range
 from tasks.science import quality
 from tasks.stores import parquet
 
@@ -30,16 +31,26 @@ class DayTask(luigi.Task):
 
     @classmethod
     def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> Any:
-        """Fill in `through`, so that a past day always has the same one and is one task."""
+        """Fill in `through`, so that a past day always has the same one and is one task; refuse the future."""
         values = dict(super().get_param_values(params, args, kwargs))
-        if values["through"] is None:
-            values["through"] = last_hour(values["day"])
+        day, through = values["day"], values["through"]
+        refuse_unpublished(day_start(day) - EARLIEST_MIDNIGHT, f"day {day}: hour")
+        if through is None:
+            values["through"] = last_hour(day)
+        else:
+            refuse_unpublished(through, "through: hour")
+            if not day - DAY <= through.date() <= day:  # a local day may begin on the evening before
+                raise ConfigError(f"through {format_hour(through)} does not lie in day {day}")
         return [(name, values[name]) for name, _ in params]
 
 
-def last_hour(day: date) -> Any:
+#: The day begins this much before midnight UTC in the easternmost time zone (Kiritimati, UTC+14).
+EARLIEST_MIDNIGHT = timedelta(hours=14)
+
+
+def last_hour(day: date) -> datetime:
     """The last hour of a day that is over and published: 23:00 for a past day."""
-    return min(day_start(day) + DAY - HOUR, max(settings().last_hour, day_start(day)))
+    return min(day_start(day) + DAY - HOUR, settings().last_hour)
 
 
 class CleanDay(DayTask):
@@ -74,7 +85,7 @@ class CleanDay(DayTask):
 def _raw_frame(days: list[date]) -> pd.DataFrame:
     """The raw rows of some days, without bookkeeping."""
     tables = [table for day in days if (table := targets.raw_day(day).table) is not None]
-    return parquet.concat(tables).drop_columns(list(raw.BOOKKEEPING)).to_pandas() if tables else pd.DataFrame()
+    return parquet.concat(tables or [raw.SCHEMA.empty_table()]).drop_columns(list(raw.BOOKKEEPING)).to_pandas()
 
 
 def thresholds() -> quality.Thresholds:

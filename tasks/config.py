@@ -197,6 +197,19 @@ class Settings(Struct, frozen=True, kw_only=True):
         return [s for s in self.airqino.stations if self.station(s).active(hour)]
 
 
+def refuse_unpublished(hour: datetime, what: str = "hour") -> None:
+    """Refuse an hour that is not over and published yet: its mean is partial, and would be taken for an answer.
+
+    Raises:
+        ConfigError: It lies after the last hour.
+    """
+    if hour > settings().last_hour:
+        last = settings().last_hour
+        raise ConfigError(
+            f"{what} {hour:%Y-%m-%dT%H} is not over and published yet: the last one is {last:%Y-%m-%dT%H} (UTC)"
+        )
+
+
 @cache
 def settings() -> Settings:
     """Read and check every setting, once per process.
@@ -220,7 +233,13 @@ def settings() -> Settings:
             f"luigi.cfg [forecast] drift_coverage_low = {forecast.drift_coverage_low}: it must lie below "
             f"drift_coverage_high = {forecast.drift_coverage_high}"
         )
-    now = datetime.fromisoformat(airqino.now).replace(tzinfo=UTC) if airqino.now else datetime.now(UTC)
+    try:
+        now = datetime.fromisoformat(airqino.now).replace(tzinfo=UTC) if airqino.now else datetime.now(UTC)
+    except ValueError:
+        raise ConfigError(
+            f"AIRQINO_NOW ([airqino] now) = {airqino.now!r}: allowed is empty, or a moment that exists, such as "
+            "2024-07-01T00:05 (UTC)"
+        ) from None
     return Settings(
         airqino=airqino,
         staging=_section(Staging, "staging"),

@@ -1,6 +1,6 @@
 """DailyMeans: from hourly tables to each station's daily means."""
 
-from datetime import date
+from datetime import date, datetime
 
 import luigi
 
@@ -8,7 +8,7 @@ from tasks import targets
 from tasks.clean import CleanDay, DayTask, last_hour
 from tasks.config import settings
 from tasks.hours import HOUR, day_range, day_start
-from tasks.science.means import daily_means, local_day
+from tasks.science.means import daily_means, local_date, local_day
 
 #: Raise when the meaning of daily.parquet changes.
 _VERSION = 1
@@ -58,4 +58,10 @@ def _utc_days(day: date) -> list[date]:
     for zone in {*_zones().values()}:
         local = local_day(day, zone)
         days.update(day_range(local.start.date(), (local.stop - HOUR / 60).date()))
-    return [d for d in sorted(days) if d == day or day_start(d) <= settings().last_hour]
+    return [d for d in sorted(days) if day_start(d) <= settings().last_hour]
+
+
+def local_days(first: datetime, last: datetime) -> tuple[date, date]:
+    """The first and the last local day, of any station's zone, that hours from `first` to `last` lie in."""
+    zones = {"UTC", *_zones().values()}
+    return min(local_date(first, zone) for zone in zones), max(local_date(last, zone) for zone in zones)

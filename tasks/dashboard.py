@@ -280,8 +280,9 @@ def _guideline_days() -> Pipeline:
 
 
 def _pipeline_state() -> Pipeline:
-    """The newest of each kind of load: what it reached, and when it was written."""
+    """The newest load of readings and of forecasts: what it reached, and when it was written."""
     return [
+        {"$match": {"kind": {"$in": ["day", "forecast"]}}},
         {
             "$group": {
                 "_id": "$kind",

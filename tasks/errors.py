@@ -6,6 +6,7 @@ The tree::
     ├── ConfigError               a setting, parameter or argument is wrong: nothing was started
     ├── StagingError              a staged file cannot be written or read
     ├── MongoError                MongoDB cannot be reached, or refused
+    ├── ClockError                this machine's clock is ahead of the API's
     ├── AllStationsFailedError    no station answered: the hour is not written
     ├── InsufficientHistoryError  too few usable hours to train on
     └── SourceError               one station's request failed
@@ -35,6 +36,10 @@ class StagingError(PipelineError):
 
 class MongoError(PipelineError):
     """MongoDB cannot be reached or refused the operation."""
+
+
+class ClockError(PipelineError):
+    """By the API's clock an hour is not over yet, by this machine's it is."""
 
 
 class AllStationsFailedError(PipelineError):

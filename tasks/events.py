@@ -25,6 +25,7 @@ stage_seconds: defaultdict[str, float] = defaultdict(float)
 def _count_seconds(task: luigi.Task, seconds: float) -> None:
     stage_seconds[task.task_family] += seconds
 
+
 #: Luigi event of a model that has drifted: called once for each drift with the task and a list of
 #: (station, pollutant).
 DRIFT = "airqino.drift"

@@ -15,14 +15,15 @@ from tasks import targets
 from tasks.airqino import raw
 from tasks.airqino.auth import Credentials
 from tasks.airqino.client import Answer, Client
-from tasks.config import Settings, settings
-from tasks.errors import AllStationsFailedError, ConfigError, UnknownStationError
+from tasks.config import Settings, refuse_unpublished, settings
+from tasks.errors import AllStationsFailedError, ClockError, ConfigError, UnknownStationError
 from tasks.hours import HoursParameter, format_hour
 from tasks.stores import parquet
 
 log = logging.getLogger("airqino.fetch")
 
 Key = tuple[str, datetime]  # station, hour
+_NEVER = object()
 
 
 class FetchHour(luigi.Task):
@@ -34,6 +35,13 @@ class FetchHour(luigi.Task):
 
     hour = HoursParameter(description="hour or hours to fetch, such as 2024-09-09T10 or 2024-09-01T00..2024-09-30T23")
     max_batch_size = 1000
+
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> Any:
+        """Refuse hours that are not over."""
+        values = super().get_param_values(params, args, kwargs)
+        refuse_unpublished(dict(values)["hour"][-1])
+        return values
 
     def output(self) -> list[targets.ParquetTarget]:
         """One raw file per hour."""
@@ -52,8 +60,10 @@ class FetchHour(luigi.Task):
                 wanted = {(station, hour) for hour in block for station in asked[hour]}
                 answers = client.hourly_of(_spans(wanted))
                 _refuse_unknown(answers)
-                _stage(wanted, answers, config)
+                over = {(s, h) for s, h in wanted if raw.is_over(h, answers[s])}
+                _stage(over, answers, config)
                 _refuse_silence(answers, block, config)
+                _refuse_fast_clock(wanted - over, answers, config)
 
 
 def policy(config: Settings) -> raw.Policy:
@@ -135,7 +145,7 @@ def _refuse_unknown(answers: dict[str, Answer]) -> None:
 
 
 def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> None:
-    """Merge answers into the raw files; hours that nobody answered for and that have no file yet get none."""
+    """Merge answers into the raw files; where no station answered, hours that have no file yet get none."""
     rules = policy(config)
     readings = {station: raw.readings(answer) for station, answer in answers.items()}
     exchanges = json.dumps([answer.exchange.asdict() for answer in answers.values()])
@@ -144,9 +154,10 @@ def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> No
     by_hour: dict[datetime, list[str]] = defaultdict(list)
     for station, hour in wanted:
         by_hour[hour].append(station)
+    silent = all(answer.error for answer in answers.values())
     for hour, stations in sorted(by_hour.items()):
         rows = dict(targets.raw_day(hour.date()).rows.get(hour, {}))
-        if not rows and all(answers[station].error for station in stations):
+        if silent and not rows:
             continue
         for station in stations:
             rows[station], found = raw.merge(
@@ -155,6 +166,10 @@ def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> No
             revisions[hour.date()] += found
         changed[hour] = rows
     for station, answer in answers.items():
+        if answer.response and answer.response.unreadable:
+            log.warning(
+                "station %s: %d rows are not of the documented shape: left out", station, answer.response.unreadable
+            )
         if answer.response and answer.response.data:
             header = answer.response.header
             targets.station(station).write(
@@ -171,6 +186,10 @@ def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> No
         if found:  # the ledger first: a run that is killed in between finds the same revisions again
             _record(day, found)
     _write(changed, exchanges)
+    if changed:
+        came = sum(hour in readings[station] for station, hour in wanted)
+        span = f"{format_hour(min(changed))}…{format_hour(max(changed))}"
+        log.info("%s: asked for %d rows, %d came", span, len(wanted), came)
 
 
 def _write(changed: dict[datetime, dict[str, dict[str, Any]]], exchanges: str) -> None:
@@ -184,18 +203,26 @@ def _write(changed: dict[datetime, dict[str, dict[str, Any]]], exchanges: str) -
             targets.raw(hour).path, table.slice(begin, len(of)), content=prints, extra={"exchanges": exchanges}
         )
         begin += len(of)
-    if changed:
-        ok = sum(row["status"] == "ok" for row in rows)
-        log.info("%s…%s: %d rows, %d ok", format_hour(min(changed)), format_hour(max(changed)), len(rows), ok)
 
 
 def _record(day: date, found: list[dict[str, Any]]) -> None:
     """Add revisions to the day's ledger; one that is there already stays as it was first seen."""
     ledger = targets.revisions(day)
     known = ledger.rows()
-    keys = {(r["station"], r["observed_at"], r["reading"], r["old"], r["new"]) for r in known}
-    new = [r for r in found if (r["station"], r["observed_at"], r["reading"], r["old"], r["new"]) not in keys]
+    last = {(r["station"], r["observed_at"], r["reading"]): r["new"] for r in known}
+    # found again after a kill between ledger and raw file, a revision is there already
+    new = [r for r in found if last.get((r["station"], r["observed_at"], r["reading"]), _NEVER) != r["new"]]
     ledger.write(pa.Table.from_pylist(known + new, schema=raw.REVISION_SCHEMA))
+
+
+def _refuse_fast_clock(not_over: set[Key], answers: dict[str, Answer], config: Settings) -> None:
+    """An hour that is over by our clock but not by the API's would be fetched as a partial mean."""
+    for station, hour in sorted(not_over)[:1]:
+        served = answers[station].served_at
+        raise ClockError(
+            f"hour {format_hour(hour)} is not over by the API's clock ({served:%Y-%m-%dT%H:%M}), but by this "
+            f"machine's ({config.now:%Y-%m-%dT%H:%M}) it is: set the clock right; nothing was written for it"
+        )
 
 
 def _refuse_silence(answers: dict[str, Answer], block: list[datetime], config: Settings) -> None:
@@ -207,7 +234,7 @@ def _refuse_silence(answers: dict[str, Answer], block: list[datetime], config: S
             *(station, answer.exchange.first, answer.exchange.last),
             *(type(answer.error).__name__, answer.error),
         )
-    if failed.keys() >= set(config.active_stations(block[-1])):
+    if failed.keys() == answers.keys() >= {s for hour in block for s in config.active_stations(hour)}:
         reasons = "; ".join(f"{station}: {a.error}" for station, a in failed.items())
         raise AllStationsFailedError(
             f"no station answered for {format_hour(block[0])}…{format_hour(block[-1])} ({reasons}); "

@@ -10,8 +10,8 @@ import luigi
 import pandas as pd
 
 from tasks import promotion, targets
-from tasks.clean import CleanDay, last_hour, thresholds
-from tasks.config import settings
+from tasks.clean import CleanDay, thresholds
+from tasks.config import refuse_unpublished, settings
 from tasks.hours import HoursParameter, day_range, format_hour
 from tasks.load import station_name
 from tasks.science.quality import flag_history
@@ -31,10 +31,16 @@ class Forecast(luigi.Task):
 
     hour = HoursParameter(description="hour (or hours) that is over, such as 2024-09-09T10")
 
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> Any:
+        """Refuse hours that are not over."""
+        values = super().get_param_values(params, args, kwargs)
+        refuse_unpublished(dict(values)["hour"][-1])
+        return values
+
     def requires(self) -> list[luigi.Task]:
         """The hourly tables of these hours' days."""
-        ends = {day: max(of) for day, of in groupby(self.hour, key=datetime.date)}
-        return [CleanDay(day=day, through=end if self._is_live() else last_hour(day)) for day, end in ends.items()]
+        return [CleanDay(day=day) for day, _ in groupby(self.hour, key=datetime.date)]
 
     def output(self) -> list[luigi.Target]:
         """For each hour the Parquet file, and the row in ``loads``."""

@@ -6,13 +6,13 @@ from typing import Any
 import luigi
 
 from tasks import targets
-from tasks.clean import last_hour
-from tasks.config import settings
+from tasks.config import refuse_unpublished, settings
+from tasks.daily import local_days
 from tasks.errors import ConfigError
 from tasks.fetch import FetchHour
 from tasks.forecast import Forecast
 from tasks.hours import DAY, HOUR, HourParameter, day_range, day_start, format_hour, hour_range
-from tasks.load import LoadDay
+from tasks.load import LoadDay, provisional_days
 from tasks.science.scores import WINDOWS
 from tasks.score import ScoreForecasts, retrain_days, scored
 from tasks.train import TrainModel, monday
@@ -34,18 +34,13 @@ class Hourly(luigi.Task):
         """Fill in the hour, so that the task's id names it."""
         values = dict(super().get_param_values(params, args, kwargs))
         values["hour"] = values["hour"] or settings().last_hour
-        if values["hour"] > settings().last_hour:
-            raise ConfigError(
-                f"hour {format_hour(values['hour'])} is not over and published yet: the last one is "
-                f"{format_hour(settings().last_hour)} (UTC)"
-            )
+        refuse_unpublished(values["hour"])
         return [(name, values[name]) for name, _ in params]
 
     def requires(self) -> list[LoadDay]:
-        """Loads of the days in the window."""
-        first = self.hour - settings().airqino.late_window_hours * HOUR
-        days = day_range(first.date(), self.hour.date())
-        return [LoadDay(day=day, through=min(self.hour, last_hour(day))) for day in days]
+        """Loads of the days in the window, in every station's time zone, and of those still not final before it."""
+        window = day_range(*local_days(self.hour - settings().airqino.late_window_hours * HOUR, self.hour))
+        return [LoadDay(day=day) for day in [*provisional_days(window[0]), *window]]
 
     def complete(self) -> bool:
         """Whether all of it is done."""
@@ -57,8 +52,14 @@ class Hourly(luigi.Task):
         yield self._retrainings()
 
     def _afterwards(self) -> list[luigi.Task]:
-        scores = [ScoreForecasts(day=load.day, through=load.through) for load in self.requires()]
-        return [TrainModel(day=monday(self.hour.date())), Forecast(hour=self.hour), *scores]
+        scores = [ScoreForecasts(day=load.day) for load in self.requires()]
+        return [TrainModel(day=monday(self.hour.date())), Forecast(hour=self.hour), *self._unloaded(), *scores]
+
+    def _unloaded(self) -> list[luigi.Task]:
+        """Forecasts of the window that were staged when MongoDB was away."""
+        hours = hour_range(self.hour - settings().airqino.late_window_hours * HOUR, self.hour - HOUR)
+        staged = [hour for hour in hours if targets.forecast(hour).exists()]
+        return [task for hour in staged if not (task := Forecast(hour=hour)).complete()]
 
     def _retrainings(self) -> list[luigi.Task]:
         """One for each drift that lasts, on the day that it began."""
@@ -84,11 +85,7 @@ class Backfill(luigi.Task):
             raise ConfigError(
                 f"start {format_hour(values['start'])} lies after stop {format_hour(values['stop'])}: swap them"
             )
-        if values["stop"] > settings().last_hour:
-            raise ConfigError(
-                f"stop {format_hour(values['stop'])} is not over and published yet: the last hour is "
-                f"{format_hour(settings().last_hour)} (UTC)"
-            )
+        refuse_unpublished(values["stop"], "stop")
         return [(name, values[name]) for name, _ in params]
 
     def complete(self) -> bool:
@@ -110,13 +107,13 @@ class Backfill(luigi.Task):
         return tuple(hour_range(begin, min(day_start(self.stop.date()) + DAY - HOUR, settings().last_hour)))
 
     def _loads(self) -> list[luigi.Task]:
-        return [LoadDay(day=day) for day in day_range(self.start.date(), self.stop.date())]
+        return [LoadDay(day=day) for day in day_range(*local_days(self.start, self.stop))]
 
     def _followers(self) -> list[luigi.Task]:
-        """The days after the range whose flags may depend on it, where they are staged."""
-        after = self.stop.date() + DAY
+        """The days after the range whose flags may depend on it, where they have been through the pipeline."""
+        after = local_days(self.start, self.stop)[1] + DAY
         days = day_range(after, after + (settings().quality.dead_days - 1) * DAY)
-        return [LoadDay(day=day) for day in days if targets.hourly(day).exists()]
+        return [LoadDay(day=day) for day in days if targets.daily(day).exists()]
 
     def _hindcasts(self) -> list[luigi.Task]:
         return [Forecast(hour=hour_range(self.start, self.stop))] if self.hindcast else []

@@ -30,7 +30,10 @@ def parse_hour(text: str) -> datetime:
         ConfigError: It is not a date that exists.
     """
     try:
-        return datetime.strptime(text.strip().removesuffix(":00"), "%Y-%m-%dT%H").replace(tzinfo=UTC)
+        hour = datetime.strptime(text.strip().removesuffix(":00"), "%Y-%m-%dT%H").replace(tzinfo=UTC)
+        if hour.year < 2000:
+            raise ValueError("no station is as old as that")
+        return hour
     except ValueError:
         raise ConfigError(f"{text!r} is not an hour: write it as 2024-09-09T10 (UTC)") from None
 
@@ -125,7 +128,10 @@ class HoursParameter(luigi.Parameter[tuple[datetime, ...]]):
         hours: list[datetime] = []
         for part in x.split(","):
             first, _, last = part.partition("..")
-            hours += hour_range(parse_hour(first), parse_hour(last or first))
+            run = hour_range(parse_hour(first), parse_hour(last or first))
+            if not run:
+                raise ConfigError(f"hours {part}: the first lies after the last, swap them")
+            hours += run
         return self.normalize(tuple(hours))
 
     def serialize(self, x: tuple[datetime, ...]) -> str:

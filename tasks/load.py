@@ -17,6 +17,9 @@ from tasks.stores import mongo
 
 Document = dict[str, Any]
 
+#: How long a day left provisional is looked after; what is older is a backfill's.
+PROVISIONAL_DAYS = 31
+
 #: Raise when the shape of the documents changes.
 _VERSION = 1
 
@@ -48,10 +51,11 @@ class LoadDay(DayTask):
         mongo.ensure_indexes(database)
         mongo.replace(database, "hourly_measurements", measured)
         mongo.replace(database, "daily_averages", [_daily_document(row, config) for row in daily])
-        mongo.replace(database, "coverage", _coverage_documents(self.day, config))
+        coverage = _coverage_documents(self.day, config)
+        mongo.replace(database, "coverage", coverage)
         mongo.replace(database, "revisions", [_revision_document(r) for r in targets.revisions(self.day).rows()])
         mongo.update(database, "stations", _station_updates(measured, config))
-        self.output().write(self._inputs(), self._record(hourly, len(measured), len(daily)))
+        self.output().write(self._inputs(), self._record(hourly, len(measured), len(daily), len(coverage)))
 
     def _inputs(self) -> str:
         config = settings()
@@ -64,19 +68,22 @@ class LoadDay(DayTask):
         return (
             record is not None
             and record["inputs"] == self._inputs()
-            and record["hourly_documents"]
-            == mongo.count(database, "hourly_measurements", "observed_at", start, start + DAY)
-            and record["daily_documents"]
-            == mongo.count(database, "daily_averages", "day", f"{self.day}", f"{self.day}~")
+            # a document more than we loaded (of a station-day that is gone from the staged files) stays
+            and mongo.count(database, "hourly_measurements", "observed_at", start, start + DAY)
+            >= record["hourly_documents"]
+            and mongo.count(database, "daily_averages", "day", f"{self.day}", f"{self.day}~")
+            >= record["daily_documents"]
+            and mongo.count(database, "coverage", "day", f"{self.day}", f"{self.day}~") >= record["coverage_documents"]
         )
 
-    def _record(self, hourly: list[Document], measured: int, means: int) -> Document:
+    def _record(self, hourly: list[Document], measured: int, means: int, coverage: int) -> Document:
         return {
             "kind": "day",
             "day": f"{self.day}",
             "through": max((row["observed_at"] for row in hourly), default=None),
             "hourly_documents": measured,
             "daily_documents": means,
+            "coverage_documents": coverage,
         }
 
 
@@ -162,3 +169,15 @@ def _identity(station: str, config: Settings) -> Document:
         "longitude": ours.longitude if ours.longitude is not None else told.get("longitude"),
         "time_zone": ours.time_zone,
     }
+
+
+def provisional_days(before: date) -> list[date]:
+    """The loaded days of the month before a day that may still change: a pause of the pipeline left them behind."""
+    first = before - PROVISIONAL_DAYS * DAY
+    found = mongo.distinct(
+        targets.database(),
+        "daily_averages",
+        "day",
+        {"provisional": True, "day": {"$gte": f"{first}", "$lt": f"{before}"}},
+    )
+    return [date.fromisoformat(day) for day in found]

@@ -6,6 +6,7 @@ Every derived output records the fingerprints of its inputs. It is up to date wh
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -93,6 +94,7 @@ class RawDay:
 #: again without showing it, so its files are looked at one by one.
 _TICK_NS = 100_000_000
 _REMEMBERED_DAYS = 64
+_RAW_NAME = re.compile(r"([01]\d|2[0-3])\.parquet")
 _raw_days: dict[date, tuple[Path, int, RawDay]] = {}
 
 
@@ -169,7 +171,7 @@ def raw_day(day: date) -> RawDay:
 def _raw_day(folder: Path, day: date) -> RawDay:
     tables = {}
     with os.scandir(folder) as entries:
-        for entry in sorted((e for e in entries if e.name.endswith(".parquet")), key=lambda e: e.name):
+        for entry in sorted((e for e in entries if _RAW_NAME.fullmatch(e.name)), key=lambda e: e.name):
             hour = day_start(day) + int(entry.name[:2]) * HOUR
             tables[hour] = parquet.read_as(folder / entry.name, parquet.sign(entry.stat()))
     prints = tuple(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())

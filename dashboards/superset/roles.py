@@ -15,6 +15,8 @@ _RIGHTS = (
     ("can_read", "Chart"),
     ("can_read", "Dataset"),
     ("can_read", "CurrentUserRestApi"),
+    # The token against forged requests.
+    ("can_read", "SecurityRestApi"),
     ("can_dashboard", "Superset"),
     ("can_slice", "Superset"),
     ("can_log", "Superset"),

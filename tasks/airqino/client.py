@@ -180,8 +180,11 @@ class Client:
             error = SourceTimeoutError(f"no answer within {self._timeout[1]:g} s")
             error.__cause__ = failure
         except requests.RequestException as failure:
+            if "timed out" in str(failure):  # requests calls a read that timed out in a retry a lost connection
+                error = SourceTimeoutError(f"no answer within {self._timeout[1]:g} s")
+                error.__cause__ = failure
             broken = "the connection broke off" if status else "no connection"
-            error = UnreachableError(f"{broken} ({_reason(failure)})")
+            error = error or UnreachableError(f"{broken} ({_reason(failure)})")
             error.__cause__ = failure
         exchange = Exchange(
             station=station,

@@ -20,7 +20,7 @@ from tasks.airqino.client import Answer
 from tasks.airqino.response import VALUES
 from tasks.errors import SourceError
 
-__all__ = ["BOOKKEEPING", "REVISION_SCHEMA", "SCHEMA", "Policy", "is_due", "merge", "readings"]
+__all__ = ["BOOKKEEPING", "REVISION_SCHEMA", "SCHEMA", "Policy", "is_due", "is_over", "merge", "readings"]
 
 _TIME = pa.timestamp("us", tz="UTC")
 HOUR = timedelta(hours=1)
@@ -81,16 +81,19 @@ def is_due(row: dict[str, Any], now: datetime, policy: Policy) -> bool:
     Returns:
         True for a row that a request could still change and whose pause is over.
     """
-    if row["final"] or row["checked_at"] >= now:
+    if row["final"] or row["checked_at"] == now:
         return False
     end = row["observed_at"] + HOUR
     if row["status"] == "ok":
         return bool(now >= max(end + policy.reread_after, row["read_at"] + DAY))
-    if row["status"] == "failed" and (policy.retry_failed_at_once or now >= end + policy.late_window):
+    if (row["status"] == "failed" and policy.retry_failed_at_once) or row["checked_at"] > now:  # or a clock ran ahead
         return True
     pause = policy.pause(row["attempts"])
+    again = row["checked_at"] + pause
+    if row["status"] == "absent":  # the last try falls at the end of the window
+        again = min(again, end + policy.late_window)
     # cron does not start to the second: an hour's pause counts as over a quarter early
-    return bool(now >= row["checked_at"] + pause - min(pause / 4, HOUR / 4))
+    return bool(now >= again - min(pause / 4, HOUR / 4))
 
 
 def merge(
@@ -128,29 +131,22 @@ def merge(
         "checked_at": now,
         "attempts": 0,
     }
-    if values is not None:
-        if old is None or old["status"] != "ok":
-            return {**row, **values}, []
-        changed = [name for name in VALUES if values[name] != old[name]]
-        if not changed:
-            return {**old, "checked_at": now, "final": True}, []
-        revisions = [
-            {
-                "station": station,
-                "observed_at": hour,
-                "reading": name,
-                "old": old[name],
-                "new": values[name],
-                "seen_at": now,
-            }
-            for name in changed
-        ]
-        return {**row, **values, "final": False}, revisions
     if old is not None and old["status"] == "ok":
-        # The source withdrew the row or did not answer: what was read stays, and is asked for once more.
-        return {**old, "checked_at": now, "final": error is None}, []
+        if error is not None:  # no answer: it is asked for once more
+            return {**old, "checked_at": now}, []
+        new = values or dict.fromkeys(VALUES)
+        revisions = [
+            {"station": station, "observed_at": hour, "reading": n, "old": old[n], "new": new[n], "seen_at": now}
+            for n in VALUES
+            if new[n] != old[n]
+        ]
+        if not revisions or values is None:  # a row that the source withdrew stays as it was read, with a trace
+            return {**old, "checked_at": now, "final": True}, revisions
+        return {**row, **values, "final": False}, revisions
+    if values is not None:
+        return {**row, **values}, []
     attempts = (old["attempts"] if old else 0) + 1
-    over = now + policy.pause(attempts) > end + policy.late_window
+    over = now >= end + policy.late_window - HOUR / 4
     if error is None:
         return {
             **row,
@@ -168,6 +164,11 @@ def merge(
         "read_at": None,
         "attempts": attempts,
     }, []
+
+
+def is_over(hour: datetime, answer: Answer) -> bool:
+    """Whether an hour was over by the API's own clock when it answered; a failed answer does not say no."""
+    return answer.response is None or answer.served_at is None or hour + HOUR <= answer.served_at
 
 
 def readings(answer: Answer) -> dict[datetime, dict[str, float | None]]:

@@ -4,6 +4,7 @@ Units are not in the answer (source: the AirQino documentation and the sensors' 
 NO2, O3 µg/m³; T °C; RH %; ``T. int.`` is raw counts of the board's thermistor, not a temperature.
 """
 
+import contextlib
 from datetime import UTC, datetime
 
 import msgspec
@@ -56,9 +57,16 @@ class Response(msgspec.Struct, frozen=True):
 
     header: Header
     data: list[Row]
+    unreadable: int = 0  #: rows left out because they are not of the documented shape
+
+
+class _Loose(msgspec.Struct):
+    header: Header
+    data: list[msgspec.Raw]
 
 
 _decoder = msgspec.json.Decoder(Response)
+_loose = msgspec.json.Decoder(_Loose)
 
 
 def parse(body: bytes) -> Response:
@@ -72,11 +80,28 @@ def parse(body: bytes) -> Response:
 
     Raises:
         NotJSONError: The body is not JSON.
-        UnexpectedShapeError: It is JSON, but not of the documented shape; the message says where.
+        UnexpectedShapeError: It is JSON, but not of the documented shape; the message says where. A few bad rows do
+            not make the others worthless: they are left out, and counted.
     """
     try:
         return _decoder.decode(body)
     except msgspec.ValidationError as error:
+        if (rest := _without_bad_rows(body)) is not None:
+            return rest
         raise UnexpectedShapeError(f"the answer has another shape: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NotJSONError(f"the answer is not JSON: {error}") from error
+
+
+def _without_bad_rows(body: bytes) -> Response | None:
+    """Read an answer row by row; None where that does not help: half of the rows or more are bad."""
+    try:
+        loose = _loose.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    rows: list[Row] = []
+    for raw in loose.data:
+        with contextlib.suppress(msgspec.ValidationError):
+            rows.append(msgspec.json.decode(raw, type=Row))
+    bad = len(loose.data) - len(rows)
+    return Response(loose.header, rows, bad) if bad * 2 < len(loose.data) else None

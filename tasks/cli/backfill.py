@@ -3,15 +3,16 @@
 import argparse
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tasks.cli.run import command, lock, luigi_run, preflight, scheduler
-from tasks.config import settings
-from tasks.errors import ConfigError
+from tasks.cli.run import command, lock, luigi_run, positive, preflight, scheduler
+from tasks.config import refuse_unpublished
+from tasks.errors import ConfigError, StagingError
 from tasks.hours import HOUR, format_hour, parse_hour
 
 
@@ -25,15 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("start", metavar="START", help="first hour, such as 2023-09-10T11 (UTC); whole days are loaded")
     parser.add_argument("stop", metavar="STOP", help="last hour, such as 2024-06-30T23 (UTC)")
     parser.add_argument("--hindcast", action="store_true", help="also forecast each hour as it would have been then")
-    parser.add_argument("--workers", type=int, default=1, help="parallel tasks (default 1)")
+    parser.add_argument(
+        "--workers", type=positive, default=1, help="parallel tasks (default 1; on two cores more is slower)"
+    )
     arguments = parser.parse_args(argv)
     os.environ["RETRY_FAILED_AT_ONCE"] = "1"  # who starts a backfill has mended what was broken
     start, stop = parse_hour(arguments.start), parse_hour(arguments.stop)
     if start > stop:
         raise ConfigError(f"START {format_hour(start)} lies after STOP {format_hour(stop)}: swap them")
-    if stop > settings().last_hour:
-        last = format_hour(settings().last_hour)
-        raise ConfigError(f"STOP {format_hour(stop)} is not over and published yet: the last hour is {last} (UTC)")
+    refuse_unpublished(stop, "STOP")
     preflight()
     options = ["--workers", f"{arguments.workers}", *scheduler(), *(["--hindcast"] if arguments.hindcast else [])]
     return _run(list(_months(start, stop)), options)
@@ -57,7 +58,11 @@ def _run(chunks: list[tuple[datetime, datetime]], options: list[str]) -> int:
         bar = progress.add_task("backfill", total=days, rate="")
         for first, last in chunks:
             progress.update(bar, description=f"{first:%Y-%m}")
-            with lock("run", wait=900):
+            with lock("run", wait=3600) as got:
+                if not got:
+                    raise StagingError(
+                        "another run has held the staging root for an hour: see what it does, then try again"
+                    )
                 code = luigi_run(["Backfill", "--start", format_hour(first), "--stop", format_hour(last), *options])
             if code:
                 console.print(
@@ -65,6 +70,7 @@ def _run(chunks: list[tuple[datetime, datetime]], options: list[str]) -> int:
                     highlight=False,
                 )
                 return code
+            time.sleep(0.3)  # let an hourly run in that waits for the lock
             progress.advance(bar, (last.date() - first.date()).days + 1)
             speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
             progress.update(bar, rate=f"{speed:.0f}/s" if speed else "")

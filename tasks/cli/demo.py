@@ -38,8 +38,10 @@ class Servers:
         self.pids: dict[str, int] = {}
         with contextlib.suppress(OSError, ValueError):
             known = json.loads(self.file.read_text())
-            if all(_alive(pid) for pid in known["pids"].values()):
-                self.ports, self.pids = known["ports"], known["pids"]
+            running = {name: pid for name, pid in known["pids"].items() if _alive(pid) and _is_ours(name, pid)}
+            self.ports, self.pids = known["ports"], running
+            if running.keys() != known["pids"].keys():  # after a reboot, or when one died: start anew
+                self.stop()
 
     def start(self) -> None:
         """Start what is not running, on free ports of the loopback interface."""
@@ -90,6 +92,13 @@ class Servers:
         """Data requests that the sandbox has answered so far."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['sandbox']}/__stats", timeout=5) as reply:
             return int(json.load(reply)["data_requests"])
+
+
+def _is_ours(name: str, pid: int) -> bool:
+    """Whether a process id still belongs to the server we started: ids are used again after a reboot."""
+    with contextlib.suppress(OSError):
+        return name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def _alive(pid: int) -> bool:

@@ -5,8 +5,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tasks.cli.run import command, lock, luigi_run, preflight, scheduler
-from tasks.config import settings
+from tasks.cli.run import command, lock, luigi_run, positive, preflight, scheduler
+from tasks.config import refuse_unpublished, settings
 from tasks.hours import format_hour, parse_hour
 
 _CODES = """exit codes:
@@ -26,16 +26,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--hour", help="another hour, such as 2024-09-09T10 (UTC)")
-    parser.add_argument("--workers", type=int, default=1, help="parallel tasks (default 1)")
+    parser.add_argument(
+        "--workers", type=positive, default=1, help="parallel tasks (default 1; few tasks gain from more)"
+    )
     arguments = parser.parse_args(argv)
     began = time.monotonic()
     hour = parse_hour(arguments.hour) if arguments.hour else settings().last_hour
+    refuse_unpublished(hour)
     preflight()
     with lock("hourly") as alone:
         if not alone:
             print("another hourly run is under way: nothing done", file=sys.stderr)
             return 10
-        with lock("run", wait=900):  # a backfill holds this for a month's worth of work at a time
+        with lock("run", wait=900) as got:  # a backfill holds this for a month's worth of work at a time
+            if not got:
+                print("a backfill holds the staging root for 15 minutes: nothing done", file=sys.stderr)
+                return 10
             code = luigi_run(["Hourly", "--hour", format_hour(hour), "--workers", f"{arguments.workers}", *scheduler()])
     outcome = "done" if code == 0 else f"FAILED with exit code {code}"
     print(f"{format_hour(hour)} {outcome} in {time.monotonic() - began:.1f} s", file=sys.stderr)

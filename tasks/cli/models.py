@@ -12,6 +12,7 @@ from rich.table import Table
 from tasks import promotion
 from tasks.cli.run import command, lock, preflight
 from tasks.errors import ConfigError
+from tasks.hours import parse_day
 from tasks.stores import models
 from tasks.stores.registry import RegistryError
 
@@ -43,6 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _promote(version: str) -> int:
+    try:
+        version = f"{parse_day(version)}"
+    except ConfigError:
+        raise ConfigError(f"{version!r} is not a version: they are named by days, such as 2024-09-09") from None
     if models.card(promotion.folder(version)) is None:
         _fetch(version)
     before = promotion.champion()

@@ -1,5 +1,6 @@
 """What the commands share: checks before anything is written, one run at a time, and starting Luigi."""
 
+import argparse
 import contextlib
 import fcntl
 import sys
@@ -16,7 +17,7 @@ from tasks.config import settings
 from tasks.errors import PipelineError, StagingError
 from tasks.stores import mongo
 
-__all__ = ["command", "lock", "luigi_run", "preflight", "scheduler"]
+__all__ = ["command", "lock", "luigi_run", "positive", "preflight", "scheduler"]
 
 #: Exit code for a user's mistake, as the shell's own commands use it.
 USAGE = 2
@@ -35,6 +36,14 @@ def command(main: Callable[[Sequence[str] | None], int]) -> None:
     except BrokenPipeError:
         code = 0
     sys.exit(code)
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return number
 
 
 def preflight() -> None:

@@ -115,7 +115,8 @@ def _show(found: dict[str, Any], console: Console) -> None:
             f"  to fetch what is missing: scripts/backfill {format_hour(first)} {format_hour(found['last_hour'])}"
         )
     console.print(f"MongoDB: {found['mongodb']}", highlight=False)
-    console.print(f"last load: {_moment(found['last_load'])}; last forecast: {_moment(found['last_forecast'])}")
+    if found["mongodb"] == "ok":
+        console.print(f"last load: {_moment(found['last_load'])}; last forecast: {_moment(found['last_forecast'])}")
     if found["late"]:
         age = "there is none" if found["age_hours"] is None else f"it is {found['age_hours']:.0f} h old"
         console.print(
@@ -128,11 +129,11 @@ def _moment(moment: datetime | None) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the status; 1 when the newest hour is older than allowed."""
+    """Print the status; 1 when the newest hour is older than allowed, or MongoDB does not answer."""
     parser = argparse.ArgumentParser(
         "scripts/status",
         description="Show the newest hour of each station, the gaps of the last 7 days and why they are there, the last "
-        "load and the last forecast. Exits 1 when the newest hour is older than [status] max_age_hours.",
+        "load and the last forecast. Exits 1 when the newest hour is older than [status] max_age_hours, or MongoDB does not answer.",
     )
     parser.add_argument("--json", action="store_true", help="for machines")
     arguments = parser.parse_args(argv)
@@ -141,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(found, indent=1, default=lambda moment: moment.isoformat()))
     else:
         _show(found, Console())
-    return 1 if found["late"] else 0
+    return 1 if found["late"] or found["mongodb"] != "ok" else 0
 
 
 if __name__ == "__main__":

@@ -91,6 +91,9 @@ def daily_means(hourly: pd.DataFrame, day: date, zones: Mapping[str, str], valid
 
     expected = np.array([days[s].hours for s in stations])
     needed = np.array([math.ceil(valid_share * n) for n in expected])
+    # hours of each station's day that have a row for some station: those that have come
+    seen = set(at)
+    begun = np.array([sum(days[s].start <= moment < days[s].stop for moment in seen) for s in stations])
     status = rows["status"].to_numpy()
     hours = total(status == "ok")
     table: dict[str, object] = {"station": stations, "day": [day] * len(stations)}
@@ -116,6 +119,6 @@ def daily_means(hourly: pd.DataFrame, day: date, zones: Mapping[str, str], valid
         "expected_hours": expected,
         "completeness": hours / expected,
         "valid": hours >= needed,
-        "provisional": total(rows["final"].to_numpy(dtype=bool)) < expected,
+        "provisional": (total(~rows["final"].to_numpy(dtype=bool)) > 0) | (begun < expected),
     }
     return pd.DataFrame(table)[hours > 0].reset_index(drop=True)

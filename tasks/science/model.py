@@ -117,9 +117,11 @@ class _Model:
 
     def __init__(self, model: ForecastModel, grid: Grid, anchors: _Anchors, num_threads: int) -> None:
         self.model, self.grid, self.anchors, self.pollutant = model, grid, anchors, anchors.pollutant
+        #: The first hour the model has not seen: what a band misses of targets before says nothing of it.
+        self.unseen = max(int(grid.index(pd.DatetimeIndex([model.trained_until]))[0]), 0)
         values = grid.values[self.pollutant]
         usable = ~np.isnan(values)
-        usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS - max(LEADS), 0)] = False
+        usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS, self.unseen) - max(LEADS)] = False
         # Of many stations, every k-th hour of the last two weeks is enough to see what the bands missed.
         step = -(-len(grid.stations) * calibration.RECENT_HOURS // _MOST_RECENT_ROWS)
         usable[(grid.start + np.arange(len(values))) % step != 0] = False
@@ -145,6 +147,7 @@ class _Model:
         values = self.grid.values[self.pollutant]
         target = np.full(values.shape, np.nan)
         target[:-lead] = values[lead:]
+        target[: max(self.unseen - lead, 0)] = np.nan
         corrections = []
         for side, missed in zip(
             ("below", "above"), calibration.misses(self.pollutant, (raw[0], raw[1], raw[2]), target), strict=True

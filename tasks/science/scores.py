@@ -161,13 +161,12 @@ def episode_start(day: date, drifted: Collection[date]) -> date:
 def _scores(rows: pd.DataFrame) -> dict[str, Any]:
     target, p50 = _floats(rows, "target"), _floats(rows, "p50")
     error, naive = skill.mae(target, p50), skill.mae(target, _floats(rows, "last_value"))
-    gained = skill.skill(error, naive)
     return {
         "mae": error,
         "bias": skill.bias(target, p50),
         "coverage80": skill.coverage(target, _floats(rows, "p10"), _floats(rows, "p90")),
         "mae_persistence": naive,
-        "skill": gained if math.isfinite(gained) else math.nan,
+        "skill": skill.skill(error, naive) if naive > 0 else math.nan,
     }
 
 

@@ -5,11 +5,12 @@ Clients do not survive a fork, so each process opens its own.
 
 import contextlib
 import os
+import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from pymongo import ASCENDING, MongoClient, ReplaceOne, UpdateOne
 from pymongo.database import Database as _Database
@@ -24,9 +25,24 @@ from pymongo.errors import (
 
 from tasks.errors import MongoError
 
-__all__ = ["Database", "count", "database", "ensure_indexes", "find_one", "ping", "redact", "replace", "update"]
+__all__ = [
+    "Database",
+    "count",
+    "database",
+    "distinct",
+    "ensure_indexes",
+    "find_one",
+    "ping",
+    "redact",
+    "replace",
+    "update",
+]
 
 Document = dict[str, Any]
+
+#: After a server could not be found, this many seconds pass before it is looked for again in the same process.
+_PATIENCE = 30
+_unreachable: dict[str, float] = {}
 Database = _Database[Document]
 
 #: The indexes of each collection, for the queries of the loads, the scripts and the dashboards.
@@ -81,20 +97,26 @@ def _client(_pid: int, uri: str, timeout: float) -> MongoClient[Document]:
 
 
 def redact(uri: str) -> str:
-    """Return a connection string without user and password."""
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """Return a connection string without user, password and options, however wrong it is."""
+    return re.sub(r"^([\w+]*://)?(.*@)?([^?]*).*$", r"\1\3", uri, flags=re.DOTALL)
 
 
 @contextlib.contextmanager
 def _errors(uri: str) -> Iterator[None]:
     """Turn pymongo's errors into one clear line."""
     where = f"MongoDB at {redact(uri)}"
+    if time.monotonic() - _unreachable.get(where, -_PATIENCE) < _PATIENCE:
+        raise MongoError(f"{where} cannot be reached")  # said in full a moment ago: do not wait again
     try:
         yield
     except (ConfigurationError, InvalidURI, ValueError) as error:
-        raise MongoError(f"{where}: the connection string is wrong ({error}); check MONGODB_URI") from error
+        # pymongo's own text may hold a part of the password
+        raise MongoError(
+            f"{where}: the connection string is wrong ({type(error).__name__}); check MONGODB_URI, and write / ? # @ : "
+            "and % in user and password as %2F and so on (RFC 3986)"
+        ) from None
     except ServerSelectionTimeoutError as error:
+        _unreachable[where] = time.monotonic()
         raise MongoError(f"{where} cannot be reached; is it running, and is MONGODB_URI right?") from error
     except OperationFailure as error:
         reason = (error.details or {}).get("errmsg", "") if not isinstance(error, BulkWriteError) else "a write failed"
@@ -109,10 +131,10 @@ def _uri(db: Database) -> str:
 
 
 def ping(db: Database) -> None:
-    """Check that a server answers and takes writes.
+    """Check that a server answers.
 
     Raises:
-        MongoError: No server, or no rights.
+        MongoError: None does, or it refuses us.
     """
     with _errors(_uri(db)):
         db.command("ping")
@@ -125,6 +147,12 @@ def ensure_indexes(db: Database) -> None:
         for collection, indexes in INDEXES.items():
             for keys in indexes:
                 db[collection].create_index(list(keys))
+
+
+def distinct(db: Database, collection: str, field: str, where: Document) -> list[Any]:
+    """Return the sorted values of a field among the documents that fit."""
+    with _errors(_uri(db)):
+        return sorted(db[collection].distinct(field, where))
 
 
 def find_one(db: Database, collection: str, key: str) -> Document | None:

@@ -7,6 +7,7 @@ a run, so a table is kept in memory for as long as its file's inode, size and ti
 import contextlib
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ __all__ = [
     "sign",
     "write",
 ]
+
+log = logging.getLogger("airqino.staging")
 
 Signature = tuple[int, int, int]
 
@@ -76,7 +79,7 @@ def write(path: Path, table: pa.Table, content: str | None = None, extra: Mappin
     content = content or fingerprint(table)
     wanted = {_FINGERPRINT: content.encode(), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
     table = table.replace_schema_metadata(wanted)
-    old = read(path)
+    old = _read_derived(path)
     if old is not None and old.schema.metadata == wanted and old.equals(table):
         return False
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -148,14 +151,23 @@ def concat(tables: Iterable[pa.Table]) -> pa.Table:
 
 
 def metadata(path: Path) -> dict[str, str]:
-    """Return the text kept in a file's metadata; empty where there is no such file."""
-    table = read(path)
+    """Return the text kept in a file's metadata; empty where there is no such file, or it cannot be read."""
+    table = _read_derived(path)
     return {} if table is None else {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+
+
+def _read_derived(path: Path) -> pa.Table | None:
+    """A derived file that a power cut left empty is as good as none: it is built again."""
+    try:
+        return read(path)
+    except StagingError as error:
+        log.warning("%s", error)
+        return None
 
 
 def fingerprint_of(path: Path) -> str | None:
     """Return the fingerprint kept in a file, or None where there is no such file."""
-    table = read(path)
+    table = _read_derived(path)
     return None if table is None else fingerprint_in(table)
 
 

@@ -186,6 +186,13 @@ def test_older_readings_than_the_last_96_do_not_count():
     assert context(hours(CALM[:3] * 24 + [0.0] * 96, "co", DAY - timedelta(days=7)), DAY).dead == {("1", "co")}
 
 
+def test_the_96th_reading_back_is_the_last_that_counts():
+    ending = [0.0] * 90 + [0.1, 0.2, 0.3, 0.4, 0.5]  # 95 readings: 94.7 % zero
+    for oldest, dead in ((0.7, False), (0.0, True)):  # 90 or 91 of 96
+        values = [*[0.0] * 20, oldest, *ending]
+        assert bool(context(hours(values, "co", DAY - timedelta(hours=len(values))), DAY).dead) is dead
+
+
 def test_rows_outside_the_days_before_are_ignored():
     rows = hours([0.0] * (24 * 10), "co", DAY - timedelta(days=9))  # the last day is the day itself
     inside = rows[(rows["observed_at"] >= DAY - timedelta(days=7)) & (rows["observed_at"] < DAY)]

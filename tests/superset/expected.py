@@ -193,7 +193,7 @@ def profile(pollutant: str, unit: str) -> Callable[[Any], list[Table]]:
         hourly = read(db, "hourly_measurements")  # all stations of the sandbox keep UTC; the test's period is all of it
         usable = hourly[hourly[f"{pollutant}_flag"] == "ok"]
         at = usable["observed_at"].dt
-        mean = usable.groupby([at.hour.rename("h"), at.weekday.rename("w")])[pollutant].mean()
+        mean = usable.groupby([at.hour.rename("h"), at.day_of_week.rename("w")])[pollutant].mean()
         return [
             [
                 {"hour_name": f"{hour:02d}", "weekday_name": _weekday(day), f"Mean ({unit})": level}
@@ -262,7 +262,7 @@ def _missing(db: Any) -> pd.DataFrame:
 
 def missing_by_pattern(db: Any) -> list[Table]:
     hours, rows = _missing(db), []
-    night, weekend = ~hours["at"].dt.hour.between(6, 21), hours["at"].dt.weekday >= 5
+    night, weekend = ~hours["at"].dt.hour.between(6, 21), hours["at"].dt.day_of_week >= 5
     for name, mine in hours.groupby("name"):
         shares = [mine[mask.loc[mine.index]]["missing"].mean() for mask in (night, ~night, weekend, ~weekend)]
         warning = ""
@@ -285,7 +285,7 @@ def _worse(one: float, other: float, name_one: str, name_other: str) -> str:
 def when_missing(db: Any) -> list[Table]:
     hours = _missing(db)
     at = hours[hours["missing"]]["at"].dt
-    counts = pd.Series(1, index=[at.hour, at.weekday]).groupby(level=[0, 1]).size()
+    counts = pd.Series(1, index=[at.hour, at.day_of_week]).groupby(level=[0, 1]).size()
     return [
         [
             {"hour_name": f"{hour:02d}", "weekday_name": _weekday(day), "Missing hours": count}

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.superset
     ],
 )
 def test_the_viewer_is_refused(api: requests.Session, site: Site, method: str, path: str, content: Any) -> None:
+    assert "X-CSRFToken" in api.headers, "else it would be refused for want of the token"
     answer = api.request(method, f"{site.url}{path}", json=content, allow_redirects=False)
     assert answer.status_code in (401, 403, 404), f"{answer.status_code} {answer.text[:200]}"
 

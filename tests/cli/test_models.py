@@ -1,0 +1,92 @@
+"""scripts/models as people use it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from deployment import Pipeline
+
+from tasks.stores import models
+from tasks.stores.registry import Record, Registry
+
+
+def card(version: str, **facts: object) -> dict[str, object]:
+    scores = [{"station": "283181971", "pollutant": "pm2_5", "horizon_h": 1, "skill": 0.11}]
+    known = {"trained": True, "rows": 1234, "skill": 0.123, "skill_champion": None, "confidence": 0.97}
+    return {"version": version, "reason": "better than persistence", "scores": scores, **known, **facts}
+
+
+@pytest.fixture
+def versions(pipeline: Pipeline) -> Path:
+    root = pipeline.root / "models"
+    for version in ("2024-09-02", "2024-09-09", "2024-09-16"):
+        models.save(root / version, {"model.json": b"{}"}, card(version, promoted=version < "2024-09-16"))
+    models.save(root / "2024-08-26", {}, {"trained": False, "reason": "10 days staged, 14 needed", "days": 10})
+    models.set_champion(root, models.Champion("2024-09-09", "2024-09-09T00:05:00+00:00", ("2024-09-02",)))
+    return root
+
+
+def test_list(pipeline: Pipeline, versions: Path) -> None:
+    done = pipeline.script("models", "list")
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if "2024-" in line]
+    assert [line.split()[1] for line in lines] == ["2024-09-16", "2024-09-09", "2024-09-02", "2024-08-26"]
+    assert ["champion" in line for line in lines] == [False, True, False, False]
+    assert "0.123" in lines[0]
+    assert "10 days staged, 14 needed" in lines[3]
+    rows = json.loads(pipeline.script("models", "list", "--json").stdout)
+    assert [row["champion"] for row in rows] == [False, True, False, False]
+
+
+def test_list_without_models(pipeline: Pipeline) -> None:
+    done = pipeline.script("models", "list")
+    assert done.returncode == 0
+    assert "no models" in done.stdout
+
+
+def test_promote_and_roll_back(pipeline: Pipeline, versions: Path) -> None:
+    registry = Registry(f"sqlite:///{pipeline.root}/mlflow/mlflow.db")
+    for version in ("2024-09-02", "2024-09-09", "2024-09-16"):
+        registry.record(Record(version, {}, {}, {"model.json": b"{}", "card.json": b"{}"}))
+    done = pipeline.script("models", "promote", "2024-09-16")
+    assert done.returncode == 0, done.stderr
+    assert "in place of 2024-09-09" in done.stdout
+    assert registry.champion() == "2024-09-16"
+    assert pipeline.database.models.find_one({"champion": True})["_id"] == "2024-09-16"
+    for expected in ("2024-09-09", "2024-09-02"):
+        done = pipeline.script("models", "rollback")
+        assert done.returncode == 0, done.stderr
+        assert f"{expected} is published again" in done.stdout
+        assert registry.champion() == expected
+    done = pipeline.script("models", "rollback")
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("no model was published before 2024-09-02: there is nothing to go back to")
+
+
+def test_roll_back_without_a_registry_warns(pipeline: Pipeline, versions: Path) -> None:
+    done = pipeline.script("models", "rollback", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert done.returncode == 0
+    assert "warning: the model registry at http://127.0.0.1:9 cannot be used" in done.stderr
+    assert models.champion(versions).version == "2024-09-02"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("promote", "2020-01-01"), "there is no version 2020-01-01"),
+        (("promote", "2024-08-26"), "there is no trained version 2024-08-26"),
+        (("promote", "../../etc"), "is not a version"),
+        ((), "required: ACTION"),
+    ],
+)
+def test_mistakes(pipeline: Pipeline, versions: Path, arguments: tuple[str, ...], told: str) -> None:
+    done = pipeline.script("models", *arguments)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help(pipeline: Pipeline) -> None:
+    done = pipeline.script("models", "--help")
+    assert done.returncode == 0
+    assert all(word in done.stdout for word in ("list", "promote", "rollback", "exit codes"))

@@ -1,0 +1,214 @@
+"""Living scores: as a naive computation says, made once, made again when something changed, and drift seen once."""
+
+import json
+import math
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from deployment import ROOT, Pipeline
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.airqino.sandbox import Sandbox
+from tasks.science.scores import Limits, episode_start, match, strays, summarise
+from tasks.stores import parquet
+from tasks.stores.mongod import Mongod
+
+NOW = "2026-03-12T10:05"
+
+
+@pytest.fixture
+def deployed(tmp_path: Path, mongod: Mongod):
+    """Five weeks, forecast over the last one, on a Thursday."""
+    with Sandbox(now=datetime(2026, 3, 12, 10, 5, tzinfo=UTC)) as api:
+        pipeline = Pipeline(tmp_path / "staging", mongod, api.url, AIRQINO_NOW=NOW)
+        for start, options in (("2026-02-05T00", ()), ("2026-03-04T00", ("--hindcast",))):
+            done = pipeline.backfill(start, "2026-03-11T23", *options)
+            assert done.returncode == 0, done.stderr
+        yield pipeline
+    pipeline.client.drop_database(pipeline.database_name)
+    pipeline.client.close()
+
+
+def naive(pipeline: Pipeline, day: date, window: int) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """Scores in plain loops over MongoDB's documents."""
+    measured = {d["_id"]: d for d in pipeline.database.hourly_measurements.find()}
+    stop = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+    rows: dict[tuple[str, str, int], list[tuple[float, ...]]] = {}
+    for forecast in pipeline.database.forecasts.find():
+        name, target_at = forecast["pollutant"], forecast["target_at"]
+        reading = measured.get(f"{forecast['station']}|{target_at:%Y-%m-%dT%H}")
+        if forecast["method"] == "none" or not stop - timedelta(days=window) <= target_at < stop or not reading:
+            continue
+        if reading[name] is None or reading[f"{name}_flag"] not in ("ok", "spike"):
+            continue
+        came, p50 = reading[name], forecast["p50"]
+        inside = forecast["p10"] <= came <= forecast["p90"]
+        key = (forecast["station"], name, forecast["horizon_h"])
+        rows.setdefault(key, []).append((abs(p50 - came), p50 - came, inside, abs(forecast["last_value"] - came)))
+    out = {}
+    for key, errors in rows.items():
+        mae, bias, covered, persistence = (sum(column) / len(errors) for column in zip(*errors, strict=True))
+        out[key] = {"n": len(errors), "mae": mae, "bias": bias, "coverage80": covered}
+        out[key] |= {"mae_persistence": persistence, "skill": 1 - mae / persistence if persistence else None}
+    return out
+
+
+def files(pipeline: Pipeline) -> dict[str, tuple[int, int]]:
+    paths = [p for p in pipeline.root.rglob("*") if p.is_file() and p.suffix in (".parquet", ".json", ".db")]
+    return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns) for p in paths}
+
+
+def database(pipeline: Pipeline) -> dict[str, list[Any]]:
+    return {name: list(pipeline.database[name].find()) for name in pipeline.database.list_collection_names()}
+
+
+def test_scores_equal_a_naive_computation_and_are_made_once(deployed: Pipeline) -> None:
+    done = deployed.hourly()
+    assert done.returncode == 0, done.stderr
+    for day in (date(2026, 3, 11), date(2026, 3, 12)):
+        for window in (1, 7, 30):
+            expected = naive(deployed, day, window)
+            assert len(expected) >= 6 or (window == 1 and expected)
+            for (station, pollutant, horizon), scores in expected.items():
+                key = f"{station}|{pollutant}|{horizon}|{day}|{window}"
+                document = deployed.database.forecast_scores.find_one({"_id": key})
+                assert {name: document[name] for name in scores} == pytest.approx(scores), key
+                assert document["station_name"] in ("SMART188", "SMART189")
+    before = files(deployed), database(deployed)
+    assert deployed.hourly().returncode == 0
+    assert (files(deployed), database(deployed)) == before
+
+    # a forecast file that appears, and a reading that changes, are noticed
+    file = deployed.root / "2026-03-08" / "forecast" / "05.parquet"
+    file.rename(file.with_suffix(".away"))
+    key = "283164601|pm2_5|1|2026-03-11|7"
+    old = deployed.database.forecast_scores.find_one({"_id": key})
+    assert deployed.luigi("ScoreForecasts", "--day", "2026-03-11").returncode == 0
+    assert deployed.database.forecast_scores.find_one({"_id": key})["n"] == old["n"] - 1
+    file.with_suffix(".away").rename(file)
+    assert deployed.luigi("ScoreForecasts", "--day", "2026-03-11").returncode == 0
+    assert deployed.database.forecast_scores.find_one({"_id": key}) == old
+
+
+_WATCH = """
+import sys, luigi, tasks
+from luigi.retcodes import run_with_retcodes
+@luigi.Task.event_handler("airqino.drift")
+def seen(task, pairs):
+    print("EVENT", task.day, pairs, flush=True)
+run_with_retcodes(["--module", "tasks", "Hourly", "--local-scheduler"])
+"""
+
+
+def watched_hourly(pipeline: Pipeline, now: str):
+    command = [sys.executable, "-c", _WATCH]
+    env = pipeline.env | {"AIRQINO_NOW": now}
+    return run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=200)
+
+
+def test_drift_trains_and_tells_once(deployed: Pipeline) -> None:
+    for path in sorted((deployed.root / "2026-03-11" / "forecast").glob("*.parquet")):
+        table = parquet.read(path)
+        frame = table.to_pandas()
+        frame.loc[frame["pollutant"] == "pm2_5", "p50"] += 300.0  # a model gone mad
+        bad = pa.Table.from_pandas(frame, table.schema.remove_metadata(), preserve_index=False)
+        parquet.write(path, bad, extra={"inputs": parquet.metadata(path)["inputs"]})
+    for path in deployed.root.glob("2026-03-1?/scores.parquet"):
+        path.unlink()
+    assert not (deployed.root / "models" / "2026-03-11").exists()
+    done = watched_hourly(deployed, NOW)
+    assert done.returncode == 0, done.stderr
+    events = [line for line in done.stdout.splitlines() if line.startswith("EVENT")]
+    assert len(events) == 1
+    assert events[0].startswith("EVENT 2026-03-11 ")
+    assert "('283164601', 'pm2_5')" in events[0]
+    assert done.stderr.count("forecasts have drifted") == 1
+    assert json.loads((deployed.root / "models" / "2026-03-11" / "card.json").read_text())["trained"]
+    models = sorted(path.name for path in (deployed.root / "models").glob("2*"))
+    for later in ("2026-03-12T11:05", "2026-03-12T12:05"):
+        done = watched_hourly(deployed, later)
+        assert done.returncode == 0, done.stderr
+        assert "EVENT" not in done.stdout
+        assert "drifted" not in done.stderr
+    assert sorted(path.name for path in (deployed.root / "models").glob("2*")) == models
+    drifted = deployed.database.forecast_scores.find_one({"_id": "283164601|pm2_5|1|2026-03-12|7"})
+    assert drifted["drift"]
+    assert drifted["skill"] < 0
+
+
+def forecasts(n: int, seed: int = 0, method: str = "lightgbm") -> tuple[pd.DataFrame, pd.DataFrame]:
+    random = np.random.default_rng(seed)
+    at = pd.date_range("2024-09-01", periods=n, freq="h", tz="UTC")
+    value = random.gamma(2, 5, n)
+    hourly = pd.DataFrame({"station": "1", "observed_at": at, "pm2_5": value, "pm2_5_flag": "ok"})
+    p50 = value + random.normal(0, 1, n)
+    table = pd.DataFrame(
+        {"station": "1", "pollutant": "pm2_5", "horizon_h": 1, "target_at": at, "method": method}
+        | {"p10": p50 - 1.2816, "p50": p50, "p90": p50 + 1.2816, "last_value": value + random.normal(0, 3, n)}
+    )
+    return table, hourly
+
+
+def test_flagged_and_missing_targets_are_not_scored() -> None:
+    table, hourly = forecasts(24)
+    hourly.loc[0, "pm2_5_flag"] = "stuck"
+    hourly.loc[1, "pm2_5"] = np.nan
+    scores = summarise(match(table, hourly.drop(index=2), ["pm2_5"]), date(2024, 9, 1))
+    assert scores["n"].tolist() == [21, 21, 21]
+
+
+def test_nothing_measured_yet() -> None:
+    table, hourly = forecasts(24)
+    scores = summarise(match(table, hourly.iloc[:0], ["pm2_5"]), date(2024, 9, 1))
+    assert scores["n"].tolist() == [0, 0, 0]
+    assert scores["skill"].isna().all()
+    assert not scores["drift"].any()
+    assert len(summarise(match(table.iloc[:0], hourly, ["pm2_5"]), date(2024, 9, 1))) == 0
+
+
+@pytest.mark.parametrize(
+    ("hours", "change", "method", "drifts"),
+    [
+        (168, {}, "lightgbm", False),
+        (168, {"p50": 300.0}, "lightgbm", True),  # skill below 0
+        (168, {"p10": -50.0, "p90": 50.0}, "lightgbm", True),  # all inside the band
+        (168, {"p50": 300.0}, "persistence", False),  # which cannot drift
+        (71, {"p50": 300.0}, "lightgbm", False),  # too few to say
+        (72, {"p50": 300.0}, "lightgbm", True),
+    ],
+)
+def test_drift(hours: int, change: dict[str, float], method: str, drifts: bool) -> None:
+    table, hourly = forecasts(hours, method=method)
+    for name, by in change.items():
+        table[name] += by
+    matched = match(table, hourly, ["pm2_5"])
+    last = matched["target_at"].max().date()
+    scores = summarise(matched, last).set_index("window_days")
+    assert scores["drift"].to_dict() == {1: False, 7: drifts, 30: False}
+    assert strays(matched, Limits())[0] == ({("1", "pm2_5")} if drifts else set())
+
+
+@given(st.sets(st.integers(0, 59)), st.integers(60, 80))
+def test_episode_start_equals_a_walk_back(earlier: set[int], today: int) -> None:
+    origin = date(2024, 1, 1)
+    start, quiet = today, 0
+    for day in range(today - 1, -1, -1):
+        start, quiet = (day, 0) if day in earlier else (start, quiet + 1)
+        if quiet >= 7:
+            break
+    days = [origin + timedelta(days=d) for d in earlier]
+    assert episode_start(origin + timedelta(days=today), days) == origin + timedelta(days=start)
+
+
+def test_skill_of_a_perfect_persistence_is_none() -> None:
+    table, hourly = forecasts(24)
+    table["last_value"] = hourly["pm2_5"]
+    assert all(math.isnan(s) for s in summarise(match(table, hourly, ["pm2_5"]), date(2024, 9, 1))["skill"])
