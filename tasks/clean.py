@@ -85,7 +85,9 @@ class CleanDay(DayTask):
 def _raw_frame(days: list[date]) -> pd.DataFrame:
     """The raw rows of some days, without bookkeeping."""
     tables = [table for day in days if (table := targets.raw_day(day).table) is not None]
-    return parquet.concat(tables or [raw.SCHEMA.empty_table()]).drop_columns(list(raw.BOOKKEEPING)).to_pandas()
+    table = parquet.concat(tables or [raw.SCHEMA.empty_table()])
+    frame: pd.DataFrame = table.drop_columns(list(raw.BOOKKEEPING)).to_pandas()
+    return frame
 
 
 def thresholds() -> quality.Thresholds:

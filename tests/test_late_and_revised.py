@@ -89,17 +89,18 @@ def test_the_running_hour_is_never_published(pipeline: Pipeline, sandbox: Sandbo
     assert not list(pipeline.root.glob("2026-04-07/raw/10.parquet"))
 
 
-def test_a_clock_two_hours_ahead_publishes_no_partial_mean(pipeline: Pipeline, sandbox: Sandbox) -> None:
-    """The API's own clock decides which hour is over; what was not over then comes with a later run."""
+def test_a_clock_two_hours_ahead_publishes_nothing_of_an_hour_not_over(pipeline: Pipeline, sandbox: Sandbox) -> None:
+    """The API's own clock decides which hour is over; with the clock right, the next run has all of it."""
     calm(sandbox, DAY - timedelta(days=4), 24 * 6)
     sandbox.now = DAY + timedelta(hours=10, minutes=40)
-    ahead = f"{sandbox.now + timedelta(hours=2):%Y-%m-%dT%H:%M}"
-    assert pipeline.hourly(ahead).returncode == 0
-    hours = [d["observed_at"] for d in pipeline.database["hourly_measurements"].find()]
-    assert max(hours) == DAY + timedelta(hours=9)
-    sandbox.now = DAY + timedelta(hours=14, minutes=5)
-    assert pipeline.hourly(f"{sandbox.now:%Y-%m-%dT%H:%M}").returncode == 0
+    done = pipeline.hourly(f"{sandbox.now + timedelta(hours=2):%Y-%m-%dT%H:%M}")
+    assert done.returncode == 30
+    assert "set the clock right" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {path.stem for path in pipeline.root.glob("2026-04-07/raw/*.parquet")} == {f"{h:02}" for h in range(10)}
+    assert pipeline.documents("forecasts") == {}
+    run_at(pipeline, sandbox, DAY + timedelta(hours=11, minutes=10))
     hours = [d["observed_at"] for d in pipeline.database["hourly_measurements"].find({"station": LIVE})]
-    assert max(hours) == DAY + timedelta(hours=13)
+    assert max(hours) == DAY + timedelta(hours=10)
+    assert {DAY + timedelta(hours=h) for h in range(11)} <= set(hours)
     assert len(set(hours)) == len(hours)
-    assert {DAY + timedelta(hours=h) for h in range(14)} <= set(hours)

@@ -132,8 +132,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the status; 1 when the newest hour is older than allowed, or MongoDB does not answer."""
     parser = argparse.ArgumentParser(
         "scripts/status",
-        description="Show the newest hour of each station, the gaps of the last 7 days and why they are there, the last "
-        "load and the last forecast. Exits 1 when the newest hour is older than [status] max_age_hours, or MongoDB does not answer.",
+        description="Show the newest hour of each station, the gaps of the last 7 days and why they are there, the "
+        "last load and the last forecast. Exits 1 when the newest hour is older than [status] max_age_hours, or when "
+        "MongoDB does not answer.",
     )
     parser.add_argument("--json", action="store_true", help="for machines")
     arguments = parser.parse_args(argv)

@@ -24,8 +24,8 @@ _FEWEST = 100
 #: Smallest raw half width, in the pollutant's unit; a share of nothing would correct nothing.
 _SMALLEST = {"co": 0.005, "pm2_5": 0.3}
 _SMALLEST_OTHER = 0.1
-#: What a band missed in the last two weeks, of hours its model had not seen, corrects it: levels and their spread change
-#: with the season, and a band calibrated once covered 65 to 87 % in the two months after (docs/forecast.md).
+#: What a band missed in the last two weeks, of hours its model had not seen, corrects it: levels and their spread
+#: change with the season, and a band calibrated once covered 65 to 87 % in the two months after (docs/forecast.md).
 RECENT_HOURS = 14 * 24
 
 
@@ -90,7 +90,7 @@ def recent(window: Floats, trained: Floats) -> Floats:
     Shift", NeurIPS 34, show why; Wisniewski, Lindsay & Lindsay (2020), COPA, PMLR 128, use such a window.
 
     Args:
-        window: (n, hours) misses known by each hour of issue; NaN where there was no forecast or no target, or where the
+        window: (n, hours) misses known by each hour of issue; NaN where there was no forecast or no target, or the
             model has learnt from the target.
         trained: (n,) correction of the training.
 

@@ -87,7 +87,7 @@ def daily_means(hourly: pd.DataFrame, day: date, zones: Mapping[str, str], valid
     code = pd.Categorical(rows["station"], categories=stations).codes
 
     def total(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        return np.bincount(code, weights=np.asarray(values, dtype=float), minlength=len(stations))
+        return np.bincount(code, weights=np.asarray(values, dtype=float), minlength=len(stations)).astype(float)
 
     expected = np.array([days[s].hours for s in stations])
     needed = np.array([math.ceil(valid_share * n) for n in expected])
@@ -104,7 +104,9 @@ def daily_means(hourly: pd.DataFrame, day: date, zones: Mapping[str, str], valid
         with np.errstate(invalid="ignore"):
             mean = total(np.nan_to_num(values)) / count
         quality = np.where(count < needed, "insufficient", np.where(fine < needed, "suspect", "ok"))
-        above = np.where(quality == "ok", mean > WHO_24H[pollutant], None)
+        above = [
+            bool(high) if fine else None for high, fine in zip(mean > WHO_24H[pollutant], quality == "ok", strict=True)
+        ]
         table |= {
             f"{pollutant}_mean": mean,
             f"{pollutant}_hours": count.astype(int),

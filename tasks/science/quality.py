@@ -12,6 +12,7 @@ and of those only through a `Context`, so that a late reading rebuilds its own d
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,7 @@ class Context:
     dead: frozenset[tuple[str, str]] = frozenset()
     runs: frozenset[tuple[str, str, float, int]] = frozenset()
 
-    def content(self) -> list[list[object]]:
+    def content(self) -> list[Any]:
         """Return the context as plain content, for a fingerprint."""
         return [sorted(map(list, self.dead)), sorted(map(list, self.runs))]
 
@@ -203,7 +204,7 @@ def _cube(rows: pd.DataFrame, start: pd.Timestamp, hours: int) -> tuple[Array, l
 def _places(
     rows: pd.DataFrame, start: pd.Timestamp, stations: Iterable[str]
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    hour = ((rows["observed_at"] - start) // pd.Timedelta(hours=1)).to_numpy(dtype=np.intp)
+    hour: npt.NDArray[np.intp] = np.asarray((rows["observed_at"] - start) // pd.Timedelta(hours=1), dtype=np.intp)
     code = {station: i for i, station in enumerate(stations)}
     return hour, np.array([code[s] for s in rows["station"]], dtype=np.intp)
 
@@ -222,7 +223,8 @@ def _stuck(cube: Array, stations: list[str], before: Context, thresholds: Thresh
     if not causal:  # a run's last hour knows its length: carry it back to the run's first hour
         for i in range(len(cube) - 2, -1, -1):
             runs[i] = np.where(cube[i + 1] == cube[i], runs[i + 1], runs[i])
-    return (runs >= thresholds.stuck_hours) & (cube != 0)
+    stuck: Mask = (runs >= thresholds.stuck_hours) & (cube != 0)
+    return stuck
 
 
 def _spikes(cube: Array, thresholds: Thresholds) -> Mask:

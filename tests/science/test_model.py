@@ -266,6 +266,18 @@ def test_recent_misses_outweigh_the_training_once_there_are_a_hundred():
     np.testing.assert_allclose(found, [0.1, 0.3, np.linspace(0, 1, 336)[int(np.ceil(337 * 0.9)) - 1]])
 
 
+def test_the_band_is_corrected_only_by_hours_the_model_had_not_seen(model):
+    """The misses of hours that were trained on are too small: there the training's own calibration counts."""
+    from dataclasses import replace
+
+    wide = replace(model, bands=tuple(replace(band, below=9.0, above=9.0) for band in model.bands))
+    end = DAYS * 24 - 100  # the model has seen every hour before
+    for number, same in ((end - 1, False), (end + 50, False), (end + 99, True)):
+        ours, theirs = (one(predict(m, HOURLY, [hour(number)])) for m in (model, wide))
+        assert (theirs.p90 - theirs.p10 == pytest.approx(ours.p90 - ours.p10)) is same
+    assert one(predict(wide, HOURLY, [hour(end - 1)])).p90 > one(predict(model, HOURLY, [hour(end - 1)])).p90 + 5
+
+
 def test_network_gradient_against_differences():
     """The slope that training follows is that of the softened pinball loss."""
     random = np.random.default_rng(0)
