@@ -241,6 +241,11 @@ def test_the_last_hour_is_over_and_published(read, now, delay, last):
     assert got.last_hour == datetime.fromisoformat(f"{last}:00+00:00")
 
 
+@pytest.mark.parametrize("now", ["2024-13-01T00:05", "2023-02-29T00:05", "2024-07-01T24:05"])
+def test_a_moment_that_does_not_exist_is_told(read, now):
+    assert error_of(read, AIRQINO_NOW=now).startswith(f"AIRQINO_NOW ([airqino] now) = {now!r}: allowed is")
+
+
 # --- a process of its own
 
 

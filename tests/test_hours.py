@@ -70,7 +70,15 @@ def test_a_moment_is_cut_to_the_hour_it_lies_in(hour, minute, second, microsecon
     "text",
     [
         *("", "now", "2024-09-09", "2024-09-09T", "2024-09-09T24", "2024-09-09T10:30", "2024-09-09T10:00:00"),
-        *("2024-02-30T10", "2023-02-29T00", "2024-13-01T00", "2024-09-09 10", "09.09.2024T10", "2024-09-09T10Z"),
+        *(
+            "2024-02-30T10",
+            "2023-02-29T00",
+            "2024-13-01T00",
+            "2024-09-09 10",
+            "1999-12-31T23",
+            "09.09.2024T10",
+            "2024-09-09T10Z",
+        ),
     ],
 )
 def test_what_is_no_hour_is_told_with_an_example(text):
@@ -148,6 +156,11 @@ def test_hours_are_written_as_runs():
 def test_what_are_no_hours_is_told(text):
     with pytest.raises(ConfigError, match="is not an hour"):
         HOURS.parse(text)
+
+
+def test_a_range_that_ends_before_it_begins_is_told():
+    with pytest.raises(ConfigError, match="the first lies after the last, swap them"):
+        HOURS.parse("2024-09-09T13..2024-09-09T10")
 
 
 def test_a_single_hour_will_do_where_hours_are_wanted():

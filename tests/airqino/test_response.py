@@ -100,3 +100,12 @@ def test_every_value_comes_back_as_it_was_written(cells):
     ]
     read = parse(body(*rows)).data
     assert [(row.timestamp, row.values()) for row in read] == cells
+
+
+def test_a_few_rows_of_another_shape_are_left_out_and_counted():
+    good, bad = ROW, {"timestamp": "yesterday"}
+    response = parse(body(good, bad, good))
+    assert ([row.co for row in response.data], response.unreadable) == ([0.42, 0.42], 1)
+    assert parse(body(good)).unreadable == 0
+    with pytest.raises(UnexpectedShapeError, match="timestamp"):
+        parse(body(good, bad))  # as many bad ones as good ones

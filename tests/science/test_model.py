@@ -274,7 +274,7 @@ def test_the_band_is_corrected_only_by_hours_the_model_had_not_seen(model):
     end = DAYS * 24 - 100  # the model has seen every hour before
     for number, same in ((end - 1, False), (end + 50, False), (end + 99, True)):
         ours, theirs = (one(predict(m, HOURLY, [hour(number)])) for m in (model, wide))
-        assert (theirs.p90 - theirs.p10 == pytest.approx(ours.p90 - ours.p10)) is same
+        assert bool(theirs.p90 - theirs.p10 == pytest.approx(ours.p90 - ours.p10)) is same
     assert one(predict(wide, HOURLY, [hour(end - 1)])).p90 > one(predict(model, HOURLY, [hour(end - 1)])).p90 + 5
 
 
@@ -299,9 +299,10 @@ def test_network_gradient_against_differences():
         gradient = network._gradient(layers, inputs, wanted, known, level, np.random.default_rng(1))
     finally:
         network._DROPOUT = undropped
-    for position, slope in enumerate(gradient):
-        place = tuple(0 for _ in slope.shape)
-        moved = [layer.astype(float).copy() for layer in layers]
-        moved[position][place] += 1e-5
-        numeric = (loss(moved) - loss(layers)) / 1e-5
-        assert slope[place] == pytest.approx(numeric, rel=0.02, abs=1e-3)
+    ends = np.cumsum([0, *(layer.size for layer in layers)])
+    for position, layer in enumerate(layers):
+        for place in (0, layer.size - 1):
+            moved = [part.astype(float).copy() for part in layers]
+            moved[position].flat[place] += 1e-5
+            numeric = (loss(moved) - loss(layers)) / 1e-5
+            assert gradient[ends[position] + place] == pytest.approx(numeric, rel=0.02, abs=1e-3)

@@ -116,6 +116,9 @@ def test_a_day_is_found_by_its_index(db):
         ("mongodb://user:S3%40cret@a:1,b:2,c:3/db", "mongodb://a:1,b:2,c:3/db"),
         ("mongodb+srv://user:S3cret@cluster.example/", "mongodb+srv://cluster.example/"),
         ("mongodb://user:S3@cret@host/", "mongodb://host/"),
+        ("mongodb://user:S3/cret@host/db", "mongodb://host/db"),
+        ("mongodb://user:S3?cret@host/db", "mongodb://host/db"),
+        ("mongodb://user:S3#cret@host/db", "mongodb://host/db"),
         ("mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:S3cret", "mongodb://h/"),
     ],
 )
@@ -169,6 +172,21 @@ def test_a_server_that_takes_connections_and_says_nothing_is_told_within_the_tim
         with pytest.raises(MongoError, match="cannot be reached"):
             mongo.ping(db)
         assert time.monotonic() - began < 3
+
+
+def test_a_server_just_found_missing_is_not_waited_for_again_until_a_while_has_passed(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    db = mongo.database(f"mongodb://127.0.0.1:{port}/", "x", 0.3)
+    took = []
+    for patience in (30, 30, 0):
+        monkeypatch.setattr(mongo, "_PATIENCE", patience)
+        began = time.monotonic()
+        with pytest.raises(MongoError, match="cannot be reached"):
+            mongo.ping(db)
+        took.append(time.monotonic() - began)
+    assert took[1] < 0.1
+    assert min(took[0], took[2]) > 0.25
 
 
 # --- processes

@@ -225,14 +225,16 @@ def test_a_file_that_was_taken_away_is_not_remembered(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 but no more", b"x" * 5000])
-def test_an_unreadable_file_is_named_and_left_where_it_is(tmp_path, content):
+def test_an_unreadable_file_is_named_and_stays_until_it_is_built_again(tmp_path, caplog, content):
     path = tmp_path / "10.parquet"
     path.write_bytes(content)
     with pytest.raises(StagingError, match=r"10\.parquet cannot be read.*move it away"):
         parquet.read(path)
-    with pytest.raises(StagingError, match=r"10\.parquet"):
-        parquet.write(path, TABLE)
+    assert (parquet.fingerprint_of(path), parquet.metadata(path)) == (None, {})
     assert path.read_bytes() == content
+    assert f"{path} cannot be read" in caplog.text
+    assert parquet.write(path, TABLE) is True
+    assert pq.read_table(path).to_pylist() == TABLE.to_pylist()
 
 
 def test_a_file_cut_short_is_unreadable(tmp_path):
