@@ -4,6 +4,7 @@ Each section is a frozen struct; a field's ``Meta(description=…)`` is what an 
 `settings` reads all of them once per process.
 """
 
+import configparser
 import os
 import warnings
 from collections.abc import Mapping
@@ -279,7 +280,12 @@ def _stations() -> dict[str, Station]:
 def _section(struct: type[S], section: str) -> S:
     """Read one section of luigi.cfg and the environment into its struct."""
     config = get_config()
-    texts = dict(config.items(section)) if config.has_section(section) else {}
+    try:
+        texts = dict(config.items(section)) if config.has_section(section) else {}
+    except configparser.InterpolationError as error:  # its text holds the value, which may be a secret
+        raise ConfigError(
+            f"luigi.cfg [{section}] {error.option}: write % as %%, and set the environment variable that ${{…}} names"
+        ) from None
     source = {option: f"luigi.cfg [{section}] {option}" for option in texts}
     for variable, (of_section, option) in ENVIRONMENT.items():
         if of_section == section and (text := os.environ.get(variable)):

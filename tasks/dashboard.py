@@ -1,8 +1,8 @@
 """What the dashboards read beside the loads' own documents: coverage, hourly profiles, and views.
 
 A chart asks for columns of one collection and groups them itself. Where that would be wrong or slow, MongoDB keeps a
-shape made for it: details in `coverage` (each station's day of hours), `profiles` (each station's month and weekday, by hour) and
-the views below. A view holds no data: what it shows is what the collections hold at that moment.
+shape made for it: details in `coverage` (each station's day of hours), `profiles` (each station's month and weekday,
+by hour) and the views below. A view holds no data: what it shows is what the collections hold at that moment.
 """
 
 from collections import Counter
@@ -340,7 +340,7 @@ def ensure_views(db: Database[Document]) -> None:
             db[collection].create_index(list(keys))
     there = {view["name"]: view["options"] for view in db.list_collections(filter={"type": "view"})}
     for name, (source, pipeline) in VIEWS.items():
-        wanted = {"viewOn": source, "pipeline": pipeline}
+        wanted: Document = {"viewOn": source, "pipeline": pipeline}
         if name not in there:
             db.command("create", name, **wanted)
         elif there[name] != wanted:

@@ -102,4 +102,5 @@ def _told(error: BaseException) -> str:
         return str(error)
     if isinstance(error, RuntimeError) and str(error).startswith("Unfulfilled"):
         return str(error).split(" (")[0]
-    return f"{type(error).__name__}: {error} (the traceback is in {log_path()})"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text} (the traceback is in {log_path()})"

@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tasks.config import settings
+from tasks.errors import StagingError
 from tasks.hours import HOUR, day_start
 from tasks.stores import mongo, parquet
 
@@ -160,9 +161,12 @@ def raw_day(day: date) -> RawDay:
         changed = folder.stat().st_mtime_ns
     except FileNotFoundError:
         return RawDay((), {}, None)
+    except OSError as error:
+        raise StagingError(f"{folder} cannot be read: {error.strerror}") from error
     known = _raw_days.get(day)
-    if known is None or known[:2] != (folder, changed) or changed > time.time_ns() - _TICK_NS:
-        _raw_days[day] = known = folder, changed, _raw_day(folder, day)
+    if known is None or known[:2] != (folder, changed):
+        settled = changed < time.time_ns() - _TICK_NS  # judged before it is read
+        _raw_days[day] = known = folder, changed if settled else -1, _raw_day(folder, day)
         if len(_raw_days) > _REMEMBERED_DAYS:
             del _raw_days[next(iter(_raw_days))]
     return known[2]

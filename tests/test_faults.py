@@ -289,3 +289,37 @@ def test_a_luigid_that_does_not_answer_is_done_without(quick: Pipeline) -> None:
     done = quick.hourly(LUIGID_URL=f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 0
     assert "does not answer: going on with the local scheduler" in done.stderr
+
+
+def test_days_before_any_station_was_in_service_do_not_stop_a_run(pipeline: Pipeline, tmp_path: Path) -> None:
+    text = (ROOT / "luigi.cfg").read_text()
+    text = text.replace("time_zone = Africa/Abidjan", "time_zone = Africa/Abidjan\nvalid_from = 2024-09-09T00")
+    (tmp_path / "late.cfg").write_text(text)
+    done = pipeline.hourly("2024-09-09T05:05", LUIGI_CONFIG_PATH=str(tmp_path / "late.cfg"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_station_not_in_service_yet_and_a_failing_one_do_not_hold_up_the_rest(
+    pipeline: Pipeline, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    text = (ROOT / "luigi.cfg").read_text()
+    text = text.replace("[stations.283181971]", "[stations.283181971]\nvalid_from = 2024-10-03T00")
+    (tmp_path / "late.cfg").write_text(text)
+    sandbox.add_fault("server_error_500", station=OTHER)
+    config = {"LUIGI_CONFIG_PATH": str(tmp_path / "late.cfg"), "AIRQINO_NOW": "2024-10-20T00:05"}
+    done = pipeline.backfill("2024-10-01T00", "2024-10-05T23", **config)
+    assert done.returncode == 0, done.stderr
+    assert pipeline.database["daily_averages"].count_documents({"station": LIVE}) == 3
+
+
+def test_a_document_too_many_blocks_nothing(pipeline: Pipeline) -> None:
+    moment = "2024-10-20T00:05"
+    assert pipeline.backfill("2024-10-01T00", "2024-10-02T23", AIRQINO_NOW=moment).returncode == 0
+    day = datetime(2024, 10, 1, tzinfo=UTC)
+    pipeline.database["hourly_measurements"].insert_one(
+        {"_id": "77|2024-10-01T03", "station": "77", "observed_at": day}
+    )
+    pipeline.database["daily_averages"].delete_one({"_id": f"{LIVE}|2024-10-02"})
+    done = pipeline.backfill("2024-10-01T00", "2024-10-02T23", AIRQINO_NOW=moment)
+    assert done.returncode == 0, done.stderr
+    assert pipeline.database["daily_averages"].count_documents({"day": "2024-10-02"}) == 2

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import colours
+import yaml
 
 __all__ = ["FOLDER", "export_bundle", "import_bundle", "normalise", "read"]
 

@@ -1,8 +1,8 @@
 """What `scripts/superset` runs inside Superset's own environment.
 
-    manage.py up       bring Superset's database up to date, make users and roles, import the bundle
-    manage.py import   import the bundle (objects already there are overwritten, none is doubled)
-    manage.py export   write the bundle from what was changed in the browser
+manage.py up       bring Superset's database up to date, make users and roles, import the bundle
+manage.py import   import the bundle (objects already there are overwritten, none is doubled)
+manage.py export   write the bundle from what was changed in the browser
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import warnings
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
 
-import bundle  # noqa: E402: after the warnings are off
+import bundle  # noqa: E402
 import roles  # noqa: E402
 
 

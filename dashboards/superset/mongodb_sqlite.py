@@ -1,7 +1,7 @@
 """How Superset's SQL reaches MongoDB: PyMongoSQL reads the inner SELECT, SQLite computes the outer one.
 
-PyMongoSQL 0.7.4 ships such an execution mode (``mode=superset``). Four of its habits make charts wrong or break them, so
-`superset_config.py` registers this one as ``mode=dashboard`` instead:
+PyMongoSQL 0.7.4 ships such an execution mode (``mode=superset``). Four of its habits make charts wrong or break
+them, so `superset_config.py` registers this one as ``mode=dashboard`` instead:
 
 - it keeps the plan of the running query on one object for all threads: two charts at once may swap columns;
 - a column whose first values are empty becomes text, so that ``MAX`` compares "9" with "10" as words;
@@ -98,9 +98,7 @@ def _plain(field: Any) -> Any:
     return field if field is None or isinstance(field, str | int | float | bytes) else str(field)
 
 
-def _compute(
-    query: str, columns: list[str], rows: list[tuple[Any, ...]]
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _compute(query: str, columns: list[str], rows: list[tuple[Any, ...]]) -> tuple[list[dict[str, Any]], list[str]]:
     """Run the outer SELECT; its columns have no type, so that each value keeps its own."""
     with sqlite3.connect(":memory:") as database:
         quoted = ", ".join(f'"{name}"' for name in columns)

@@ -34,7 +34,7 @@ SQLALCHEMY_DATABASE_URI = f"sqlite:///{_STATE}/superset.db?check_same_thread=fal
 SQLALCHEMY_TRACK_MODIFICATIONS = False
 
 
-def DB_CONNECTION_MUTATOR(  # noqa: N802: Superset's name
+def DB_CONNECTION_MUTATOR(  # noqa: N802
     uri: Any, params: dict[str, Any], username: str, security_manager: Any, source: Any
 ) -> tuple[Any, dict[str, Any]]:
     """Connect to MongoDB with the URI of the environment, whatever the bundle names.

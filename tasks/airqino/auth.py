@@ -86,6 +86,8 @@ class TokenAuth(AuthBase):
                 raise SourceTimeoutError("the token endpoint did not answer in time") from error
             except requests.RequestException as error:
                 raise UnreachableError(f"no connection to the token endpoint ({type(error).__name__})") from error
+            except (ValueError, TypeError, AttributeError, KeyError) as error:
+                raise ServerError("the token endpoint answered without a token") from error
 
     def _login(self) -> OAuth2Session:
         session = OAuth2Session(client=LegacyApplicationClient(self._credentials.client_id))

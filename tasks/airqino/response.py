@@ -41,7 +41,7 @@ class Row(msgspec.Struct, frozen=True):
     @property
     def hour(self) -> datetime:
         """The beginning of the hour, UTC."""
-        return self.timestamp.replace(tzinfo=UTC)
+        return self.timestamp.astimezone(UTC) if self.timestamp.tzinfo else self.timestamp.replace(tzinfo=UTC)
 
     def values(self) -> dict[str, float | None]:
         """The readings by the pipeline's names for them."""

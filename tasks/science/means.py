@@ -42,7 +42,8 @@ def local_day(day: date, zone: str) -> LocalDay:
     start, stop = (
         datetime(d.year, d.month, d.day, tzinfo=ZoneInfo(zone)).astimezone(utc) for d in (day, day + timedelta(days=1))
     )
-    return LocalDay(start, stop, round((stop - start) / timedelta(hours=1)))
+    begun = [math.ceil(moment.timestamp() / 3600) for moment in (start, stop)]  # hours begin on the UTC hour
+    return LocalDay(start, stop, begun[1] - begun[0])
 
 
 def local_date(moment: datetime, zone: str) -> date:

@@ -79,7 +79,7 @@ class Mongod:
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        client: MongoClient[dict[str, object]] = MongoClient(self.uri, serverSelectionTimeoutMS=15_000)
+        client: MongoClient[dict[str, object]] = MongoClient(self.uri, serverSelectionTimeoutMS=500)
         deadline = time.monotonic() + 30
         with contextlib.closing(client):
             while time.monotonic() < deadline and self._process.poll() is None:

@@ -27,7 +27,8 @@ DASHBOARDS = {"air-quality": 11, "data-and-forecast-quality": 11}
 PASSWORD = secrets.token_urlsafe(12)
 
 _BROWSER = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run"
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
 )
 
 
@@ -126,7 +127,9 @@ def _revisions(db: Any, seen: datetime) -> list[dict[str, Any]]:
             "new_reading": row["pm2_5"] + 1,
             "seen_at": seen - timedelta(days=number % 5),
         }
-        for number, row in enumerate(db.hourly_measurements.find({"pm2_5": {"$ne": None}}, sort=[("_id", -1)], limit=12))
+        for number, row in enumerate(
+            db.hourly_measurements.find({"pm2_5": {"$ne": None}}, sort=[("_id", -1)], limit=12)
+        )
     ]
 
 
@@ -188,17 +191,22 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     with sync_playwright() as playwright:
         path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-        yield playwright.chromium.launch(executable_path=path, args=_BROWSER.split())
+        yield playwright.chromium.launch(executable_path=path, args=[*_BROWSER])
+
+
+@pytest.fixture(scope="session")
+def logged_in(site: Site, browser: Browser) -> Any:
+    """The cookies of the viewer, after logging in through the form."""
+    with browser.new_context() as context:
+        log_in(context.new_page(), site)
+        return context.storage_state()
 
 
 @pytest.fixture
-def page(site: Site, browser: Browser) -> Iterator[Page]:
+def page(browser: Browser, logged_in: Any) -> Iterator[Page]:
     """A page of the viewer, who is logged in."""
-    context = browser.new_context(viewport={"width": 1400, "height": 4400})
-    page = context.new_page()
-    log_in(page, site)
-    yield page
-    context.close()
+    with browser.new_context(viewport={"width": 1400, "height": 4400}, storage_state=logged_in) as context:
+        yield context.new_page()
 
 
 def log_in(page: Page, site: Site, user: str = "viewer") -> None:
@@ -240,16 +248,13 @@ def wait_until_drawn(page: Page, charts: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def questions(site: Site, browser: Browser) -> dict[str, dict[str, Any]]:
+def questions(site: Site, browser: Browser, logged_in: Any) -> dict[str, dict[str, Any]]:
     """What the dashboards ask Superset's API for each chart, as the browser asks it."""
     asked: dict[str, dict[str, Any]] = {}
-    context = browser.new_context(viewport={"width": 1400, "height": 4400})
-    page = context.new_page()
-    log_in(page, site)
-    for slug in DASHBOARDS:
-        for name, answer in open_dashboard(page, site, slug).items():
-            asked[name] = json.loads(answer.request.post_data or "")
-    context.close()
+    with browser.new_context(viewport={"width": 1400, "height": 4400}, storage_state=logged_in) as context:
+        for slug in DASHBOARDS:
+            for name, answer in open_dashboard(context.new_page(), site, slug).items():
+                asked[name] = json.loads(answer.request.post_data or "")
     return asked
 
 

@@ -166,7 +166,9 @@ def last_seven_days(pollutant: str) -> Callable[[Any], list[Table]]:
         now = pd.Timestamp.now("UTC")
         hourly, forecasts = read(db, "hourly_measurements"), read(db, "forecasts")
         hourly = hourly[(hourly["observed_at"] >= now - pd.Timedelta(days=7)) & (hourly[f"{pollutant}_flag"] == "ok")]
-        parts = [hourly[["observed_at", "station_name", pollutant]].set_axis(["observed_at", "series", "level"], axis=1)]
+        parts = [
+            hourly[["observed_at", "station_name", pollutant]].set_axis(["observed_at", "series", "level"], axis=1)
+        ]
         made = forecasts[(forecasts["pollutant"] == pollutant) & (forecasts["target_at"] >= now - pd.Timedelta(days=7))]
         made = made[((made["horizon_h"] == 1) | (made["target_at"] > now)) & made["p50"].notna()]
         for quantile, ending in (("p50", "__yhat"), ("p10", "__yhat_lower"), ("p90", "__yhat_upper")):
@@ -255,7 +257,9 @@ def _missing(db: Any) -> pd.DataFrame:
     there = set(zip(hourly["station_name"], hourly["observed_at"], strict=True))
     rows = []
     for _, row in _coverage(db).iterrows():
-        hours = pd.date_range(row["day"], periods=row["ok_hours"] + row["absent_hours"] + row["failed_hours"], freq="h", tz="UTC")
+        hours = pd.date_range(
+            row["day"], periods=row["ok_hours"] + row["absent_hours"] + row["failed_hours"], freq="h", tz="UTC"
+        )
         rows += [(row["station_name"], hour, (row["station_name"], hour) not in there) for hour in hours]
     return pd.DataFrame(rows, columns=["name", "at", "missing"])
 
@@ -341,7 +345,9 @@ def model_versions(db: Any) -> list[Table]:
         outcome = f"promoted {model['promoted_at']:%Y-%m-%d %H:%M}" if model["promoted"] else kept
         trained = f"{model['trained_at']:%Y-%m-%d %H:%M}"
         skill = None if model["skill"] is None else round(100 * model["skill"], 1)
-        rows.append({"_id": model["_id"], "trained": trained, "rows": model["rows"], "skill_percent": skill, "outcome": outcome})
+        rows.append(
+            {"_id": model["_id"], "trained": trained, "rows": model["rows"], "skill_percent": skill, "outcome": outcome}
+        )
     return [rows]
 
 

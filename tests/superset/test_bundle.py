@@ -15,7 +15,12 @@ BUNDLE = ROOT / "dashboards/superset/bundle"
 
 def _objects(site: Site) -> dict[str, list[str]]:
     api = api_session(site, "admin")
-    kinds = {"dashboard": "dashboard_title", "chart": "slice_name", "dataset": "table_name", "database": "database_name"}
+    kinds = {
+        "dashboard": "dashboard_title",
+        "chart": "slice_name",
+        "dataset": "table_name",
+        "database": "database_name",
+    }
     found = {}
     for kind, name in kinds.items():
         answer = api.get(f"{site.url}/api/v1/{kind}/", params={"q": "(page_size:100)"}).json()
@@ -55,6 +60,8 @@ def test_every_chart_says_unit_rule_and_source() -> None:
 def test_usage_is_told() -> None:
     script = Path(ROOT / "scripts/superset")
     told = subprocess.run([script, "--help"], capture_output=True, text=True)
-    assert told.returncode == 0 and "scripts/superset up" in told.stdout
+    assert told.returncode == 0
+    assert "scripts/superset up" in told.stdout
     wrong = subprocess.run([script, "sideways"], capture_output=True, text=True)
-    assert wrong.returncode == 2 and "scripts/superset up" in wrong.stderr
+    assert wrong.returncode == 2
+    assert "scripts/superset up" in wrong.stderr
