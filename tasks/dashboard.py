@@ -8,6 +8,7 @@ by hour) and the views below. A view holds no data: what it shows is what the co
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -333,8 +334,9 @@ VIEWS: Mapping[str, tuple[str, Pipeline]] = {
 }
 
 
+@lru_cache(maxsize=8)
 def ensure_views(db: Database[Document]) -> None:
-    """Make the indexes and views of the dashboards, or bring them up to date; changes nothing otherwise."""
+    """Make the indexes and views of the dashboards, or bring them up to date; asked once per process and database."""
     for collection, indexes in INDEXES.items():
         for keys in indexes:
             db[collection].create_index(list(keys))
@@ -342,9 +344,9 @@ def ensure_views(db: Database[Document]) -> None:
     for name, (source, pipeline) in VIEWS.items():
         wanted: Document = {"viewOn": source, "pipeline": pipeline}
         if name not in there:
-            db.command("create", name, **wanted)
+            db.command({"create": name, **wanted})
         elif there[name] != wanted:
-            db.command("collMod", name, **wanted)
+            db.command({"collMod": name, **wanted})
 
 
 def coverage_details(

@@ -6,7 +6,7 @@ from typing import Any
 
 import luigi
 
-from tasks import targets
+from tasks import dashboard, targets
 from tasks.clean import DayTask
 from tasks.config import Settings, settings
 from tasks.daily import DailyMeans
@@ -49,12 +49,14 @@ class LoadDay(DayTask):
         hourly, daily = targets.hourly(self.day).rows(), targets.daily(self.day).rows()
         measured = [_hourly_document(row, config) for row in hourly if row["status"] == "ok"]
         mongo.ensure_indexes(database)
+        dashboard.ensure_views(database)
         mongo.replace(database, "hourly_measurements", measured)
         mongo.replace(database, "daily_averages", [_daily_document(row, config) for row in daily])
-        coverage = _coverage_documents(self.day, config)
+        coverage = _coverage_documents(self.day, hourly, config)
         mongo.replace(database, "coverage", coverage)
         mongo.replace(database, "revisions", [_revision_document(r) for r in targets.revisions(self.day).rows()])
         mongo.update(database, "stations", _station_updates(measured, config))
+        dashboard.refresh_profiles(database, [self.day])
         self.output().write(self._inputs(), self._record(hourly, len(measured), len(daily), len(coverage)))
 
     def _inputs(self) -> str:
@@ -107,9 +109,12 @@ def _daily_document(row: Document, config: Settings) -> Document:
     return {"_id": key, **row, "station_name": name, "day": f"{row['day']}"}
 
 
-def _coverage_documents(day: date, config: Settings) -> list[Document]:
+def _coverage_documents(day: date, hourly: list[Document], config: Settings) -> list[Document]:
     """How much of a UTC day each station reported, and why not all: also for days without any reading."""
     rows = [row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values()]
+    details = dashboard.coverage_details(
+        hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, READINGS
+    )
     documents = []
     for station in sorted({row["station"] for row in rows}):
         counts = Counter(row["status"] for row in rows if row["station"] == station)
@@ -122,6 +127,7 @@ def _coverage_documents(day: date, config: Settings) -> list[Document]:
                 "day": f"{day}",
                 **{f"{status}_hours": counts[status] for status in ("ok", "absent", "failed")},
                 "reason": reasons.most_common(1)[0][0] if reasons else "",
+                **details.get(station, {}),
             }
         )
     return documents

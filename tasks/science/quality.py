@@ -135,7 +135,8 @@ def flag(
     - ``out_of_range``: outside `PLAUSIBLE` (QARTOD gross-range test).
     - ``dead``: the sensor is dead, see `context`; all its values of the day are flagged.
     - ``stuck``: part of a run of at least `stuck_hours` consecutive hours with the same non-zero value, which may
-      have begun on the day before, with two hours of it at least (QARTOD flat-line test). Zero is no sign of it: clean air reads 0.0 for hours.
+      have begun on the day before, with two hours of it at least (QARTOD flat-line test). Zero is no sign of it:
+      clean air reads 0.0 for hours.
     - ``spike``: further than `spike_deviations` robust standard deviations (1.4826 × the median absolute hourly
       change of the day, of at least 8 changes) above or below **both** neighbouring hours of the day (QARTOD spike
       test, with the scale of Rousseeuw & Croux, JASA 88, 1993).
