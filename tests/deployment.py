@@ -26,7 +26,11 @@ class Pipeline:
         self.root = root
         self.database_name = f"test_{uuid.uuid4().hex[:12]}"
         self.env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("AIRQINO_", "MONGODB_", "STAGING_", "LUIGI"))},
+            **{
+                k: v
+                for k, v in os.environ.items()
+                if not k.startswith(("AIRQINO_", "MONGODB_", "STAGING_", "LUIGI", "MLFLOW_"))
+            },
             "AIRQINO_BASE_URL": api,
             "STAGING_ROOT": str(root),
             "MONGODB_URI": mongod.uri,

@@ -25,14 +25,19 @@ NOW = "2026-03-12T10:05"
 
 
 @pytest.fixture
-def deployed(tmp_path: Path, mongod: Mongod):
+def api():
+    with Sandbox(now=datetime(2026, 3, 12, 10, 5, tzinfo=UTC)) as server:
+        yield server
+
+
+@pytest.fixture
+def deployed(tmp_path: Path, mongod: Mongod, api: Sandbox):
     """Five weeks, forecast over the last one, on a Thursday."""
-    with Sandbox(now=datetime(2026, 3, 12, 10, 5, tzinfo=UTC)) as api:
-        pipeline = Pipeline(tmp_path / "staging", mongod, api.url, AIRQINO_NOW=NOW)
-        for start, options in (("2026-02-05T00", ()), ("2026-03-04T00", ("--hindcast",))):
-            done = pipeline.backfill(start, "2026-03-11T23", *options)
-            assert done.returncode == 0, done.stderr
-        yield pipeline
+    pipeline = Pipeline(tmp_path / "staging", mongod, api.url, AIRQINO_NOW=NOW)
+    for start, options in (("2026-02-05T00", ()), ("2026-03-04T00", ("--hindcast",))):
+        done = pipeline.backfill(start, "2026-03-11T23", *options)
+        assert done.returncode == 0, done.stderr
+    yield pipeline
     pipeline.client.drop_database(pipeline.database_name)
     pipeline.client.close()
 
@@ -114,7 +119,7 @@ def watched_hourly(pipeline: Pipeline, now: str):
     return run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=200)
 
 
-def test_drift_trains_and_tells_once(deployed: Pipeline) -> None:
+def test_drift_trains_and_tells_once(deployed: Pipeline, api: Sandbox) -> None:
     for path in sorted((deployed.root / "2026-03-11" / "forecast").glob("*.parquet")):
         table = parquet.read(path)
         frame = table.to_pandas()
@@ -133,8 +138,9 @@ def test_drift_trains_and_tells_once(deployed: Pipeline) -> None:
     assert done.stderr.count("forecasts have drifted") == 1
     assert json.loads((deployed.root / "models" / "2026-03-11" / "card.json").read_text())["trained"]
     models = sorted(path.name for path in (deployed.root / "models").glob("2*"))
-    for later in ("2026-03-12T11:05", "2026-03-12T12:05"):
-        done = watched_hourly(deployed, later)
+    for hour in (11, 12):
+        api.now = datetime(2026, 3, 12, hour, 5, tzinfo=UTC)
+        done = watched_hourly(deployed, f"2026-03-12T{hour}:05")
         assert done.returncode == 0, done.stderr
         assert "EVENT" not in done.stdout
         assert "drifted" not in done.stderr

@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +26,7 @@ DAYS = 60
 HINDCAST_DAYS = 7
 UNITS = {"co": "mg/m³", "pm2_5": "µg/m³"}
 TITLES = {"co": "CO", "pm2_5": "PM2.5"}
+DIGITS = {"co": 2, "pm2_5": 1}
 
 
 class Servers:
@@ -198,8 +200,9 @@ def _show(last: datetime, console: Console) -> None:
     from tasks import targets
 
     database = targets.database()
-    table = Table(title=f"{last:%Y-%m-%d %H:%M} UTC, the last hour that is over", title_justify="left")
-    for column in ("station", "", "that hour", "day so far", "in 1 h", "in 2 h"):
+    title = f"{last:%Y-%m-%d %H:%M} UTC, the last hour that is over"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    for column in ("station", "", "hour", "day so far", "in 1 h", "in 2 h"):
         table.add_column(column, justify="left" if column in ("station", "") else "right")
     notes = []
     for station in database["stations"].find().sort("_id"):
@@ -214,9 +217,9 @@ def _show(last: datetime, console: Console) -> None:
             table.add_row(
                 station["name"],
                 f"{TITLES[pollutant]} {unit}",
-                "dead sensor" if dead else _number(hour.get(pollutant)),
+                "dead" if dead else _number(hour.get(pollutant)),
                 "–" if dead else f"{_number(day.get(f'{pollutant}_mean'))} ({hours})",
-                *(_band(f) for f in forecasts),
+                *(_band(f, DIGITS[pollutant]) for f in forecasts),
             )
             notes += [
                 f"{station['name']} {TITLES[pollutant]}: {f['method']}, {f['reason']}" for f in forecasts if f["reason"]
@@ -231,10 +234,11 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _band(forecast: dict[str, Any]) -> str:
+def _band(forecast: dict[str, Any], digits: int) -> str:
     if forecast["p50"] is None:
         return "–"
-    return f"{forecast['p50']:.1f} ({forecast['p10']:.1f}–{forecast['p90']:.1f})"
+    p10, p50, p90 = (f"{forecast[p]:.{digits}f}" for p in ("p10", "p50", "p90"))
+    return f"{p50} ({p10}–{p90})"
 
 
 def _where(servers: Servers, keep: bool, console: Console) -> None:

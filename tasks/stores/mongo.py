@@ -60,6 +60,10 @@ INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
         (("issued_at", ASCENDING), ("station", ASCENDING)),
         (("target_at", ASCENDING), ("station", ASCENDING)),
     ),
+    "forecast_scores": (
+        (("day", ASCENDING), ("station", ASCENDING)),
+        (("station", ASCENDING), ("day", ASCENDING)),
+    ),
     "revisions": ((("observed_at", ASCENDING), ("station", ASCENDING)), (("seen_at", ASCENDING),)),
     "loads": ((("kind", ASCENDING), ("loaded_at", ASCENDING)),),
 }
