@@ -21,7 +21,7 @@ Document = dict[str, Any]
 PROVISIONAL_DAYS = 31
 
 #: Raise when the shape of the documents changes.
-_VERSION = 1
+_VERSION = 2
 
 
 class LoadDay(DayTask):
