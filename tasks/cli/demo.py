@@ -24,7 +24,6 @@ from tasks.stores.mongod import Mongod, free_port
 
 DAYS = 60
 HINDCAST_DAYS = 7
-UNITS = {"co": "mg/m³", "pm2_5": "µg/m³"}
 TITLES = {"co": "CO", "pm2_5": "PM2.5"}
 DIGITS = {"co": 2, "pm2_5": 1}
 
@@ -206,7 +205,7 @@ def _show(last: datetime, console: Console) -> None:
         table.add_column(column, justify="left" if column in ("station", "") else "right")
     notes = []
     for station in database["stations"].find().sort("_id"):
-        for pollutant, unit in UNITS.items():
+        for pollutant in TITLES:
             at = {"station": station["_id"], "observed_at": last}
             hour = database["hourly_measurements"].find_one(at) or {}
             day = database["daily_averages"].find_one({"_id": f"{station['_id']}|{last:%Y-%m-%d}"}) or {}
@@ -216,7 +215,7 @@ def _show(last: datetime, console: Console) -> None:
             hours = f"{day.get(f'{pollutant}_hours', 0)} h"
             table.add_row(
                 station["name"],
-                f"{TITLES[pollutant]} {unit}",
+                TITLES[pollutant],
                 "dead" if dead else _number(hour.get(pollutant)),
                 "–" if dead else f"{_number(day.get(f'{pollutant}_mean'))} ({hours})",
                 *(_band(f, DIGITS[pollutant]) for f in forecasts),
@@ -225,7 +224,9 @@ def _show(last: datetime, console: Console) -> None:
                 f"{station['name']} {TITLES[pollutant]}: {f['method']}, {f['reason']}" for f in forecasts if f["reason"]
             ]
     console.print(table)
-    console.print("means with the hours they are made of, forecasts with their 80 % band; by LightGBM, except:")
+    console.print(
+        "CO in mg/m³, PM2.5 in µg/m³; means of so many hours; forecasts with their 80 % band, by LightGBM except:"
+    )
     for note in dict.fromkeys(notes):
         console.print(f"  {note}")
 
