@@ -69,10 +69,9 @@ def _publish(hours: list[datetime], champion: Champion | None, hindcast: bool) -
     first, last = hours[0].date() - timedelta(days=HISTORY_HOURS // 24), hours[-1].date()
     tables = [targets.hourly(day) for day in day_range(first, last)]
     readings = targets.frame(tables)
-    # Only what was known when the hour was over: the day's tables flag a stuck run as a whole, this does not.
-    readings = flag_history(
-        readings.drop(columns=[c for c in readings.columns if c.endswith("_flag")]), thresholds(), causal=True
-    )
+    if hindcast:  # only what was known when each hour was over: the day's table flags a stuck run as a whole
+        values = readings.drop(columns=[c for c in readings.columns if c.endswith("_flag")])
+        readings = flag_history(values, thresholds(), causal=True)
     predicted, version = _predict(hours, readings, champion)
     if champion is None and not hindcast:
         log.warning("persistence is published: %s", promotion.why_none(last))
