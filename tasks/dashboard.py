@@ -13,10 +13,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pymongo.database import Database
+from pymongo.errors import OperationFailure
 
 from tasks.science.means import local_day
 
 __all__ = ["ALL_STATIONS", "INDEXES", "NIGHT", "VIEWS", "coverage_details", "ensure_views", "refresh_profiles"]
+
+_NAMESPACE_EXISTS = 48
 
 Document = dict[str, Any]
 Pipeline = list[Document]
@@ -344,7 +347,11 @@ def ensure_views(db: Database[Document]) -> None:
     for name, (source, pipeline) in VIEWS.items():
         wanted: Document = {"viewOn": source, "pipeline": pipeline}
         if name not in there:
-            db.command({"create": name, **wanted})
+            try:
+                db.command({"create": name, **wanted})
+            except OperationFailure as error:
+                if error.code != _NAMESPACE_EXISTS:  # another worker made it meanwhile
+                    raise
         elif there[name] != wanted:
             db.command({"collMod": name, **wanted})
 

@@ -49,14 +49,16 @@ class LoadDay(DayTask):
         hourly, daily = targets.hourly(self.day).rows(), targets.daily(self.day).rows()
         measured = [_hourly_document(row, config) for row in hourly if row["status"] == "ok"]
         mongo.ensure_indexes(database)
-        dashboard.ensure_views(database)
+        with mongo.reported(database):
+            dashboard.ensure_views(database)
         mongo.replace(database, "hourly_measurements", measured)
         mongo.replace(database, "daily_averages", [_daily_document(row, config) for row in daily])
         coverage = _coverage_documents(self.day, hourly, config)
         mongo.replace(database, "coverage", coverage)
         mongo.replace(database, "revisions", [_revision_document(r) for r in targets.revisions(self.day).rows()])
         mongo.update(database, "stations", _station_updates(measured, config))
-        dashboard.refresh_profiles(database, [self.day])
+        with mongo.reported(database):
+            dashboard.refresh_profiles(database, [self.day])
         self.output().write(self._inputs(), self._record(hourly, len(measured), len(daily), len(coverage)))
 
     def _inputs(self) -> str:

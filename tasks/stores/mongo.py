@@ -35,6 +35,7 @@ __all__ = [
     "ping",
     "redact",
     "replace",
+    "reported",
     "update",
 ]
 
@@ -132,6 +133,11 @@ def _errors(uri: str) -> Iterator[None]:
 def _uri(db: Database) -> str:
     hosts = db.client.topology_description.server_descriptions()
     return "mongodb://" + ",".join(f"{host}:{port}" for host, port in hosts) + f"/{db.name}"
+
+
+def reported(db: Database) -> contextlib.AbstractContextManager[None]:
+    """Turn the errors of what is asked of a database directly into `MongoError`."""
+    return _errors(_uri(db))
 
 
 def ping(db: Database) -> None:
