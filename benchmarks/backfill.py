@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--responses", help="replay AirQino responses (DIR/<station>.json) instead of a synthetic year")
     arguments = parser.parse_args()
-    first, last, now = ("2025-01-01T00", "2025-12-31T23", "2026-01-05T00:05")
+    first, last, now = ("2025-01-01T00", "2025-12-31T23", "2026-01-07T00:05")
     if arguments.responses:
         first, last, now = ("2023-09-10T11", "2024-06-30T23", "2024-07-05T00:05")
     clock = datetime.fromisoformat(now).replace(tzinfo=UTC)

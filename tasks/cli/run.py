@@ -98,7 +98,7 @@ def lock(name: str, wait: float = 0) -> Iterator[bool]:
                 got = False
             if got or time.monotonic() >= deadline:
                 break
-            time.sleep(0.2)
+            time.sleep(0.01)
         yield got
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import requests
 from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from pymongo import MongoClient
 
 from tasks.airqino.sandbox import Sandbox
@@ -238,12 +239,17 @@ def open_dashboard(page: Page, site: Site, slug: str) -> dict[str, Response]:
 
 def wait_until_drawn(page: Page, charts: int) -> None:
     """Wait until as many charts as given stand there and none is loading."""
-    page.wait_for_function(
-        """charts => document.querySelectorAll('[data-test="slice-container"]').length >= charts
-                  && !document.querySelector('.loading, [data-test="loading-indicator"]')""",
-        arg=charts,
-        timeout=60_000,
-    )
+    try:
+        page.wait_for_function(
+            """charts => document.querySelectorAll('[data-test="slice-container"]').length >= charts
+                      && !document.querySelector('.loading, [data-test="loading-indicator"]')""",
+            arg=charts,
+            timeout=60_000,
+        )
+    except PlaywrightTimeout:
+        pytest.fail(
+            f"{page.url} is not drawn after a minute; it shows:\n{page.inner_text('body')[:3000]}", pytrace=False
+        )
     page.wait_for_timeout(1500)  # ECharts draws in steps
 
 
