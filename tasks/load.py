@@ -58,7 +58,8 @@ class LoadDay(DayTask):
         mongo.replace(database, "revisions", [_revision_document(r) for r in targets.revisions(self.day).rows()])
         mongo.update(database, "stations", _station_updates(measured, config))
         with mongo.reported(database):
-            dashboard.refresh_profiles(database, [self.day])
+            # a UTC day touches two local days where a station is not on UTC
+            dashboard.refresh_profiles(database, {date.fromisoformat(document["day"]) for document in measured})
         self.output().write(self._inputs(), self._record(hourly, len(measured), len(daily), len(coverage)))
 
     def _inputs(self) -> str:
