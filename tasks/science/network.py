@@ -29,7 +29,8 @@ _HIDDEN = (64, 32)
 _BATCH = 256
 _RATE = 2e-3
 _DECAY = 1e-3
-_DROPOUT = 0.1
+#: Dropout: so many of 256 units are left out of each step.
+_DROPPED = 26
 #: Errors below this share of the mean absolute change count as quadratic, or the loss would have no slope to settle on.
 _SOFT = 0.05
 #: Inputs are squashed beyond six robust standard deviations: an outlier says "high", not how high.
@@ -167,10 +168,17 @@ def _descend(start: Network, inputs: Matrix, targets: Floats, weight: Floats, ra
             step += 1
             rate = _RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
             slope = _gradient(layers, inputs[rows], wanted[rows], known[rows], level, random)
-            mean += 0.1 * (slope - mean)
-            square += 0.001 * (slope * slope - square)
-            move = mean / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
-            parameters -= (rate / (1 - 0.9**step)) * move + (rate * _DECAY) * decay * parameters
+            mean *= 0.9
+            mean += 0.1 * slope
+            np.multiply(slope, slope, out=slope)
+            square *= 0.999
+            square += 0.001 * slope
+            np.sqrt(square, out=slope)
+            slope += 1e-8
+            np.divide(mean, slope, out=slope)
+            slope *= rate * math.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            parameters -= slope
+            parameters *= 1 - rate * decay
     fitted = tuple(layer.copy() for layer in layers)
     return Network(start.n_stations, start.cyclic, start.centre, start.scale, start.unit, fitted, start.n_leads)
 
@@ -179,7 +187,7 @@ def _initial(sizes: tuple[int, ...], random: np.random.Generator) -> tuple[Matri
     """He's initialisation (2015); the last layer starts small, at "no change".
 
     Returns:
-        All parameters in one array, weights and biases in turn as views of it, and which of them decay: the weights.
+        All parameters in one array; weights and biases in turn, as views of it; by how much each parameter decays.
     """
     shapes = [shape for before, after in pairwise(sizes) for shape in ((before, after), (after,))]
     ends = np.cumsum([0, *(math.prod(shape) for shape in shapes)])
@@ -191,7 +199,7 @@ def _initial(sizes: tuple[int, ...], random: np.random.Generator) -> tuple[Matri
         if len(shape) == 2:
             spread = math.sqrt(2 / shape[0]) * (0.1 if position == len(shapes) - 2 else 1.0)
             layers[-1][:] = random.normal(0, spread, shape)
-            decay[part] = 1.0
+            decay[part] = _DECAY
     return parameters, layers, decay
 
 
@@ -201,9 +209,13 @@ def _gradient(
     """Gradient of the softened pinball loss by all parameters, with a fresh dropout."""
     seen, kept = [inputs], [np.ones(0, dtype=np.float32)]
     for position in range(0, len(layers) - 2, 2):
-        out = np.maximum(_product(seen[-1], layers[position]) + layers[position + 1], 0)
-        keep = (random.random(out.shape, dtype=np.float32) > _DROPOUT) / np.float32(1 - _DROPOUT)
-        seen.append(out * keep)
+        out = _product(seen[-1], layers[position])
+        out += layers[position + 1]
+        np.maximum(out, 0, out=out)
+        drawn = np.frombuffer(random.bytes(out.size), dtype=np.uint8).reshape(out.shape)
+        keep = (drawn >= _DROPPED) * np.float32(256 / (256 - _DROPPED))
+        out *= keep
+        seen.append(out)
         kept.append(keep)
     error = _product(seen[-1], layers[-2]) + layers[-1] - wanted
     slope = (np.tanh(error / _SOFT) * 0.5 + 0.5 - level) * known * (2 / len(inputs))
@@ -212,7 +224,9 @@ def _gradient(
         into = seen[position // 2]
         gradient[:0] = [_outer(into, slope).ravel(), slope.sum(axis=0)]
         if position:
-            slope = _product(slope, np.ascontiguousarray(layers[position].T)) * (into > 0) * kept[position // 2]
+            slope = _product(slope, np.ascontiguousarray(layers[position].T))
+            slope *= into > 0
+            slope *= kept[position // 2]
     return np.concatenate(gradient)
 
 

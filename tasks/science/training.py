@@ -52,9 +52,9 @@ class Recipe:
     """
 
     boosters: int = 1
-    networks: int = 5
+    networks: int = 4
     half_life_days: float = 180.0
-    validation_networks: int = 2
+    validation_networks: int = 1
     rounds: int = 300
     patience: int = 40
     learning_rate: float = 0.06

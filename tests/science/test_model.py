@@ -294,11 +294,11 @@ def test_network_gradient_against_differences():
         soft = 0.05 * (np.logaddexp(error, -error)) * 0.5 + (0.5 - level) * (out - wanted)
         return (soft * known).sum() * 2 / 32
 
-    undropped, network._DROPOUT = network._DROPOUT, 0.0
+    dropped, network._DROPPED = network._DROPPED, 0
     try:
         gradient = network._gradient(layers, inputs, wanted, known, level, np.random.default_rng(1))
     finally:
-        network._DROPOUT = undropped
+        network._DROPPED = dropped
     ends = np.cumsum([0, *(layer.size for layer in layers)])
     for position, layer in enumerate(layers):
         for place in (0, layer.size - 1):
