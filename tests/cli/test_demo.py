@@ -1,0 +1,38 @@
+"""The demo, as a newcomer runs it: twice."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from deployment import ROOT
+
+
+def demo(staging: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.cli.demo"],
+        env=os.environ | {"STAGING_ROOT": str(staging), "COLUMNS": "80"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert max(len(line.rstrip()) for line in done.stdout.splitlines()) <= 80
+    return done.stdout
+
+
+def test_the_demo_shows_all_stages_and_does_nothing_twice(tmp_path: Path) -> None:
+    first = demo(tmp_path)
+    stages = ("FetchHour", "CleanDay", "DailyMeans", "LoadDay", "TrainModel", "Forecast", "ScoreForecasts")
+    assert all(f"stage {stage}" in first for stage in stages)
+    ledgers = [pq.read_table(path) for path in tmp_path.rglob("revisions.parquet")]
+    assert sum(table["reading"].to_pylist().count("pm2_5") for table in ledgers) >= 3
+    again = demo(tmp_path)
+    # an hour that ends between the two runs is fetched; otherwise there is nothing to ask
+    heads = [re.search(r"^(.*) UTC, the last hour", text, re.MULTILINE).group(1) for text in (first, again)]
+    if heads[0] == heads[1]:
+        assert "requests to the API in this run: 0" in again
