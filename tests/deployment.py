@@ -29,7 +29,21 @@ class Pipeline:
             **{
                 k: v
                 for k, v in os.environ.items()
-                if not k.startswith(("AIRQINO_", "MONGODB_", "STAGING_", "LUIGI", "MLFLOW_"))
+                if not k.startswith(
+                    (
+                        (
+                            "AIRQINO_",
+                            "ALERT_",
+                            "LOG_",
+                            "LUIGI",
+                            "METRICS_",
+                            "MLFLOW_",
+                            "MONGODB_",
+                            "PUSHGATEWAY_",
+                            "STAGING_",
+                        )
+                    )
+                )
             },
             "AIRQINO_BASE_URL": api,
             "STAGING_ROOT": str(root),
