@@ -19,6 +19,10 @@ REAL = ROOT.parent / "shared" / "data"
 WHEN = ("read_at", "checked_at", "attempts", "reason", "loaded_at", "seen_at")
 
 
+#: Variables that must not reach a deployment from outside.
+OURS = ("AIRQINO_", "ALERT_", "LOG_", "LUIGI", "METRICS_", "MLFLOW_", "MONGODB_", "PUSHGATEWAY_", "STAGING_")
+
+
 class Pipeline:
     """One deployment: a staging root and a database of its own, run through the real commands."""
 
@@ -26,25 +30,7 @@ class Pipeline:
         self.root = root
         self.database_name = f"test_{uuid.uuid4().hex[:12]}"
         self.env = {
-            **{
-                k: v
-                for k, v in os.environ.items()
-                if not k.startswith(
-                    (
-                        (
-                            "AIRQINO_",
-                            "ALERT_",
-                            "LOG_",
-                            "LUIGI",
-                            "METRICS_",
-                            "MLFLOW_",
-                            "MONGODB_",
-                            "PUSHGATEWAY_",
-                            "STAGING_",
-                        )
-                    )
-                )
-            },
+            **{k: v for k, v in os.environ.items() if not k.startswith(OURS)},
             "AIRQINO_BASE_URL": api,
             "STAGING_ROOT": str(root),
             "MONGODB_URI": mongod.uri,
