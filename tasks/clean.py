@@ -1,18 +1,19 @@
 """CleanDay: from raw hours to the typed and flagged hourly table of a day."""
 
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import luigi
 import pandas as pd
+import pyarrow as pa
 
 from tasks import targets
 from tasks.airqino import raw
 from tasks.config import Settings, refuse_unpublished, settings
 from tasks.errors import ConfigError
 from tasks.fetch import FetchHour, due
-from tasks.hours import DAY, HOUR, DayParameter, HourParameter, day_start, format_hour, hour_range
+from tasks.hours import DAY, HOUR, DaysParameter, HourParameter, day_start, format_hour, hour_range
 from tasks.science import quality
 from tasks.stores import parquet
 
@@ -21,9 +22,9 @@ _VERSION = 1
 
 
 class DayTask(luigi.Task):
-    """Base of the tasks whose unit is a day."""
+    """Base of the tasks whose unit is a day: of one, or of several at once as in a backfill."""
 
-    day = DayParameter(description="day to work on, UTC, such as 2024-09-09")
+    day = DaysParameter(description="day or days to work on, UTC: 2024-09-09 or 2024-09-01..2024-09-30")
     through = HourParameter(
         default=None,
         description="last hour that counts, such as 2024-09-09T10; default: the day's last, or the last one published",
@@ -34,13 +35,14 @@ class DayTask(luigi.Task):
         """Fill in `through`, so that a past day always has the same one and is one task; refuse the future."""
         values = dict(super().get_param_values(params, args, kwargs))
         day, through = values["day"], values["through"]
-        refuse_unpublished(day_start(day) - EARLIEST_MIDNIGHT, f"day {day}: hour")
+        last = day[-1] if isinstance(day, tuple) else day
+        refuse_unpublished(day_start(last) - EARLIEST_MIDNIGHT, f"day {last}: hour")
         if through is None:
-            values["through"] = last_hour(day)
+            values["through"] = last_hour(last)
         else:
             refuse_unpublished(through, "through: hour")
-            if not day - DAY <= through.date() <= day:  # a local day may begin on the evening before
-                raise ConfigError(f"through {format_hour(through)} does not lie in day {day}")
+            if not last - DAY <= through.date() <= last:  # a local day may begin on the evening before
+                raise ConfigError(f"through {format_hour(through)} does not lie in day {last}")
         return [(name, values[name]) for name, _ in params]
 
 
@@ -62,24 +64,49 @@ class CleanDay(DayTask):
 
     def requires(self) -> list[FetchHour]:
         """The hours that are missing or due, and no others."""
-        return [FetchHour(hour=hour) for hour in due(hour_range(day_start(self.day), self.through), settings())]
+        hours = (hour for day in self.day for hour in hour_range(day_start(day), day_start(day) + DAY - HOUR))
+        return [FetchHour(hour=hour) for hour in due((h for h in hours if h <= self.through), settings())]
 
-    def output(self) -> targets.ParquetTarget:
-        """The day's hourly table."""
-        return targets.hourly(self.day)
+    def output(self) -> list[targets.ParquetTarget]:
+        """Each day's hourly table."""
+        return [targets.hourly(day) for day in self.day]
 
     def complete(self) -> bool:
-        """Whether nothing is due and the table is up to date."""
-        return not self.requires() and self.output().inputs == _inputs(self.day, settings())
+        """Whether nothing is due and the tables are up to date."""
+        return not self.requires() and not self._stale()
 
     def run(self) -> None:
-        """Flag the day's values."""
-        config = settings()
-        start = pd.Timestamp(day_start(self.day))
-        day = _raw_frame([self.day])
-        flags = quality.flag(day, start, _context(self.day, config), thresholds())
-        table = pd.concat([day, flags], axis=1).sort_values(["station", "observed_at"], ignore_index=True)
-        self.output().write(table, inputs=_inputs(self.day, config))
+        """Flag the values of the days whose table is not up to date."""
+        if not (stale := self._stale()):
+            return
+        before = {pd.Timestamp(day_start(day)): context for day, context in _contexts(stale, settings()).items()}
+        rows = _raw_frame(list(stale)).sort_values(["observed_at", "station"], ignore_index=True)
+        flagged = pd.concat([rows, quality.flag_days(rows, before, thresholds())], axis=1)
+        for day, table in split_days(flagged, flagged["observed_at"].dt.date, stale, ["station", "observed_at"]):
+            targets.hourly(day).write(table, inputs=stale[day])
+
+    def _stale(self) -> dict[date, str]:
+        """The days whose table is not up to date, and the fingerprint of what each is to be built from."""
+        inputs = _inputs(self.day, settings())
+        return {day: of_day for day, of_day in inputs.items() if targets.hourly(day).inputs != of_day}
+
+
+def split_days(
+    rows: pd.DataFrame, of: "pd.Series[Any]", days: Iterable[date], order: list[str]
+) -> Iterator[tuple[date, pa.Table]]:
+    """Cut rows into one table for each day, an empty one where a day has none.
+
+    Args:
+        rows: Rows of these days.
+        of: The day of each row.
+        days: The days.
+        order: Columns that each day's rows are sorted by.
+    """
+    rows = rows.assign(_day=of).sort_values(["_day", *order], ignore_index=True)
+    at, table = rows.pop("_day"), pa.Table.from_pandas(rows, preserve_index=False)
+    for day in days:
+        begin, end = at.searchsorted(day, side="left"), at.searchsorted(day, side="right")
+        yield day, table.slice(begin, end - begin)
 
 
 def _raw_frame(days: list[date]) -> pd.DataFrame:
@@ -96,22 +123,39 @@ def thresholds() -> quality.Thresholds:
     return quality.Thresholds(q.stuck_hours, q.dead_days, q.dead_hours, q.dead_share, q.spike_deviations)
 
 
-def _inputs(day: date, config: Settings) -> str:
-    """Fingerprint of all that a day's table is built from."""
-    context = _context(day, config).content()
-    return targets.fingerprint(targets.raw_day(day).prints, context, vars(thresholds()), _VERSION)
+def _inputs(days: Iterable[date], config: Settings) -> dict[date, str]:
+    """Fingerprint of all that each day's table is built from."""
+    rules = vars(thresholds())
+    return {
+        day: targets.fingerprint(targets.raw_day(day).prints, context.content(), rules, _VERSION)
+        for day, context in _contexts(days, config).items()
+    }
 
 
-def _context(day: date, config: Settings) -> quality.Context:
-    """What the flags need to know of the days before."""
+_Prints = tuple[tuple[str, ...], ...]
+_REMEMBERED_DAYS = 64
+_contexts_known: dict[date, tuple[_Prints, quality.Thresholds, quality.Context]] = {}
+
+
+def _contexts(days: Iterable[date], config: Settings) -> dict[date, quality.Context]:
+    """What the flags of each day need to know of the days before it.
+
+    Worked out once for as long as the raw files of the days before stay as they are.
+    """
     rules = thresholds()
-    before = [day - timedelta(days=back) for back in range(rules.dead_days, 0, -1)]
-    prints = tuple(targets.raw_day(d).prints for d in before)
-    return _remembered_context(day, prints, rules)
+    prints = {day: tuple(targets.raw_day(d).prints for d in _before(day, rules)) for day in days}
+    unknown = [day for day in prints if _contexts_known.get(day, ())[:2] != (prints[day], rules)]
+    if unknown:
+        rows = _raw_frame(sorted({d for day in unknown for d in _before(day, rules)}))
+        starts = [pd.Timestamp(day_start(day)) for day in unknown]
+        for day, context in zip(unknown, quality.contexts(rows, starts, rules), strict=True):
+            _contexts_known.pop(day, None)
+            _contexts_known[day] = prints[day], rules, context
+    found = {day: _contexts_known[day][2] for day in prints}
+    while len(_contexts_known) > _REMEMBERED_DAYS:
+        del _contexts_known[next(iter(_contexts_known))]
+    return found
 
 
-@lru_cache(maxsize=64)
-def _remembered_context(day: date, _prints: tuple[tuple[str, ...], ...], rules: quality.Thresholds) -> quality.Context:
-    """Work the context out once for as long as the raw files of the days before stay as they are."""
-    rows = _raw_frame([day - timedelta(days=back) for back in range(rules.dead_days, 0, -1)])
-    return quality.Context() if rows.empty else quality.context(rows, pd.Timestamp(day_start(day)), rules)
+def _before(day: date, rules: quality.Thresholds) -> list[date]:
+    return [day - timedelta(days=back) for back in range(rules.dead_days, 0, -1)]

@@ -1,11 +1,13 @@
 """DailyMeans: from hourly tables to each station's daily means."""
 
+from collections.abc import Iterable
 from datetime import date, datetime
+from functools import lru_cache
 
 import luigi
 
 from tasks import targets
-from tasks.clean import CleanDay, DayTask, last_hour
+from tasks.clean import CleanDay, DayTask, last_hour, split_days
 from tasks.config import settings
 from tasks.hours import HOUR, day_range, day_start
 from tasks.science.means import daily_means, local_date, local_day
@@ -21,30 +23,37 @@ class DailyMeans(DayTask):
     were built from them as they are now.
     """
 
-    def requires(self) -> list[luigi.Task]:
-        """The hourly tables of the UTC days that the stations' local day lies in."""
-        return [
-            CleanDay(day=day, through=self.through if day == self.day else last_hour(day))
-            for day in _utc_days(self.day)
-        ]
+    def requires(self) -> luigi.Task:
+        """The hourly tables of the UTC days that the stations' local days lie in."""
+        days = tuple(sorted({utc for of_day in _utc_days(self.day).values() for utc in of_day}))
+        return CleanDay(day=days, through=self.through if days[-1] == self.day[-1] else last_hour(days[-1]))
 
-    def output(self) -> targets.ParquetTarget:
-        """The day's means."""
-        return targets.daily(self.day)
+    def output(self) -> list[targets.ParquetTarget]:
+        """Each day's means."""
+        return [targets.daily(day) for day in self.day]
 
     def complete(self) -> bool:
         """Whether the hourly tables are complete and the means up to date."""
-        return all(task.complete() for task in self.requires()) and self.output().inputs == self._inputs()
+        return self.requires().complete() and not self._stale()
 
     def run(self) -> None:
-        """Average the hours of the day."""
-        hourly = targets.frame([targets.hourly(day) for day in _utc_days(self.day)])
-        means = daily_means(hourly, self.day, _zones(), settings().quality.valid_share)
-        self.output().write(means, inputs=self._inputs())
+        """Average the hours of the days whose means are not up to date."""
+        if not (stale := self._stale()):
+            return
+        utc_days = sorted({utc for of_day in _utc_days(stale).values() for utc in of_day})
+        hourly = targets.frame([targets.hourly(day) for day in utc_days])
+        means = daily_means(hourly, list(stale), _zones(), settings().quality.valid_share)
+        for day, table in split_days(means, means["day"], stale, ["station"]):
+            targets.daily(day).write(table, inputs=stale[day])
 
-    def _inputs(self) -> str:
-        prints = [targets.hourly(day).fingerprint for day in _utc_days(self.day)]
-        return targets.fingerprint(prints, _zones(), settings().quality.valid_share, _VERSION)
+    def _stale(self) -> dict[date, str]:
+        """The days whose means are not up to date, and the fingerprint of what each is to be built from."""
+        zones, share = _zones(), settings().quality.valid_share
+        inputs = {
+            day: targets.fingerprint([targets.hourly(utc).fingerprint for utc in of_day], zones, share, _VERSION)
+            for day, of_day in _utc_days(self.day).items()
+        }
+        return {day: of_day for day, of_day in inputs.items() if targets.daily(day).inputs != of_day}
 
 
 def _zones() -> dict[str, str]:
@@ -52,13 +61,19 @@ def _zones() -> dict[str, str]:
     return {station: config.zone(station) for station in sorted({*config.airqino.stations, *config.stations})}
 
 
-def _utc_days(day: date) -> list[date]:
-    """The UTC days, begun by now, that `day` lies in for some station."""
+def _utc_days(days: Iterable[date]) -> dict[date, list[date]]:
+    """The UTC days, begun by now, that each day lies in for some station."""
+    last, zones = settings().last_hour, {*_zones().values()} - {"UTC"}
+    return {day: [d for d in _touched(day, frozenset(zones)) if day_start(d) <= last] for day in days}
+
+
+@lru_cache(maxsize=1024)
+def _touched(day: date, zones: frozenset[str]) -> list[date]:
     days = {day}
-    for zone in {*_zones().values()}:
+    for zone in zones:
         local = local_day(day, zone)
         days.update(day_range(local.start.date(), (local.stop - HOUR / 60).date()))
-    return [d for d in sorted(days) if day_start(d) <= settings().last_hour]
+    return sorted(days)
 
 
 def local_days(first: datetime, last: datetime) -> tuple[date, date]:

@@ -411,10 +411,12 @@ def refresh_profiles(db: Database[Document], days: Iterable[date]) -> None:
     zones: dict[str, list[str]] = {}
     for station in db.stations.find({}, {"time_zone": 1}):
         zones.setdefault(station.get("time_zone") or "UTC", []).append(station["_id"])
-    for first in sorted({min(_same_weekday(day)) for day in days}):
-        for zone, stations in zones.items():
-            db.hourly_measurements.aggregate(_profiles(first, zone, stations))
-        db.profiles.aggregate(_network_profile(first))
+    kinds = {(day.year, day.month, day.isoweekday()) for day in days}
+    alike = sorted({other for day in days for other in _same_weekday(day)})
+    for zone, stations in zones.items() if kinds else ():
+        db.hourly_measurements.aggregate(_profiles(alike, zone, stations))
+    for kind in sorted(kinds):
+        db.profiles.aggregate(_network_profile(*kind))
 
 
 def _same_weekday(day: date) -> list[date]:
@@ -423,44 +425,41 @@ def _same_weekday(day: date) -> list[date]:
     return [other for other in around if (other.year, other.month) == (day.year, day.month)]
 
 
-def _key(station: str, first: date) -> str:
-    return f"{station}|{first:%Y-%m}|{first.isoweekday()}"
-
-
-def _profiles(first: date, zone: str, stations: list[str]) -> Pipeline:
-    spans = [local_day(day, zone) for day in _same_weekday(first)]
+def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
+    """The profiles of the months and weekdays of some days, which must be all that these have."""
+    spans = [(local_day(first, zone).start, local_day(last, zone).stop) for first, last in _runs(days)]
     sums = {f"{p}_sum": {"$sum": _usable(p)} for p in _LABELS} | {
         f"{p}_hours": {"$sum": {"$cond": [{"$ne": [_usable(p), None]}, 1, 0]}} for p in _LABELS
+    }
+    local = {"date": "$observed_at", "timezone": zone}
+    of = {
+        "station": "$station",
+        "month": {"$dateToString": local | {"format": "%Y-%m"}},
+        "weekday": {"$isoDayOfWeek": local},
     }
     return [
         {
             "$match": {
-                "$or": [{"observed_at": {"$gte": span.start, "$lt": span.stop}} for span in spans],
+                "$or": [{"observed_at": {"$gte": start, "$lt": stop}} for start, stop in spans],
                 "station": {"$in": stations},
             }
         },
+        {"$group": {"_id": of | {"hour": {"$hour": local}}, "station_name": {"$last": "$station_name"}, **sums}},
+        {"$sort": {"_id.hour": 1}},
         {
             "$group": {
-                "_id": {"station": "$station", "hour": {"$hour": {"date": "$observed_at", "timezone": zone}}},
-                "station_name": {"$last": "$station_name"},
-                **sums,
-            }
-        },
-        {"$sort": {"_id": 1}},
-        {
-            "$group": {
-                "_id": "$_id.station",
+                "_id": {name: f"$_id.{name}" for name in of},
                 "station_name": {"$last": "$station_name"},
                 "cells": {"$push": {"hour": "$_id.hour"} | {name: f"${name}" for name in sums}},
             }
         },
         {
             "$project": {
-                "_id": {"$concat": ["$_id", _key("", first)]},
-                "station": "$_id",
+                "_id": {"$concat": ["$_id.station", "|", "$_id.month", "|", {"$toString": "$_id.weekday"}]},
+                "station": "$_id.station",
                 "station_name": 1,
-                "month": f"{first:%Y-%m}-01",
-                "weekday": {"$literal": first.isoweekday()},
+                "month": {"$concat": ["$_id.month", "-01"]},
+                "weekday": "$_id.weekday",
                 "cells": 1,
             }
         },
@@ -468,9 +467,20 @@ def _profiles(first: date, zone: str, stations: list[str]) -> Pipeline:
     ]
 
 
-def _network_profile(first: date) -> Pipeline:
+def _runs(days: list[date]) -> list[tuple[date, date]]:
+    """Group sorted days into unbroken runs, so that a month is one range of the index."""
+    runs: list[tuple[date, date]] = []
+    for day in days:
+        if runs and day - runs[-1][1] == timedelta(days=1):
+            runs[-1] = runs[-1][0], day
+        else:
+            runs.append((day, day))
+    return runs
+
+
+def _network_profile(year: int, month: int, weekday: int) -> Pipeline:
     sums = [f"{p}_{kind}" for p in _LABELS for kind in ("sum", "hours")]
-    of = {"month": f"{first:%Y-%m}-01", "weekday": first.isoweekday()}
+    of = {"month": f"{year}-{month:02}-01", "weekday": weekday}
     return [
         {"$match": of | {"station_name": {"$ne": ALL_STATIONS}}},
         {"$unwind": "$cells"},
@@ -479,7 +489,7 @@ def _network_profile(first: date) -> Pipeline:
         {"$group": {"_id": None, "cells": {"$push": {"hour": "$_id"} | {name: f"${name}" for name in sums}}}},
         {
             "$project": {
-                "_id": {"$literal": _key("*", first)},
+                "_id": {"$literal": f"*|{year}-{month:02}|{weekday}"},
                 "station": {"$literal": None},
                 "station_name": {"$literal": ALL_STATIONS},
                 "cells": 1,

@@ -12,8 +12,8 @@ import pandas as pd
 from tasks import promotion, targets
 from tasks.clean import CleanDay, thresholds
 from tasks.config import refuse_unpublished, settings
+from tasks.documents import station_name
 from tasks.hours import HoursParameter, day_range, format_hour
-from tasks.load import station_name
 from tasks.science.quality import flag_history
 from tasks.stores import models, mongo
 from tasks.stores.models import Champion
@@ -38,9 +38,9 @@ class Forecast(luigi.Task):
         refuse_unpublished(dict(values)["hour"][-1])
         return values
 
-    def requires(self) -> list[luigi.Task]:
+    def requires(self) -> luigi.Task:
         """The hourly tables of these hours' days."""
-        return [CleanDay(day=day) for day, _ in groupby(self.hour, key=datetime.date)]
+        return CleanDay(day=sorted({hour.date() for hour in self.hour}))
 
     def output(self) -> list[luigi.Target]:
         """For each hour the Parquet file, and the row in ``loads``."""

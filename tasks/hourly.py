@@ -1,6 +1,7 @@
 """Hourly and Backfill: the entry points."""
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import luigi
@@ -39,8 +40,7 @@ class Hourly(luigi.Task):
 
     def requires(self) -> list[LoadDay]:
         """Loads of the days in the window, in every station's time zone, and of those still not final before it."""
-        window = day_range(*local_days(self.hour - settings().airqino.late_window_hours * HOUR, self.hour))
-        return [LoadDay(day=day) for day in [*provisional_days(window[0]), *window]]
+        return [LoadDay(day=day) for day in self._days()]
 
     def complete(self) -> bool:
         """Whether all of it is done."""
@@ -51,8 +51,12 @@ class Hourly(luigi.Task):
         yield self._afterwards()
         yield self._retrainings()
 
+    def _days(self) -> list[date]:
+        window = day_range(*local_days(self.hour - settings().airqino.late_window_hours * HOUR, self.hour))
+        return [*provisional_days(window[0]), *window]
+
     def _afterwards(self) -> list[luigi.Task]:
-        scores = [ScoreForecasts(day=load.day) for load in self.requires()]
+        scores = [ScoreForecasts(day=day) for day in self._days()]
         return [TrainModel(day=monday(self.hour.date())), Forecast(hour=self.hour), *self._unloaded(), *scores]
 
     def _unloaded(self) -> list[luigi.Task]:
@@ -107,13 +111,14 @@ class Backfill(luigi.Task):
         return tuple(hour_range(begin, min(day_start(self.stop.date()) + DAY - HOUR, settings().last_hour)))
 
     def _loads(self) -> list[luigi.Task]:
-        return [LoadDay(day=day) for day in day_range(*local_days(self.start, self.stop))]
+        return [LoadDay(day=day_range(*local_days(self.start, self.stop)))]
 
     def _followers(self) -> list[luigi.Task]:
         """The days after the range whose flags may depend on it, where they have been through the pipeline."""
         after = local_days(self.start, self.stop)[1] + DAY
         days = day_range(after, after + (settings().quality.dead_days - 1) * DAY)
-        return [LoadDay(day=day) for day in days if targets.daily(day).exists()]
+        there = [day for day in days if targets.daily(day).exists()]
+        return [LoadDay(day=there)] if there else []
 
     def _hindcasts(self) -> list[luigi.Task]:
         return [Forecast(hour=hour_range(self.start, self.stop))] if self.hindcast else []

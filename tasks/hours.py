@@ -75,18 +75,19 @@ def day_range(start: date, stop: date) -> list[date]:
     return [start + timedelta(days=i) for i in range((stop - start).days + 1)]
 
 
-def runs_of(hours: Iterable[datetime]) -> list[tuple[datetime, datetime]]:
+def runs_of(hours: Iterable[datetime], step: timedelta = HOUR) -> list[tuple[datetime, datetime]]:
     """Group hours into unbroken runs.
 
     Args:
         hours: Any hours, in any order.
+        step: What lies between neighbours.
 
     Returns:
         ``(first, last)`` of each run, in time order.
     """
     runs: list[tuple[datetime, datetime]] = []
     for hour in sorted(set(hours)):
-        if runs and hour - runs[-1][1] == HOUR:
+        if runs and hour - runs[-1][1] == step:
             runs[-1] = (runs[-1][0], hour)
         else:
             runs.append((hour, hour))
@@ -145,6 +146,35 @@ class HoursParameter(luigi.Parameter[tuple[datetime, ...]]):
         """Accept a single hour as well; sort and drop doubles."""
         hours = (x,) if isinstance(x, datetime) else x
         return tuple(sorted({floor_hour(h if h.tzinfo else h.replace(tzinfo=UTC)) for h in hours}))
+
+
+class DaysParameter(luigi.Parameter[tuple[date, ...]]):
+    """One or more days: ``2024-09-09``, ``2024-09-09,2024-09-11`` or the range ``2024-09-01..2024-09-30``.
+
+    The value is always a sorted tuple: a backfill takes a month as one task.
+    """
+
+    def parse(self, x: str) -> tuple[date, ...]:
+        """Read days and ranges."""
+        days: list[date] = []
+        for part in x.split(","):
+            first, _, last = part.partition("..")
+            run = day_range(parse_day(first), parse_day(last or first))
+            if not run:
+                raise ConfigError(f"days {part}: the first lies after the last, swap them")
+            days += run
+        return self.normalize(tuple(days))
+
+    def serialize(self, x: tuple[date, ...]) -> str:
+        """Write runs of days as ranges."""
+        runs = runs_of(map(day_start, x), DAY)
+        return ",".join(
+            f"{first:%Y-%m-%d}" if first == last else f"{first:%Y-%m-%d}..{last:%Y-%m-%d}" for first, last in runs
+        )
+
+    def normalize(self, x: date | Iterable[date]) -> tuple[date, ...]:
+        """Accept a single day as well; sort and drop doubles."""
+        return tuple(sorted({x} if isinstance(x, date) else {*x}))
 
 
 class DayParameter(luigi.Parameter[date]):

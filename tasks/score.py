@@ -11,8 +11,8 @@ import pandas as pd
 from tasks import events, promotion, targets
 from tasks.clean import CleanDay, DayTask
 from tasks.config import settings
-from tasks.hours import DAY, HOUR, day_range, day_start
-from tasks.load import station_name
+from tasks.documents import station_name
+from tasks.hours import DAY, HOUR, DayParameter, day_range, day_start
 from tasks.science import scores
 from tasks.stores import mongo
 from tasks.train import limits
@@ -34,6 +34,8 @@ class ScoreForecasts(DayTask):
     30 days as they are now, and MongoDB holds them. A published forecast never changes, so of the forecasts it counts
     which hours have one, and of the hourly tables their content.
     """
+
+    day = DayParameter(description="day whose forecasts are scored, UTC, such as 2024-09-09")  # type: ignore[assignment]
 
     def requires(self) -> luigi.Task:
         """The day's hourly table; those of the days before are what they are."""

@@ -120,8 +120,17 @@ class LoadTarget(luigi.Target):
 
     def write(self, inputs: str, content: Mapping[str, Any]) -> None:
         """Record the load."""
-        document = {"_id": self.load, **content, "inputs": inputs, "loaded_at": settings().now}
-        mongo.replace(database(), "loads", [document])
+        record_loads({self: (inputs, content)})
+
+
+def record_loads(loads: Mapping[LoadTarget, tuple[str, Mapping[str, Any]]]) -> None:
+    """Record loads, each with the fingerprint of its inputs and what else there is to say of it."""
+    now = settings().now
+    documents = [
+        {"_id": target.load, **content, "inputs": inputs, "loaded_at": now}
+        for target, (inputs, content) in loads.items()
+    ]
+    mongo.replace(database(), "loads", documents)
 
 
 def frame(targets: list[ParquetTarget]) -> pd.DataFrame:

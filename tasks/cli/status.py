@@ -13,9 +13,9 @@ from rich.table import Table
 from tasks import targets
 from tasks.cli.run import command
 from tasks.config import settings
+from tasks.documents import station_name
 from tasks.errors import MongoError
 from tasks.hours import DAY, HOUR, format_hour, hour_range, runs_of
-from tasks.load import station_name
 from tasks.stores import mongo
 
 #: Why an hour has no reading, from the pipeline outwards.

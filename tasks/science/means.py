@@ -1,9 +1,10 @@
 """Daily means of CO and PM2.5 of each station, and how far to trust them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -51,7 +52,9 @@ def local_date(moment: datetime, zone: str) -> date:
     return moment.astimezone(ZoneInfo(zone)).date()
 
 
-def daily_means(hourly: pd.DataFrame, day: date, zones: Mapping[str, str], valid_share: float = 0.75) -> pd.DataFrame:
+def daily_means(
+    hourly: pd.DataFrame, days: Sequence[date], zones: Mapping[str, str], valid_share: float = 0.75
+) -> pd.DataFrame:
     """Compute the daily mean of each pollutant at each station.
 
     The mean is the plain one over all reported values, whatever their flags: the sum divided by the hours present
@@ -59,14 +62,14 @@ def daily_means(hourly: pd.DataFrame, day: date, zones: Mapping[str, str], valid
     Directive 2008/50/EC Annex XI asks for 75 % as well).
 
     Args:
-        hourly: Rows of one or more UTC days that cover `day` in each station's zone; columns station, observed_at
+        hourly: Rows of the UTC days that cover `days` in each station's zone; columns station, observed_at
             (UTC), status, final, and for each pollutant its value (CO mg/m³, PM2.5 µg/m³) and flag.
-        day: The day.
+        days: The days, sorted.
         zones: Time zone of each station; UTC where not named.
         valid_share: Share of the day's hours that must be there.
 
     Returns:
-        One row for each station with at least one reading on that day, sorted by station:
+        One row for each day and station with at least one reading on it, sorted by day and station:
 
         - ``<pollutant>_mean``: mean, NaN where the sensor gave no value;
         - ``<pollutant>_hours``: hours with a value; ``<pollutant>_ok_hours``: with a value flagged ok;
@@ -78,26 +81,21 @@ def daily_means(hourly: pd.DataFrame, day: date, zones: Mapping[str, str], valid
         - ``provisional``: some hour of the day may still change or come.
     """
     stations = sorted(hourly["station"].unique())
-    days = {station: local_day(day, zones.get(station, "UTC")) for station in stations}
-    station = hourly["station"]
-    at = hourly["observed_at"]
-    inside = (at >= pd.to_datetime(station.map({s: d.start for s, d in days.items()}), utc=True)) & (
-        at < pd.to_datetime(station.map({s: d.stop for s, d in days.items()}), utc=True)
-    )
-    rows = hourly[inside]
-    code = pd.Categorical(rows["station"], categories=stations).codes
+    shape = len(days), len(stations)
+    place, expected, begun = _lay_out(hourly, days, [zones.get(station, "UTC") for station in stations], stations)
+    rows, code = hourly[place >= 0], place[place >= 0]
 
     def total(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        return np.bincount(code, weights=np.asarray(values, dtype=float), minlength=len(stations)).astype(float)
+        sums = np.bincount(code, weights=np.asarray(values, dtype=float), minlength=shape[0] * shape[1])
+        return sums.astype(float)
 
-    expected = np.array([days[s].hours for s in stations])
-    needed = np.array([math.ceil(valid_share * n) for n in expected])
-    # hours of each station's day that have a row for some station: those that have come
-    seen = set(at)
-    begun = np.array([sum(days[s].start <= moment < days[s].stop for moment in seen) for s in stations])
+    needed = np.ceil(valid_share * expected)
     status = rows["status"].to_numpy()
     hours = total(status == "ok")
-    table: dict[str, object] = {"station": stations, "day": [day] * len(stations)}
+    table: dict[str, object] = {
+        "station": stations * len(days),
+        "day": np.repeat(np.array(days, dtype=object), len(stations)),
+    }
     for pollutant in POLLUTANTS:
         values = rows[pollutant].to_numpy(dtype=float, na_value=np.nan)
         count = total(~np.isnan(values))
@@ -125,3 +123,34 @@ def daily_means(hourly: pd.DataFrame, day: date, zones: Mapping[str, str], valid
         "provisional": (total(~rows["final"].to_numpy(dtype=bool)) > 0) | (begun < expected),
     }
     return pd.DataFrame(table)[hours > 0].reset_index(drop=True)
+
+
+def _lay_out(
+    hourly: pd.DataFrame, days: Sequence[date], zones: list[str], stations: list[str]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find each row's place among days × stations.
+
+    Returns:
+        Each row's place (-1 outside the days); of each place the hours of the local day, and how many of those have a
+        row for some station: those that have come.
+    """
+    at = pd.DatetimeIndex(hourly["observed_at"])
+    station = np.asarray(pd.Categorical(hourly["station"], categories=stations).codes, dtype=np.intp)
+    place = np.full(len(hourly), -1, dtype=np.intp)
+    expected = np.zeros((len(days), len(stations)), dtype=np.int64)
+    begun = expected.copy()
+    for zone in sorted({*zones}):
+        here = np.array([of == zone for of in zones])
+        local = [local_day(day, zone) for day in days]
+        starts, stops = (pd.DatetimeIndex(ends) for ends in zip(*((day.start, day.stop) for day in local), strict=True))
+
+        def day_of(moments: pd.DatetimeIndex, starts: Any = starts, stops: Any = stops) -> npt.NDArray[np.intp]:
+            index = starts.searchsorted(moments, side="right") - 1
+            return np.where((index >= 0) & (moments < stops[index]), index, -1)
+
+        day = day_of(at)
+        place = np.where(here[station] & (day >= 0), day * len(stations) + station, place)
+        seen = day_of(at.unique())
+        expected[:, here] = np.array([day.hours for day in local])[:, None]
+        begun[:, here] = np.bincount(seen[seen >= 0], minlength=len(days))[:, None]
+    return place, expected.ravel(), begun.ravel()

@@ -9,7 +9,7 @@ A flag says nothing about any later day: a day's flags depend on its own reading
 and of those only through a `Context`, so that a late reading rebuilds its own day and seldom another.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["FLAGS", "PLAUSIBLE", "READINGS", "Context", "Thresholds", "context", "flag", "flag_history"]
+__all__ = [
+    "FLAGS",
+    "PLAUSIBLE",
+    "READINGS",
+    "Context",
+    "Thresholds",
+    "context",
+    "contexts",
+    "flag",
+    "flag_days",
+    "flag_history",
+]
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -41,6 +52,10 @@ PLAUSIBLE: dict[str, tuple[float, float]] = {
     "rh": (0, 100),
     "t_int": (-np.inf, np.inf),  # raw counts: no range is known
 }
+
+
+#: Days that a history is flagged in at a time: 200 stations then take 10 MB.
+_CHUNK = 31
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,14 @@ class Context:
 
 
 def context(before: pd.DataFrame, start: pd.Timestamp, thresholds: Thresholds = Thresholds()) -> Context:
-    """Sum up the days before a day.
+    """Sum up the days before one day; see `contexts`."""
+    return contexts(before, [start], thresholds)[0]
+
+
+def contexts(
+    before: pd.DataFrame, starts: Sequence[pd.Timestamp], thresholds: Thresholds = Thresholds()
+) -> list[Context]:
+    """Sum up the days before each of some days.
 
     A sensor is **dead** when a share of `dead_share` or more of its last `dead_hours` readings within the
     `dead_days` days before the day was zero or equal to the reading before; with less than half as many readings
@@ -82,20 +104,26 @@ def context(before: pd.DataFrame, start: pd.Timestamp, thresholds: Thresholds = 
     two years (a live CO sensor reads 0.0 in 45 % of its hours, a dead one in 99.5 %).
 
     Args:
-        before: Hourly readings, columns station, observed_at (UTC) and `READINGS`; rows outside the days before
-            are ignored.
-        start: Beginning of the day, UTC.
+        before: Hourly readings, columns station, observed_at (UTC) and `READINGS`; of each day only those of the
+            days before count.
+        starts: Beginnings of the days, UTC, not far from each other.
         thresholds: The rules' numbers.
 
     Returns:
-        The context of the day that begins at `start`.
+        The context of each day.
     """
-    first = start - timedelta(days=thresholds.dead_days)
+    window, hour = 24 * thresholds.dead_days, pd.Timedelta(hours=1)
+    first, end = min(starts) - window * hour, max(starts)
     at = before["observed_at"]
-    before = before[(at >= first) & (at < start)]
-    if before.empty:
-        return Context()
-    cube, stations = _cube(before, first, 24 * thresholds.dead_days)
+    rows = before[(at >= first) & (at < end)]
+    if rows.empty:
+        return [Context() for _ in starts]
+    cube, stations = _cube(rows, first, (end - first) // hour)
+    begins = [(start - first) // hour - window for start in starts]
+    return [_context(cube[begin : begin + window], stations, thresholds) for begin in begins]
+
+
+def _context(cube: Array, stations: list[str], thresholds: Thresholds) -> Context:
     there = ~np.isnan(cube)
     recent = there & (np.cumsum(there[::-1], axis=0)[::-1] <= thresholds.dead_hours)
     # each reading's predecessor, across gaps
@@ -127,7 +155,17 @@ def flag(
     thresholds: Thresholds = Thresholds(),
     causal: bool = False,
 ) -> pd.DataFrame:
-    """Flag each value of one day.
+    """Flag each value of one day; see `flag_days`."""
+    return flag_days(day, {start: before}, thresholds, causal)
+
+
+def flag_days(
+    days: pd.DataFrame,
+    before: Mapping[pd.Timestamp, Context],
+    thresholds: Thresholds = Thresholds(),
+    causal: bool = False,
+) -> pd.DataFrame:
+    """Flag each value of some days, each day by itself.
 
     The rules, the worst that fits counts:
 
@@ -143,32 +181,36 @@ def flag(
     - ``ok``: none of these.
 
     Args:
-        day: Hourly readings of one day, columns station, observed_at and `READINGS`, at most one row per station
+        days: Hourly readings of these days, columns station, observed_at and `READINGS`, at most one row per station
             and hour.
-        start: Beginning of the day, UTC.
-        before: What the days before say.
+        before: Beginning (UTC) of each day that has rows, and what the days before say of it; in time order.
         thresholds: The rules' numbers.
         causal: Flag an hour only by what was known when it ended: a run is flagged from its `stuck_hours`-th hour
             on instead of as a whole, and no spikes are looked for.
 
     Returns:
-        One column ``<reading>_flag`` for each reading, on the index of `day`.
+        One column ``<reading>_flag`` for each reading, on the index of `days`.
     """
-    cube, stations = _cube(day, start, 24)
+    stations, starts = sorted(days["station"].unique()), pd.DatetimeIndex(list(before))
+    at = pd.DatetimeIndex(days["observed_at"])
+    day = starts.searchsorted(at, side="right") - 1
+    hour = np.asarray((at - starts[day]) // pd.Timedelta(hours=1), dtype=np.intp)
+    places = hour, day, _codes(days, stations)
+    cube = np.full((24, len(starts), len(stations), len(READINGS)), np.nan)
+    cube[places] = days[list(READINGS)].to_numpy(dtype=float, na_value=np.nan)
     flags = np.full(cube.shape, FLAGS.index("ok"), dtype=np.int8)
     if not causal:
         flags[_spikes(cube, thresholds)] = FLAGS.index("spike")
-    flags[_stuck(cube, stations, before, thresholds, causal)] = FLAGS.index("stuck")
-    for s, station in enumerate(stations):
-        for r, reading in enumerate(READINGS):
-            if (station, reading) in before.dead:
-                flags[:, s, r] = FLAGS.index("dead")
+    flags[_stuck(cube, stations, list(before.values()), thresholds, causal)] = FLAGS.index("stuck")
+    for d, known in enumerate(before.values()):
+        for station, reading in known.dead:
+            if station in stations:
+                flags[:, d, stations.index(station), READINGS.index(reading)] = FLAGS.index("dead")
     low, high = np.array([PLAUSIBLE[r] for r in READINGS]).T
     flags[(cube < low) | (cube > high)] = FLAGS.index("out_of_range")
     flags[np.isnan(cube)] = FLAGS.index("absent")
-    hour, station_code = _places(day, start, stations)
-    names = np.array(FLAGS, dtype=object)[flags[hour, station_code]]
-    return pd.DataFrame({f"{r}_flag": names[:, i] for i, r in enumerate(READINGS)}, index=day.index, dtype="str")
+    names = np.array(FLAGS, dtype=object)[flags[places]]
+    return pd.DataFrame({f"{r}_flag": names[:, i] for i, r in enumerate(READINGS)}, index=days.index, dtype="str")
 
 
 def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), causal: bool = False) -> pd.DataFrame:
@@ -184,13 +226,14 @@ def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), ca
     """
     hourly = hourly.sort_values(["observed_at", "station"], ignore_index=True)
     at = hourly["observed_at"]
+    days = list(at.dt.floor("D").unique())
     parts = []
-    for start in at.dt.floor("D").unique():
+    for chunk in (days[i : i + _CHUNK] for i in range(0, len(days), _CHUNK)):
         first, begin, end = at.searchsorted(
-            [start - timedelta(days=thresholds.dead_days), start, start + timedelta(days=1)]
+            [chunk[0] - timedelta(days=thresholds.dead_days), chunk[0], chunk[-1] + timedelta(days=1)]
         )
-        before = context(hourly.iloc[first:begin], start, thresholds)
-        parts.append(flag(hourly.iloc[begin:end], start, before, thresholds, causal))
+        before = contexts(hourly.iloc[first:end], chunk, thresholds)
+        parts.append(flag_days(hourly.iloc[begin:end], dict(zip(chunk, before, strict=True)), thresholds, causal))
     return pd.concat([hourly, pd.concat(parts)], axis=1) if parts else hourly
 
 
@@ -198,25 +241,23 @@ def _cube(rows: pd.DataFrame, start: pd.Timestamp, hours: int) -> tuple[Array, l
     """Lay rows out as hours × stations × readings, NaN where there is none."""
     stations = sorted(rows["station"].unique())
     cube = np.full((hours, len(stations), len(READINGS)), np.nan)
-    cube[_places(rows, start, stations)] = rows[list(READINGS)].to_numpy(dtype=float, na_value=np.nan)
+    hour = np.asarray((rows["observed_at"] - start) // pd.Timedelta(hours=1), dtype=np.intp)
+    cube[hour, _codes(rows, stations)] = rows[list(READINGS)].to_numpy(dtype=float, na_value=np.nan)
     return cube, stations
 
 
-def _places(
-    rows: pd.DataFrame, start: pd.Timestamp, stations: Iterable[str]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    hour: npt.NDArray[np.intp] = np.asarray((rows["observed_at"] - start) // pd.Timedelta(hours=1), dtype=np.intp)
-    code = {station: i for i, station in enumerate(stations)}
-    return hour, np.array([code[s] for s in rows["station"]], dtype=np.intp)
+def _codes(rows: pd.DataFrame, stations: list[str]) -> npt.NDArray[np.intp]:
+    return np.asarray(pd.Categorical(rows["station"], categories=stations).codes, dtype=np.intp)
 
 
-def _stuck(cube: Array, stations: list[str], before: Context, thresholds: Thresholds, causal: bool) -> Mask:
+def _stuck(cube: Array, stations: list[str], before: list[Context], thresholds: Thresholds, causal: bool) -> Mask:
     previous = np.full(cube.shape[1:], np.nan)
     run = np.zeros(cube.shape[1:], dtype=int)
-    for station, reading, value, hours in before.runs:
-        if station in stations:
-            place = stations.index(station), READINGS.index(reading)
-            previous[place], run[place] = value, hours
+    for day, known in enumerate(before):
+        for station, reading, value, hours in known.runs:
+            if station in stations:
+                place = day, stations.index(station), READINGS.index(reading)
+                previous[place], run[place] = value, hours
     runs = np.zeros(cube.shape, dtype=int)
     for i, values in enumerate(cube):
         run = np.where((values == previous) & (values != 0), run + 1, 1)

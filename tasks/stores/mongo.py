@@ -28,9 +28,11 @@ from tasks.errors import MongoError
 __all__ = [
     "Database",
     "count",
+    "count_by_day",
     "database",
     "distinct",
     "ensure_indexes",
+    "find_many",
     "find_one",
     "ping",
     "redact",
@@ -175,6 +177,33 @@ def count(db: Database, collection: str, field: str, start: object, stop: object
     """Count documents with `start` <= field < `stop`."""
     with _errors(_uri(db)):
         return db[collection].count_documents({field: {"$gte": start, "$lt": stop}})
+
+
+def find_many(db: Database, collection: str, keys: Sequence[str]) -> dict[str, Document]:
+    """Return the documents with these ``_id``, by it."""
+    with _errors(_uri(db)):
+        return {document["_id"]: document for document in db[collection].find({"_id": {"$in": list(keys)}})}
+
+
+def count_by_day(db: Database, collection: str, field: str, start: object, stop: object) -> dict[str, int]:
+    """Count documents with `start` <= field < `stop` by day, written ``2024-09-09``.
+
+    Args:
+        db: The database.
+        collection: The collection.
+        field: An indexed field: a time, or a day as text.
+        start: First value.
+        stop: First value beyond.
+    """
+    day: object = f"${field}"
+    if isinstance(start, datetime):
+        day = {"$dateToString": {"date": day, "format": "%Y-%m-%d"}}
+    pipeline: list[Document] = [
+        {"$match": {field: {"$gte": start, "$lt": stop}}},
+        {"$group": {"_id": day, "n": {"$sum": 1}}},
+    ]
+    with _errors(_uri(db)):
+        return {found["_id"]: found["n"] for found in db[collection].aggregate(pipeline)}
 
 
 def replace(db: Database, collection: str, documents: Sequence[Document]) -> int:

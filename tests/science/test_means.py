@@ -33,7 +33,7 @@ def rows(values, start=MIDNIGHT, station="1", **columns):
 
 def day_of(table, day=DAY, zone="UTC", **options):
     """The one station's row as a dict."""
-    (row,) = daily_means(table, day, {"1": zone}, **options).to_dict("records")
+    (row,) = daily_means(table, [day], {"1": zone}, **options).to_dict("records")
     return row
 
 
@@ -113,7 +113,7 @@ def test_means_and_counts_equal_a_group_by_in_local_time(cells, of_stations, day
     table.loc[table["status"] != "ok", ["pm2_5", "co"]] = NONE
     for name in ("pm2_5", "co"):
         table[f"{name}_flag"] = table["flag"].where(table[name].notna(), "absent")
-    got = daily_means(table, day, zones_of, share)
+    got = daily_means(table, [day], zones_of, share)
 
     table["local"] = [local_date(at, zones_of[s]) for at, s in zip(table["observed_at"], table["station"], strict=True)]
     of_day = table[table["local"] == day]
@@ -156,7 +156,7 @@ def test_a_station_without_a_reading_on_the_day_has_no_row():
     silent = rows([NONE] * 24, station="2", status="absent")
     yesterday = rows([5] * 24, MIDNIGHT - timedelta(days=1), station="3")
     table = pd.concat([rows([10] * 24), silent, yesterday], ignore_index=True)
-    assert list(daily_means(table, DAY, {})["station"]) == ["1"]
+    assert list(daily_means(table, [DAY], {})["station"]) == ["1"]
 
 
 def test_a_leap_day_is_a_day_of_its_own():
@@ -204,7 +204,7 @@ def test_east_and_west_of_utc_the_day_holds_its_own_hours(zone, first):
 
 def test_each_station_has_its_own_day():
     table = pd.concat([rows(range(72), MIDNIGHT - timedelta(days=1), s) for s in "12"], ignore_index=True)
-    found = daily_means(table, DAY, {"1": "Asia/Tokyo"})  # the other: UTC
+    found = daily_means(table, [DAY], {"1": "Asia/Tokyo"})  # the other: UTC
     assert list(found["pm2_5_mean"]) == [15 + 11.5, 24 + 11.5]
 
 

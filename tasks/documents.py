@@ -1,0 +1,122 @@
+"""The documents that a day's staged tables become."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+from functools import cache
+from typing import Any
+
+from tasks import dashboard, targets
+from tasks.config import Settings
+from tasks.hours import format_hour
+from tasks.science.means import local_date
+from tasks.science.quality import READINGS
+
+__all__ = ["COLLECTIONS", "Document", "of_day", "station_name", "station_updates"]
+
+Document = dict[str, Any]
+
+#: The collections that a day is loaded into, beside `stations`.
+COLLECTIONS = ("hourly_measurements", "daily_averages", "coverage", "revisions")
+
+
+def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
+    """A day's documents by collection."""
+    hourly, name = targets.hourly(day).rows(), cache(lambda station: station_name(station, config))
+    return {
+        "hourly_measurements": [_hourly_document(row, name, config) for row in hourly if row["status"] == "ok"],
+        "daily_averages": [_daily_document(row, name) for row in targets.daily(day).rows()],
+        "coverage": _coverage_documents(day, hourly, name, config),
+        "revisions": [_revision_document(row) for row in targets.revisions(day).rows()],
+    }
+
+
+def _hourly_document(row: Document, name: Callable[[str], str], config: Settings) -> Document:
+    """A station's readings of one hour; `day` is the station's local day."""
+    station, at = row["station"], row["observed_at"]
+    return {
+        "_id": f"{station}|{format_hour(at)}",
+        "station": station,
+        "station_name": name(station),
+        "observed_at": at,
+        "day": f"{local_date(at, config.zone(station))}",
+        "provisional": not row["final"],
+        **{reading: row[reading] for reading in READINGS},
+        **{f"{reading}_flag": row[f"{reading}_flag"] for reading in READINGS},
+    }
+
+
+def _daily_document(row: Document, name: Callable[[str], str]) -> Document:
+    key = f"{row['station']}|{row['day']}"
+    return {"_id": key, **row, "station_name": name(row["station"]), "day": f"{row['day']}"}
+
+
+def _coverage_documents(
+    day: date, hourly: list[Document], name: Callable[[str], str], config: Settings
+) -> list[Document]:
+    """How much of a UTC day each station reported, and why not all: also for days without any reading."""
+    rows = [row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values()]
+    details = dashboard.coverage_details(
+        hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, READINGS
+    )
+    documents = []
+    for station in sorted({row["station"] for row in rows}):
+        counts = Counter(row["status"] for row in rows if row["station"] == station)
+        reasons = Counter(row["reason"] for row in rows if row["station"] == station and row["status"] != "ok")
+        documents.append(
+            {
+                "_id": f"{station}|{day}",
+                "station": station,
+                "station_name": name(station),
+                "day": f"{day}",
+                **{f"{status}_hours": counts[status] for status in ("ok", "absent", "failed")},
+                "reason": reasons.most_common(1)[0][0] if reasons else "",
+                **details.get(station, {}),
+            }
+        )
+    return documents
+
+
+def station_name(station: str, config: Settings) -> str:
+    """The operator's name for a station, else the API's, else its id."""
+    return str(_identity(station, config)["name"])
+
+
+def _revision_document(row: Document) -> Document:
+    seen = f"{row['seen_at']:%Y-%m-%dT%H:%M:%S}"
+    return {
+        "_id": f"{row['station']}|{format_hour(row['observed_at'])}|{row['reading']}|{seen}",
+        "station": row["station"],
+        "observed_at": row["observed_at"],
+        "reading": row["reading"],
+        "old_reading": row["old"],
+        "new_reading": row["new"],
+        "seen_at": row["seen_at"],
+    }
+
+
+def station_updates(measured: list[Document], config: Settings) -> list[tuple[Document, Document, bool]]:
+    """First and last seen grow; which sensors are dead is taken from the newest day, in whatever order days come."""
+    updates: list[tuple[Document, Document, bool]] = []
+    for station in sorted({document["station"] for document in measured}):
+        rows = [document for document in measured if document["station"] == station]
+        first, last = min(r["observed_at"] for r in rows), max(r["observed_at"] for r in rows)
+        newest_day = [row for row in rows if row["observed_at"].date() == last.date()]
+        dead = [name for name in READINGS if any(row[f"{name}_flag"] == "dead" for row in newest_day)]
+        grow = {"$min": {"first_seen_at": first}, "$max": {"last_seen_at": last}, "$set": _identity(station, config)}
+        newest = {"_id": station, "$or": [{"dead_as_of": None}, {"dead_as_of": {"$lte": last}}]}
+        updates.append(({"_id": station}, grow, True))
+        updates.append((newest, {"$set": {"dead_sensors": dead, "dead_as_of": last}}, False))
+    return updates
+
+
+def _identity(station: str, config: Settings) -> Document:
+    """Name, place and time zone: what the operator says, else what the API says."""
+    told = next(iter(targets.station(station).rows()), {})
+    ours = config.station(station)
+    return {
+        "name": ours.name or told.get("name") or station,
+        "latitude": ours.latitude if ours.latitude is not None else told.get("latitude"),
+        "longitude": ours.longitude if ours.longitude is not None else told.get("longitude"),
+        "time_zone": ours.time_zone,
+    }
