@@ -1,6 +1,6 @@
 """CleanDay: from raw hours to the typed and flagged hourly table of a day."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -64,8 +64,7 @@ class CleanDay(DayTask):
 
     def requires(self) -> list[FetchHour]:
         """The hours that are missing or due, and no others."""
-        hours = (hour for day in self.day for hour in hour_range(day_start(day), day_start(day) + DAY - HOUR))
-        return [FetchHour(hour=hour) for hour in due((h for h in hours if h <= self.through), settings())]
+        return [FetchHour(hour=hour) for hour in self._due()]
 
     def output(self) -> list[targets.ParquetTarget]:
         """Each day's hourly table."""
@@ -73,7 +72,7 @@ class CleanDay(DayTask):
 
     def complete(self) -> bool:
         """Whether nothing is due and the tables are up to date."""
-        return not self.requires() and not self._stale()
+        return not self._due() and not self._stale()
 
     def run(self) -> None:
         """Flag the values of the days whose table is not up to date."""
@@ -84,6 +83,10 @@ class CleanDay(DayTask):
         flagged = pd.concat([rows, quality.flag_days(rows, before, thresholds())], axis=1)
         for day, table in split_days(flagged, flagged["observed_at"].dt.date, stale, ["station", "observed_at"]):
             targets.hourly(day).write(table, inputs=stale[day])
+
+    def _due(self) -> Collection[datetime]:
+        hours = (hour for day in self.day for hour in hour_range(day_start(day), day_start(day) + DAY - HOUR))
+        return due((hour for hour in hours if hour <= self.through), settings())
 
     def _stale(self) -> dict[date, str]:
         """The days whose table is not up to date, and the fingerprint of what each is to be built from."""
@@ -143,7 +146,8 @@ def _contexts(days: Iterable[date], config: Settings) -> dict[date, quality.Cont
     Worked out once for as long as the raw files of the days before stay as they are.
     """
     rules = thresholds()
-    prints = {day: tuple(targets.raw_day(d).prints for d in _before(day, rules)) for day in days}
+    staged = {d: targets.raw_day(d).prints for d in {d for day in days for d in _before(day, rules)}}
+    prints = {day: tuple(staged[d] for d in _before(day, rules)) for day in days}
     unknown = [day for day in prints if _contexts_known.get(day, ())[:2] != (prints[day], rules)]
     if unknown:
         rows = _raw_frame(sorted({d for day in unknown for d in _before(day, rules)}))

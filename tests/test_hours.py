@@ -11,6 +11,7 @@ from tasks.errors import ConfigError
 from tasks.hours import (
     HOUR,
     DayParameter,
+    DaysParameter,
     HourParameter,
     HoursParameter,
     day_range,
@@ -177,3 +178,25 @@ def test_a_batch_holds_every_hour_once(batch):
 def test_the_same_hour_in_another_zone_is_the_same_hour_of_a_set():
     abroad = AT.astimezone(timezone(timedelta(hours=2)))
     assert HOURS.normalize([AT, abroad]) == (AT,)
+
+
+@given(st.sets(st.dates(date(2000, 1, 1), date(2002, 12, 31)), min_size=1, max_size=30))
+def test_days_survive_being_written_and_read(of):
+    days = DaysParameter("days")
+    value = days.normalize(of)
+    assert value == tuple(sorted(of))
+    assert days.parse(days.serialize(value)) == value
+
+
+def test_days_are_written_as_ranges():
+    days = DaysParameter("days")
+    value = days.parse("2024-02-28..2024-03-01,2024-03-05")
+    assert value == (date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1), date(2024, 3, 5))
+    assert days.serialize(value) == "2024-02-28..2024-03-01,2024-03-05"
+    assert days.normalize(date(2024, 3, 5)) == (date(2024, 3, 5),)
+
+
+@pytest.mark.parametrize("text", ["2024-03-02..2024-03-01", "yesterday", "2024-02-30", ""])
+def test_days_that_are_none(text):
+    with pytest.raises(ConfigError):
+        DaysParameter("days").parse(text)

@@ -72,6 +72,13 @@ def test_days_backwards_equal_one_range(deploy, quiet) -> None:
     assert pipeline.state() == quiet
 
 
+def test_a_range_of_days_as_one_task_equals_them_all(deploy, quiet) -> None:
+    pipeline = deploy()
+    done = pipeline.luigi("LoadDay", "--day", "2026-03-01..2026-03-06")
+    assert done.returncode == 0, done.stderr
+    assert pipeline.state() == quiet
+
+
 def test_four_workers_equal_one(deploy, quiet) -> None:
     pipeline = deploy()
     done = pipeline.backfill(START, STOP, "--workers", "4")

@@ -138,6 +138,18 @@ def test_means_and_counts_equal_a_group_by_in_local_time(cells, of_stations, day
             assert row[f"{name}_above_who"] is who or row[f"{name}_above_who"] == who
 
 
+@given(st.integers(0, 2**32 - 1), zones, zones, st.sets(st.integers(0, 5), min_size=1))
+@settings(max_examples=30, deadline=None)
+def test_several_days_at_once_equal_each_day_by_itself(seed, one, two, chosen):
+    chance = np.random.default_rng(seed)
+    start = MIDNIGHT - timedelta(days=1)
+    stations = [rows(chance.gamma(2, 20, 8 * 24), start, s, final=chance.random(8 * 24) < 0.9) for s in "12"]
+    table = pd.concat(stations, ignore_index=True).sample(frac=0.8, random_state=seed)
+    days, zones_of = [DAY + timedelta(days=n) for n in sorted(chosen)], {"1": one, "2": two}
+    alone = pd.concat([daily_means(table, [day], zones_of) for day in days], ignore_index=True)
+    pd.testing.assert_frame_equal(daily_means(table, days, zones_of), alone)
+
+
 def test_the_mean_counts_every_reported_value_whatever_its_flag():
     row = day_of(rows([10] * 12 + [40] * 12, pm2_5_flag=["ok"] * 12 + ["stuck"] * 12))
     assert row["pm2_5_mean"] == 25  # (12 × 10 + 12 × 40) / 24
