@@ -397,7 +397,7 @@ def _coverage_detail(rows: list[Mapping[str, Any]], zone: ZoneInfo, readings: Se
     }
 
 
-def refresh_profiles(db: Database[Document], days: Iterable[date]) -> None:
+def refresh_profiles(db: Database[Document], days: Iterable[date], kept_since: date = date.min) -> None:
     """Compute anew, inside MongoDB, the profiles that some days belong to: those of their month and weekday.
 
     A profile holds, by local hour, the sum and number of the usable (flag ``ok``) readings of a station on one
@@ -407,7 +407,9 @@ def refresh_profiles(db: Database[Document], days: Iterable[date]) -> None:
     Args:
         db: The database, with the days' documents loaded.
         days: Local days that were loaded.
+        kept_since: Hourly documents of this day and before may have expired: what goes back to them stays as it is.
     """
+    days = [day for day in days if min(_same_weekday(day)) > kept_since]
     zones: dict[str, list[str]] = {}
     for station in db.stations.find({}, {"time_zone": 1}):
         zones.setdefault(station.get("time_zone") or "UTC", []).append(station["_id"])

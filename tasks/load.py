@@ -48,18 +48,18 @@ class LoadDay(DayTask):
         config, database = settings(), targets.database()
         hourly, daily = targets.hourly(self.day).rows(), targets.daily(self.day).rows()
         measured = [_hourly_document(row, config) for row in hourly if row["status"] == "ok"]
-        mongo.ensure_indexes(database)
-        with mongo.reported(database):
-            dashboard.ensure_views(database)
-        mongo.replace(database, "hourly_measurements", measured)
+        mongo.ensure_indexes(database, config.mongo.retention_days)
+        mongo.ask(database, dashboard.ensure_views)
+        kept = targets.kept_since()
+        mongo.replace(database, "hourly_measurements", [d for d in measured if d["observed_at"] >= kept])
         mongo.replace(database, "daily_averages", [_daily_document(row, config) for row in daily])
         coverage = _coverage_documents(self.day, hourly, config)
         mongo.replace(database, "coverage", coverage)
         mongo.replace(database, "revisions", [_revision_document(r) for r in targets.revisions(self.day).rows()])
         mongo.update(database, "stations", _station_updates(measured, config))
-        with mongo.reported(database):
-            # a UTC day touches two local days where a station is not on UTC
-            dashboard.refresh_profiles(database, {date.fromisoformat(document["day"]) for document in measured})
+        # a UTC day touches two local days where a station is not on UTC
+        days = {date.fromisoformat(document["day"]) for document in measured}
+        mongo.ask(database, lambda db: dashboard.refresh_profiles(db, days, kept.date()))
         self.output().write(self._inputs(), self._record(hourly, len(measured), len(daily), len(coverage)))
 
     def _inputs(self) -> str:
@@ -74,8 +74,11 @@ class LoadDay(DayTask):
             record is not None
             and record["inputs"] == self._inputs()
             # a document more than we loaded (of a station-day that is gone from the staged files) stays
-            and mongo.count(database, "hourly_measurements", "observed_at", start, start + DAY)
-            >= record["hourly_documents"]
+            and (
+                start < targets.kept_since()
+                or mongo.count(database, "hourly_measurements", "observed_at", start, start + DAY)
+                >= record["hourly_documents"]
+            )
             and mongo.count(database, "daily_averages", "day", f"{self.day}", f"{self.day}~")
             >= record["daily_documents"]
             and mongo.count(database, "coverage", "day", f"{self.day}", f"{self.day}~") >= record["coverage_documents"]

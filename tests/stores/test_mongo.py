@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.errors import MongoError
-from tasks.stores import mongo
+from tasks.stores import mongo, refusals
 
 AT = datetime(2024, 9, 9, 10, tzinfo=UTC)
 
@@ -123,7 +123,7 @@ def test_a_day_is_found_by_its_index(db):
     ],
 )
 def test_a_connection_string_is_shown_without_user_and_password(uri, expected):
-    assert mongo.redact(uri) == expected
+    assert refusals.redact(uri) == expected
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_wrong_connection_string_is_told_without_its_password(uri):
     "ask",
     [
         mongo.ping,
-        mongo.ensure_indexes.__wrapped__,
+        lambda db: mongo.ensure_indexes.__wrapped__(db),
         lambda db: mongo.find_one(db, "loads", "x"),
         lambda db: mongo.replace(db, "loads", [{"_id": "x"}]),
         lambda db: mongo.update(db, "loads", [({"_id": "x"}, {"$set": {"a": 1}}, True)]),

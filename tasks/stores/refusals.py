@@ -1,0 +1,122 @@
+"""What a person is told when MongoDB cannot be used: one line that says what is wrong and what to do.
+
+No line holds user, password or the documents that were sent.
+"""
+
+import re
+import ssl
+from collections.abc import Iterable, Sequence
+
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+
+__all__ = ["of_settings", "redact", "told"]
+
+#: OpenSSL's X509_V_ERR_… numbers.
+_NOT_YET_VALID, _EXPIRED, _HOSTNAME, _ADDRESS = 9, 10, 62, 64
+#: MongoDB's error codes; 8000 is Atlas's own.
+_UNAUTHORIZED, _AUTHENTICATION, _ATLAS = 13, 18, 8000
+
+_MISSING = "is it running, and is MONGODB_URI right?"
+_TIMES = "renew it on the server, or set this machine's clock"
+_NAME = "name the server in MONGODB_URI as its certificate does, or have one made for this name"
+_CERTIFICATE = {
+    _EXPIRED: f"the server's TLS certificate has expired: {_TIMES}",
+    _NOT_YET_VALID: f"the server's TLS certificate is not valid yet: {_TIMES}",
+    _HOSTNAME: f"the server's TLS certificate is made for another host: {_NAME}",
+    _ADDRESS: f"the server's TLS certificate is made for another address: {_NAME}",
+}
+_OTHER_CA = (
+    "the server's TLS certificate is not signed by a CA known here: name the right one in MONGODB_CA_FILE "
+    "([mongo] tls_ca_file)"
+)
+
+
+def redact(uri: str) -> str:
+    """Return a connection string without user, password and options, however wrong it is."""
+    return re.sub(r"^([\w+]*://)?(.*@)?([^?]*).*$", r"\1\3", uri, flags=re.DOTALL)
+
+
+def of_settings(where: str, error: Exception) -> str:
+    """What is wrong where not even a client can be made.
+
+    Args:
+        where: The server, as the message names it.
+        error: What pymongo raised; its own text may hold a part of the password.
+    """
+    causes = [*_causes(error)]
+    if any(type(cause).__module__.startswith("dns.") for cause in causes):
+        return (
+            f"{where}: there is no such cluster in the DNS; check the host in MONGODB_URI, and this machine's network"
+        )
+    if any(isinstance(cause, OSError) for cause in causes):
+        return (
+            f"{where}: a TLS file holds no usable certificate or key; MONGODB_CA_FILE ([mongo] tls_ca_file) and "
+            "MONGODB_CERTIFICATE_KEY_FILE ([mongo] tls_certificate_key_file) must name PEM files"
+        )
+    if isinstance(error, ConfigurationError) and "TLS has not been enabled" in str(error):
+        return f"{where}: MONGODB_URI says tls=false, yet [mongo] names a TLS file; drop one of them"
+    return (
+        f"{where}: the connection string is wrong ({type(error).__name__}); check MONGODB_URI, and write / ? # @ : "
+        "and % in user and password as %2F and so on (RFC 3986)"
+    )
+
+
+def told(where: str, error: PyMongoError, servers: Iterable[Exception | None]) -> str:
+    """What is wrong with a server, or with what was asked of it.
+
+    Args:
+        where: The server, as the message names it.
+        error: What pymongo raised.
+        servers: Why each server that is known of does not answer; None where it does.
+    """
+    if isinstance(error, ServerSelectionTimeoutError):
+        causes = [cause for server in servers for cause in _causes(server)]
+        return f"{where}: {tls}" if (tls := _tls(causes)) else f"{where} cannot be reached; {_MISSING}"
+    if isinstance(error, BulkWriteError):
+        return f"{where} refused: a write failed (code {error.code})"
+    if isinstance(error, OperationFailure):
+        return f"{where} refused: {_refusal(error)}"
+    return f"{where}: {type(error).__name__}; what is staged is loaded by the next run"
+
+
+def _tls(causes: Sequence[BaseException]) -> str | None:
+    """What is wrong with TLS, if anything is."""
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _CERTIFICATE.get(cause.verify_code, _OTHER_CA)
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return (
+            "the TLS handshake failed; see that the server speaks TLS on this port, and name a certificate of ours in "
+            "MONGODB_CERTIFICATE_KEY_FILE if it wants one"
+        )
+    if any("connection closed" in str(cause) for cause in causes):
+        return "the server closes the connection; if it speaks TLS only, set MONGODB_CA_FILE, or ?tls=true in the URI"
+    return None
+
+
+def _refusal(error: OperationFailure) -> str:
+    reason = str((error.details or {}).get("errmsg", ""))
+    if error.code in (_AUTHENTICATION, _ATLAS):
+        return (
+            "it does not know this user with this password; check both in MONGODB_URI, and authSource, the "
+            "database that the user was made in"
+        )
+    if error.code == _UNAUTHORIZED and "requires authentication" in reason:
+        return "it wants a user and a password, and MONGODB_URI names none"
+    if error.code == _UNAUTHORIZED:
+        asked = re.match(r'not authorized on (\S+) to execute command \{ (\w+): (?:"([^"]*)")?', reason)
+        what = f"{asked[2]} on {asked[1]}" + (f".{asked[3]}" if asked[3] else "") if asked else "this"
+        return f"the user of MONGODB_URI may not {what}; scripts/mongo-users makes users that may"
+    return f"{reason or 'operation failed'} (code {error.code})"
+
+
+def _causes(error: BaseException | None) -> Iterable[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
