@@ -33,8 +33,8 @@ ROLES: dict[str, tuple[str, ...]] = {
         *("insert", "update", "remove", "createCollection", "createIndex", "collMod", "dropCollection"),  # restore
     ),
 }
-#: Roles that MongoDB brings: ops watches the server.
-_BUILT_IN = {"ops": [{"role": "clusterMonitor", "db": "admin"}]}
+#: Roles of the server that a user has besides: `ops` watches it. A role of one database cannot contain them.
+_BESIDES = {"ops": [{"role": "clusterMonitor", "db": "admin"}]}
 
 _EPILOG = """environment:
   MONGODB_ADMIN_URI         of a user that may make users (role userAdmin or root), with its password
@@ -75,7 +75,7 @@ def roles(database: str) -> dict[str, Document]:
     """
     everywhere = {"db": database, "collection": ""}
     return {
-        name: {"privileges": [{"resource": everywhere, "actions": sorted(actions)}], "roles": _BUILT_IN.get(name, [])}
+        name: {"privileges": [{"resource": everywhere, "actions": sorted(actions)}], "roles": []}
         for name, actions in ROLES.items()
     }
 
@@ -120,17 +120,26 @@ def _comparable(role: Document) -> Document:
     return {"privileges": privileges, "roles": role["roles"]}
 
 
+def _granted(name: str, database: str) -> list[Document]:
+    """The roles of a user."""
+    return [{"role": name, "db": database}, *_BESIDES.get(name, [])]
+
+
 def _ensure_user(db: mongo.Database, name: str) -> list[str]:
     variable = f"{name.upper()}_PASSWORD"
-    given, granted = os.environ.get(variable), [{"role": name, "db": db.name}]
+    given, granted = os.environ.get(variable), _granted(name, db.name)
     there = _ask(db, {"usersInfo": name})["users"]
     if not there:
         password = given or secrets.token_urlsafe(24)
         _ask(db, {"createUser": name, "pwd": password, "roles": granted})
         return ["user made", f"password from {variable}" if given else f"password (shown once): {password}"]
-    if there[0]["roles"] != granted or given:
+    right = sorted(there[0]["roles"], key=str) == sorted(granted, key=str)
+    if given or not right:
         _ask(db, {"updateUser": name, "roles": granted, **({"pwd": given} if given else {})})
-    return ["user as it should be", f"password from {variable}" if given else "password kept"]
+    return [
+        "user as it should be" if right else "user brought up to date",
+        f"password from {variable}" if given else "password kept",
+    ]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from tasks import targets
@@ -130,22 +131,12 @@ def _show(found: dict[str, Any], console: Console) -> None:
 
 
 def _room(disk: dict[str, Any], database: dict[str, Any] | None) -> str:
-    free = f"{disk['free_share']:.0%} of its disk ({_size(disk['free_bytes'])}) free"
+    free = f"{disk['free_share']:.0%} of its disk ({decimal(disk['free_bytes'])}) free"
     growth = disk["growth_bytes_per_day"]
-    pace = f", {_size(growth)} a day: enough for {_span(disk['days_until_full'])}" if growth else ""
+    pace = f", {decimal(int(growth))} a day: enough for {_span(disk['days_until_full'])}" if growth else ""
     ours = database["database_bytes"] if database else None
-    documents = f"; database: {_size(ours)}" if ours is not None else ""
-    return f"staging root: {_size(disk['staging_bytes'])}, {free}{pace}{documents}"
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            break
-        size /= 1000
-    else:
-        unit = "TB"
-    return f"{size:.3g} {unit}"
+    documents = f"; database: {decimal(ours)}" if ours is not None else ""
+    return f"staging root: {decimal(disk['staging_bytes'])}, {free}{pace}{documents}"
 
 
 def _span(days: float) -> str:

@@ -38,9 +38,9 @@ Document = dict[str, Any]
 
 #: After a server could not be found, this many seconds pass before it is looked for again in the same process.
 _PATIENCE = 30
-_unreachable: dict[str, tuple[float, str]] = {}
-#: Deployments that have answered: (process id, where).
-_met: set[tuple[int, str]] = set()
+_unreachable: dict[int, tuple[float, str]] = {}
+#: Clients (by id) that have found a server.
+_met: set[int] = set()
 #: Seconds between two tries during a failover.
 _BREATH = 0.2
 #: Name of the index by which hourly documents expire.
@@ -67,7 +67,7 @@ INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
         (("station", ASCENDING), ("day", ASCENDING)),
     ),
     "revisions": ((("observed_at", ASCENDING), ("station", ASCENDING)), (("seen_at", ASCENDING),)),
-    "loads": ((("kind", ASCENDING), ("loaded_at", ASCENDING)),),
+    "loads": ((("kind", ASCENDING), ("loaded_at", ASCENDING)), (("kind", ASCENDING), ("issued_at", ASCENDING))),
 }
 
 
@@ -105,7 +105,7 @@ def _client(
 ) -> MongoClient[Document]:
     files: dict[str, Any] = {"tlsCAFile": ca_file, "tlsCertificateKeyFile": certificate_key_file}
     try:
-        return MongoClient(
+        client: MongoClient[Document] = MongoClient(
             uri,
             serverSelectionTimeoutMS=int(failover * 1000),
             connectTimeoutMS=int(timeout * 1000),
@@ -117,6 +117,9 @@ def _client(
         )
     except (PyMongoError, ValueError, OSError) as error:
         raise MongoError(refusals.of_settings(f"MongoDB at {refusals.redact(uri)}", error)) from None
+    _met.discard(id(client))  # of a client that is gone
+    _unreachable.pop(id(client), None)
+    return client
 
 
 def ask(db: Database, work: Callable[[Database], T]) -> T:
@@ -132,28 +135,33 @@ def ask(db: Database, work: Callable[[Database], T]) -> T:
     Raises:
         MongoError: No server can be reached, or it refuses.
     """
-    where = f"MongoDB at {_uri(db)}"
-    missing_since, told = _unreachable.get(where, (-_PATIENCE, ""))
+    client = id(db.client)
+    missing_since, told = _unreachable.get(client, (-_PATIENCE, ""))
     if time.monotonic() - missing_since < _PATIENCE:
         raise MongoError(told)  # found out a moment ago: do not wait again
     try:
-        if (known := (os.getpid(), where)) not in _met:
+        if client not in _met:
             _meet(db)
-            _met.add(known)
+            _met.add(client)
         return _through_a_failover(db, work)
     except PyMongoError as error:
-        servers = db.client.topology_description.server_descriptions().values()
-        told = refusals.told(where, error, [server.error for server in servers])
+        servers = db.client.topology_description.server_descriptions()
+        where = "mongodb://" + ",".join(f"{host}:{port}" for host, port in servers) + f"/{db.name}"
+        told = refusals.told(f"MongoDB at {where}", error, [server.error for server in servers.values()])
         if isinstance(error, ServerSelectionTimeoutError):
-            _unreachable[where] = time.monotonic(), told
-            _met.discard((os.getpid(), where))
+            _unreachable[client] = time.monotonic(), told
+            _met.discard(client)
         raise MongoError(told) from error
 
 
 def _meet(db: Database) -> None:
-    """Find any member of the replica set: where there is none, nobody waits for the length of a failover."""
-    with pymongo.timeout(db.client.options.pool_options.connect_timeout or 0):
-        db.client.admin.command("ping", read_preference=ReadPreference.NEAREST)
+    """Find the server at first: where not even another member answers, nobody waits for the length of a failover."""
+    try:
+        with pymongo.timeout(db.client.options.pool_options.connect_timeout or 0):
+            db.client.admin.command("ping")
+    except ServerSelectionTimeoutError:
+        if not db.client.topology_description.has_readable_server(ReadPreference.SECONDARY):
+            raise
 
 
 def _through_a_failover(db: Database, work: Callable[[Database], T]) -> T:
@@ -172,11 +180,6 @@ def _through_a_failover(db: Database, work: Callable[[Database], T]) -> T:
             if not broken_off or time.monotonic() > deadline:
                 raise
         time.sleep(_BREATH)
-
-
-def _uri(db: Database) -> str:
-    hosts = db.client.topology_description.server_descriptions()
-    return "mongodb://" + ",".join(f"{host}:{port}" for host, port in hosts) + f"/{db.name}"
 
 
 def ping(db: Database) -> None:

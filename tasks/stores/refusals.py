@@ -4,7 +4,6 @@ No line holds user, password or the documents that were sent.
 """
 
 import re
-import ssl
 from collections.abc import Iterable, Sequence
 
 from pymongo.errors import (
@@ -17,24 +16,23 @@ from pymongo.errors import (
 
 __all__ = ["of_settings", "redact", "told"]
 
-#: OpenSSL's X509_V_ERR_… numbers.
-_NOT_YET_VALID, _EXPIRED, _HOSTNAME, _ADDRESS = 9, 10, 62, 64
 #: MongoDB's error codes; 8000 is Atlas's own.
 _UNAUTHORIZED, _AUTHENTICATION, _ATLAS = 13, 18, 8000
 
-_MISSING = "is it running, and is MONGODB_URI right?"
 _TIMES = "renew it on the server, or set this machine's clock"
 _NAME = "name the server in MONGODB_URI as its certificate does, or have one made for this name"
-_CERTIFICATE = {
-    _EXPIRED: f"the server's TLS certificate has expired: {_TIMES}",
-    _NOT_YET_VALID: f"the server's TLS certificate is not valid yet: {_TIMES}",
-    _HOSTNAME: f"the server's TLS certificate is made for another host: {_NAME}",
-    _ADDRESS: f"the server's TLS certificate is made for another address: {_NAME}",
+#: What OpenSSL says (pymongo keeps only its text) → what we say.
+_TLS = {
+    "certificate has expired": f"the server's TLS certificate has expired; {_TIMES}",
+    "certificate is not yet valid": f"the server's TLS certificate is not valid yet; {_TIMES}",
+    "Hostname mismatch": f"the server's TLS certificate is made for another host; {_NAME}",
+    "IP address mismatch": f"the server's TLS certificate is made for another address; {_NAME}",
+    "CERTIFICATE_VERIFY_FAILED": "the server's TLS certificate is not signed by a CA known here; name the right one in "
+    "MONGODB_CA_FILE ([mongo] tls_ca_file)",
+    "[SSL": "the TLS handshake failed; does the server speak TLS on this port?",
+    "connection closed": "the server closes the connection; it may want TLS (MONGODB_CA_FILE, or ?tls=true in "
+    "MONGODB_URI), or a certificate of ours (MONGODB_CERTIFICATE_KEY_FILE)",
 }
-_OTHER_CA = (
-    "the server's TLS certificate is not signed by a CA known here: name the right one in MONGODB_CA_FILE "
-    "([mongo] tls_ca_file)"
-)
 
 
 def redact(uri: str) -> str:
@@ -54,7 +52,7 @@ def of_settings(where: str, error: Exception) -> str:
         return (
             f"{where}: there is no such cluster in the DNS; check the host in MONGODB_URI, and this machine's network"
         )
-    if any(isinstance(cause, OSError) for cause in causes):
+    if any(isinstance(cause, OSError) for cause in causes) or "rivate key" in str(error):
         return (
             f"{where}: a TLS file holds no usable certificate or key; MONGODB_CA_FILE ([mongo] tls_ca_file) and "
             "MONGODB_CERTIFICATE_KEY_FILE ([mongo] tls_certificate_key_file) must name PEM files"
@@ -76,8 +74,7 @@ def told(where: str, error: PyMongoError, servers: Iterable[Exception | None]) -
         servers: Why each server that is known of does not answer; None where it does.
     """
     if isinstance(error, ServerSelectionTimeoutError):
-        causes = [cause for server in servers for cause in _causes(server)]
-        return f"{where}: {tls}" if (tls := _tls(causes)) else f"{where} cannot be reached; {_MISSING}"
+        return _missing(where, [str(reason) for reason in servers])
     if isinstance(error, BulkWriteError):
         return f"{where} refused: a write failed (code {error.code})"
     if isinstance(error, OperationFailure):
@@ -85,19 +82,11 @@ def told(where: str, error: PyMongoError, servers: Iterable[Exception | None]) -
     return f"{where}: {type(error).__name__}; what is staged is loaded by the next run"
 
 
-def _tls(causes: Sequence[BaseException]) -> str | None:
-    """What is wrong with TLS, if anything is."""
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return _CERTIFICATE.get(cause.verify_code, _OTHER_CA)
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return (
-            "the TLS handshake failed; see that the server speaks TLS on this port, and name a certificate of ours in "
-            "MONGODB_CERTIFICATE_KEY_FILE if it wants one"
-        )
-    if any("connection closed" in str(cause) for cause in causes):
-        return "the server closes the connection; if it speaks TLS only, set MONGODB_CA_FILE, or ?tls=true in the URI"
-    return None
+def _missing(where: str, reasons: Sequence[str]) -> str:
+    for said, ours in _TLS.items():
+        if any(said in reason for reason in reasons):
+            return f"{where}: {ours}"
+    return f"{where} cannot be reached; is it running, and is MONGODB_URI right?"
 
 
 def _refusal(error: OperationFailure) -> str:
