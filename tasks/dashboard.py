@@ -315,13 +315,16 @@ def _revision_log() -> Pipeline:
     ]
 
 
-def _unwound(field: str, *kept: str) -> Pipeline:
-    """The elements of an array, each as a row with some fields of its document."""
-    return [
-        {"$unwind": f"${field}"},
-        {"$replaceWith": {"$mergeObjects": [{name: f"${name}" for name in kept}, f"${field}"]}},
-    ]
+def _unwound(field: str, kept: Sequence[str], parts: Sequence[str]) -> Pipeline:
+    """The elements of an array, each as a row with some fields of its document.
 
+    Named one by one: a chart's filter on a field of the document then reaches the collection's index.
+    """
+    rows = dict.fromkeys(kept, 1) | {part: f"${field}.{part}" for part in parts}
+    return [{"$unwind": f"${field}"}, {"$project": {"_id": 0, **rows}}]
+
+
+_CELL = ("hour", *(f"{pollutant}_{kind}" for pollutant in _LABELS for kind in ("sum", "hours")))
 
 #: Name of each view → the collection it reads and its pipeline.
 VIEWS: Mapping[str, tuple[str, Pipeline]] = {
@@ -329,10 +332,10 @@ VIEWS: Mapping[str, tuple[str, Pipeline]] = {
     "station_map": ("stations", _station_map()),
     "hourly_levels": ("hourly_measurements", _hourly_levels()),
     "guideline_days": ("daily_averages", _guideline_days()),
-    "hourly_profiles": ("profiles", _unwound("cells", "station_name", "month", "weekday")),
+    "hourly_profiles": ("profiles", _unwound("cells", ("station_name", "month", "weekday"), _CELL)),
     "pipeline_state": ("loads", _pipeline_state()),
-    "flag_hours": ("coverage", _unwound("flags", "station_name", "day")),
-    "missing_hours": ("coverage", _unwound("missing", "station_name", "day")),
+    "flag_hours": ("coverage", _unwound("flags", ("station_name", "day"), ("reading", "flag", "hours"))),
+    "missing_hours": ("coverage", _unwound("missing", ("station_name", "day"), ("weekday", "hour"))),
     "revision_log": ("revisions", _revision_log()),
 }
 

@@ -2,9 +2,10 @@
 
 import shutil
 import tarfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from deployment import Pipeline
@@ -22,18 +23,43 @@ REBUILT = (
 )
 
 
+class Lost(NamedTuple):
+    """A deployment that is gone, and what there was."""
+
+    archive: Path
+    documents: dict[str, list[dict[str, Any]]]
+    files: dict[str, bytes]
+    api: Sandbox
+
+
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> Iterator[Lost]:
+    """38 days, a revision, a model, forecasts as they were published, and their scores: backed up, then dropped."""
+    folder = tmp_path_factory.mktemp("lost")
+    with Sandbox() as api:
+        made = Pipeline(folder / "staging", mongod, api.url)
+        api.now = NOW.replace(day=8)
+        assert made.backfill("2026-02-01T00", "2026-03-08T09", AIRQINO_NOW="2026-03-08T12:05").returncode == 0
+        api.override("283181971", NOW.replace(day=7, hour=9, minute=0), {"PM2.5": 99.5})
+        for hour in (12, 13):
+            api.now = NOW.replace(hour=hour)
+            done = made.hourly(f"2026-03-10T{hour}:05")
+            assert done.returncode == 0, done.stderr
+        hindcast = made.backfill("2026-03-05T00", "2026-03-05T11", "--hindcast", AIRQINO_NOW="2026-03-10T13:06")
+        assert hindcast.returncode == 0, hindcast.stderr
+        archive = backed_up(made, folder / "backups")
+        before = Lost(archive, documents(made), files(made), api)
+        assert {name for name in REBUILT if not before.documents[name]} == set(), "nothing to lose"
+        made.client.drop_database(made.database_name)
+        shutil.rmtree(made.root)
+        yield before
+        made.client.close()
+
+
 @pytest.fixture
-def filled(tmp_path: Path, mongod: Mongod, sandbox: Sandbox) -> Any:
-    """A deployment with 38 days, a revision, a model, forecasts as they were published, and their scores."""
-    made = Pipeline(tmp_path / "staging", mongod, sandbox.url)
-    sandbox.now = NOW.replace(day=8)
-    assert made.backfill("2026-02-01T00", "2026-03-08T09", AIRQINO_NOW="2026-03-08T12:05").returncode == 0
-    sandbox.override("283181971", NOW.replace(day=7, hour=9, minute=0), {"PM2.5": 99.5})
-    for hour in (12, 13):
-        sandbox.now = NOW.replace(hour=hour)
-        done = made.hourly(f"2026-03-10T{hour}:05")
-        assert done.returncode == 0, done.stderr
-    assert made.backfill("2026-03-05T00", "2026-03-05T11", "--hindcast", AIRQINO_NOW="2026-03-10T13:06").returncode == 0
+def new(tmp_path: Path, mongod: Mongod, lost: Lost) -> Iterator[Pipeline]:
+    """An empty staging root and database."""
+    made = Pipeline(tmp_path / "staging", mongod, lost.api.url)
     yield made
     made.client.drop_database(made.database_name)
     made.client.close()
@@ -60,84 +86,79 @@ def backed_up(pipeline: Pipeline, folder: Path, *options: str) -> Path:
     return path
 
 
-def lose_everything(pipeline: Pipeline) -> None:
-    pipeline.client.drop_database(pipeline.database_name)
-    shutil.rmtree(pipeline.root)
-
-
-def test_all_is_as_it_was_and_the_next_hour_writes_nothing_old(
-    tmp_path: Path, filled: Pipeline, sandbox: Sandbox
-) -> None:
-    path = backed_up(filled, tmp_path / "backups")
-    before, staged = documents(filled), files(filled)
-    assert {name for name in REBUILT if not before[name]} == set(), "nothing to lose"
-    lose_everything(filled)
-    done = filled.script("restore", str(path))
+def test_all_is_as_it_was_and_the_next_hour_writes_nothing_old(lost: Lost, new: Pipeline) -> None:
+    done = new.script("restore", str(lost.archive))
     assert done.returncode == 0, done.stderr
-    assert documents(filled) == before
-    assert files(filled) == staged
-    assert (filled.root / "mlflow" / "mlflow.db").stat().st_size > 10_000
-    sandbox.now = NOW.replace(hour=14)
-    done = filled.hourly("2026-03-10T14:05")
+    assert documents(new) == lost.documents
+    assert files(new) == lost.files
+    assert (new.root / "mlflow" / "mlflow.db").stat().st_size > 10_000
+    assert "station_now" in {view["name"] for view in new.database.list_collections(filter={"type": "view"})}
+    lost.api.now = NOW.replace(hour=14)
+    done = new.hourly("2026-03-10T14:05")
     assert done.returncode == 0, done.stderr
-    loaded_at = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
-    again = {load["_id"] for load in filled.database["loads"].find({"loaded_at": loaded_at})}
-    old = {load["_id"] for load in before["loads"]} - {"day|2026-03-10", "score|2026-03-10"}
-    assert "day|2026-03-10" in again
-    # the evening before belongs to the running day's readings to be read again; nothing older is
-    assert not {name for name in again & old if name.split("|")[1] < "2026-03-08"}
-    after = documents(filled)["hourly_measurements"]
-    assert [d for d in after if d["observed_at"] < NOW.replace(hour=13, minute=0, day=8)] == [
-        d for d in before["hourly_measurements"] if d["observed_at"] < NOW.replace(hour=13, minute=0, day=8)
+    now = datetime(2026, 3, 10, 14, 5, tzinfo=UTC)
+    loaded = {load["_id"] for load in new.database["loads"].find({"loaded_at": now})}
+    assert "day|2026-03-10" in loaded
+    assert "forecast|2026-03-10T13" in loaded
+    # readings are read again 47 h after their hour, so the 8th may become final; nothing older is touched
+    assert not {name for name in loaded if name.split("|")[-1] < "2026-03-08" and name != "models"}
+    first = NOW.replace(day=8, hour=0, minute=0)
+    assert [d for d in documents(new)["hourly_measurements"] if d["observed_at"] < first] == [
+        d for d in lost.documents["hourly_measurements"] if d["observed_at"] < first
     ]
-    views = {view["name"] for view in filled.database.list_collections(filter={"type": "view"})}
-    assert "station_now" in views
 
 
 def test_from_the_staged_files_alone_a_backfill_makes_all_documents_again_without_a_request(
-    tmp_path: Path, filled: Pipeline, sandbox: Sandbox
+    lost: Lost, new: Pipeline
 ) -> None:
-    path = backed_up(filled, tmp_path / "backups", "--no-database")
-    before = {name: filled.documents(name) for name in REBUILT}
-    lose_everything(filled)
-    assert filled.script("restore", str(path)).returncode == 0
-    sandbox.reset()
-    now = "2026-03-10T13:07"
-    for done in (filled.backfill(*SPAN, AIRQINO_NOW=now), filled.hourly(now)):
-        assert done.returncode == 0, done.stderr
-    assert sandbox.stats()["data_requests"] == 0
-    for name in REBUILT:
-        assert filled.documents(name) == before[name], name
-
-
-def test_nothing_that_is_there_is_overwritten(tmp_path: Path, filled: Pipeline) -> None:
-    path = backed_up(filled, tmp_path / "backups")
-    before, staged = documents(filled), files(filled)
-    refused = filled.script("restore", str(path))
-    assert refused.returncode == 2
-    assert f"the staging root {filled.root} is not empty" in refused.stderr
-    refused = filled.script("restore", str(path), "--only", "database")
-    assert refused.returncode == 2
-    assert "--drop drops its collections first" in refused.stderr
-    assert documents(filled) == before
-    assert files(filled) == staged
-    filled.database["daily_averages"].delete_many({})
-    done = filled.script("restore", str(path), "--only", "database", "--drop")
+    done = new.script("restore", str(lost.archive), "--only", "staging")
     assert done.returncode == 0, done.stderr
-    assert documents(filled) == before
+    assert documents(new) == {}
+    lost.api.reset()
+    now = "2026-03-10T13:07"
+    for done in (new.backfill(*SPAN, AIRQINO_NOW=now), new.hourly(now)):
+        assert done.returncode == 0, done.stderr
+    assert lost.api.stats()["data_requests"] == 0
+    for name in REBUILT:
+        assert documents(new)[name] == lost.documents[name], name
 
 
-def test_a_damaged_or_foreign_file_changes_nothing(tmp_path: Path, filled: Pipeline) -> None:
-    path = backed_up(filled, tmp_path / "backups")
-    content = path.read_bytes()
+def test_nothing_that_is_there_is_overwritten(tmp_path: Path, new: Pipeline, lost: Lost) -> None:
+    assert new.backfill("2026-02-01T00", "2026-02-02T23", AIRQINO_NOW="2026-03-10T13:07").returncode == 0
+    before, staged = documents(new), files(new)
+    for options, told in (
+        ([], f"the staging root {new.root} is not empty"),
+        (["--only", "database"], "--drop drops its collections first"),
+    ):
+        refused = new.script("restore", str(lost.archive), *options)
+        assert refused.returncode == 2
+        assert told in refused.stderr
+    assert documents(new) == before
+    assert files(new) == staged
+    own = backed_up(new, tmp_path / "backups")
+    new.database["daily_averages"].delete_many({})
+    done = new.script("restore", str(own), "--only", "database", "--drop")
+    assert done.returncode == 0, done.stderr
+    assert documents(new) == before
+
+
+def test_a_damaged_or_foreign_file_changes_nothing(tmp_path: Path, new: Pipeline, lost: Lost) -> None:
+    content = lost.archive.read_bytes()
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(content[: len(content) // 2])
     with tarfile.open(tmp_path / "foreign.tar.gz", "w:gz") as tar:
         tar.add(__file__, "staging/../../outside.py")
-    shutil.rmtree(filled.root)
     for bad in (cut, tmp_path / "foreign.tar.gz", tmp_path / "none.tar.gz"):
-        refused = filled.script("restore", str(bad))
+        refused = new.script("restore", str(bad))
         assert refused.returncode == 2
         assert str(bad) in refused.stderr
         assert "Traceback" not in refused.stderr
-        assert not filled.root.exists()
+        assert not new.root.exists()
+
+
+def test_a_backup_within_the_staging_root_is_refused(new: Pipeline) -> None:
+    new.root.mkdir()
+    refused = new.script("backup", str(new.root / "backups"))
+    assert refused.returncode == 2
+    assert "lies in the staging root" in refused.stderr
+    assert not (new.root / "backups").exists()

@@ -140,7 +140,7 @@ def test_etl_writer_runs_everything_and_may_do_nothing_else(
     assert "database: " in done.stdout
     views = {view["name"] for view in ours.database.list_collections(filter={"type": "view"})}
     assert {"station_now", "hourly_levels", "guideline_days"} <= views
-    assert ours.database["models"].count_documents({}) == 1
+    assert ours.database["models"].count_documents({}) > 0
     assert ours.database["forecasts"].count_documents({}) > 24
     with members.client(ours.env["MONGODB_URI"]) as client:
         mine = client[ours.database_name]
