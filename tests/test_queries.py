@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -13,7 +12,6 @@ from deployment import ROOT, Pipeline
 
 from tasks import dashboard
 from tasks.airqino.sandbox import Sandbox
-from tasks.stores import mongo
 from tasks.stores.mongod import Mongod
 
 #: What is read whole, and why it may be.
