@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, get_type_hints
 from zoneinfo import ZoneInfo
@@ -52,6 +53,9 @@ ENVIRONMENT: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 #: Options whose value never appears in a message.
 SECRET = frozenset({"client_secret", "password", "uri", "tracking_uri", "urls", "heartbeat_url", "pushgateway_url"})
+
+#: A load looks back two months at the most: at days left provisional for a month, and at the rest of their month.
+_FEWEST_DAYS = 62
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -119,6 +123,8 @@ def settings() -> Settings:
             "[airqino] username is set, so password, client_id and token_url must be too: "
             "set AIRQINO_PASSWORD, AIRQINO_CLIENT_ID and AIRQINO_TOKEN_URL"
         )
+    mongo = _section(Mongo, "mongo")
+    _check(mongo)
     forecast = _section(Forecast, "forecast")
     if forecast.drift_coverage_low >= forecast.drift_coverage_high:
         raise ConfigError(
@@ -136,7 +142,7 @@ def settings() -> Settings:
         airqino=airqino,
         staging=_section(Staging, "staging"),
         quality=_section(Quality, "quality"),
-        mongo=_section(Mongo, "mongo"),
+        mongo=mongo,
         forecast=forecast,
         status=_section(Status, "status"),
         alerts=_section(Alerts, "alerts"),
@@ -146,6 +152,23 @@ def settings() -> Settings:
         now=now,
         retry_failed_at_once=os.environ.get("RETRY_FAILED_AT_ONCE") == "1",
     )
+
+
+def _check(mongo: Mongo) -> None:
+    if 0 < mongo.retention_days < _FEWEST_DAYS:
+        raise ConfigError(
+            f"luigi.cfg [mongo] retention_days = {mongo.retention_days}: allowed is 0 (keep all), or a whole number of "
+            f"days from {_FEWEST_DAYS} on"
+        )
+    for variable in ("MONGODB_CA_FILE", "MONGODB_CERTIFICATE_KEY_FILE"):
+        option = ENVIRONMENT[variable][1]
+        if path := getattr(mongo, option):
+            try:
+                Path(path).open("rb").close()
+            except OSError as error:
+                raise ConfigError(
+                    f"{variable} ([mongo] {option}) = {path!r}: the file cannot be read ({error.strerror})"
+                ) from None
 
 
 def _stations() -> dict[str, Station]:

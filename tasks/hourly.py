@@ -16,6 +16,7 @@ from tasks.hours import DAY, HOUR, HourParameter, day_range, day_start, format_h
 from tasks.load import LoadDay, provisional_days
 from tasks.science.scores import WINDOWS
 from tasks.score import ScoreForecasts, retrain_days, scored
+from tasks.stores import mongo
 from tasks.train import TrainModel, monday
 
 
@@ -94,7 +95,7 @@ class Backfill(luigi.Task):
 
     def complete(self) -> bool:
         """Whether the days are loaded and the hindcasts out."""
-        return all(task.complete() for task in [*self._loads(), *self._hindcasts(), *self._scores()])
+        return all(task.complete() for task in [*self._loads(), *self._forecasts(), *self._scores()])
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Fetch, then clean, average and load; then train the weeks' models, forecast from them, and score."""
@@ -102,7 +103,7 @@ class Backfill(luigi.Task):
         yield [*self._loads(), *self._followers()]
         if self.hindcast:
             yield [TrainModel(day=day) for day in sorted({monday(h.date()) for h in hour_range(self.start, self.stop)})]
-            yield self._hindcasts()
+        yield self._forecasts()
         yield self._scores()
 
     def _hours(self) -> tuple[Any, ...]:
@@ -120,8 +121,14 @@ class Backfill(luigi.Task):
         there = [day for day in days if targets.daily(day).exists()]
         return [LoadDay(day=there)] if there else []
 
-    def _hindcasts(self) -> list[luigi.Task]:
-        return [Forecast(hour=hour_range(self.start, self.stop))] if self.hindcast else []
+    def _forecasts(self) -> list[luigi.Task]:
+        """All as hindcasts; else those that are staged and gone from MongoDB."""
+        hours = hour_range(self.start, self.stop)
+        if not self.hindcast:
+            of_range = {"kind": "forecast", "issued_at": {"$gte": self.start, "$lte": self.stop}}
+            loaded = set(mongo.distinct(targets.database(), "loads", "issued_at", of_range))
+            hours = [hour for hour in hours if hour not in loaded and targets.forecast(hour).exists()]
+        return [Forecast(hour=hours)] if hours else []
 
     def _scores(self) -> list[luigi.Task]:
         """Of the range where it is forecast, and of the month after it where that is scored already."""

@@ -44,17 +44,19 @@ class LoadDay(DayTask):
         if not (stale := self._stale()):
             return
         config, database = settings(), targets.database()
-        mongo.ensure_indexes(database)
-        with mongo.reported(database):
-            dashboard.ensure_views(database)
+        mongo.ensure_indexes(database, config.mongo.retention_days)
+        mongo.ask(database, dashboard.ensure_views)
         days = {day: documents.of_day(day, config) for day in stale}
         for collection in documents.COLLECTIONS:
-            mongo.replace(database, collection, [d for of_day in days.values() for d in of_day[collection]])
+            loaded = [document for of_day in days.values() for document in of_day[collection]]
+            if collection == "hourly_measurements":
+                loaded = [document for document in loaded if document["observed_at"] >= targets.kept_since()]
+            mongo.replace(database, collection, loaded)
         measured = [document for of_day in days.values() for document in of_day["hourly_measurements"]]
         mongo.update(database, "stations", documents.station_updates(measured, config))
-        with mongo.reported(database):
-            # a UTC day touches two local days where a station is not on UTC
-            dashboard.refresh_profiles(database, {date.fromisoformat(document["day"]) for document in measured})
+        # a UTC day touches two local days where a station is not on UTC
+        local = {date.fromisoformat(document["day"]) for document in measured}
+        mongo.ask(database, lambda db: dashboard.refresh_profiles(db, local, targets.kept_since().date()))
         targets.record_loads({_load(day): (stale[day], _record(day, of_day)) for day, of_day in days.items()})
 
     def _stale(self) -> dict[date, str]:
@@ -86,7 +88,7 @@ def _loaded(days: Sequence[date]) -> dict[date, str]:
 
     A document more than was loaded (of a station-day that is gone from the staged files) stays.
     """
-    database = targets.database()
+    database, kept = targets.database(), targets.kept_since()
     records = mongo.find_many(database, "loads", [_load(day).load for day in days])
     span, texts = (day_start(days[0]), day_start(days[-1]) + DAY), (f"{days[0]}", f"{days[-1]}~")
     there = {
@@ -98,7 +100,11 @@ def _loaded(days: Sequence[date]) -> dict[date, str]:
         day: record["inputs"]
         for day in days
         if (record := records.get(_load(day).load))
-        and all(of.get(f"{day}", 0) >= record[name] for name, of in there.items())
+        and all(
+            of.get(f"{day}", 0) >= record[name]
+            for name, of in there.items()
+            if name != "hourly_documents" or day_start(day) >= kept
+        )
     }
 
 

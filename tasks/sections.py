@@ -110,9 +110,12 @@ class Mongo(Struct, frozen=True, kw_only=True):
         str, Meta(pattern=r"^[A-Za-z0-9_-]{1,63}$", description="letters, digits, _ and -, at most 63")
     ] = "air_quality"
     timeout_seconds: Seconds = 5.0
+    failover_seconds: Seconds = 30.0
     tls_ca_file: str = ""
     tls_certificate_key_file: str = ""
-    retention_days: Annotated[int, Meta(ge=0, le=36_500, description="a whole number of days, 0 to keep all")] = 0
+    retention_days: Annotated[
+        int, Meta(ge=0, le=36_500, description="0 (keep all), or a whole number of days from 62 to 36500")
+    ] = 0
 
 
 class Forecast(Struct, frozen=True, kw_only=True):

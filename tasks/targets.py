@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,23 @@ def fingerprint(*content: Any) -> str:
 def database() -> mongo.Database:
     """The pipeline's database; the connection is opened once in each process."""
     config = settings().mongo
-    return mongo.database(config.uri, config.database, config.timeout_seconds)
+    return mongo.database(
+        config.uri,
+        config.database,
+        config.timeout_seconds,
+        config.failover_seconds,
+        tls_ca_file=config.tls_ca_file,
+        tls_certificate_key_file=config.tls_certificate_key_file,
+    )
+
+
+def kept_since() -> datetime:
+    """The moment from which on MongoDB keeps hourly documents (`retention_days`), with a day of margin.
+
+    The server drops them by its clock, so this one's counts, whatever AIRQINO_NOW pretends.
+    """
+    days = settings().mongo.retention_days
+    return datetime.now(UTC) - timedelta(days=days - 1) if days else datetime.min.replace(tzinfo=UTC)
 
 
 def root() -> Path:

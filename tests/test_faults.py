@@ -184,9 +184,7 @@ def test_mongodb_going_away_leaves_the_staged_files_for_the_next_run(tmp_path: P
         pipeline = Pipeline(tmp_path / "staging", own, sandbox.url, AIRQINO_NOW=TEXT)
         pipeline.env["LUIGI_CONFIG_PATH"] = str(tmp_path / "luigi.cfg")
         (tmp_path / "luigi.cfg").write_text(
-            (ROOT / "luigi.cfg")
-            .read_text()
-            .replace("timeout_seconds = 5\n\n[forecast]", "timeout_seconds = 1\n\n[forecast]")
+            (ROOT / "luigi.cfg").read_text().replace("failover_seconds = 30", "failover_seconds = 1")
         )
         stop = threading.Thread(target=lambda: (_wait_for(pipeline.root, "*/raw/*.parquet"), own.kill()))
         stop.start()

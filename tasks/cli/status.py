@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from tasks import targets
+from tasks.cli.disk import database_use, staging_use
 from tasks.cli.run import command
 from tasks.config import settings
 from tasks.documents import station_name
@@ -29,7 +31,8 @@ def status() -> dict[str, Any]:
 
     Returns:
         ``last_hour`` (the last one published), ``stations`` (id, name, newest hour with a reading, its age in hours,
-        gaps), ``last_load`` and ``last_forecast`` (None without MongoDB, whose error is in ``mongodb``), ``late``.
+        gaps), ``last_load``, ``last_forecast`` and ``database`` (None without MongoDB, whose error is in ``mongodb``),
+        ``late``, and ``disk``; see `tasks.cli.disk`.
     """
     config = settings()
     stations = [_station(station) for station in config.airqino.stations]
@@ -42,6 +45,7 @@ def status() -> dict[str, Any]:
         "age_hours": age,
         "late": age is None or age > config.status.max_age_hours,
         **_database(),
+        "disk": staging_use(),
     }
 
 
@@ -85,9 +89,10 @@ def _database() -> dict[str, Any]:
             "mongodb": "ok",
             "last_load": mongo.newest(database, "loads", "loaded_at", {"kind": "day"}),
             "last_forecast": mongo.newest(database, "forecasts", "issued_at"),
+            "database": database_use(database),
         }
     except MongoError as error:
-        return {"mongodb": str(error), "last_load": None, "last_forecast": None}
+        return {"mongodb": str(error), "last_load": None, "last_forecast": None, "database": None}
 
 
 def _show(found: dict[str, Any], console: Console) -> None:
@@ -117,11 +122,25 @@ def _show(found: dict[str, Any], console: Console) -> None:
     console.print(f"MongoDB: {found['mongodb']}", highlight=False)
     if found["mongodb"] == "ok":
         console.print(f"last load: {_moment(found['last_load'])}; last forecast: {_moment(found['last_forecast'])}")
+    console.print(_room(found["disk"], found["database"]), highlight=False)
     if found["late"]:
         age = "there is none" if found["age_hours"] is None else f"it is {found['age_hours']:.0f} h old"
         console.print(
             f"[bold red]late[/]: the newest hour should be at most {settings().status.max_age_hours} h old, {age}"
         )
+
+
+def _room(disk: dict[str, Any], database: dict[str, Any] | None) -> str:
+    free = f"{disk['free_share']:.0%} of its disk ({decimal(disk['free_bytes'])}) free"
+    growth = disk["growth_bytes_per_day"]
+    pace = f", {decimal(int(growth))} a day: enough for {_span(disk['days_until_full'])}" if growth else ""
+    ours = database["database_bytes"] if database else None
+    documents = f"; database: {decimal(ours)}" if ours is not None else ""
+    return f"staging root: {decimal(disk['staging_bytes'])}, {free}{pace}{documents}"
+
+
+def _span(days: float) -> str:
+    return f"{days:.0f} days" if days < 730 else f"{days / 365.25:.0f} years"
 
 
 def _moment(moment: datetime | None) -> str:

@@ -44,18 +44,20 @@ def free_port() -> int:
 class Mongod:
     """A running mongod; stop it with `stop`, or use it in a ``with`` block."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, *options: str) -> None:
         """Start it and wait until it is primary.
 
         Args:
             folder: Where its data and log lie; made if missing, kept afterwards.
             port: Port on 127.0.0.1; default: a free one.
+            options: More for its command line.
 
         Raises:
             MongoError: It does not start; its log says why.
         """
         self.folder = folder
         self.port = port or free_port()
+        self.options = options
         self.uri = f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -74,7 +76,7 @@ class Mongod:
         command = [
             *(str(find_mongod()), "--dbpath", str(self.folder / "data"), "--logpath", str(log), "--logappend"),
             *("--bind_ip", "127.0.0.1", "--port", str(self.port), "--replSet", "rs0"),
-            *("--wiredTigerCacheSizeGB", "0.5", "--nounixsocket", "--quiet"),
+            *("--wiredTigerCacheSizeGB", "0.5", "--nounixsocket", "--quiet", *self.options),
         ]
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

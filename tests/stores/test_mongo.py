@@ -2,13 +2,16 @@
 
 import multiprocessing
 import socket
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pymongo import monitoring
 
 from tasks.errors import MongoError
-from tasks.stores import mongo
+from tasks.stores import mongo, refusals
+from tasks.stores.mongod import Mongod
 
 AT = datetime(2024, 9, 9, 10, tzinfo=UTC)
 
@@ -123,7 +126,7 @@ def test_a_day_is_found_by_its_index(db):
     ],
 )
 def test_a_connection_string_is_shown_without_user_and_password(uri, expected):
-    assert mongo.redact(uri) == expected
+    assert refusals.redact(uri) == expected
 
 
 @pytest.mark.parametrize(
@@ -146,7 +149,7 @@ def test_a_wrong_connection_string_is_told_without_its_password(uri):
     "ask",
     [
         mongo.ping,
-        mongo.ensure_indexes.__wrapped__,
+        lambda db: mongo.ensure_indexes.__wrapped__(db),
         lambda db: mongo.find_one(db, "loads", "x"),
         lambda db: mongo.replace(db, "loads", [{"_id": "x"}]),
         lambda db: mongo.update(db, "loads", [({"_id": "x"}, {"$set": {"a": 1}}, True)]),
@@ -210,3 +213,50 @@ def test_each_process_opens_its_own_client(mongod, db):
     child.join(20)
     assert child.exitcode == 0
     assert held(db, "loads") == [{"_id": "child"}]
+
+
+# --- production
+
+
+def test_writes_are_acknowledged_by_a_majority_and_may_be_repeated(mongod, db):
+    sent = []
+
+    class Listener(monitoring.CommandListener):
+        def started(self, event):
+            sent.append((event.command_name, event.command))
+
+        def succeeded(self, event): ...
+
+        def failed(self, event): ...
+
+    monitoring.register(listener := Listener())
+    try:
+        heard = mongo.database(mongod.uri, db.name, 5.5)  # a client of its own
+        mongo.replace(heard, "loads", [{"_id": "x"}])
+        mongo.update(heard, "loads", [({"_id": "x"}, {"$set": {"n": 1}}, True)])
+        mongo.ask(heard, lambda db: db["loads"].aggregate([{"$merge": "copies"}]))
+    finally:
+        monitoring._LISTENERS.command_listeners.remove(listener)
+    writes = [command for name, command in sent if name in ("update", "aggregate")]
+    assert [command["writeConcern"] for command in writes] == [{"w": "majority"}] * 3
+    assert ["txnNumber" in command for command in writes] == [True, True, False]  # $merge is repeated by `ask`
+
+
+@pytest.mark.parametrize("failover", [20.0, 0.5])
+def test_a_server_that_comes_back_is_waited_for(tmp_path, failover):
+    with Mongod(tmp_path) as own:
+        db = mongo.database(own.uri, "x", 0.4, failover)
+        mongo.replace(db, "loads", [{"_id": f"{n}"} for n in range(5)])
+        own.kill()
+        thread = threading.Timer(1.5, own.start)
+        thread.start()
+        merge = [{"$merge": {"into": "copies", "whenMatched": "replace"}}]
+        try:
+            if failover < 1:
+                with pytest.raises(MongoError, match="cannot be reached"):
+                    mongo.ask(db, lambda db: db["loads"].aggregate(merge))
+            else:
+                mongo.ask(db, lambda db: db["loads"].aggregate(merge))
+                assert held(db, "copies") == held(db, "loads")
+        finally:
+            thread.join()

@@ -1,0 +1,48 @@
+"""scripts/backup: the staging root and the database in one file."""
+
+import argparse
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tasks import targets
+from tasks.cli.run import command, lock
+from tasks.errors import StagingError
+from tasks.stores import archive, mongo
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write a back-up while no run is under way."""
+    parser = argparse.ArgumentParser(
+        "scripts/backup",
+        description="Write the staging root and all documents of the database into DIR/airqino-<time>.tar.gz. Waits "
+        "for a run that is under way, and holds back the next. Only the staging root must be kept: from it "
+        "scripts/backfill makes the documents again, without asking the API.",
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="where to write it; better on another machine's disk")
+    parser.add_argument("--no-database", action="store_true", help="leave the documents out")
+    arguments = parser.parse_args(argv)
+    folder, root = arguments.folder.absolute(), targets.root().absolute()
+    if folder == root or root in folder.parents:
+        raise StagingError(f"{folder} lies in the staging root {root}: a back-up of itself; name another folder")
+    if not root.is_dir():
+        raise StagingError(f"there is no staging root {root}: nothing to back up; check STAGING_ROOT")
+    database = None if arguments.no_database else targets.database()
+    if database is not None:
+        mongo.ping(database)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StagingError(f"{folder} cannot be made: {error.strerror}") from error
+    path = folder / f"airqino-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz"
+    with lock("run", wait=900) as alone:
+        if not alone:
+            raise StagingError("another run has held the staging root for 15 minutes: see what it does, then try again")
+        about = archive.write(path, root, database)
+    documents = sum(about["documents"].values())
+    print(f"{path}: {about['files']} files, {documents} documents, {path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,73 @@
+"""How much room the files and the documents take, and for how long there is enough."""
+
+import os
+import shutil
+from datetime import date, timedelta
+from typing import Any
+
+from tasks import targets
+from tasks.config import settings
+from tasks.errors import MongoError
+from tasks.stores import mongo
+
+__all__ = ["database_use", "staging_use"]
+
+#: The days that tell how fast the staging root grows.
+DAYS = 30
+#: Bytes that `os.stat` counts blocks in.
+_BLOCK = 512
+
+
+def staging_use() -> dict[str, Any]:
+    """Measure the staging root and its disk.
+
+    Returns:
+        ``staging_bytes`` (as allocated: thousands of small files take more room than they hold), ``free_bytes`` and
+        ``free_share`` of the disk, ``growth_bytes_per_day`` (mean of the last 30 whole days that are staged; None
+        without any) and ``days_until_full`` (at this pace).
+    """
+    root, today = targets.root(), settings().now.date()
+    sizes = {entry.name: _size(entry) for entry in os.scandir(root)} if root.is_dir() else {}
+    recent = [size for name, size in sizes.items() if today - timedelta(days=DAYS) <= _day(name) < today]
+    growth = sum(recent) / len(recent) if recent else None
+    path = root.absolute()
+    disk = shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists()))
+    return {
+        "staging_bytes": sum(sizes.values()),
+        "free_bytes": disk.free,
+        "free_share": disk.free / disk.total,
+        "growth_bytes_per_day": growth,
+        "days_until_full": disk.free / growth if growth else None,
+    }
+
+
+def database_use(database: mongo.Database) -> dict[str, Any]:
+    """Ask MongoDB for the room that documents and indexes take, and for what is free on the server's disk.
+
+    Returns:
+        ``database_bytes``, ``database_free_bytes``; both None where the user may not ask.
+    """
+    try:
+        stats = mongo.ask(database, lambda db: db.command("dbStats", freeStorage=0))
+    except MongoError:
+        return {"database_bytes": None, "database_free_bytes": None}
+    free = stats["fsTotalSize"] - stats["fsUsedSize"] if "fsTotalSize" in stats else None
+    return {"database_bytes": int(stats["totalSize"]), "database_free_bytes": free and int(free)}
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            with os.scandir(entry.path) as entries:
+                return sum(map(_size, entries))
+        return entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+    except FileNotFoundError:  # a temporary file of a run under way
+        return 0
+
+
+def _day(name: str) -> date:
+    """The day of a partition; the first day there is for other names."""
+    try:
+        return date.fromisoformat(name)
+    except ValueError:
+        return date.min

@@ -1,0 +1,67 @@
+"""scripts/restore: a back-up's files and documents, back where they were."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks import dashboard, targets
+from tasks.cli.run import command, lock, preflight
+from tasks.config import settings
+from tasks.errors import MongoError, StagingError
+from tasks.stores import archive, mongo
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Restore what a back-up holds, over nothing that is there."""
+    parser = argparse.ArgumentParser(
+        "scripts/restore",
+        description="Write a back-up's files into the staging root and its documents into the database. Both must be "
+        "empty: move the staging root away first; --drop empties the database. The user of MONGODB_URI needs the "
+        "rights of `ops` (scripts/mongo-users).",
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="what scripts/backup wrote")
+    parser.add_argument("--only", choices=("staging", "database"), help="restore one of them")
+    parser.add_argument("--drop", action="store_true", help="drop the database's collections first")
+    arguments = parser.parse_args(argv)
+    about = archive.check(arguments.file)
+    staging, database = arguments.only != "database", arguments.only != "staging" and bool(about["documents"])
+    preflight()
+    with lock("run", wait=60) as alone:
+        if not alone:
+            raise StagingError("a run is under way: stop its trigger (cron, timer) and try again")
+        if staging:
+            _refuse_files()
+        if database:
+            _refuse_documents(arguments.drop)
+        files = archive.extract(arguments.file, targets.root()) if staging else 0
+        documents = _load(arguments.file) if database else 0
+    print(f"restored from {arguments.file}: {files} files, {documents} documents")
+    return 0
+
+
+def _refuse_files() -> None:
+    root = targets.root()
+    there = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith(".") and entry.name != "logs")
+    if there:
+        raise StagingError(f"the staging root {root} is not empty ({there[0]} …): move it away, then restore")
+
+
+def _refuse_documents(drop: bool) -> None:
+    database = targets.database()
+    names = mongo.ask(database, lambda db: [c["name"] for c in db.list_collections(filter={"type": "collection"})])
+    for name in sorted(n for n in names if not n.startswith("system.")):
+        if drop:
+            mongo.ask(database, lambda db, name=name: db.drop_collection(name))  # type: ignore[misc]
+        elif mongo.ask(database, lambda db, name=name: db[name].find_one({}, {"_id": 1})):  # type: ignore[misc]
+            raise MongoError(f"database {database.name} is not empty ({name} …): --drop drops its collections first")
+
+
+def _load(file: Path) -> int:
+    database = targets.database()
+    mongo.ensure_indexes(database, settings().mongo.retention_days)
+    mongo.ask(database, dashboard.ensure_views)
+    return sum(mongo.replace(database, collection, some) for collection, some in archive.documents(file))
+
+
+if __name__ == "__main__":
+    command(main)

@@ -1,0 +1,74 @@
+"""scripts/status: the room that files and documents take, against du, df and dbStats; and how long it takes."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from deployment import Pipeline
+
+from tasks.airqino.sandbox import Sandbox
+from tasks.cli import disk
+
+NOW = datetime(2026, 3, 10, 12, 5, tzinfo=UTC)
+
+
+def allocated(*folders: Path) -> int:
+    """What du counts of the files in some folders, in bytes."""
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    listed = subprocess.run(["du", "--block-size=1", *map(str, files)], capture_output=True, text=True, check=True)
+    return sum(int(line.split()[0]) for line in listed.stdout.splitlines())
+
+
+def test_status_tells_the_room_that_is_taken_and_how_long_there_is_enough(pipeline: Pipeline, sandbox: Sandbox) -> None:
+    sandbox.now = NOW
+    now = f"{NOW:%Y-%m-%dT%H:%M}"
+    assert pipeline.backfill("2026-02-01T00", "2026-03-10T11", AIRQINO_NOW=now).returncode == 0
+    done = pipeline.script("status", "--json", AIRQINO_NOW=now)
+    found = json.loads(done.stdout)
+    room = found["disk"]
+    assert room["staging_bytes"] == allocated(pipeline.root)
+    days = [pipeline.root / f"{date(2026, 3, 10) - timedelta(days=back)}" for back in range(1, 31)]
+    assert room["growth_bytes_per_day"] == pytest.approx(allocated(*days) / 30)
+    free = shutil.disk_usage(pipeline.root)
+    assert room["free_bytes"] == pytest.approx(free.free, rel=0.05)
+    assert room["free_share"] == pytest.approx(free.free / free.total, rel=0.05)
+    assert room["days_until_full"] == pytest.approx(room["free_bytes"] / room["growth_bytes_per_day"])
+    assert found["database"]["database_bytes"] == pytest.approx(
+        pipeline.database.command("dbStats")["totalSize"], rel=0.2
+    )
+    assert found["database"]["database_free_bytes"] > 0
+    shown = pipeline.script("status", AIRQINO_NOW=now).stdout
+    assert "staging root: " in shown
+    assert " a day: enough for " in shown
+    assert "; database: " in shown
+
+
+def test_without_staged_days_there_is_no_growth_to_tell(pipeline: Pipeline) -> None:
+    found = json.loads(pipeline.script("status", "--json").stdout)
+    assert (found["disk"]["staging_bytes"], found["disk"]["growth_bytes_per_day"]) == (0, None)
+    assert found["disk"]["days_until_full"] is None
+    assert not pipeline.root.exists()
+    away = json.loads(pipeline.script("status", "--json", MONGODB_URI="mongodb://127.0.0.1:9/").stdout)
+    assert away["database"] is None
+    assert away["disk"]["free_bytes"] > 0
+
+
+def test_a_year_is_measured_in_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for back in range(365):
+        for folder in ("raw", "forecast"):
+            (part := tmp_path / f"{date.today() - timedelta(days=back)}" / folder).mkdir(parents=True)
+            for hour in range(24):
+                (part / f"{hour:02}.parquet").touch()
+    monkeypatch.setattr(disk.targets, "root", lambda: tmp_path)
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        disk.staging_use()
+        took.append(time.process_time() - began)
+    assert sum(len(files) for _, _, files in os.walk(tmp_path)) == 365 * 48
+    assert min(took) < 0.3
