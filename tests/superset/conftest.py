@@ -6,7 +6,6 @@ import re
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,9 +17,10 @@ import requests
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from pymongo import MongoClient
+from secured import ReplicaSet, replica_set
 
 from tasks.airqino.sandbox import Sandbox
-from tasks.stores.mongod import Mongod, find_mongod, free_port
+from tasks.stores.mongod import free_port
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = {"air-quality": 11, "data-and-forecast-quality": 11}
@@ -44,7 +44,7 @@ class Site:
 
     @property
     def db(self) -> Any:
-        """The database, as the pipeline's user."""
+        """The database, as the administrator."""
         return MongoClient(self.mongodb, tz_aware=True)["air_quality"]
 
     def superset(self, command: str) -> str:
@@ -68,8 +68,8 @@ def _run(command: list[str], environment: dict[str, str]) -> str:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Ten weeks through the pipeline up to the hour before the last one; Superset as the reader."""
     folder = tmp_path_factory.mktemp("site")
-    server, uris = _mongod_with_users(folder)
-    try:
+    with replica_set(folder / "mongo", members=1) as server:
+        uris = _with_users(server)
         with Sandbox() as sandbox:
             environment = os.environ | {
                 "PYTHONPATH": str(ROOT),
@@ -83,16 +83,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 "SUPERSET_VIEWER_PASSWORD": PASSWORD,
             }
             url = f"http://127.0.0.1:{environment['SUPERSET_PORT']}"
-            running = Site(url, uris["pipeline"], uris["reader"], environment)
+            running = Site(url, uris["admin"], uris["reader"], environment)
             _fill(running)
             try:
                 assert url in running.superset("up")
                 yield running
             finally:
                 running.superset("down")
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 def hour_before_last() -> datetime:
@@ -152,39 +149,14 @@ def _model(day: str, number: int) -> dict[str, Any]:
     }
 
 
-def _mongod_with_users(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
-    """A replica set that asks for a password, with one user that reads and writes and one that only reads."""
-    with Mongod(folder / "mongo") as open_server, MongoClient(open_server.uri) as client:
-        port = open_server.port
-        client.admin.command("createUser", "root", pwd=PASSWORD, roles=["root"])
-        for name, role in (("pipeline", "readWrite"), ("reader", "read")):
-            client.air_quality.command("createUser", name, pwd=PASSWORD, roles=[{"role": role, "db": "air_quality"}])
-    key = folder / "key"
-    key.write_text(secrets.token_hex(64))
-    key.chmod(0o400)
-    server = subprocess.Popen(
-        [
-            *(str(find_mongod()), "--dbpath", str(folder / "mongo/data"), "--logpath", str(folder / "mongo/auth.log")),
-            *("--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", "rs0", "--keyFile", str(key), "--quiet"),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    uris = {
-        name: f"mongodb://{name}:{PASSWORD}@127.0.0.1:{port}/?directConnection=true&authSource=air_quality"
-        for name in ("pipeline", "reader")
-    }
-    with MongoClient(uris["pipeline"], serverSelectionTimeoutMS=30_000) as client:
-        client.air_quality.command("ping")
-        _wait_until_primary(client)
-    return server, uris
-
-
-def _wait_until_primary(client: Any) -> None:
-    for _ in range(300):
-        if client.admin.command("hello").get("isWritablePrimary"):
-            return
-        time.sleep(0.1)
-    raise AssertionError("mongod did not become primary")
+def _with_users(server: ReplicaSet) -> dict[str, str]:
+    """Make the users as an operator does; return the connection strings, whose options say how TLS is checked."""
+    passwords = {f"{name.upper()}_PASSWORD": PASSWORD for name in ("etl_writer", "dashboard_reader", "ops")}
+    tls = f"tls=true&tlsCAFile={server.ca_file}"
+    admin = f"{server.admin_uri}&{tls}"
+    _run([sys.executable, "-m", "tasks.cli.mongo_users"], os.environ | passwords | {"MONGODB_ADMIN_URI": admin})
+    users = {"pipeline": "etl_writer", "reader": "dashboard_reader"}
+    return {"admin": admin} | {k: f"{server.uri(user, PASSWORD, 'air_quality')}&{tls}" for k, user in users.items()}
 
 
 @pytest.fixture(scope="session")
