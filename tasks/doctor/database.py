@@ -97,7 +97,7 @@ def _connected(client: MongoClient[Document], config: Mongo) -> Iterator[Result]
     yield _access(where, users, [host for host, _ in hosts])
     yield version(str(client.server_info()["version"]))
     yield encryption(config, [host for host, _ in hosts])
-    yield from clock("MongoDB clock", "MongoDB's", [hello["localTime"]], datetime.now(UTC))
+    yield from clock("MongoDB clock", "MongoDB's", [hello["localTime"].replace(tzinfo=UTC)], datetime.now(UTC))
     yield _members(client, hello)
     rights = _rights(client, config.database, login["authenticatedUserPrivileges"] if users else None)
     yield rights
@@ -148,7 +148,7 @@ def _unreachable(where: str, text: str) -> tuple[str, str]:
         return f"{where} closes the connection", "it may require TLS: add ?tls=true to MONGODB_URI"
     if "primary" in reason:
         return f"{where} has no primary", "see rs.status(): a majority of the members must be up"
-    why = "does not answer in time" if "timed out" in reason else "cannot be reached"
+    why = "does not answer in time" if "timed out" in reason or "found yet" in reason else "cannot be reached"
     return f"{where} {why}", "start it (systemctl start mongod), or correct MONGODB_URI; check the firewall"
 
 

@@ -41,7 +41,8 @@ def registry(forecast: Forecast | None, staging: Staging | None) -> Iterator[Res
         return
     uri = forecast.tracking_uri or f"sqlite:///{Path(staging.root).absolute()}/mlflow/mlflow.db"
     yield _registry(uri)
-    yield _champion(Path(staging.root) / "models")
+    if Path(staging.root).is_dir():
+        yield _champion(Path(staging.root) / "models")
 
 
 def _registry(uri: str) -> Result:
