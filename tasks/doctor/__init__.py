@@ -22,16 +22,16 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
 
     Args:
         repository: Where constraints.txt and .env lie.
-        system: The root of the file system, where cron's files lie.
+        system: The root of the file system, where cron's files and the environment's lie.
 
     Returns:
         One result for each check, in the order in which they build on each other.
     """
     found = configuration.read()
     groups = [
-        Group(("configuration",), lambda: [configuration.configuration(found)]),
+        Group(("configuration",), lambda: [configuration.configuration(found, system)]),
         Group(("Python and packages",), lambda: [configuration.packages(repository)]),
-        Group(("secrets",), lambda: [configuration.permissions(repository, found.mongo)]),
+        Group(("secrets",), lambda: [configuration.permissions(repository, system, found.mongo)]),
         Group(source.NAMES, lambda: source.examine(found.airqino, found.stations)),
         Group(database.NAMES, lambda: database.examine(found.mongo)),
         Group(machine.NAMES, lambda: machine.examine(found.staging, found.alerts)),

@@ -28,7 +28,7 @@ from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.errors import ConfigError
 from tasks.sections import AirQino, Alerts, Forecast, Logging, Metrics, Mongo, Quality, Staging, Station, Status
 
-__all__ = ["Deployment", "configuration", "packages", "permissions", "read", "secrets"]
+__all__ = ["ENV_FILE", "Deployment", "configuration", "packages", "permissions", "read", "secrets"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -40,6 +40,8 @@ _LUIGIS = {
     "scheduler": luigi.scheduler.scheduler,
     "retcode": luigi.retcodes.retcode,
 }
+#: Where cron's line and the services of deploy/ find the settings and secrets.
+ENV_FILE = "etc/airqino/airqino.env"
 _OLDEST_PYTHON = (3, 11)
 
 
@@ -97,12 +99,12 @@ def _luigis_errors() -> list[str]:
     return errors
 
 
-def configuration(deployment: Deployment) -> Result:
+def configuration(deployment: Deployment, system: Path) -> Result:
     """Every section can be read, and says what was meant."""
     name = "configuration"
     if errors := [*deployment.errors, *_unread_files()]:
         return failed(name, "; ".join(errors), "correct the file or variable named; luigi.cfg explains every option")
-    if doubts := [*_misspelt(), *_pretended(deployment)]:
+    if doubts := [*_misspelt(), *_pretended(deployment), *_not_loaded(system / ENV_FILE)]:
         return warning(name, "; ".join(doubts), "correct it where it was not meant")
     files = ", ".join(path for path in LuigiConfigParser._config_paths if Path(path).is_file())
     return ok(name, f"{files}, and {sum(v in os.environ for v in config.ENVIRONMENT)} variables of the environment")
@@ -136,6 +138,17 @@ def _pretended(deployment: Deployment) -> list[str]:
     return [f"[airqino] now (AIRQINO_NOW) pretends that it is {now}: every run does the same hour"] if now else []
 
 
+def _not_loaded(path: Path) -> list[str]:
+    """A person's shell does not have what cron's line and the service load."""
+    try:
+        names = re.findall(r"(?m)^(?:export )?([A-Z_]+)=(?!(?:''|\"\")?$)", path.read_text())
+    except OSError:
+        return []
+    unset = [n for n in names if n in (*config.ENVIRONMENT, "LUIGI_CONFIG_PATH") and n not in os.environ]
+    told = f"{path} sets {', '.join(unset[:3])}, which is not set here: set -a; . {path}; set +a, then again"
+    return [told] if unset else []
+
+
 def packages(repository: Path) -> Result:
     """Python, and the packages that the pipeline was tested with."""
     name, python = "Python and packages", ".".join(map(str, sys.version_info[:3]))
@@ -157,17 +170,17 @@ def packages(repository: Path) -> Result:
     return ok(name, f"Python {python}; packages as in constraints.txt")
 
 
-def permissions(repository: Path, mongo: Mongo | None) -> Result:
-    """Files that hold secrets are for their owner alone."""
+def permissions(repository: Path, system: Path, mongo: Mongo | None) -> Result:
+    """Files that hold secrets are for their owner and group alone."""
     name = "secrets"
-    paths = [repository / ".env", repository / "deploy" / ".env", Path("/etc/default/airqino")]
+    paths = [repository / ".env", repository / "deploy" / ".env", system / ENV_FILE]
     paths += [path for path in map(Path, LuigiConfigParser._config_paths) if path.is_file() and _holds_secret(path)]
     if mongo and mongo.tls_certificate_key_file:
         paths.append(Path(mongo.tls_certificate_key_file))
     there = [path for path in paths if path.is_file()]
-    if bare := [f"{path}" for path in there if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)]:
-        return warning(name, f"others can read {', '.join(bare)}", f"chmod 600 {' '.join(bare)}")
-    return ok(name, f"{', '.join(map(str, there)) or 'no file with secrets'}{': for the owner alone' if there else ''}")
+    if bare := [f"{path}" for path in there if path.stat().st_mode & stat.S_IROTH]:
+        return warning(name, f"others can read {', '.join(bare)}", f"chmod o-rwx {' '.join(bare)}")
+    return ok(name, f"{', '.join(map(str, there)) or 'no file with secrets'}{': hidden from others' if there else ''}")
 
 
 def _holds_secret(path: Path) -> bool:

@@ -1,9 +1,12 @@
 """Parts of the doctor on their own."""
 
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 
 import pytest
+from deployment import ROOT
 
 from tasks.doctor import checks, database, source
 from tasks.sections import Mongo, Station
@@ -52,6 +55,15 @@ def test_old_servers(text: str, outcome: str) -> None:
 )
 def test_tls_is_wanted_beyond_this_machine(uri: str, hosts: list[str], outcome: str) -> None:
     assert database.encryption(Mongo(uri=uri), hosts).outcome == outcome
+
+
+def test_a_check_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+    code = (
+        "import time\nfrom tasks.doctor.checks import Group, run\n"
+        "print(run([Group(('first',), lambda: time.sleep(60))], 0.1)[0].outcome)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr, done.returncode) == ("failed\n", "", 0)
 
 
 def test_rights_on_single_collections() -> None:

@@ -113,6 +113,13 @@ def open_env_file(healthy: Deployment) -> None:
     (healthy.repository / ".env").chmod(0o644)
 
 
+def env_file_not_loaded(healthy: Deployment) -> None:
+    path = healthy.system / "etc" / "airqino" / "airqino.env"
+    path.parent.mkdir()
+    path.write_text("STAGING_ROOT='x'\nALERT_URLS=''\nPUSHGATEWAY_URL='http://h'\n")
+    path.chmod(0o640)
+
+
 def other_pins(healthy: Deployment) -> None:
     (healthy.repository / "constraints.txt").write_text("luigi==1.0\nabsent==2.0\n")
 
@@ -145,8 +152,9 @@ BROKEN = {
     "half the credentials": (env(AIRQINO_PASSWORD=""), "✗ configuration", "AIRQINO_PASSWORD", "correct"),
     "misspelt section": (cfg("[alert]\nurls =\n"), "! configuration", "is [alerts] meant?", "correct"),
     "misspelt variable": (env(MONGODB_URL="mongodb://h"), "! configuration", "is MONGODB_URI meant?", "correct"),
+    "environment not loaded": (env_file_not_loaded, "! configuration", "sets PUSHGATEWAY_URL, which", "correct"),
     "other packages": (other_pins, "! Python and packages", "(tested: 1.0)", "scripts/install"),
-    "readable .env": (open_env_file, "! secrets", ".env", "chmod 600"),
+    "readable .env": (open_env_file, "! secrets", ".env", "chmod o-rwx"),
     "no credentials": (no_credentials, "✗ credentials", "no credentials are set", "AIRQINO_USERNAME"),
     "refused credentials": (env(AIRQINO_PASSWORD="other"), "✗ credentials", "refused user", "AIRQINO_PASSWORD"),
     "refused token": (fault("unauthorized"), "✗ credentials", "refused the token", "may read this station"),
