@@ -18,11 +18,12 @@ import msgspec
 from luigi.configuration import get_config
 from msgspec import Struct
 
+from tasks import luigi_cfg
 from tasks.errors import ConfigError
 from tasks.hours import HOUR, floor_hour, parse_hour
 from tasks.sections import AirQino, Alerts, Forecast, Logging, Metrics, Mongo, Quality, Staging, Station, Status
 
-__all__ = ["Settings", "refuse_unpublished", "settings"]
+__all__ = ["Settings", "refuse_unpublished", "section", "settings", "station_sections"]
 
 S = TypeVar("S", bound=Struct)
 
@@ -116,45 +117,78 @@ def settings() -> Settings:
     Raises:
         ConfigError: A value or an option's name is wrong.
     """
+    if luigi_cfg.BROKEN:
+        raise ConfigError(luigi_cfg.BROKEN)
     _point_luigi_to_luigid()
-    airqino = _section(AirQino, "airqino")
+    airqino = section(AirQino, "airqino")
+    return Settings(
+        airqino=airqino,
+        staging=section(Staging, "staging"),
+        quality=section(Quality, "quality"),
+        mongo=section(Mongo, "mongo"),
+        forecast=section(Forecast, "forecast"),
+        status=section(Status, "status"),
+        alerts=section(Alerts, "alerts"),
+        metrics=section(Metrics, "metrics"),
+        logging=section(Logging, "logging"),
+        stations={name.removeprefix("stations."): section(Station, name) for name in station_sections()},
+        now=_moment(airqino),
+        retry_failed_at_once=os.environ.get("RETRY_FAILED_AT_ONCE") == "1",
+    )
+
+
+def station_sections() -> list[str]:
+    """The names of the sections on stations."""
+    return [name for name in get_config().sections() if name.startswith("stations.")]
+
+
+def section(struct: type[S], name: str) -> S:
+    """Read and check one section of luigi.cfg and the environment.
+
+    Raises:
+        ConfigError: A value or an option's name is wrong, or two options do not go together.
+    """
+    read = _section(struct, name)
+    if isinstance(read, AirQino):
+        _check_credentials(read)
+        _moment(read)
+    elif isinstance(read, Forecast):
+        _check_drift(read)
+    elif isinstance(read, Mongo):
+        _check_mongo(read)
+    elif isinstance(read, Station):
+        _check_station(read, name)
+    return read
+
+
+def _check_credentials(airqino: AirQino) -> None:
     if airqino.username and not (airqino.password and airqino.client_id and airqino.token_url):
         raise ConfigError(
             "[airqino] username is set, so password, client_id and token_url must be too: "
             "set AIRQINO_PASSWORD, AIRQINO_CLIENT_ID and AIRQINO_TOKEN_URL"
         )
-    mongo = _section(Mongo, "mongo")
-    _check(mongo)
-    forecast = _section(Forecast, "forecast")
+
+
+def _check_drift(forecast: Forecast) -> None:
     if forecast.drift_coverage_low >= forecast.drift_coverage_high:
         raise ConfigError(
             f"luigi.cfg [forecast] drift_coverage_low = {forecast.drift_coverage_low}: it must lie below "
             f"drift_coverage_high = {forecast.drift_coverage_high}"
         )
+
+
+def _moment(airqino: AirQino) -> datetime:
+    """What is taken for now."""
     try:
-        now = datetime.fromisoformat(airqino.now).replace(tzinfo=UTC) if airqino.now else datetime.now(UTC)
+        return datetime.fromisoformat(airqino.now).replace(tzinfo=UTC) if airqino.now else datetime.now(UTC)
     except ValueError:
         raise ConfigError(
             f"AIRQINO_NOW ([airqino] now) = {airqino.now!r}: allowed is empty, or a moment that exists, such as "
             "2024-07-01T00:05 (UTC)"
         ) from None
-    return Settings(
-        airqino=airqino,
-        staging=_section(Staging, "staging"),
-        quality=_section(Quality, "quality"),
-        mongo=mongo,
-        forecast=forecast,
-        status=_section(Status, "status"),
-        alerts=_section(Alerts, "alerts"),
-        metrics=_section(Metrics, "metrics"),
-        logging=_section(Logging, "logging"),
-        stations=_stations(),
-        now=now,
-        retry_failed_at_once=os.environ.get("RETRY_FAILED_AT_ONCE") == "1",
-    )
 
 
-def _check(mongo: Mongo) -> None:
+def _check_mongo(mongo: Mongo) -> None:
     if 0 < mongo.retention_days < _FEWEST_DAYS:
         raise ConfigError(
             f"luigi.cfg [mongo] retention_days = {mongo.retention_days}: allowed is 0 (keep all), or a whole number of "
@@ -171,27 +205,20 @@ def _check(mongo: Mongo) -> None:
                 ) from None
 
 
-def _stations() -> dict[str, Station]:
-    stations = {}
-    for section in get_config().sections():
-        if not section.startswith("stations."):
-            continue
-        station = _section(Station, section)
-        for option in ("valid_from", "valid_to"):
-            if text := getattr(station, option):
-                try:
-                    parse_hour(text)
-                except ConfigError as error:
-                    raise ConfigError(f"luigi.cfg [{section}] {option}: {error}") from None
-        try:
-            ZoneInfo(station.time_zone)
-        except (KeyError, ValueError, OSError):
-            raise ConfigError(
-                f"luigi.cfg [{section}] time_zone = {station.time_zone!r}: allowed is a time zone name such as "
-                "Africa/Abidjan"
-            ) from None
-        stations[section.removeprefix("stations.")] = station
-    return stations
+def _check_station(station: Station, section: str) -> None:
+    for option in ("valid_from", "valid_to"):
+        if text := getattr(station, option):
+            try:
+                parse_hour(text)
+            except ConfigError as error:
+                raise ConfigError(f"luigi.cfg [{section}] {option}: {error}") from None
+    try:
+        ZoneInfo(station.time_zone)
+    except (KeyError, ValueError, OSError):
+        raise ConfigError(
+            f"luigi.cfg [{section}] time_zone = {station.time_zone!r}: allowed is a time zone name such as "
+            "Africa/Abidjan"
+        ) from None
 
 
 def _section(struct: type[S], section: str) -> S:

@@ -74,7 +74,7 @@ def told(where: str, error: PyMongoError, servers: Iterable[Exception | None]) -
         servers: Why each server that is known of does not answer; None where it does.
     """
     if isinstance(error, ServerSelectionTimeoutError):
-        return _missing(where, [str(reason) for reason in servers])
+        return _missing(where, list(servers))
     if isinstance(error, BulkWriteError):
         return f"{where} refused: a write failed (code {error.code})"
     if isinstance(error, OperationFailure):
@@ -82,11 +82,13 @@ def told(where: str, error: PyMongoError, servers: Iterable[Exception | None]) -
     return f"{where}: {type(error).__name__}; what is staged is loaded by the next run"
 
 
-def _missing(where: str, reasons: Sequence[str]) -> str:
+def _missing(where: str, reasons: Sequence[Exception | None]) -> str:
     for said, ours in _TLS.items():
-        if any(said in reason for reason in reasons):
+        if any(said in str(reason) for reason in reasons):
             return f"{where}: {ours}"
-    return f"{where} cannot be reached; is it running, and is MONGODB_URI right?"
+    if None in reasons:
+        return f"{where} has no primary; a majority of its members must be up (rs.status() tells which are not)"
+    return f"{where} cannot be reached; start it (systemctl start mongod), or correct MONGODB_URI"
 
 
 def _refusal(error: OperationFailure) -> str:
@@ -97,7 +99,7 @@ def _refusal(error: OperationFailure) -> str:
             "database that the user was made in"
         )
     if error.code == _UNAUTHORIZED and "requires authentication" in reason:
-        return "it wants a user and a password, and MONGODB_URI names none"
+        return "it wants a user and a password, and MONGODB_URI names none; put them into it"
     if error.code == _UNAUTHORIZED:
         asked = re.match(r'not authorized on (\S+) to execute command \{ (\w+): (?:"([^"]*)")?', reason)
         what = f"{asked[2]} on {asked[1]}" + (f".{asked[3]}" if asked[3] else "") if asked else "this"

@@ -185,7 +185,7 @@ def test_a_wrong_password_is_told(server: ReplicaSet) -> None:
 
 def test_no_password_where_one_is_wanted_is_told(server: ReplicaSet) -> None:
     told = refusal(server.uri(), tls_ca_file=str(server.ca_file))
-    assert told.endswith("refused: it wants a user and a password, and MONGODB_URI names none")
+    assert told.endswith("refused: it wants a user and a password, and MONGODB_URI names none; put them into it")
 
 
 def test_what_a_user_may_not_is_told_without_what_was_sent(server: ReplicaSet) -> None:

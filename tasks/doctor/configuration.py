@@ -1,0 +1,211 @@
+"""Is luigi.cfg right, is this the Python it was tried with, and can others read its secrets?
+
+Each section is read on its own, so that a wrong one leaves the others to the other checks.
+"""
+
+import os
+import re
+import stat
+import sys
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import metadata
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote
+
+import luigi.interface
+import luigi.retcodes
+import luigi.scheduler
+import luigi.worker
+import msgspec
+from luigi.configuration import LuigiConfigParser, get_config
+
+from tasks import config, luigi_cfg
+from tasks.doctor.checks import Result, failed, ok, warning
+from tasks.errors import ConfigError
+from tasks.sections import AirQino, Alerts, Forecast, Logging, Metrics, Mongo, Quality, Staging, Station, Status
+
+__all__ = ["ENV_FILE", "Deployment", "configuration", "packages", "permissions", "read", "secrets"]
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+_OURS = ("airqino", "staging", "quality", "mongo", "forecast", "status", "alerts", "metrics", "logging")
+#: Sections of Luigi's own whose values it would refuse only in the middle of a run.
+_LUIGIS = {
+    "core": luigi.interface.core,
+    "worker": luigi.worker.worker,
+    "scheduler": luigi.scheduler.scheduler,
+    "retcode": luigi.retcodes.retcode,
+}
+#: Where cron's line and the services of deploy/ find the settings and secrets.
+ENV_FILE = "etc/airqino/airqino.env"
+_OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The settings as far as they can be read; a section with a mistake is None."""
+
+    airqino: AirQino | None
+    staging: Staging | None
+    mongo: Mongo | None
+    forecast: Forecast | None
+    alerts: Alerts | None
+    stations: dict[str, Station]
+    luigid: str
+    errors: tuple[str, ...] = ()
+
+
+def read() -> Deployment:
+    """Read every section on its own."""
+    errors = [luigi_cfg.BROKEN] if luigi_cfg.BROKEN else []
+
+    def section(struct: type[S], name: str) -> S | None:
+        if not luigi_cfg.READ:
+            return None  # what the file says is not known, and the defaults would lead astray
+        try:
+            return config.section(struct, name)
+        except ConfigError as error:
+            errors.append(str(error))
+            return None
+
+    for struct, name in ((Quality, "quality"), (Status, "status"), (Metrics, "metrics"), (Logging, "logging")):
+        section(struct, name)
+    stations = {name.removeprefix("stations."): section(Station, name) for name in config.station_sections()}
+    return Deployment(
+        airqino=section(AirQino, "airqino"),
+        staging=section(Staging, "staging"),
+        mongo=section(Mongo, "mongo"),
+        forecast=section(Forecast, "forecast"),
+        alerts=section(Alerts, "alerts"),
+        stations={name: station for name, station in stations.items() if station},
+        luigid=os.environ.get("LUIGID_URL") or get_config().get("core", "default_scheduler_url", ""),
+        errors=(*errors, *_luigis_errors()),
+    )
+
+
+def _luigis_errors() -> list[str]:
+    errors = []
+    for name, of in _LUIGIS.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # on options that other parts of Luigi read
+                of()
+        except (ValueError, luigi.parameter.ParameterException) as error:
+            errors.append(f"luigi.cfg [{name}]: {error}")
+    return errors
+
+
+def configuration(deployment: Deployment, system: Path) -> Result:
+    """Every section can be read, and says what was meant."""
+    name = "configuration"
+    if errors := [*deployment.errors, *_unread_files()]:
+        return failed(name, "; ".join(errors), "correct the file or variable named; luigi.cfg explains every option")
+    if doubts := [*_misspelt(), *_pretended(deployment), *_not_loaded(system / ENV_FILE)]:
+        return warning(name, "; ".join(doubts), "correct it where it was not meant")
+    files = ", ".join(path for path in LuigiConfigParser._config_paths if Path(path).is_file())
+    return ok(name, f"{files}, and {sum(v in os.environ for v in config.ENVIRONMENT)} variables of the environment")
+
+
+def _unread_files() -> list[str]:
+    """Luigi passes over a file that it cannot open, in silence."""
+    paths = [Path(path) for path in LuigiConfigParser._config_paths]
+    refused = [f"{p} cannot be read by this user" for p in paths if p.exists() and not os.access(p, os.R_OK)]
+    if not any(path.name == "luigi.cfg" and path.exists() for path in paths):
+        refused.append(f"there is no luigi.cfg in {Path.cwd()}: without its [retcode], a run that failed exits with 0")
+    return refused
+
+
+def _misspelt() -> list[str]:
+    known = [*_OURS, *_LUIGIS]
+    sections = [name for name in get_config().sections() if name not in known and not name.startswith("stations.")]
+    found = [
+        f"luigi.cfg has a section [{name}]: is [{close[0]}] meant?"
+        for name in sections
+        if (close := get_close_matches(name.partition(".")[0], [*known, "stations"], cutoff=0.8))
+    ]
+    for variable in os.environ.keys() - config.ENVIRONMENT.keys():
+        if close := get_close_matches(variable, config.ENVIRONMENT, cutoff=0.85):
+            found.append(f"{variable} is set, which nothing reads: is {close[0]} meant?")
+    return found
+
+
+def _pretended(deployment: Deployment) -> list[str]:
+    now = deployment.airqino.now if deployment.airqino else ""
+    return [f"[airqino] now (AIRQINO_NOW) pretends that it is {now}: every run does the same hour"] if now else []
+
+
+def _not_loaded(path: Path) -> list[str]:
+    """A person's shell does not have what cron's line and the service load."""
+    try:
+        names = re.findall(r"(?m)^(?:export )?([A-Z_]+)=(?!(?:''|\"\")?$)", path.read_text())
+    except OSError:
+        return []
+    unset = [n for n in names if n in (*config.ENVIRONMENT, "LUIGI_CONFIG_PATH") and n not in os.environ]
+    told = f"{path} sets {', '.join(unset[:3])}, which is not set here: set -a; . {path}; set +a, then again"
+    return [told] if unset else []
+
+
+def packages(repository: Path) -> Result:
+    """Python, and the packages that the pipeline was tested with."""
+    name, python = "Python and packages", ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < _OLDEST_PYTHON:
+        return failed(name, f"Python {python}", "Python 3.11 or newer is needed: set PYTHON and run scripts/install")
+    try:
+        pins = re.findall(r"^([\w.-]+)==(\S+)$", (repository / "constraints.txt").read_text(), re.MULTILINE)
+    except OSError:
+        return ok(name, f"Python {python}; no constraints.txt to compare with")
+    installed = {d.name.lower().replace("_", "-"): d.version for d in metadata.distributions()}
+    other = [
+        f"{package} {there} (tested: {version})"
+        for package, version in pins
+        if (there := installed.get(package.lower().replace("_", "-"))) not in (None, version)
+    ]
+    if other:
+        rebuild = "rm -rf .venv && scripts/install"
+        return warning(name, f"Python {python}; {', '.join(other[:5])}, {len(other)} in all", rebuild)
+    return ok(name, f"Python {python}; packages as in constraints.txt")
+
+
+def permissions(repository: Path, system: Path, mongo: Mongo | None) -> Result:
+    """Files that hold secrets are for their owner and group alone."""
+    name = "secrets"
+    paths = [repository / ".env", repository / "deploy" / ".env", system / ENV_FILE]
+    paths += [path for path in map(Path, LuigiConfigParser._config_paths) if path.is_file() and _holds_secret(path)]
+    if mongo and mongo.tls_certificate_key_file:
+        paths.append(Path(mongo.tls_certificate_key_file))
+    there = [path for path in paths if path.is_file()]
+    if bare := [f"{path}" for path in there if path.stat().st_mode & stat.S_IROTH]:
+        return warning(name, f"others can read {', '.join(bare)}", f"chmod o-rwx {' '.join(bare)}")
+    return ok(name, f"{', '.join(map(str, there)) or 'no file with secrets'}{': hidden from others' if there else ''}")
+
+
+def _holds_secret(path: Path) -> bool:
+    options = "|".join(config.SECRET - {"uri", "tracking_uri", "pushgateway_url"})
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return False
+    return bool(re.search(rf"(?m)^({options})[ \t]*[=:][ \t]*\S|://[^\s/@]+:[^\s/@]+@", text))
+
+
+def secrets() -> set[str]:
+    """The texts that must not be shown: the values of secret options, and of a URL its password."""
+    values = []
+    for variable, (section, option) in config.ENVIRONMENT.items():
+        if option in config.SECRET:
+            in_file = get_config().get(section, option, "", raw=True) if get_config().has_section(section) else ""
+            values += [(option, os.environ.get(variable, "")), (option, in_file)]
+    return {secret for option, value in values for secret in _secret_parts(option, value) if len(secret) > 2}
+
+
+def _secret_parts(option: str, value: str) -> Iterable[str]:
+    if option in ("urls", "heartbeat_url"):  # tokens stand in their paths
+        return value.split()
+    if "://" in value:
+        found = re.search(r"://[^/]*?:(.*)@", value)
+        return [found[1], unquote(found[1])] if found else []
+    return [value]

@@ -1,0 +1,103 @@
+"""What a run uses where it is there: luigid, the model registry, a champion, somebody to tell."""
+
+import contextlib
+import re
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from tasks.doctor.checks import Result, ok, warning
+from tasks.sections import Alerts, Forecast, Staging
+from tasks.stores import models
+
+__all__ = ["REGISTRY", "alerts", "luigid", "registry"]
+
+REGISTRY = ("model registry", "champion")
+
+_TIMEOUT = 2.0
+
+
+def luigid(url: str) -> Iterator[Result]:
+    """Whether the central scheduler answers; runs go on without it."""
+    name, cure = "luigid", "runs go on with the local scheduler; start it (luigid), or correct LUIGID_URL"
+    try:
+        answer = requests.get(f"{url.rstrip('/')}/api/ping", timeout=_TIMEOUT)
+    except (requests.RequestException, ValueError):
+        yield warning(name, f"{_shown(url)} does not answer", cure)
+        return
+    if answer.status_code == 404:
+        yield warning(name, f"{_shown(url)} answers, but is no luigid", cure)
+    else:  # 500: it misses the arguments
+        yield ok(name, f"{_shown(url)} answers")
+
+
+def registry(forecast: Forecast | None, staging: Staging | None) -> Iterator[Result]:
+    """Whether trainings can be recorded, and which model is published."""
+    if forecast is None or staging is None:
+        return
+    uri = forecast.tracking_uri or f"sqlite:///{Path(staging.root).absolute()}/mlflow/mlflow.db"
+    yield _registry(uri)
+    if Path(staging.root).is_dir():
+        yield _champion(Path(staging.root) / "models")
+
+
+def _registry(uri: str) -> Result:
+    """Ask without MLflow, which takes seconds to import, and makes a file that is not there."""
+    name, where = REGISTRY[0], _shown(uri)
+    cure = "start it, or correct MLFLOW_TRACKING_URI; forecasts go on, trainings are not recorded meanwhile"
+    try:
+        if uri.startswith("sqlite"):
+            path = Path(uri.partition(":///")[2])
+            if not path.exists():
+                return ok(name, f"{path} is not there yet: the first training makes it")
+            with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+                database.execute("SELECT count(*) FROM registered_models")
+        elif uri.startswith("http"):
+            requests.get(f"{uri.rstrip('/')}/health", timeout=_TIMEOUT).raise_for_status()
+        else:
+            parts = urlsplit(uri)
+            port = parts.port or (5432 if uri.startswith("postgresql") else 3306)
+            socket.create_connection((parts.hostname or "localhost", port), _TIMEOUT).close()
+    except (OSError, ValueError, sqlite3.Error) as error:  # requests' errors are OSErrors
+        return warning(name, f"{where} cannot be used ({type(error).__name__})", cure)
+    return ok(name, f"{where} answers")
+
+
+def _champion(root: Path) -> Result:
+    name = REGISTRY[1]
+    try:
+        champion = models.champion(root)
+    except ValueError:
+        cure = "name it again: scripts/models list, then scripts/models promote VERSION"
+        return warning(name, f"{root / 'champion.json'} cannot be read", cure)
+    if champion is None:
+        cure = "trained on Mondays from 14 staged days on; sooner: scripts/backfill the past, then scripts/models list"
+        return warning(name, "none: forecasts are persistence", cure)
+    try:
+        models.load(root / champion.version)
+    except (OSError, ValueError):
+        cure = f"scripts/models promote {champion.version} gets it from the registry; or scripts/models rollback"
+        return warning(name, f"the files of {champion.version} are missing or damaged", cure)
+    return ok(name, f"{champion.version}, promoted {champion.promoted_at[:16]}")
+
+
+def alerts(config: Alerts | None) -> Iterator[Result]:
+    """Whether anybody hears of it when something goes wrong."""
+    if config is None:
+        return
+    schemes = re.findall(r"(?:^|\s)(\w+)://", config.urls)
+    if not schemes:
+        cure = "set ALERT_URLS to a channel: docs/alerts.md"
+        yield warning("alerts", "no channel is set: failures show in the log alone", cure)
+    else:
+        beat = "and a heartbeat" if config.heartbeat_url else "no heartbeat (ALERT_HEARTBEAT_URL)"
+        yield ok("alerts", f"{', '.join(schemes)}; {beat}")
+
+
+def _shown(url: str) -> str:
+    """A URL without user, password and options."""
+    return re.sub(r"//[^/]*@", "//", url).partition("?")[0]

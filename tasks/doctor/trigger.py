@@ -1,0 +1,93 @@
+"""Does anything start scripts/hourly? Looks at cron and systemd on this machine."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.doctor.checks import Result, ok, warning
+
+__all__ = ["trigger"]
+
+_COMMAND = "scripts/hourly"
+#: Debian's cron passes over files in /etc/cron.d whose names hold anything else, in silence.
+_CRON_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def trigger(repository: Path, system: Path) -> Iterator[Result]:
+    """Look for a line of cron or a timer that starts the hourly run.
+
+    Args:
+        repository: For the line that is proposed.
+        system: The root of the file system.
+    """
+    name = "trigger"
+    found, doubts = _cron(system / "etc")
+    if doubts:
+        yield warning(name, "; ".join(doubts), "cron does not run it as it is: rename it, or end its last line")
+    elif found and not _cron_runs(system / "proc"):
+        yield warning(name, f"{found}, but cron is not running", "service cron start, or systemctl enable --now cron")
+    elif found or (found := _timer()):
+        yield ok(name, found)
+    else:
+        cure = (
+            f"crontab -e: 5 * * * * cd {repository} && scripts/hourly; nothing to do where Kubernetes, Airflow, a "
+            "container or another machine starts it"
+        )
+        yield warning(name, "neither cron nor a systemd timer of this machine starts scripts/hourly", cure)
+
+
+def _cron(etc: Path) -> tuple[str, list[str]]:
+    """Where a line starts it, and what is wrong with the file that holds it."""
+    if _starts(_output("crontab", "-l")):
+        return "crontab of this user", []
+    paths = [etc / "crontab", *sorted((etc / "cron.d").glob("*")), *sorted((etc / "cron.hourly").glob("*"))]
+    for path in paths:
+        try:
+            text = path.read_text(errors="replace")
+        except OSError:
+            continue
+        if _starts(text):
+            doubts = []
+            if path.parent != etc and not _CRON_NAME.fullmatch(path.name):
+                doubts.append(f"cron passes over {path}: its name may hold letters, digits, - and _ only")
+            if not text.endswith("\n"):
+                doubts.append(f"cron passes over the last line of {path}: it does not end in a line break")
+            return str(path), doubts
+    return "", []
+
+
+def _starts(text: str) -> bool:
+    return any(_COMMAND in line and not line.lstrip().startswith("#") for line in text.splitlines())
+
+
+def _cron_runs(proc: Path) -> bool:
+    """Whether a cron daemon runs on this machine or in this container."""
+    for path in proc.glob("[0-9]*/comm"):
+        try:
+            if path.read_text().strip() in ("cron", "crond"):
+                return True
+        except OSError:
+            continue  # it ended meanwhile
+    return False
+
+
+def _timer() -> str:
+    """The timer whose service starts it."""
+    try:
+        timers = json.loads(_output("systemctl", "list-timers", "--all", "--no-pager", "--output=json") or "[]")
+        units = {f"{timer['activates']}": f"{timer['unit']}" for timer in timers}
+    except (ValueError, KeyError, TypeError):
+        return ""
+    for service, unit in units.items():
+        if _COMMAND in _output("systemctl", "show", "--property=ExecStart", service):
+            return f"systemd timer {unit}"
+    return ""
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=3, errors="replace").stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

@@ -1,0 +1,95 @@
+"""Parts of the doctor on their own."""
+
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+
+import pytest
+from deployment import ROOT
+
+from tasks.doctor import checks, database, source
+from tasks.sections import Mongo, Station
+
+
+def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up() -> None:
+    def hang():
+        yield checks.ok("first", "fine")
+        time.sleep(5)
+
+    def break_off():
+        raise RuntimeError("S3cret")
+        yield
+
+    groups = [
+        checks.Group(("first", "second", "third"), hang),
+        checks.Group(("fourth",), break_off),
+        checks.Group(("fifth",), lambda: [checks.ok("fifth", "the S3cret is out")]),
+    ]
+    began = time.monotonic()
+    results = checks.run(groups, 0.3, ["S3cret"])
+    assert time.monotonic() - began < 2
+    assert [result.outcome for result in results] == ["ok", "failed", "skipped", "failed", "ok"]
+    assert results[1].found == "no result within 0.3 s"
+    assert results[3].found == "the check itself failed: RuntimeError"
+    assert results[4].found == "the (hidden) is out"
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"), [("6.0.5", "ok"), ("8.2.1-rc0", "ok"), ("5.0.31", "failed"), ("4.4", "failed")]
+)
+def test_old_servers(text: str, outcome: str) -> None:
+    assert database.version(text).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("uri", "hosts", "outcome"),
+    [
+        ("mongodb://db.example", ["db.example"], "warning"),
+        ("mongodb://10.0.0.5", ["127.0.0.1", "10.0.0.5"], "warning"),
+        ("mongodb://db.example/?TLS=true", ["db.example"], "ok"),
+        ("mongodb+srv://db.example", ["a.db.example"], "ok"),
+        ("mongodb://localhost", ["localhost"], "ok"),
+        ("mongodb://[::1]", ["::1"], "ok"),
+    ],
+)
+def test_tls_is_wanted_beyond_this_machine(uri: str, hosts: list[str], outcome: str) -> None:
+    assert database.encryption(Mongo(uri=uri), hosts).outcome == outcome
+
+
+def test_a_check_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+    code = (
+        "import time\nfrom tasks.doctor.checks import Group, run\n"
+        "print(run([Group(('first',), lambda: time.sleep(60))], 0.1)[0].outcome)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr, done.returncode) == ("failed\n", "", 0)
+
+
+def test_rights_on_single_collections() -> None:
+    every = [{"resource": {"anyResource": True}, "actions": ["find", "insert", "update", "createIndex"]}]
+    views = {"station_now and 8 more": ["collMod", "createCollection"]}
+    assert database.lacking("air_quality", every) == views
+    ours = {"resource": {"db": "air_quality", "collection": ""}, "actions": ["collMod", "createCollection"]}
+    assert database.lacking("air_quality", [*every, ours]) == {}
+    elsewhere = [{"resource": {"db": "other", "collection": ""}, "actions": every[0]["actions"]}, ours]
+    assert database.lacking("air_quality", elsewhere) == {
+        "stations and 9 more": ["createIndex", "find", "insert", "update"]
+    }
+    of_one = {"resource": {"db": "air_quality", "collection": "loads"}, "actions": every[0]["actions"]}
+    some = {"resource": {"db": "air_quality", "collection": ""}, "actions": ["find", "insert", "update"]}
+    assert "loads" not in database.lacking("air_quality", [some, of_one, ours])
+
+
+def test_places_and_zones() -> None:
+    now = datetime(2024, 7, 1, tzinfo=UTC)
+    fits = {"a": Station(latitude=31.2, longitude=121.5, time_zone="Asia/Shanghai")}  # 8.1 h by the sun, 8 by law
+    assert source.places(fits, now) == []
+    assert "Asia/Shanghai" in source.places({"a": Station(latitude=5, longitude=-4, time_zone="Asia/Shanghai")}, now)[0]
+    ended = Station(latitude=5, longitude=-4, valid_to="2024-06-01T00")
+    assert "out of service" in source.places({"a": ended}, now)[0]
+    # Paris to London: 344 km
+    near = {"a": Station(latitude=48.8566, longitude=2.3522), "b": Station(latitude=51.5074, longitude=-0.1278)}
+    assert source.places(near, now) == []
+    twice = {"a": Station(latitude=5, longitude=-4), "b": Station(latitude=5, longitude=-4)}
+    assert "the same coordinates" in source.places(twice, now)[0]

@@ -1,0 +1,85 @@
+"""scripts/doctor as people run it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+from deployment import OURS, ROOT
+from healthy import SECRETS, Deployment
+
+
+def doctor_of(healthy: Deployment, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.cli.doctor", *arguments],
+        cwd=ROOT,
+        env=kept | healthy.env | {"PATH": os.environ["PATH"]} | more,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert time.monotonic() - began < 10
+    assert "Traceback" not in done.stdout + done.stderr
+    for secret in SECRETS:
+        assert secret not in done.stdout + done.stderr
+    return done
+
+
+def test_exit_codes_and_both_forms(healthy: Deployment) -> None:
+    done = doctor_of(healthy)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert "✗" not in done.stdout
+    assert re.search(r"✓ │ MongoDB rights", done.stdout)
+    healthy.env["MONGODB_URI"] = healthy.database.uri("reader", "Reader-S3cret")
+    done = doctor_of(healthy)
+    assert done.returncode == 1
+    assert re.search(r"✗ │ MongoDB rights", done.stdout)
+    assert "→ use the user etl_writer" in done.stdout
+    done = doctor_of(healthy, "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert told["healthy"] is False
+    assert [check["name"] for check in told["checks"] if check["outcome"] == "failed"] == ["MongoDB rights"]
+
+
+def test_a_file_that_cannot_be_parsed_is_told_by_doctor_and_by_every_command(healthy: Deployment) -> None:
+    path = healthy.folder / "production.cfg"
+    path.write_text("[airqino]\npassword S3cret-line\n")
+    told = f"{path} line 2: neither [section] nor option = value"
+    done = doctor_of(healthy, "--json", LUIGI_CONFIG_PATH=f"{path}")
+    assert done.returncode == 1
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert [name for name, check in found.items() if check["outcome"] == "failed"] == ["configuration"]
+    assert told in found["configuration"]["found"]
+    assert "S3cret-line" not in done.stdout
+    assert found["API"]["outcome"] == found["MongoDB"]["outcome"] == found["staging root"]["outcome"] == "skipped"
+    assert found["Python and packages"]["outcome"] == "ok"
+    status = subprocess.run(
+        [sys.executable, "-m", "tasks.cli.status"],
+        cwd=ROOT,
+        env=os.environ | {"LUIGI_CONFIG_PATH": f"{path}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (status.returncode, status.stderr) == (2, f"error: {told}; correct it\n")
+
+
+def test_a_configuration_file_that_is_not_there(healthy: Deployment) -> None:
+    done = doctor_of(healthy, "--json", LUIGI_CONFIG_PATH="/no/production.cfg")
+    assert (done.returncode, done.stderr) == (1, "")
+    failed = [check for check in json.loads(done.stdout)["checks"] if check["outcome"] == "failed"]
+    assert [check["name"] for check in failed] == ["configuration"]
+    assert "LUIGI_CONFIG_PATH = /no/production.cfg: there is no such file" in failed[0]["found"]
+
+
+def test_help() -> None:
+    done = subprocess.run([ROOT / "scripts" / "doctor", "--help"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "--json" in done.stdout
+    assert "exit codes" in done.stdout

@@ -1,0 +1,325 @@
+"""Healthy deployments are told so, and each of many broken ones is found out, it alone, with its cure."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from healthy import Deployment, Server, wait_for
+from pymongo import MongoClient
+
+from tasks.doctor import database
+from tasks.stores.mongod import Mongod
+
+NOW = datetime.now(UTC)
+CLOSED = "http://127.0.0.1:9"
+
+
+def test_a_healthy_deployment_is_all_well(healthy: Deployment) -> None:
+    results = healthy.examine()
+    assert {name: r for name, r in results.items() if r.outcome != "ok"} == {}
+    assert len(results) == 25
+    assert results["credentials"].found == "the token endpoint gives operator a token"
+    assert results["MongoDB"].found.endswith(" answers writer")
+    assert results["MongoDB TLS"].found == "on"
+    assert results["MongoDB version"].found == "6.0.5" or int(results["MongoDB version"].found.split(".")[0]) >= 6
+    assert re.search(r"cron\.d/airqino$", results["trigger"].found)
+
+
+# --- one thing broken at a time: (how, the one check that says so, what its text
+# and its cure hold)
+
+
+def fault(kind: str, **more: object) -> Callable[[Deployment], None]:
+    return lambda healthy: healthy.api.add_fault(kind, **more)  # type: ignore[arg-type]
+
+
+def env(**variables: str) -> Callable[[Deployment], None]:
+    return lambda healthy: healthy.env.update(variables)
+
+
+def cfg(text: str) -> Callable[[Deployment], None]:
+    return lambda healthy: setattr(healthy, "cfg", text)
+
+
+def no_credentials(healthy: Deployment) -> None:
+    for variable in ("AIRQINO_USERNAME", "AIRQINO_PASSWORD", "AIRQINO_CLIENT_ID", "AIRQINO_CLIENT_SECRET"):
+        del healthy.env[variable]
+
+
+def clock_off(minutes: int) -> Callable[[Deployment], None]:
+    return lambda healthy: setattr(healthy.api, "now", datetime.now(UTC) + timedelta(minutes=minutes))
+
+
+def user(name: str, password: str) -> Callable[[Deployment], None]:
+    return lambda healthy: healthy.env.update(MONGODB_URI=healthy.database.uri(name, password))
+
+
+def no_login(healthy: Deployment) -> None:
+    healthy.env["MONGODB_URI"] = healthy.database._uri("")
+
+
+def stranger_ca(healthy: Deployment) -> None:
+    healthy.env["MONGODB_CA_FILE"] = f"{healthy.database.other_ca}"
+
+
+def no_tls(healthy: Deployment) -> None:
+    healthy.env["MONGODB_URI"] = healthy.database.uri(options="tls=false")
+    del healthy.env["MONGODB_CA_FILE"]
+
+
+def an_index_less(healthy: Deployment) -> None:
+    healthy.database.database["daily_averages"].drop_index("day_1_station_1")
+
+
+def an_old_view(healthy: Deployment) -> None:
+    healthy.database.database.command({"collMod": "station_now", "viewOn": "stations", "pipeline": []})
+
+
+def root_below_a_file(healthy: Deployment) -> None:
+    (healthy.folder / "file").touch()
+    healthy.env["STAGING_ROOT"] = f"{healthy.folder / 'file' / 'staging'}"
+
+
+def stray(healthy: Deployment) -> None:
+    path = healthy.root / "2024-09-09" / ".daily.parquet.4711.tmp"
+    path.parent.mkdir()
+    path.touch()
+    os.utime(path, (time.time() - 7200,) * 2)
+
+
+def empty_file(healthy: Deployment) -> None:
+    path = healthy.root / f"{datetime.now(UTC):%Y-%m-%d}" / "raw" / "00.parquet"
+    path.parent.mkdir(parents=True)
+    path.touch()
+
+
+def damaged_model(healthy: Deployment) -> None:
+    (healthy.root / "models" / "2024-09-09" / "model.json").write_text("[]")
+
+
+def no_champion(healthy: Deployment) -> None:
+    (healthy.root / "models" / "champion.json").unlink()
+
+
+def open_env_file(healthy: Deployment) -> None:
+    (healthy.repository / ".env").write_text("AIRQINO_PASSWORD=demo-S3cret\n")
+    (healthy.repository / ".env").chmod(0o644)
+
+
+def env_file_not_loaded(healthy: Deployment) -> None:
+    path = healthy.system / "etc" / "airqino" / "airqino.env"
+    path.parent.mkdir()
+    path.write_text("STAGING_ROOT='x'\nALERT_URLS=''\nPUSHGATEWAY_URL='http://h'\n")
+    path.chmod(0o640)
+
+
+def other_pins(healthy: Deployment) -> None:
+    (healthy.repository / "constraints.txt").write_text("luigi==1.0\nabsent==2.0\n")
+
+
+def cron_gone(healthy: Deployment) -> None:
+    (healthy.system / "proc" / "77" / "comm").unlink()
+
+
+def crontab(name: str, text: str) -> Callable[[Deployment], None]:
+    return lambda healthy: healthy.crontab(name, text)
+
+
+LINE = "5 * * * * etl cd /srv/airqino && scripts/hourly\n"
+
+BROKEN = {
+    "wrong option": (
+        cfg("[airqino]\nretrys = 3\n"),
+        "✗ configuration",
+        "[airqino] retrys: no such option",
+        "luigi.cfg",
+    ),
+    "wrong value": (
+        cfg("[quality]\nstuck_hours = often\n"),
+        "✗ configuration",
+        "a whole number from 2 to 24",
+        "correct",
+    ),
+    "wrong option of Luigi's": (cfg("[scheduler]\nretry_count = some\n"), "✗ configuration", "[scheduler]", "correct"),
+    "wrong time zone": (cfg("[stations.1]\ntime_zone = Mars\n"), "✗ configuration", "Africa/Abidjan", "correct"),
+    "half the credentials": (env(AIRQINO_PASSWORD=""), "✗ configuration", "AIRQINO_PASSWORD", "correct"),
+    "misspelt section": (cfg("[alert]\nurls =\n"), "! configuration", "is [alerts] meant?", "correct"),
+    "misspelt variable": (env(MONGODB_URL="mongodb://h"), "! configuration", "is MONGODB_URI meant?", "correct"),
+    "environment not loaded": (env_file_not_loaded, "! configuration", "sets PUSHGATEWAY_URL, which", "correct"),
+    "other packages": (other_pins, "! Python and packages", "(tested: 1.0)", "scripts/install"),
+    "readable .env": (open_env_file, "! secrets", ".env", "chmod o-rwx"),
+    "no credentials": (no_credentials, "✗ credentials", "no credentials are set", "AIRQINO_USERNAME"),
+    "refused credentials": (env(AIRQINO_PASSWORD="other"), "✗ credentials", "refused user", "AIRQINO_PASSWORD"),
+    "refused token": (fault("unauthorized"), "✗ credentials", "refused the token", "may read this station"),
+    "token endpoint away": (
+        env(AIRQINO_TOKEN_URL=f"{CLOSED}/t"),
+        "✗ credentials",
+        "no connection",
+        "AIRQINO_TOKEN_URL",
+    ),
+    "API away": (env(AIRQINO_BASE_URL=CLOSED), "✗ API", "no connection", "BASE_URL"),
+    "no such host": (env(AIRQINO_BASE_URL="http://no.invalid"), "✗ API", "no connection", "name resolution"),
+    "API slow": (fault("latency", seconds=9), "✗ API", "no answer within 3 s", "read_timeout_seconds"),
+    "API has a fault": (fault("server_error"), "✗ API", "HTTP 503", "catch up"),
+    "too many requests": (fault("rate_limited"), "✗ API", "HTTP 429", "requests_per_second"),
+    "a web page": (fault("html"), "✗ API", "not JSON", "proxy"),
+    "another shape": (fault("wrong_shape"), "✗ API", "another shape", "response.py"),
+    "one station fails": (fault("server_error", station="283164601"), "✗ API", "(of 283164601;", "catch up"),
+    "unknown station": (fault("unknown_station", station="283164601"), "✗ stations", "283164601", "AIRQINO_STATIONS"),
+    "sign lost": (cfg("[stations.283164601]\nlongitude = 3.957688\n"), "! stations", "876 km apart", "luigi.cfg"),
+    "no place": (env(AIRQINO_STATIONS="1"), "! stations", "1 has no latitude", "[stations.<id>]"),
+    "clock behind": (clock_off(10), "✗ clock", "10 min behind", "set-ntp"),
+    "clock ahead": (clock_off(-180), "✗ clock", "180 min ahead of", "set-ntp"),
+    "MongoDB away": (
+        env(MONGODB_URI="mongodb://127.0.0.1:9"),
+        "✗ MongoDB",
+        "cannot be reached",
+        "systemctl start mongod",
+    ),
+    "not a URI": (env(MONGODB_URI="mongodb://u:S3/x@h"), "✗ MongoDB", "connection string is wrong", "%2F"),
+    "wrong password": (user("writer", "other"), "✗ MongoDB", "does not know this user", "authSource"),
+    "no login": (no_login, "✗ MongoDB", "wants a user and a password", "put them"),
+    "wrong CA": (stranger_ca, "✗ MongoDB", "not signed by a CA known", "MONGODB_CA_FILE"),
+    "no CA file": (env(MONGODB_CA_FILE="/no/ca.pem"), "✗ configuration", "/no/ca.pem", "variable named"),
+    "TLS not asked for": (no_tls, "✗ MongoDB", "closes the connection", "?tls=true"),
+    "may only read": (user("reader", "Reader-S3cret"), "✗ MongoDB rights", "createIndex, insert, update", "etl_writer"),
+    "an index less": (an_index_less, "! MongoDB indexes", "daily_averages (day, station)", "scripts/hourly"),
+    "an old view": (an_old_view, "! MongoDB indexes", "view station_now", "scripts/hourly"),
+    "root cannot be made": (root_below_a_file, "✗ staging root", "cannot be written", "STAGING_ROOT"),
+    "disk full": (cfg("[alerts]\ndisk_free_share = 1\n"), "✗ disk space", "% free", "make room"),
+    "stray file": (stray, "! temporary files", ".daily.parquet.4711.tmp", "-mmin +60"),
+    "empty file": (empty_file, "✗ staged files", "raw/00.parquet", "scripts/backfill"),
+    "no success": (lambda h: h.success(NOW - timedelta(hours=4)), "✗ last success", "4.0 h ago", "scripts/hourly"),
+    "never a success": (
+        lambda h: (h.root / "last_success.json").unlink(),
+        "! last success",
+        "has succeeded",
+        "scripts/hourly",
+    ),
+    "luigid away": (env(LUIGID_URL=CLOSED), "! luigid", "does not answer", "LUIGID_URL"),
+    "registry away": (env(MLFLOW_TRACKING_URI=CLOSED), "! model registry", "127.0.0.1:9", "MLFLOW_TRACKING_URI"),
+    "no champion": (no_champion, "! champion", "persistence", "14 staged days"),
+    "damaged champion": (damaged_model, "! champion", "2024-09-09", "scripts/models promote 2024-09-09"),
+    "nobody to tell": (env(ALERT_URLS=""), "! alerts", "no channel", "ALERT_URLS"),
+    "no cron line": (crontab("other", "# " + LINE), "! trigger", "neither cron nor", "crontab -e"),
+    "name with a dot": (crontab("airqino.cron", LINE), "! trigger", "passes over", "rename"),
+    "no line break": (crontab("airqino", LINE.strip()), "! trigger", "last line", "cron"),
+    "cron not running": (cron_gone, "! trigger", "cron is not running", "service cron start"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_is_broken_is_found_it_alone_and_with_its_cure(healthy: Deployment, case: str) -> None:
+    break_it, told, found, cure = BROKEN[case]
+    mark, _, name = told.partition(" ")
+    outcome = {"✗": "failed", "!": "warning"}[mark]
+    break_it(healthy)
+    wrong = healthy.wrong()
+    assert {name: result.outcome for name, result in wrong.items()} == {name: outcome}
+    assert found in wrong[name].found
+    assert cure in wrong[name].cure
+
+
+def test_a_secret_in_a_file_that_others_can_read(healthy: Deployment) -> None:
+    healthy.cfg = "[airqino]\npassword = demo-S3cret\n"
+    assert healthy.wrong() == {}
+    healthy.cfg_mode = 0o644
+    assert "overlay.cfg" in healthy.wrong()["secrets"].found
+
+
+def test_a_broken_section_leaves_the_rest_to_be_checked(healthy: Deployment) -> None:
+    healthy.cfg = "[mongo]\ntimeout_seconds = soon\n"
+    results = healthy.examine()
+    assert results["configuration"].outcome == "failed"
+    skipped = {name for name, result in results.items() if result.outcome == "skipped"}
+    assert skipped == set(database.NAMES)
+    assert results["API"].outcome == results["staged files"].outcome == "ok"
+
+
+def test_a_database_that_nothing_was_loaded_into(healthy: Deployment, mongod: Mongod) -> None:
+    healthy.env |= {"MONGODB_URI": mongod.uri, "MONGODB_DATABASE": "never_loaded", "MONGODB_CA_FILE": ""}
+    results = healthy.examine()
+    assert {name for name, result in results.items() if result.outcome != "ok"} == set()
+    assert results["MongoDB indexes"].found == "none yet: the first load makes them"
+    assert "access control is off, on loopback alone" in results["MongoDB"].found
+    with MongoClient(mongod.uri) as client:
+        assert "never_loaded" not in client.list_database_names()  # nothing is left behind
+
+
+def test_a_standalone_server(healthy: Deployment, tmp_path: Path) -> None:
+    server = Server(tmp_path / "standalone")
+    try:
+        uri = f"mongodb://127.0.0.1:{server.port}/"
+        with MongoClient(uri) as client:
+            wait_for(client)
+        healthy.env |= {"MONGODB_URI": uri, "MONGODB_CA_FILE": ""}
+        wrong = healthy.wrong()
+    finally:
+        server.stop()
+    assert {name: result.outcome for name, result in wrong.items()} == {"MongoDB members": "warning"}
+    assert "--replSet" in wrong["MongoDB members"].cure
+
+
+def test_a_replica_set_without_a_primary(healthy: Deployment, tmp_path: Path) -> None:
+    server = Server(tmp_path / "alone", "--replSet", "rs0")
+    try:
+        healthy.env |= {"MONGODB_URI": f"mongodb://127.0.0.1:{server.port}/?replicaSet=rs0", "MONGODB_CA_FILE": ""}
+        wrong = healthy.wrong()
+    finally:
+        server.stop()
+    assert list(wrong) == ["MongoDB"]
+
+
+def test_a_run_under_way_is_named_with_its_process(healthy: Deployment) -> None:
+    code = (
+        "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); "
+        "print('held', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, f"{healthy.root / '.hourly.lock'}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        result = healthy.examine()["runs under way"]
+        holder.kill()
+    assert result.outcome == "ok"
+    assert f"an hourly run: process {holder.pid} (" in result.found
+    assert healthy.examine()["runs under way"].found == "none"
+
+
+def test_servers_that_never_answer_take_less_than_ten_seconds(healthy: Deployment) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        healthy.env |= {
+            **dict.fromkeys(("AIRQINO_BASE_URL", "LUIGID_URL", "MLFLOW_TRACKING_URI"), url),
+            "AIRQINO_TOKEN_URL": f"{url}/token",
+            "MONGODB_URI": f"mongodb://127.0.0.1:{silent.getsockname()[1]}",
+            "MONGODB_CA_FILE": "",
+        }
+        began = time.monotonic()
+        wrong = healthy.wrong()
+        assert time.monotonic() - began < 8
+    assert {name: result.outcome for name, result in wrong.items()} == {
+        "credentials": "failed",
+        "MongoDB": "failed",
+        "luigid": "warning",
+        "model registry": "warning",
+    }
+    assert "did not answer in time" in wrong["credentials"].found
+    assert "cannot be reached" in wrong["MongoDB"].found
+
+
+def test_a_users_own_crontab(healthy: Deployment) -> None:
+    healthy.crontab("other", "# nothing\n")
+    folder = healthy.folder / "bin"
+    folder.mkdir()
+    (folder / "crontab").write_text(f"#!/bin/sh\n[ \"$1\" = -l ] && echo '{LINE.strip()}'\n")
+    (folder / "crontab").chmod(0o755)
+    healthy.env["PATH"] = f"{folder}"
+    assert healthy.examine()["trigger"].found == "crontab of this user"
