@@ -4,13 +4,14 @@ A check is a small function that returns a `Result`. Those that build on each ot
 indexes can be seen) form a group: a generator that stops where there is no use in going on.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["Group", "Outcome", "Result", "failed", "ok", "run", "skipped", "warning"]
+__all__ = ["Group", "Outcome", "Result", "failed", "ok", "run", "shown", "skipped", "warning"]
 
 Outcome = Literal["ok", "warning", "failed", "skipped"]
 
@@ -106,6 +107,11 @@ class _Running:
             yield failed(missing.pop(0), told, "report it, with what `scripts/doctor --json` prints")
         for name in missing:
             yield skipped(name, "cannot be checked before what is wrong above is cured")
+
+
+def shown(url: str) -> str:
+    """Return a URL without user, password and options, however wrong it is."""
+    return re.sub(r"^([\w+]*://)?(.*@)?([^?]*).*$", r"\1\3", url, flags=re.DOTALL)
 
 
 def _hide(result: Result, secrets: Sequence[str]) -> Result:

@@ -24,6 +24,7 @@ import msgspec
 from luigi.configuration import LuigiConfigParser, get_config
 
 from tasks import cfg, config
+from tasks.doctor import database
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.errors import ConfigError
 from tasks.sections import AirQino, Alerts, Forecast, Logging, Metrics, Mongo, Quality, Staging, Station, Status
@@ -102,7 +103,7 @@ def _luigis_errors() -> list[str]:
 def configuration(deployment: Deployment, system: Path) -> Result:
     """Every section can be read, and says what was meant."""
     name = "configuration"
-    if errors := [*deployment.errors, *_unread_files()]:
+    if errors := [*deployment.errors, *_unread_files(deployment.mongo)]:
         return failed(name, "; ".join(errors), "correct the file or variable named; luigi.cfg explains every option")
     if doubts := [*_misspelt(), *_pretended(deployment), *_not_loaded(system / ENV_FILE)]:
         return warning(name, "; ".join(doubts), "correct it where it was not meant")
@@ -110,13 +111,14 @@ def configuration(deployment: Deployment, system: Path) -> Result:
     return ok(name, f"{files}, and {sum(v in os.environ for v in config.ENVIRONMENT)} variables of the environment")
 
 
-def _unread_files() -> list[str]:
-    """Luigi passes over a file that it cannot open, in silence."""
+def _unread_files(mongo: Mongo | None) -> list[str]:
+    """Files that are not there, or that Luigi passes over in silence."""
     paths = [Path(path) for path in LuigiConfigParser._config_paths]
     refused = [f"{p} cannot be read by this user" for p in paths if p.exists() and not os.access(p, os.R_OK)]
     if not any(path.name == "luigi.cfg" and path.exists() for path in paths):
         refused.append(f"there is no luigi.cfg in {Path.cwd()}: without its [retcode], a run that failed exits with 0")
-    return refused
+    names = [path for path in database.tls_files(mongo) if not Path(path).is_file()] if mongo else []
+    return [*refused, *(f"[mongo] names {path}: there is no such file" for path in names)]
 
 
 def _misspelt() -> list[str]:

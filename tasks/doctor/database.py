@@ -24,12 +24,12 @@ from pymongo.errors import (
 )
 
 from tasks import dashboard
-from tasks.doctor.checks import Result, failed, ok, warning
+from tasks.doctor.checks import Result, failed, ok, shown, warning
 from tasks.doctor.source import clock
 from tasks.sections import Mongo
 from tasks.stores import mongo as store
 
-__all__ = ["NAMES", "encryption", "examine", "lacking", "version"]
+__all__ = ["NAMES", "encryption", "examine", "lacking", "tls_files", "version"]
 
 Document = dict[str, Any]
 
@@ -54,13 +54,8 @@ _VIEW_ACTIONS = frozenset({"createCollection", "collMod"})
 
 def examine(config: Mongo | None) -> Iterator[Result]:
     """From the connection to the indexes; stops where there is no use in going on."""
-    if config is None:
-        return
-    missing = [f for f in (config.tls_ca_file, config.tls_certificate_key_file) if f and not Path(f).is_file()]
-    if missing:
-        cure = "correct MONGODB_CA_FILE or MONGODB_CERTIFICATE_KEY_FILE"
-        yield failed("MongoDB", f"there is no file {', '.join(missing)}", cure)
-        return
+    if config is None or not all(Path(f).is_file() for f in tls_files(config)):
+        return  # told by the check of the configuration
     try:
         client = _client(config)
     except (PyMongoError, ValueError, OSError) as error:
@@ -71,6 +66,11 @@ def examine(config: Mongo | None) -> Iterator[Result]:
             yield from _connected(client, config)
         except PyMongoError as error:
             yield _refusal(config, error)
+
+
+def tls_files(config: Mongo) -> list[str]:
+    """The files that the settings name."""
+    return [path for path in (config.tls_ca_file, config.tls_certificate_key_file) if path]
 
 
 def _client(config: Mongo) -> MongoClient[Document]:
@@ -88,7 +88,7 @@ def _client(config: Mongo) -> MongoClient[Document]:
 
 
 def _connected(client: MongoClient[Document], config: Mongo) -> Iterator[Result]:
-    where, database = store.redact(config.uri), client[config.database]
+    where, database = shown(config.uri), client[config.database]
     database.command({"listCollections": 1, "nameOnly": True, "authorizedCollections": True})
     login = client.admin.command({"connectionStatus": 1, "showPrivileges": True})["authInfo"]
     hello = client.admin.command("hello")
@@ -115,7 +115,7 @@ def _access(where: str, users: list[str], hosts: list[str]) -> Result:
 
 def _refusal(config: Mongo, error: Exception) -> Result:
     """Tell the ways in which a server cannot be used apart; pymongo's own text may hold a part of the password."""
-    name, where, text = "MongoDB", store.redact(config.uri), str(error).lower()
+    name, where, text = "MongoDB", shown(config.uri), str(error).lower()
     match error:
         case ConfigurationError() | InvalidURI() | ValueError() if "wire version" not in text:
             cure = "check MONGODB_URI; write / ? # @ : and % in user and password as %2F and so on (RFC 3986)"
@@ -174,7 +174,7 @@ def _is_loopback(host: str) -> bool:
 def encryption(config: Mongo, hosts: Iterable[str]) -> Result:
     """TLS, where the connection leaves this machine."""
     asked = re.search(r"[?&](tls|ssl)=true", config.uri, re.IGNORECASE) or config.uri.startswith("mongodb+srv")
-    if asked or config.tls_ca_file or config.tls_certificate_key_file:
+    if asked or tls_files(config):
         return ok("MongoDB TLS", "on")
     if all(map(_is_loopback, hosts)):
         return ok("MongoDB TLS", "off; the connection stays on this machine")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from tasks.doctor.checks import Result, ok, warning
+from tasks.doctor.checks import Result, ok, shown, warning
 from tasks.sections import Alerts, Forecast, Staging
 from tasks.stores import models
 
@@ -27,12 +27,12 @@ def luigid(url: str) -> Iterator[Result]:
     try:
         answer = requests.get(f"{url.rstrip('/')}/api/ping", timeout=_TIMEOUT)
     except (requests.RequestException, ValueError):
-        yield warning(name, f"{_shown(url)} does not answer", cure)
+        yield warning(name, f"{shown(url)} does not answer", cure)
         return
     if answer.status_code == 404:
-        yield warning(name, f"{_shown(url)} answers, but is no luigid", cure)
+        yield warning(name, f"{shown(url)} answers, but is no luigid", cure)
     else:  # 500: it misses the arguments
-        yield ok(name, f"{_shown(url)} answers")
+        yield ok(name, f"{shown(url)} answers")
 
 
 def registry(forecast: Forecast | None, staging: Staging | None) -> Iterator[Result]:
@@ -47,7 +47,7 @@ def registry(forecast: Forecast | None, staging: Staging | None) -> Iterator[Res
 
 def _registry(uri: str) -> Result:
     """Ask without MLflow, which takes seconds to import, and makes a file that is not there."""
-    name, where = REGISTRY[0], _shown(uri)
+    name, where = REGISTRY[0], shown(uri)
     cure = "start it, or correct MLFLOW_TRACKING_URI; forecasts go on, trainings are not recorded meanwhile"
     try:
         if uri.startswith("sqlite"):
@@ -96,8 +96,3 @@ def alerts(config: Alerts | None) -> Iterator[Result]:
     else:
         beat = "and a heartbeat" if config.heartbeat_url else "no heartbeat (ALERT_HEARTBEAT_URL)"
         yield ok("alerts", f"{', '.join(schemes)}; {beat}")
-
-
-def _shown(url: str) -> str:
-    """A URL without user, password and options."""
-    return re.sub(r"//[^/]*@", "//", url).partition("?")[0]

@@ -93,3 +93,15 @@ def test_places_and_zones() -> None:
     assert source.places(near, now) == []
     twice = {"a": Station(latitude=5, longitude=-4), "b": Station(latitude=5, longitude=-4)}
     assert "the same coordinates" in source.places(twice, now)[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8082", "http://127.0.0.1:8082"),
+        ("https://user:S3cret@host/path?token=S3cret", "https://host/path"),
+        ("mongodb://u:S3/c?r@et@a:1,b:2/db?w=1", "mongodb://a:1,b:2/db"),
+    ],
+)
+def test_urls_are_shown_without_secrets(url: str, expected: str) -> None:
+    assert checks.shown(url) == expected

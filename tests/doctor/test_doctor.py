@@ -187,7 +187,7 @@ BROKEN = {
     "wrong password": (user("writer", "other"), "✗ MongoDB", "authentication failed", "authSource"),
     "no login": (no_login, "✗ MongoDB", "wants credentials", "MONGODB_URI"),
     "wrong CA": (stranger_ca, "✗ MongoDB", "TLS refused: self", "MONGODB_CA_FILE"),
-    "no CA file": (env(MONGODB_CA_FILE="/no/ca.pem"), "✗ MongoDB", "there is no file /no/ca.pem", "MONGODB_CA_FILE"),
+    "no CA file": (env(MONGODB_CA_FILE="/no/ca.pem"), "✗ configuration", "/no/ca.pem", "variable"),
     "TLS not asked for": (no_tls, "✗ MongoDB", "closes the connection", "?tls=true"),
     "may only read": (user("reader", "Reader-S3cret"), "✗ MongoDB rights", "createIndex, insert, update", "etl_writer"),
     "an index less": (an_index_less, "! MongoDB indexes", "daily_averages (day, station)", "scripts/hourly"),
