@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from luigi.configuration import get_config
+from luigi.interface import core
+from luigi.setup_logging import InterfaceLogging
 
 from tasks import targets
 from tasks.config import settings
 from tasks.errors import PipelineError, StagingError
 from tasks.stores import mongo
 
-__all__ = ["command", "lock", "luigi_run", "positive", "preflight", "scheduler"]
+__all__ = ["USAGE", "command", "lock", "luigi_run", "positive", "preflight", "scheduler", "start_logging"]
 
 #: Exit code for a user's mistake, as the shell's own commands use it.
 USAGE = 2
@@ -74,7 +76,8 @@ def scheduler() -> list[str]:
         return ["--scheduler-url", url]
     except (OSError, ValueError):
         print(f"luigid at {url} does not answer: going on with the local scheduler", file=sys.stderr)
-        return ["--local-scheduler"]
+        # nobody can ask a scheduler that ends with the run for its metrics: spare it the import
+        return ["--local-scheduler", "--scheduler-metrics-collector", "default"]
 
 
 @contextlib.contextmanager
@@ -100,6 +103,11 @@ def lock(name: str, wait: float = 0) -> Iterator[bool]:
                 break
             time.sleep(0.01)
         yield got
+
+
+def start_logging() -> None:
+    """Log as Luigi will: before it starts, and where it never does."""
+    InterfaceLogging.setup(core())
 
 
 def luigi_run(arguments: Sequence[str]) -> int:
