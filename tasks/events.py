@@ -16,6 +16,8 @@ from typing import Any
 import ecs_logging
 import luigi
 from luigi.configuration import get_config
+from luigi.interface import core
+from luigi.setup_logging import InterfaceLogging
 
 from tasks.errors import PipelineError
 from tasks.redaction import redact
@@ -33,6 +35,8 @@ __all__ = [
     "log_path",
     "stage_seconds",
     "staging_root",
+    "start_logging",
+    "told",
 ]
 
 
@@ -86,6 +90,11 @@ def staging_root() -> Path:
 def log_path() -> Path:
     """The log file of this month."""
     return staging_root() / "logs" / f"pipeline-{datetime.now(UTC):%Y-%m}.jsonl"
+
+
+def start_logging() -> None:
+    """Log as Luigi will: before it starts, and where it never does."""
+    InterfaceLogging.setup(core())
 
 
 class ECSFormatter(ecs_logging.StdlibFormatter):

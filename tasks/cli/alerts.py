@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from tasks import events
-from tasks.cli.run import command, start_logging
+from tasks.cli.run import command
 from tasks.config import settings
 from tasks.errors import ConfigError, StagingError
 from tasks.instruments import channels, incidents
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (arguments.command == "end") != bool(arguments.key):
         parser.error("end needs the key of an incident; no other command takes one")
     settings()
-    start_logging()
+    events.start_logging()
     if arguments.command == "test":
         return _test(settings().alerts.urls)
     return _incidents(arguments.command, arguments.key or "", arguments.json)

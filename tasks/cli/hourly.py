@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from tasks import targets
-from tasks.cli.run import USAGE, command, lock, luigi_run, positive, preflight, scheduler, start_logging
+from tasks import events, targets
+from tasks.cli.run import USAGE, command, lock, luigi_run, positive, preflight, scheduler
 from tasks.config import refuse_unpublished, settings
 from tasks.errors import MongoError
 from tasks.hours import format_hour, parse_hour
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     hour = parse_hour(arguments.hour) if arguments.hour else settings().last_hour
     refuse_unpublished(hour)
-    start_logging()
+    events.start_logging()
     run = Run(hour)
     try:
         preflight()

@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from luigi.configuration import get_config
-from luigi.interface import core
-from luigi.setup_logging import InterfaceLogging
 
 from tasks import targets
 from tasks.config import settings
 from tasks.errors import PipelineError, StagingError
 from tasks.stores import mongo
 
-__all__ = ["USAGE", "command", "lock", "luigi_run", "positive", "preflight", "scheduler", "start_logging"]
+__all__ = ["USAGE", "command", "lock", "luigi_run", "positive", "preflight", "scheduler"]
 
 #: Exit code for a user's mistake, as the shell's own commands use it.
 USAGE = 2
@@ -103,11 +101,6 @@ def lock(name: str, wait: float = 0) -> Iterator[bool]:
                 break
             time.sleep(0.01)
         yield got
-
-
-def start_logging() -> None:
-    """Log as Luigi will: before it starts, and where it never does."""
-    InterfaceLogging.setup(core())
 
 
 def luigi_run(arguments: Sequence[str]) -> int:

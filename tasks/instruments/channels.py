@@ -21,11 +21,17 @@ _CONNECT, _READ, _ALL = 5, 10, 30
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent: `mood` is Apprise's type, such as ``failure`` or ``success``."""
+    """What is sent.
+
+    Attributes:
+        mood: Apprise's type: ``info``, ``warning``, ``failure``, or ``success`` at the end of an incident.
+        key: The same at the beginning and at the end, for services that keep incidents themselves.
+    """
 
     title: str
     body: str
     mood: str
+    key: str = ""
 
 
 @dataclass
@@ -61,13 +67,9 @@ def send(work: Mapping[str, tuple[str, Sequence[Message]]], seconds: float = _AL
     threads = [threading.Thread(target=_send, args=(*of, results[c]), daemon=True) for c, of in work.items()]
     deadline = time.monotonic() + seconds
     for thread in threads:
-        try:
-            thread.start()
-        except RuntimeError:  # while the interpreter ends there are no new threads: Apprise's own time-outs must do
-            thread.run()
+        thread.start()
     for thread in threads:
-        if thread.ident:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        thread.join(max(0.0, deadline - time.monotonic()))
     return {channel: Result(result.sent, result.reason) for channel, result in results.items()}
 
 
@@ -86,6 +88,7 @@ def _send(url: str, messages: Sequence[Message], result: Result) -> None:
         for service in apprise:
             service.socket_connect_timeout, service.socket_read_timeout = float(_CONNECT), float(_READ)
         for message in messages:
+            _name_incident(apprise, message)
             if not apprise.notify(
                 title=message.title, body=message.body, notify_type=NotifyType(message.mood), body_format="text"
             ):
@@ -99,14 +102,19 @@ def _send(url: str, messages: Sequence[Message], result: Result) -> None:
         logger.removeHandler(said)
 
 
+def _name_incident(services: Any, message: Message) -> None:
+    """PagerDuty resolves by itself what it is told the end of, if both messages carry the same key."""
+    for service in services:
+        if message.key and hasattr(service, "dedup"):
+            service.action, service.dedup = "map", message.key
+
+
 class _Said(logging.Handler):
-    """Keeps the last warning that Apprise gave in this thread."""
+    """Keeps the last warning that Apprise gave of a kind of service; it works in threads of its own."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.last = ""
-        self._thread = threading.get_ident()
 
-    def emit(self, record: logging.LogRecord) -> Any:
-        if record.thread == self._thread:
-            self.last = record.getMessage()
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = record.getMessage()

@@ -5,17 +5,26 @@ from collections import defaultdict
 from itertools import groupby
 from pathlib import Path
 
+from tasks import events
+from tasks.config import settings
+from tasks.errors import PipelineError
 from tasks.instruments import channels, hook, incidents, texts
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Incident
+from tasks.redaction import redact
 
 __all__ = ["deliver"]
 
 log = logging.getLogger("instruments.delivery")
 
+#: More messages than this about one kind of incident are one.
+_HANDFUL = 5
+
 
 def deliver(root: Path, urls: str) -> bool:
-    """Send what is to be told to each channel: a message for each kind of incident that began or ended.
+    """Send what is to be told to each channel: a message for each incident that began or ended.
+
+    More than a handful of a kind at once (a network of 200 stations goes off the air) become one message.
 
     Args:
         root: The staging root.
@@ -52,5 +61,19 @@ def _waiting(known: list[Incident], ids: list[str]) -> dict[str, list[tuple[Mess
         lacking = sorted((i for i in known if i.waits_for(channel)), key=lambda i: (i.phase(), i.kind, i.what))
         for (phase, _), group in groupby(lacking, key=lambda i: (i.phase(), i.kind)):
             of = list(group)
-            waiting[channel].append((texts.message(phase, of), of))
+            for together in [of] if len(of) > _HANDFUL else [[incident] for incident in of]:
+                waiting[channel].append((texts.message(phase, together), together))
     return waiting
+
+
+def main() -> None:
+    """Tell what a run that is over left to be told."""
+    events.start_logging()
+    try:
+        deliver(events.staging_root(), settings().alerts.urls)
+    except (OSError, PipelineError) as error:
+        log.warning("alerts were not sent: %s", redact(str(error)))
+
+
+if __name__ == "__main__":
+    main()

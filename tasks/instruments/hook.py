@@ -9,6 +9,8 @@ import atexit
 import contextlib
 import logging
 import mmap
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -30,6 +32,8 @@ __all__ = ["count_into", "failed", "send_at_exit", "told"]
 
 log = logging.getLogger("instruments.hook")
 
+#: How long the end of a run may be held up.
+_SENDING_SECONDS = 60
 #: One byte, shared with forked workers: whether this run has something to tell.
 _something = mmap.mmap(-1, 1)
 _tally: Tally | None = None
@@ -171,12 +175,9 @@ def send_at_exit() -> None:
     """Tell what happened, at the end of a run that does not do so itself: plain ``luigi``, a backfill."""
     if not _something[0]:
         return
-    from tasks.instruments.delivery import deliver
-
-    try:
-        deliver(events.staging_root(), settings().alerts.urls)
-    except Exception as error:  # the run is over: nothing may change how it ended
-        log.warning("alerts were not sent: %s", redact(str(error)))
+    # a process that ends cannot start threads any more, which Apprise needs: another one sends
+    with contextlib.suppress(OSError, subprocess.SubprocessError):  # nothing may change how the run ended
+        subprocess.run([sys.executable, "-m", "tasks.instruments.delivery"], timeout=_SENDING_SECONDS, check=False)
 
 
 atexit.register(send_at_exit)

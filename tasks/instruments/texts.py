@@ -30,6 +30,7 @@ def message(phase: str, incidents: Sequence[Incident]) -> Message:
         f"[AirQino] {'resolved: ' if over else ''}{title}",
         "\n\n".join([*parts, where]) + "\n",
         "success" if over else ("warning" if first.kind in ("sensor_dead", "drift", "mass_revision") else "failure"),
+        key=first.key if len(incidents) == 1 else f"{first.kind}|many",
     )
 
 
@@ -105,7 +106,7 @@ def sensor_dead(name: str, station: str, sensor: str, flag: str, hour: datetime)
     means = {"dead": "zero or unchanged for days", "stuck": "the same value for hours"}[flag]
     return f"{_READING[sensor]} sensor of {name} ({station}) is {flag}", _lines(
         f"As of {format_hour(hour)} (UTC) it reports {means}. Its readings are flagged, left out of forecasts and",
-        "never shown as clean air. Nobody needs to get up: have the sensor looked at. It ends when the sensor shows life.",
+        "never shown as clean air. Nobody needs to get up. It ends when the sensor shows life.",
         "To see its state:",
         "scripts/status",
         look="the dashboard's page of the station; luigi.cfg [quality] for the rule",
