@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from aiosmtpd.controller import Controller
 
+from tasks.stores.mongod import free_port
+
 
 class Web:
     """An HTTP server on loopback that answers everything with one status."""
@@ -60,11 +62,11 @@ class Post:
 
     def __init__(self) -> None:
         self.mails: list[Message] = []
-        self._controller = Controller(self, hostname="127.0.0.1", port=0)
+        self.port = free_port()
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
 
     def __enter__(self) -> Self:
         self._controller.start()
-        self.port = self._controller.server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, *_: object) -> None:

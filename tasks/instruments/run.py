@@ -83,6 +83,7 @@ def check(root: Path) -> Observed | None:
     """
     config, seen = settings().alerts, None
     with _never_fails("looking at the state of things"):
+        root.mkdir(parents=True, exist_ok=True)
         seen = observe(root)
         with incidents.book(root) as book:
             verdict = conditions.judge(seen, config, datetime.now(UTC), book.watching_since)
