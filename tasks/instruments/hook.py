@@ -12,7 +12,7 @@ import mmap
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import luigi
@@ -32,6 +32,8 @@ __all__ = ["count_into", "failed", "send_at_exit", "told"]
 
 log = logging.getLogger("instruments.hook")
 
+#: Ends the name of an incident of what the hourly run does not look after.
+_PAST = " (past)"
 #: How long the end of a run may be held up.
 _SENDING_SECONDS = 60
 #: One byte, shared with forked workers: whether this run has something to tell.
@@ -45,19 +47,19 @@ def count_into(tally: Tally | None) -> None:
     _tally = tally
 
 
-def failed(family: str, parameters: Mapping[str, str], why: str, units: list[str]) -> None:
+def failed(family: str, parameters: Mapping[str, str], why: str, units: list[str], what: str = "") -> None:
     """Open an incident for something that failed."""
     title, text = texts.task_failed(family, parameters, redact(why))
     with _noted() as book:
         now = datetime.now(UTC)
-        book.begin(Incident(kind="task_failed", what=family, since=now, title=title, text=text, units=units))
+        book.begin(Incident(kind="task_failed", what=what or family, since=now, title=title, text=text, units=units))
 
 
 @luigi.Task.event_handler(luigi.Event.FAILURE)  # type: ignore[untyped-decorator]
 def _on_failure(task: luigi.Task, error: BaseException) -> None:
     if _tally:
         _tally.add("failed", task.task_family)
-    failed(task.task_family, task.to_str_params(), events.told(error), _units(task))
+    failed(task.task_family, task.to_str_params(), events.told(error), _units(task), _what(task))
 
 
 @luigi.Task.event_handler(luigi.Event.BROKEN_TASK)  # type: ignore[untyped-decorator]
@@ -140,30 +142,29 @@ def _units(task: luigi.Task) -> list[str]:
     return [" ".join(task.to_str_params().values())]
 
 
+def _what(task: luigi.Task) -> str:
+    """The incident that a failure belongs to: that of its stage, or another for what is past the hourly run's reach.
+
+    A backfill that failed then neither hides that the hourly run fails, nor is called mended when that one succeeds.
+    """
+    reach = settings().last_hour - timedelta(hours=settings().airqino.late_window_hours)
+    past = task.task_family == "Backfill" or max(_units(task)) < f"{reach.date()}"
+    return f"{task.task_family}{_PAST if past else ''}"
+
+
 def _cured_by(task: luigi.Task, incident: Incident) -> set[str]:
     """The units of a failed task that are right, now that another has succeeded or was found complete.
 
-    Besides the same task for the same hours or days it is `Hourly`: it looks after everything in the late-data window,
-    and after the models, whose next training makes up for one that failed.
+    Besides the same task for the same hours or days it is `Hourly`, which looks after everything in its reach.
     """
     if incident.kind != "task_failed":
         return set()
-    if incident.what == task.task_family == "TrainModel":
-        return set(incident.units)
     units = set(incident.units)
-    if task.task_family == "Hourly":
-        hour: datetime = task.param_kwargs["hour"]
-        window = hour - timedelta(hours=settings().airqino.late_window_hours)
-        if incident.what in ("Hourly", "TrainModel"):
-            return {unit for unit in units if unit <= format_hour(hour)}
-        if incident.what != "Backfill":
-            return {unit for unit in units if unit >= f"{_day_after(window.date())}"}
-    return units & set(_units(task)) if incident.what == task.task_family else set()
-
-
-def _day_after(day: date) -> date:
-    """Of the window's first day only a part is looked after."""
-    return day + timedelta(days=1)
+    if incident.what.removesuffix(_PAST) == task.task_family:
+        return units & set(_units(task))
+    if task.task_family == "Hourly" and not incident.what.endswith(_PAST):
+        return {unit for unit in units if unit <= _units(task)[0]}
+    return set()
 
 
 def told() -> None:

@@ -71,6 +71,23 @@ def test_a_task_that_fails_in_a_forked_worker_is_told_too(
     assert [title for title in web.titles if title.startswith("[AirQino] resolved: FetchHour failed for 2026-02-1")]
 
 
+def test_a_backfill_that_failed_hides_no_failing_hour_and_is_not_mended_by_one(
+    alerted: Pipeline, sandbox: Sandbox, web: Web
+) -> None:
+    fail(sandbox)
+    assert alerted.backfill("2026-01-05T00", "2026-01-05T23").returncode == 30
+    assert alerted.hourly().returncode == 30
+    assert web.titles == [
+        "[AirQino] FetchHour failed for 2026-01-05T00..2026-01-05T23",
+        "[AirQino] FetchHour failed for 2026-02-19T00..2026-02-20T11",
+    ]
+    sandbox.clear_faults()
+    assert alerted.hourly().returncode == 0
+    assert web.titles[2:] == ["[AirQino] resolved: FetchHour failed for 2026-02-19T00..2026-02-20T11"]
+    assert alerted.backfill("2026-01-05T00", "2026-01-05T23").returncode == 0
+    assert web.titles[3:] == ["[AirQino] resolved: FetchHour failed for 2026-01-05T00..2026-01-05T23"]
+
+
 @pytest.mark.parametrize(
     "url",
     [
