@@ -6,6 +6,7 @@ from tasks.daily import DailyMeans
 from tasks.fetch import FetchHour
 from tasks.forecast import Forecast
 from tasks.hourly import Backfill, Hourly
+from tasks.instruments import hook as hook
 from tasks.load import LoadDay
 from tasks.score import ScoreForecasts
 from tasks.train import TrainModel

@@ -1,24 +1,61 @@
-"""What people and log files are told of a run.
+"""What people and log files are told of a run, and the events that instruments listen to.
 
-`tasks/logging.cfg` names the classes here, so that plain ``luigi`` logs as the scripts do.
+`tasks/logging.cfg` names the classes here, so that plain ``luigi`` logs as the scripts do. The log file, and with
+``[logging] console = json`` standard output, hold JSON lines in the Elastic Common Schema.
 """
 
 import logging
 import os
+import sys
+import uuid
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import ecs_logging
 import luigi
 from luigi.configuration import get_config
+from luigi.interface import core
+from luigi.setup_logging import InterfaceLogging
 
 from tasks.errors import PipelineError
+from tasks.redaction import redact
 
-__all__ = ["DRIFT", "ConsoleFilter", "ConsoleFormatter", "LogFile", "log_path", "stage_seconds"]
+__all__ = [
+    "DRIFT",
+    "FETCHED",
+    "RUN_ID",
+    "Console",
+    "ConsoleFilter",
+    "ConsoleFormatter",
+    "ECSFormatter",
+    "LogFile",
+    "TaskContext",
+    "log_path",
+    "stage_seconds",
+    "staging_root",
+    "start_logging",
+    "told",
+]
 
+
+#: Luigi event of a model that has drifted: called once for each drift with the task and a list of
+#: (station, pollutant).
+DRIFT = "airqino.drift"
+
+#: Luigi event of answers that were staged: called with the task, the set of (station, hour) that were asked for, and
+#: station → answer.
+FETCHED = "airqino.fetched"
+
+#: This process and its workers, in every line of the log file (``trace.id``).
+RUN_ID = uuid.uuid4().hex
 
 #: Seconds that each stage (task family) took in this process.
 stage_seconds: defaultdict[str, float] = defaultdict(float)
+
+#: The task at work in this process, as labels of its log lines.
+_labels: dict[str, str] = {}
 
 
 @luigi.Task.event_handler(luigi.Event.PROCESSING_TIME)  # type: ignore[untyped-decorator]
@@ -26,15 +63,55 @@ def _count_seconds(task: luigi.Task, seconds: float) -> None:
     stage_seconds[task.task_family] += seconds
 
 
-#: Luigi event of a model that has drifted: called once for each drift with the task and a list of
-#: (station, pollutant).
-DRIFT = "airqino.drift"
+class TaskContext:
+    """Luigi's ``[worker] task_process_context``: while a task runs, its name, hour and day stand in each log line."""
+
+    def __init__(self, process: Any) -> None:
+        """Take the task of the worker's process."""
+        parameters = process.task.to_str_params()
+        # a batch of hours may be long
+        of = {f"labels.{name}": text[:100] for name, text in parameters.items() if name in ("hour", "day") and text}
+        self._of = {"labels.task": process.task.task_family, **of}
+
+    def __enter__(self) -> None:
+        """Set the labels."""
+        _labels.update(self._of)
+
+    def __exit__(self, *_: object) -> None:
+        """Take them away."""
+        _labels.clear()
+
+
+def staging_root() -> Path:
+    """The staging root, read without checking the other settings: a run that they stop is logged as well."""
+    return Path(os.environ.get("STAGING_ROOT") or get_config().get("staging", "root", "staging"))
 
 
 def log_path() -> Path:
     """The log file of this month."""
-    folder = os.environ.get("STAGING_ROOT") or get_config().get("staging", "root", "staging")
-    return Path(folder) / "logs" / f"pipeline-{datetime.now(UTC):%Y-%m}.log"
+    return staging_root() / "logs" / f"pipeline-{datetime.now(UTC):%Y-%m}.jsonl"
+
+
+def start_logging() -> None:
+    """Log as Luigi will: before it starts, and where it never does."""
+    InterfaceLogging.setup(core())
+
+
+class ECSFormatter(ecs_logging.StdlibFormatter):
+    """A JSON object a line: Elastic Common Schema, with run, task, hour or day, and station where it is known."""
+
+    def __init__(self) -> None:
+        """Leave out what says the same twice."""
+        super().__init__(exclude_fields=["log.original", "process.thread", "process.name"], ensure_ascii=False)
+
+    def format_to_ecs(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Add the labels, without touching the record that other handlers see."""
+        copy = logging.makeLogRecord(record.__dict__)
+        station = copy.__dict__.pop("station", None)
+        copy.__dict__.update(_labels, **{"trace.id": RUN_ID, "service.name": "airqino-pipeline"})
+        if station:
+            copy.__dict__["labels.station"] = station
+        return super().format_to_ecs(copy)
 
 
 class LogFile(logging.FileHandler):
@@ -43,6 +120,7 @@ class LogFile(logging.FileHandler):
     def __init__(self) -> None:
         """Name the file; make its folder with the first record."""
         super().__init__(log_path(), delay=True, encoding="utf-8")
+        self.setFormatter(ECSFormatter())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; a log that cannot be written never stops a run."""
@@ -51,6 +129,10 @@ class LogFile(logging.FileHandler):
             super().emit(record)
         except OSError:
             logging.raiseExceptions = False
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write no secret."""
+        return redact(super().format(record))
 
 
 class ConsoleFilter(logging.Filter):
@@ -65,13 +147,21 @@ class ConsoleFilter(logging.Filter):
 
 
 class Console(logging.StreamHandler):  # type: ignore[type-arg]
-    """Standard error, for people."""
+    """Standard error, for people; or standard output, for machines, which get what the log file gets."""
 
     def __init__(self) -> None:
-        """Filter and format for people."""
-        super().__init__()
-        self.addFilter(ConsoleFilter())
-        self.setFormatter(ConsoleFormatter())
+        """Choose by ``[logging] console``."""
+        if (os.environ.get("LOG_CONSOLE") or get_config().get("logging", "console", "text")) == "json":
+            super().__init__(sys.stdout)
+            self.setFormatter(ECSFormatter())
+        else:
+            super().__init__()
+            self.addFilter(ConsoleFilter())
+            self.setFormatter(ConsoleFormatter())
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write no secret."""
+        return redact(super().format(record))
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -88,7 +178,7 @@ class ConsoleFormatter(logging.Formatter):
         message = record.getMessage()
         if record.exc_info and (error := record.exc_info[1]):
             task = record.args[-1] if isinstance(record.args, tuple) and record.args else ""
-            message = f"{task} failed: {_told(error)}" if task else _told(error)
+            message = f"{task} failed: {told(error)}" if task else told(error)
         elif "Traceback (most recent call last)" in message:
             first, _, rest = message.partition("Traceback (most recent call last)")
             message = f"{' '.join(first.split()).rstrip(':')}: {rest.strip().splitlines()[-1].strip()}"
@@ -97,7 +187,8 @@ class ConsoleFormatter(logging.Formatter):
         return super().format(record)
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
+    """An error in one line for people."""
     if isinstance(error, PipelineError):
         return str(error)
     if isinstance(error, RuntimeError) and str(error).startswith("Unfulfilled"):

@@ -17,6 +17,7 @@ from tasks.airqino.auth import Credentials
 from tasks.airqino.client import Answer, Client
 from tasks.config import Settings, refuse_unpublished, settings
 from tasks.errors import AllStationsFailedError, ClockError, ConfigError, UnknownStationError
+from tasks.events import FETCHED
 from tasks.hours import HoursParameter, format_hour
 from tasks.stores import parquet
 
@@ -62,6 +63,7 @@ class FetchHour(luigi.Task):
                 _refuse_unknown(answers)
                 over = {(s, h) for s, h in wanted if raw.is_over(h, answers[s])}
                 _stage(over, answers, config)
+                self.trigger_event(FETCHED, self, over, answers)
                 _refuse_silence(answers, block, config)
                 _refuse_fast_clock(wanted - over, answers, config)
 
@@ -168,7 +170,9 @@ def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> No
     for station, answer in answers.items():
         if answer.response and answer.response.unreadable:
             log.warning(
-                "station %s: %d rows are not of the documented shape: left out", station, answer.response.unreadable
+                "station %s: %d rows are not of the documented shape: left out",
+                *(station, answer.response.unreadable),
+                extra={"station": station},
             )
         if answer.response and answer.response.data:
             header = answer.response.header
@@ -233,6 +237,7 @@ def _refuse_silence(answers: dict[str, Answer], block: list[datetime], config: S
             "station %s, %s…%s: %s: %s",
             *(station, answer.exchange.first, answer.exchange.last),
             *(type(answer.error).__name__, answer.error),
+            extra={"station": station},
         )
     if failed.keys() == answers.keys() >= {s for hour in block for s in config.active_stations(hour)}:
         reasons = "; ".join(f"{station}: {a.error}" for station, a in failed.items())

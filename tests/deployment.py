@@ -1,6 +1,7 @@
 """A deployment of the pipeline for the tests, run as its commands run it."""
 
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -63,6 +64,15 @@ class Pipeline:
         """Run plain Luigi with the local scheduler."""
         command = [str(Path(sys.executable).with_name("luigi")), "--module", "tasks", *arguments, "--local-scheduler"]
         return subprocess.run(command, env=self.env | env, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+    def configure(self, path: Path, **options: object) -> None:
+        """Change options in a luigi.cfg of the deployment's own."""
+        text = (path if path.exists() else ROOT / "luigi.cfg").read_text()
+        for option, value in options.items():
+            text, found = re.subn(rf"^{option} =.*", f"{option} = {value}", text, flags=re.MULTILINE)
+            assert found == 1, option
+        path.write_text(text)
+        self.env["LUIGI_CONFIG_PATH"] = str(path)
 
     def documents(self, collection: str) -> dict[str, dict[str, Any]]:
         """All documents by _id, without the times at which things were done."""

@@ -1,15 +1,18 @@
 """What a person sees of a log record, and what the log file keeps."""
 
+import json
 import logging
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import luigi
 import pytest
 
 from tasks.errors import AllStationsFailedError, ConfigError, StagingError
-from tasks.events import Console, ConsoleFilter, ConsoleFormatter, LogFile
+from tasks.events import Console, ConsoleFilter, ConsoleFormatter, ECSFormatter, LogFile, TaskContext
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,7 +49,7 @@ def test_an_error_of_the_pipeline_is_told_by_its_message_alone(error):
 def test_an_error_not_foreseen_is_told_by_its_kind_and_where_the_traceback_is():
     line = shown("[pid %s] Worker %s failed    %s", 7, "worker", "CleanDay(day=2024-09-09)", error=KeyError("co"))
     assert "CleanDay(day=2024-09-09) failed: KeyError: 'co' (the traceback is in " in line
-    assert re.search(r"logs/pipeline-\d{4}-\d\d\.log\)$", line)
+    assert re.search(r"logs/pipeline-\d{4}-\d\d\.jsonl\)$", line)
     assert "File " not in line
     assert "\n" not in line
 
@@ -106,10 +109,11 @@ def test_the_log_file_is_made_with_the_first_record_and_keeps_tracebacks(tmp_pat
     handler.emit(record("failed %s", "T()", error=ValueError("why")))
     handler.close()
     (file,) = (tmp_path / "staging" / "logs").iterdir()
-    text = file.read_text()
-    assert re.fullmatch(r"pipeline-\d{4}-\d\d\.log", file.name)
-    assert text.startswith("failed T()\nTraceback")
-    assert "raise error" in text
+    line = json.loads(file.read_text())
+    assert re.fullmatch(r"pipeline-\d{4}-\d\d\.jsonl", file.name)
+    assert line["message"] == "failed T()"
+    assert (line["error"]["type"], line["error"]["message"]) == ("ValueError", "why")
+    assert "raise error" in line["error"]["stack_trace"]
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch, capsys):
@@ -138,6 +142,46 @@ def test_the_logging_settings_send_a_record_to_people_and_to_the_file(tmp_path):
     assert run.returncode == 0, run.stderr
     assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    24 rows\n", run.stderr)
     (file,) = (tmp_path / "logs").iterdir()
-    lines = file.read_text().splitlines()
-    assert [line.split(": ", 1)[1] for line in lines] == ["24 rows", "Informed scheduler"]
-    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} INFO \d+ airqino\.fetch: ", lines[0])
+    first, second = map(json.loads, file.read_text().splitlines())
+    assert [first["message"], second["message"]] == ["24 rows", "Informed scheduler"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["@timestamp"])
+    assert first["log.level"] == "info"
+    assert first["log"]["logger"] == "airqino.fetch"
+    assert first["process"]["pid"] == second["process"]["pid"]
+    assert first["trace"]["id"] == second["trace"]["id"]
+    assert first["ecs.version"]
+
+
+def test_a_machine_gets_on_standard_output_what_the_file_gets(tmp_path):
+    code = (
+        "import logging, logging.config; logging.config.fileConfig('tasks/logging.cfg');"
+        "logging.getLogger('airqino.fetch').warning('station %s: no row', '77', extra={'station': '77'});"
+        "logging.getLogger('luigi-interface').info('Informed scheduler')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"STAGING_ROOT": str(tmp_path), "LOG_CONSOLE": "json"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    (file,) = (tmp_path / "logs").iterdir()
+    assert run.stdout == file.read_text()
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [line["message"] for line in lines] == ["station 77: no row", "Informed scheduler"]
+    assert lines[0]["labels"] == {"station": "77"}
+    assert "labels" not in lines[1]
+
+
+def test_while_a_task_runs_its_name_and_hour_stand_in_each_line():
+    class Day(luigi.Task):
+        day = luigi.Parameter()
+
+    of = record("24 rows", level=logging.INFO, name="airqino.clean")
+    with TaskContext(SimpleNamespace(task=Day(day="2024-09-09"))):
+        assert json.loads(ECSFormatter().format(of))["labels"] == {"task": "Day", "day": "2024-09-09"}
+    assert "labels" not in json.loads(ECSFormatter().format(of))
+    assert "labels.task" not in of.__dict__

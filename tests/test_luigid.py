@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from deployment import ROOT, Pipeline
 from playwright.sync_api import sync_playwright
+from prometheus_client.parser import text_string_to_metric_families
 
 from tasks.airqino.sandbox import Sandbox
 from tasks.stores.mongod import free_port
@@ -35,6 +37,13 @@ def luigid(tmp_path: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.terminate()
     server.wait(20)
+
+
+def metrics(url: str) -> dict[tuple[str, str], float]:
+    """luigid's own metrics: (name, task family) → value."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as reply:
+        families = text_string_to_metric_families(reply.read().decode())
+    return {(s.name, s.labels["family"]): s.value for family in families for s in family.samples}
 
 
 def daily_means(pipeline: Pipeline, url: str) -> subprocess.CompletedProcess[str]:
@@ -62,6 +71,10 @@ def test_one_task_against_luigid_shows_in_its_page_and_does_nothing_the_second_t
         browser.close()
     assert "2024-03-02" in table
     assert "DONE" in table.upper()
+    counted = metrics(luigid)
+    assert counted["luigi_task_started_total", "DailyMeans"] == counted["luigi_task_done_total", "DailyMeans"] == 1
+    assert counted["luigi_task_execution_time_seconds", "FetchHour"] > 0
+    assert not [key for key, value in counted.items() if key[0] == "luigi_task_failed_total" and value]
 
     sandbox.reset()
     written = {path: path.stat().st_mtime_ns for path in pipeline.root.rglob("*.parquet")}

@@ -1,13 +1,23 @@
 """scripts/hourly: what cron runs each hour."""
 
 import argparse
+import logging
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 
-from tasks.cli.run import command, lock, luigi_run, positive, preflight, scheduler
+from tasks import events, targets
+from tasks.cli.run import USAGE, command, lock, luigi_run, positive, preflight, scheduler
 from tasks.config import refuse_unpublished, settings
+from tasks.errors import MongoError
 from tasks.hours import format_hour, parse_hour
+from tasks.instruments.run import Run, check
+
+log = logging.getLogger("airqino.run")
+
+#: Another run is under way.
+_BUSY = 10
 
 _CODES = """exit codes:
   0      all done, or nothing to do
@@ -33,19 +43,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     hour = parse_hour(arguments.hour) if arguments.hour else settings().last_hour
     refuse_unpublished(hour)
-    preflight()
+    events.start_logging()
+    run = Run(hour)
+    try:
+        preflight()
+    except MongoError as error:
+        run.refused(error)
+        run.end(USAGE)
+        raise
+    code = _alone(hour, arguments.workers)
+    if code == _BUSY:
+        check(targets.root())  # a run that hangs is found by those that step aside for it
+        return code
+    run.end(code)
+    if code == 0:
+        log.info("%s done in %.1f s", format_hour(hour), time.monotonic() - began)
+    else:
+        log.error("%s FAILED with exit code %d in %.1f s", format_hour(hour), code, time.monotonic() - began)
+    return code
+
+
+def _alone(hour: datetime, workers: int) -> int:
+    """Run Luigi unless another run does."""
     with lock("hourly") as alone:
         if not alone:
             print("another hourly run is under way: nothing done", file=sys.stderr)
-            return 10
+            return _BUSY
         with lock("run", wait=900) as got:  # a backfill holds this for a month's worth of work at a time
             if not got:
                 print("a backfill holds the staging root for 15 minutes: nothing done", file=sys.stderr)
-                return 10
-            code = luigi_run(["Hourly", "--hour", format_hour(hour), "--workers", f"{arguments.workers}", *scheduler()])
-    outcome = "done" if code == 0 else f"FAILED with exit code {code}"
-    print(f"{format_hour(hour)} {outcome} in {time.monotonic() - began:.1f} s", file=sys.stderr)
-    return code
+                return _BUSY
+            return luigi_run(["Hourly", "--hour", format_hour(hour), "--workers", f"{workers}", *scheduler()])
 
 
 if __name__ == "__main__":

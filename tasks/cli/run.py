@@ -17,7 +17,7 @@ from tasks.config import settings
 from tasks.errors import PipelineError, StagingError
 from tasks.stores import mongo
 
-__all__ = ["command", "lock", "luigi_run", "positive", "preflight", "scheduler"]
+__all__ = ["USAGE", "command", "lock", "luigi_run", "positive", "preflight", "scheduler"]
 
 #: Exit code for a user's mistake, as the shell's own commands use it.
 USAGE = 2
@@ -74,7 +74,8 @@ def scheduler() -> list[str]:
         return ["--scheduler-url", url]
     except (OSError, ValueError):
         print(f"luigid at {url} does not answer: going on with the local scheduler", file=sys.stderr)
-        return ["--local-scheduler"]
+        # nobody can ask a scheduler that ends with the run for its metrics: spare it the import
+        return ["--local-scheduler", "--scheduler-metrics-collector", "default"]
 
 
 @contextlib.contextmanager

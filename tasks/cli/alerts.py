@@ -1,0 +1,94 @@
+"""scripts/alerts: what is wrong now, and whether the channels work."""
+
+import argparse
+import json
+import socket
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from tasks import events
+from tasks.cli.run import command
+from tasks.config import settings
+from tasks.errors import ConfigError, StagingError
+from tasks.instruments import channels, incidents
+from tasks.instruments.channels import Message
+from tasks.instruments.incidents import Incident
+from tasks.instruments.run import check
+
+_EPILOG = """commands:
+  check        judge the conditions without running the pipeline, tell the channels what is new, and exit with 1 while
+               an incident is open: for a second line in the crontab, where no Prometheus watches whether the first
+               one runs:  35 * * * * cd /srv/airqino && scripts/alerts check
+  list         the open incidents; changes and sends nothing
+  test         send a test message to each channel; exit with 1 when one fails
+  end KEY      end an incident that cannot end by itself, such as a failed rerun of something that is not wanted"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one of the commands."""
+    parser = argparse.ArgumentParser(
+        "scripts/alerts",
+        description="Look after the alerts. Each incident is told once when it begins and once when it ends; where to, "
+        "says ALERT_URLS or luigi.cfg [alerts] urls. docs/alerts.md explains every kind.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=("check", "list", "test", "end"), metavar="check|list|test|end")
+    parser.add_argument("key", nargs="?", metavar="KEY", help="with end: an incident's key, as list shows it")
+    parser.add_argument("--json", action="store_true", help="with check and list: for machines")
+    arguments = parser.parse_args(argv)
+    if (arguments.command == "end") != bool(arguments.key):
+        parser.error("end needs the key of an incident; no other command takes one")
+    settings()
+    events.start_logging()
+    if arguments.command == "test":
+        return _test(settings().alerts.urls)
+    return _incidents(arguments.command, arguments.key or "", arguments.json)
+
+
+def _incidents(wanted: str, key: str, as_json: bool) -> int:
+    root = events.staging_root()
+    try:
+        if wanted == "end":
+            with incidents.book(root) as book:
+                if not any(incident.key == key for incident in book.open()):
+                    raise ConfigError(f"no open incident has the key {key!r}: see scripts/alerts list")
+                book.end(key)
+        if wanted != "list":
+            check(root)
+        found = incidents.read(root).open()
+    except OSError as error:
+        raise StagingError(f"staging root {root} cannot be used ({error.strerror}); check STAGING_ROOT") from error
+    if as_json:
+        print(json.dumps([_plain(incident) for incident in found], indent=1))
+    else:
+        for incident in found:
+            print(f"{incident.since:%Y-%m-%d %H:%M} UTC  {incident.key}\n  {incident.title}")
+        print(f"{len(found) or 'no'} open incident{'' if len(found) == 1 else 's'}")
+    return 1 if found and wanted == "check" else 0
+
+
+def _plain(incident: Incident) -> dict[str, object]:
+    content = {"key": incident.key, **msgspec.to_builtins(incident)}
+    return {name: content[name] for name in ("key", "kind", "what", "since", "title", "text", "units")}
+
+
+def _test(urls: str) -> int:
+    known = channels.channels(urls)
+    if not known:
+        raise ConfigError("no channel is set: set ALERT_URLS, or [alerts] urls in luigi.cfg")
+    body = (
+        f"Test of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from {socket.gethostname()}: alerts of AirQino arrive here.\n"
+    )
+    results = channels.send({c: (url, [Message("[AirQino] test", body, "info")]) for c, url in known.items()})
+    for channel, result in results.items():
+        outcome = "sent" if result.sent else f"FAILED: {result.reason}"
+        print(f"{channels.name(urls, channel)}: {outcome}", file=sys.stdout if result.sent else sys.stderr)
+    return 0 if all(result.sent for result in results.values()) else 1
+
+
+if __name__ == "__main__":
+    command(main)

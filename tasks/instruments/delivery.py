@@ -1,0 +1,79 @@
+"""Delivery: tells the channels what they do not know yet; what fails is tried again by the next run."""
+
+import logging
+from collections import defaultdict
+from itertools import groupby
+from pathlib import Path
+
+from tasks import events
+from tasks.config import settings
+from tasks.errors import PipelineError
+from tasks.instruments import channels, hook, incidents, texts
+from tasks.instruments.channels import Message
+from tasks.instruments.incidents import Incident
+from tasks.redaction import redact
+
+__all__ = ["deliver"]
+
+log = logging.getLogger("instruments.delivery")
+
+#: More messages than this about one kind of incident are one.
+_HANDFUL = 5
+
+
+def deliver(root: Path, urls: str) -> bool:
+    """Send what is to be told to each channel: a message for each incident that began or ended.
+
+    More than a handful of a kind at once (a network of 200 stations goes off the air) become one message.
+
+    Args:
+        root: The staging root.
+        urls: ``[alerts] urls``.
+
+    Returns:
+        Whether every channel knows all; not so where another process is telling them.
+    """
+    with incidents.held(root, ".alerts.sending.lock", wait=False) as alone:
+        if not alone:
+            return False
+        known = channels.channels(urls)
+        waiting = _waiting(list(incidents.read(root).incidents.values()), list(known))
+        work = {c: (known[c], [message for message, _ in of]) for c, of in waiting.items()}
+        results = channels.send(work) if work else {}
+        with incidents.book(root) as book:
+            for channel, result in results.items():
+                for _, told in waiting[channel][: result.sent]:
+                    for incident in told:
+                        if incident.key in book.incidents:
+                            book.incidents[incident.key].told[channel] = incident.phase()
+            book.prune(list(known))
+    for channel, result in results.items():
+        if result.sent < len(work[channel][1]):
+            log.warning("alerts: %s failed (%s); the next run tries again", channels.name(urls, channel), result.reason)
+    hook.told()
+    return all(result.sent == len(work[channel][1]) for channel, result in results.items())
+
+
+def _waiting(known: list[Incident], ids: list[str]) -> dict[str, list[tuple[Message, list[Incident]]]]:
+    """For each channel the messages it lacks, ends first, with the incidents that they are about."""
+    waiting = defaultdict(list)
+    for channel in ids:
+        lacking = sorted((i for i in known if i.waits_for(channel)), key=lambda i: (i.phase(), i.kind, i.what))
+        for (phase, _), group in groupby(lacking, key=lambda i: (i.phase(), i.kind)):
+            of = list(group)
+            for together in [of] if len(of) > _HANDFUL else [[incident] for incident in of]:
+                waiting[channel].append((texts.message(phase, together), together))
+    return waiting
+
+
+def main() -> None:
+    """Tell what a run that is over left to be told."""
+    events.start_logging()
+    try:
+        deliver(events.staging_root(), settings().alerts.urls)
+    except (OSError, PipelineError) as error:
+        log.warning("alerts were not sent: %s", redact(str(error)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Metrics: what Prometheus is told of the last hourly run, by a file for node-exporter and by a Pushgateway."""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from tasks.instruments.incidents import KINDS, Book
+from tasks.instruments.observed import SENSORS, Observed, Success, revised_now
+from tasks.instruments.tally import Tally
+
+if TYPE_CHECKING:  # 50 ms that only a run with metrics pays
+    from prometheus_client import CollectorRegistry
+
+__all__ = ["JOB", "push", "registry", "write"]
+
+#: The Pushgateway's job.
+JOB = "airqino"
+_PUSH_SECONDS = 5
+
+
+def registry(
+    seen: Observed | None, tally: Tally, book: Book, success: Success | None, code: int, ended: float, seconds: float
+) -> "CollectorRegistry":
+    """Everything as gauges; what could not be observed is left out rather than zero.
+
+    Args:
+        seen: The state of stations, forecasts and disk.
+        tally: What the run counted.
+        book: The incidents.
+        success: The last run that succeeded, this one included.
+        code: The run's exit code.
+        ended: Unix time of its end.
+        seconds: How long it took.
+    """
+    from prometheus_client import CollectorRegistry, Gauge
+
+    made = CollectorRegistry()
+
+    def gauge(name: str, told: str, *labels: str) -> Any:
+        return Gauge(f"airqino_{name}", told, labels, registry=made)
+
+    if success:
+        gauge("last_success_timestamp_seconds", "End of the last hourly run that succeeded").set(success.at.timestamp())
+    gauge("last_run_timestamp_seconds", "End of the last hourly run").set(ended)
+    gauge("run_success", "Whether the last hourly run succeeded").set(code == 0)
+    gauge("run_duration_seconds", "Duration of the last hourly run").set(seconds)
+    _of_tally(tally, gauge)
+    incidents = gauge("open_incidents", "Open alerts", "kind")
+    lasting = Counter(incident.kind for incident in book.open())
+    for kind in KINDS:
+        incidents.labels(kind).set(lasting[kind])
+    if seen:
+        _of_observed(seen, gauge)
+    return made
+
+
+def _of_tally(tally: Tally, gauge: Callable[..., Any]) -> None:
+    for name, told, label, of in (
+        ("stage_duration_seconds", "Seconds that the tasks of a stage took in the last run", "stage", "seconds"),
+        ("tasks_failed", "Failed tasks of the last run", "stage", "failed"),
+        ("requests", "Requests of the last run by HTTP status, after retries", "status", "requests"),
+        ("documents_upserted", "Documents written to MongoDB in the last run", "collection", "documents"),
+    ):
+        made = gauge(name, told, label)
+        for value, amount in sorted(tally.totals(of).items()):
+            made.labels(value).set(amount)
+    gauge("hours_fetched", "Station-hours that came with a reading in the last run").set(tally.total("hours"))
+    gauge("rows_fetched", "Rows that the API sent in the last run").set(tally.total("rows"))
+
+
+def _of_observed(seen: Observed, gauge: Callable[..., Any]) -> None:
+    if seen.revised is not None:
+        gauge("revised_readings", "Readings that the source changed, seen in the last run").set(revised_now(seen))
+    newest = gauge("newest_hour_timestamp_seconds", "Beginning of the newest hour with a reading", "station")
+    complete = gauge("completeness_ratio", "Share of the last 24 published hours with a reading", "station")
+    dead = gauge("sensor_dead", "Whether a sensor is dead or stuck", "station", "sensor")
+    for station in seen.stations:
+        if station.newest:
+            newest.labels(station.station).set(station.newest.timestamp())
+        complete.labels(station.station).set(station.completeness)
+        for sensor in SENSORS:
+            if flag := station.flags.get(sensor):
+                dead.labels(station.station, sensor).set(flag in ("dead", "stuck"))
+    by = ("station", "pollutant", "horizon")
+    skill = gauge("forecast_skill", "7-day skill of the forecasts against persistence", *by)
+    coverage = gauge("forecast_coverage80", "7-day share of readings inside the 80 % band", *by)
+    for row in seen.scores:
+        key = (row["station"], row["pollutant"], f"{row['horizon_h']}")
+        for made, value in ((skill, row["skill"]), (coverage, row["coverage80"])):
+            if value is not None and math.isfinite(value):
+                made.labels(*key).set(value)
+    if seen.disk_free is not None:
+        gauge("disk_free_ratio", "Free share of the staging root's disk").set(seen.disk_free)
+
+
+def write(of: "CollectorRegistry", path: Path) -> None:
+    """Write the text file, atomically.
+
+    Raises:
+        OSError: Its folder is missing or cannot be written.
+    """
+    from prometheus_client import write_to_textfile
+
+    write_to_textfile(str(path), of)
+
+
+def push(of: "CollectorRegistry", url: str) -> None:
+    """Replace what the Pushgateway has of the job; user and password of the URL are sent as basic authentication.
+
+    Raises:
+        OSError: It does not answer, or refuses.
+    """
+    from prometheus_client import push_to_gateway
+    from prometheus_client.exposition import basic_auth_handler, default_handler
+
+    at = urlsplit(url)
+    bare = at._replace(netloc=at.netloc.rpartition("@")[2]).geturl().rstrip("/")
+
+    def send(
+        url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
+    ) -> Callable[[], None]:
+        if at.username:
+            login = unquote(at.username), unquote(at.password or "")
+            return basic_auth_handler(url, method, timeout, headers, data, *login)
+        return default_handler(url, method, timeout, headers, data)
+
+    push_to_gateway(bare, job=JOB, registry=of, timeout=_PUSH_SECONDS, handler=send)

@@ -1,0 +1,102 @@
+"""Run: what scripts/hourly leaves behind when it ends, whatever came of it; nothing here can make it fail."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import requests
+from pymongo import monitoring
+
+from tasks import events
+from tasks.config import settings
+from tasks.errors import PipelineError
+from tasks.hours import format_hour
+from tasks.instruments import conditions, hook, incidents, metrics, observed
+from tasks.instruments.delivery import deliver
+from tasks.instruments.observed import Observed, note_success, observe
+from tasks.instruments.tally import Tally, Writes
+from tasks.redaction import redact
+
+__all__ = ["Run", "check"]
+
+log = logging.getLogger("instruments.run")
+
+#: Seconds for a connection and for an answer of the heartbeat's service.
+_HEARTBEAT = (3, 5)
+
+
+class Run:
+    """An hourly run, from its beginning to its end."""
+
+    def __init__(self, hour: datetime) -> None:
+        """Begin to count, where somebody reads the metrics."""
+        self._hour, self._began = hour, time.monotonic()
+        self._tally = Tally()
+        wanted = settings().metrics
+        if wanted.textfile or wanted.pushgateway_url:
+            hook.count_into(self._tally)
+            monitoring.register(Writes(self._tally))
+
+    def refused(self, error: PipelineError) -> None:
+        """Note that the run could not begin."""
+        log.info("%s", error)
+        hour = format_hour(self._hour)
+        with _never_fails("alert"):
+            hook.failed("Hourly", {"hour": hour}, str(error), [hour])
+
+    def end(self, code: int) -> None:
+        """Judge, tell, measure.
+
+        Args:
+            code: The run's exit code.
+        """
+        root, config, ended = events.staging_root(), settings(), time.time()
+        if code == 0:
+            with _never_fails("last_success.json"):
+                note_success(root, format_hour(self._hour), datetime.fromtimestamp(ended, UTC))
+        seen = check(root)
+        wanted = config.metrics
+        if wanted.textfile or wanted.pushgateway_url:
+            success, book = observed.last_success(root), incidents.read(root)
+            seconds = time.monotonic() - self._began
+            with _never_fails("metrics"):
+                made = metrics.registry(seen, self._tally, book, success, code, ended, seconds)
+                if wanted.textfile:
+                    with _never_fails("[metrics] textfile"):
+                        metrics.write(made, Path(wanted.textfile))
+                if wanted.pushgateway_url:
+                    with _never_fails("[metrics] pushgateway_url"):
+                        metrics.push(made, wanted.pushgateway_url)
+        if code == 0 and config.alerts.heartbeat_url:
+            with _never_fails("[alerts] heartbeat_url", quoting=False):
+                requests.get(config.alerts.heartbeat_url, timeout=_HEARTBEAT).raise_for_status()
+
+
+def check(root: Path) -> Observed | None:
+    """Judge the conditions, and tell the channels what is new.
+
+    Returns:
+        What was observed; None where the staged files cannot be read.
+    """
+    config, seen = settings().alerts, None
+    with _never_fails("looking at the state of things"):
+        root.mkdir(parents=True, exist_ok=True)
+        seen = observe(root)
+        with incidents.book(root) as book:
+            verdict = conditions.judge(seen, config, datetime.now(UTC), book.watching_since)
+            conditions.settle(book, verdict)
+    with _never_fails("sending alerts"):
+        deliver(root, config.urls)
+    return seen
+
+
+@contextlib.contextmanager
+def _never_fails(what: str, quoting: bool = True) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        told = f": {redact(' '.join(str(error).split()))}" if quoting else ""  # requests quotes the URL
+        log.warning("%s failed (%s%s)", what, type(error).__name__, told)

@@ -1,0 +1,173 @@
+"""Texts of alerts, for somebody who was asleep: what, since when, where, the command to paste, where to look next."""
+
+import shlex
+import socket
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from tasks.events import RUN_ID, log_path, staging_root
+from tasks.hours import HOUR, HoursParameter, format_hour
+from tasks.instruments.channels import Message
+from tasks.instruments.incidents import Incident
+
+__all__ = ["command_for", "drift", "message", "station_silent", "task_failed"]
+
+Told = tuple[str, str]  # title, text
+
+_READING = {"co": "CO", "pm2_5": "PM2.5"}
+_LONGEST = 400
+
+
+def message(phase: str, incidents: Sequence[Incident]) -> Message:
+    """The message for incidents of one kind that began ("start") or ended ("end")."""
+    first, over = incidents[0], phase == "end"
+    title = first.title if len(incidents) == 1 else f"{first.title} and {len(incidents) - 1} more like it"
+    parts = [_over(incident) if over else _began(incident) for incident in incidents]
+    where = f"Host {socket.gethostname()}, {Path.cwd()}. What this means: docs/alerts.md, section {first.kind}."
+    return Message(
+        f"[AirQino] {'resolved: ' if over else ''}{title}",
+        "\n\n".join([*parts, where]) + "\n",
+        "success" if over else ("warning" if first.kind in ("sensor_dead", "drift", "mass_revision") else "failure"),
+        key=first.key if len(incidents) == 1 else f"{first.kind}|many",
+    )
+
+
+def _began(incident: Incident) -> str:
+    return f"{incident.title}, since {_moment(incident.since)}.\n{incident.text}"
+
+
+def _over(incident: Incident) -> str:
+    ended = incident.ended_at or datetime.now(UTC)
+    return (
+        f"Over: {incident.title}. It lasted from {_moment(incident.since)} to {_moment(ended)}. Nothing is to be done."
+    )
+
+
+def task_failed(family: str, parameters: Mapping[str, str], why: str) -> Told:
+    """A task that failed, with the command that runs it again."""
+    of = " ".join(text for name, text in parameters.items() if name in ("hour", "day", "start", "stop") and text)
+    return f"{family} failed for {_short(of)}" if of else f"{family} failed", _lines(
+        f"Why: {' '.join(why.split())[:1000]}",
+        "What is staged stays, and the next hourly run tries again by itself. To try at once:",
+        command_for(family, parameters),
+        look=f'scripts/status; in {log_path()} the lines with "task":"{family}" or "trace":{{"id":"{RUN_ID}"}}',
+    )
+
+
+def command_for(family: str, parameters: Mapping[str, str]) -> str:
+    """The shell command that runs a task again, from the repository."""
+    if family == "Hourly":
+        return "scripts/hourly" + (f" --hour {parameters['hour']}" if parameters.get("hour") else "")
+    if family == "Backfill":
+        hindcast = " --hindcast" if parameters.get("hindcast", "").lower() == "true" else ""
+        return f"scripts/backfill {parameters['start']} {parameters['stop']}{hindcast}"
+    # `through` fills itself in, and a day's table always holds all the hours there are
+    options = [
+        f"--{n.replace('_', '-')} {shlex.quote(_span(v))}" for n, v in parameters.items() if n != "through" and v
+    ]
+    return " ".join(["scripts/rerun", family, *options])
+
+
+def _span(text: str) -> str:
+    """Many runs of hours as one range: only what is due in it is asked for."""
+    if len(text) <= _LONGEST:
+        return text
+    hours = HoursParameter("").parse(text)
+    return f"{format_hour(hours[0])}..{format_hour(hours[-1])}"
+
+
+def no_success(hour: str, last: datetime, limit: int) -> Told:
+    """No hourly run has succeeded for too long."""
+    done = f"The last one was that of {hour}, at {_moment(last)}" if hour else "None has succeeded yet"
+    return f"no hourly run has succeeded for more than {limit} h", _lines(
+        f"{done}. Either cron (or the timer) does not start it, or it hangs, or it fails each time. To run it by hand:",
+        "scripts/hourly",
+        look=f"the end of {log_path()}; scripts/status; crontab -l; is an old run still there: pgrep -af tasks.cli",
+    )
+
+
+def station_silent(name: str, station: str, newest: datetime | None, reason: str) -> Told:
+    """A station that sends nothing."""
+    last = f"Its newest hour with a reading is {format_hour(newest)}" if newest else "It has never sent a reading"
+    why = f"The API says of the last hour: {reason}" if reason else "The API gives no reason"
+    again = f"scripts/rerun FetchHour --hour {format_hour(newest + HOUR)}" if newest else "scripts/hourly"
+    return f"station {name} ({station}) is silent", _lines(
+        f"{last} (UTC). {why}. The other stations go on, and late hours are asked for again by themselves.",
+        "It is off, without network or withdrawn: call who looks after it. To ask the API for it now:",
+        again,
+        look="scripts/status, which tells a station that is off from an API that fails",
+    )
+
+
+def sensor_dead(name: str, station: str, sensor: str, flag: str, hour: datetime) -> Told:
+    """A sensor whose readings say nothing of the air."""
+    means = {"dead": "zero or unchanged for days", "stuck": "the same value for hours"}[flag]
+    return f"{_READING[sensor]} sensor of {name} ({station}) is {flag}", _lines(
+        f"As of {format_hour(hour)} (UTC) it reports {means}. Its readings are flagged, left out of forecasts and",
+        "never shown as clean air. Nobody needs to get up. It ends when the sensor shows life.",
+        "To see its state:",
+        "scripts/status",
+        look="the dashboard's page of the station; luigi.cfg [quality] for the rule",
+    )
+
+
+def drift(name: str, station: str, pollutant: str, rows: Sequence[Mapping[str, Any]]) -> Told:
+    """Forecasts that went bad."""
+    scores = "; ".join(
+        f"{row['horizon_h']} h ahead: skill {row['skill']:.2f}, {row['coverage80']:.0%} inside the 80 % band"
+        for row in rows
+    )
+    return f"{_READING[pollutant]} forecasts at {name} ({station}) have drifted", _lines(
+        f"In the 7 days up to {rows[0]['day']}: {scores}. A new model is trained by itself; where none is better,",
+        "persistence is published. To see the models and their scores, and to go back to an older one:",
+        "scripts/models list",
+        look="docs/models.md; a sensor that is repaired or moved also looks like this",
+    )
+
+
+def drift_seen(station: str, pollutant: str, day: date) -> Told:
+    """The same, as the event tells it, without numbers."""
+    nothing = {"horizon_h": "1 and 2", "skill": float("nan"), "coverage80": float("nan"), "day": f"{day}"}
+    return drift(station, station, pollutant, [nothing])
+
+
+def mass_revision(found: Sequence[tuple[str, str, int, datetime, datetime]]) -> Told:
+    """The source rewrote its past."""
+    spans = "; ".join(
+        f"{name} ({station}): {count} readings of {format_hour(first)}…{format_hour(last)}"
+        for name, station, count, first, last in found
+    )
+    total = sum(count for _, _, count, _, _ in found)
+    first, last = min(f for *_, f, _ in found), max(last for *_, last in found)
+    return f"the source has changed {total} past readings in one run", _lines(
+        f"{spans}. Old and new values are kept (collection revisions); the days are averaged and loaded anew by",
+        "themselves. Ask the network's owner what was corrected. To read the rest of that span again and rebuild it:",
+        f"scripts/backfill {first:%Y-%m-%dT00} {format_hour(last)}",
+        look="MongoDB: db.revisions.find({seen_at: …}); this ends a day after the last such run",
+    )
+
+
+def disk_low(free: float, limit: float) -> Told:
+    """The staging root's disk fills up."""
+    root = staging_root().resolve()
+    return f"only {free:.1%} of the disk of {root} is free", _lines(
+        f"Below {limit:.0%}. A full disk fails every run; nothing staged is lost. To see what fills it:",
+        f"du -xsh {shlex.quote(str(root))}/* | sort -h | tail",
+        look="df -h; old logs under logs/ may go; raw hours may not: nothing can bring them back",
+    )
+
+
+def _lines(*lines: str, look: str) -> str:
+    """Lay out a text: its last line is the command, alone and indented, so that it can be copied whole."""
+    *told, command = lines
+    return "\n".join([*told, f"    {command}", f"Look next: {look}"])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

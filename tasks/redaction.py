@@ -1,0 +1,101 @@
+"""Masks secrets in text: a last defence for logs, alerts and errors that quote what they should not.
+
+Nothing is meant to put a secret into a message. Libraries do: a connection error of requests quotes the URL, one of
+pymongo the connection string.
+"""
+
+import json
+import os
+import re
+from functools import lru_cache
+from urllib.parse import quote, unquote, urlsplit
+
+from luigi.configuration import get_config
+
+__all__ = ["MASK", "redact"]
+
+MASK = "****"
+
+#: Environment variable, section and option of what is secret as a whole.
+_WHOLE = (
+    ("AIRQINO_CLIENT_SECRET", "airqino", "client_secret"),
+    ("AIRQINO_PASSWORD", "airqino", "password"),
+    ("", "smtp", "password"),
+    ("", "sendgrid", "apikey"),
+)
+#: … and of URLs that hold one: a password, or a token as a part of the path.
+_URLS = (
+    ("MONGODB_URI", "mongo", "uri"),
+    ("ALERT_URLS", "alerts", "urls"),
+    ("ALERT_HEARTBEAT_URL", "alerts", "heartbeat_url"),
+    ("PUSHGATEWAY_URL", "metrics", "pushgateway_url"),
+    ("MLFLOW_TRACKING_URI", "forecast", "tracking_uri"),
+)
+#: Shorter ones would mask half of every text; they protect nothing anyway.
+_SHORTEST = 4
+
+#: What looks like a secret, whoever's it is.
+_PATTERNS = (
+    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}"), rf"\1 {MASK}"),
+    (re.compile(r"(?i)(\b(?:access|refresh|id)_token\b[\\\"']*\s*[:=]\s*[\\\"']*)[\w.~+/=-]{8,}"), rf"\1{MASK}"),
+    (re.compile(r"(?i)\b((?:client_secret|password)=)[^&\s\"']+"), rf"\1{MASK}"),
+    (re.compile(r"(\b[\w+]+://[^\s/:@\"']*:)[^\s/@\"']+(?=@)"), rf"\1{MASK}"),
+)
+
+
+def redact(text: str) -> str:
+    """Return a text in which every secret that is configured, and whatever looks like one, is masked."""
+    known = _secrets()
+    if known:
+        text = known.sub(MASK, text)
+    for pattern, masked in _PATTERNS:
+        text = pattern.sub(masked, text)
+    return text
+
+
+@lru_cache(maxsize=1)
+def _secrets() -> re.Pattern[str] | None:
+    """All spellings of the secrets as one pattern, the longest first; settings do not change within a process."""
+    found = {value for source in _WHOLE if (value := _value(*source))}
+    for source in _URLS:
+        for url in _value(*source).split():
+            found |= _secret_parts(url)
+    spellings = {s for secret in found if len(secret) >= _SHORTEST for s in _spellings(secret)}
+    return re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True)))) if spellings else None
+
+
+def _value(variable: str, section: str, option: str) -> str:
+    if value := os.environ.get(variable):
+        return value.strip()
+    try:
+        return str(get_config().get(section, option, "") or "").strip()
+    except Exception:  # an interpolation that fails is told when the settings are read
+        return ""
+
+
+def _secret_parts(url: str) -> set[str]:
+    """The parts of a URL that only who was told them knows; host, port and scheme are none."""
+    scheme, _, rest = url.partition("://")
+    user, _, _ = rest.rpartition("@") if "@" in rest.split("/")[0] else ("", "", "")
+    parts = {user, user.partition(":")[2]}
+    path = rest[len(user) :].lstrip("@")
+    if scheme.partition("+")[0] not in ("mongodb", "sqlite"):  # a database's path is its name
+        try:
+            query = urlsplit(f"x://{path}").query
+        except ValueError:
+            query = ""
+        parts |= {piece for piece in re.split(r"[/?&=#]", path) if _is_token(piece)}
+        parts |= {pair.partition("=")[2] for pair in query.split("&") if re.match(r"(?i)pass|token|key|secret", pair)}
+    return parts - {""}
+
+
+def _is_token(piece: str) -> bool:
+    """Whether a part of a path looks drawn by chance: a word or a host does not."""
+    if re.fullmatch(r"[\d.:]+|\[[\da-fA-F:]+\](:\d+)?", piece) or "." in piece:
+        return False
+    return len(piece) >= 20 or (len(piece) >= 8 and bool(re.search(r"\d", piece)))
+
+
+def _spellings(secret: str) -> set[str]:
+    plain = unquote(secret)
+    return {secret, plain, quote(plain, safe=""), json.dumps(secret)[1:-1], json.dumps(plain)[1:-1], repr(plain)[1:-1]}

@@ -1,0 +1,220 @@
+"""Runs that fail and recover: who is told what, once, and what no channel can do to a run."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from deployment import ROOT, Pipeline
+from receivers import Web
+
+from tasks.airqino.sandbox import Sandbox
+from tasks.instruments.incidents import read
+from tasks.stores.mongod import Mongod, free_port
+
+NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
+STATIONS = ("283181971", "283164601")
+
+
+def fail(sandbox: Sandbox) -> None:
+    sandbox.add_fault("server_error_500")
+
+
+def test_three_failing_runs_are_told_once_and_their_recovery_once(
+    alerted: Pipeline, sandbox: Sandbox, web: Web
+) -> None:
+    fail(sandbox)
+    for hours in range(3):
+        sandbox.now = NOW + timedelta(hours=hours)
+        done = alerted.hourly(f"{sandbox.now:%Y-%m-%dT%H:%M}")
+        assert done.returncode == 30, done.stderr
+    assert web.titles == ["[AirQino] FetchHour failed for 2026-02-19T00..2026-02-20T11"]
+    told = web.alerts[0]["message"]
+    assert "no station answered for 2026-02-19T00…2026-02-20T11" in told
+    assert all(station in told for station in STATIONS)
+    assert "\n    scripts/rerun FetchHour --hour 2026-02-19T00..2026-02-20T11\n" in told
+    assert not (alerted.root / "last_success.json").exists()
+
+    sandbox.clear_faults()
+    began = datetime.now(UTC)
+    done = alerted.hourly(f"{sandbox.now:%Y-%m-%dT%H:%M}")
+    assert done.returncode == 0, done.stderr
+    title = "[AirQino] FetchHour failed for 2026-02-19T00..2026-02-20T13"  # what it had grown to
+    assert web.titles[1:] == [title.replace("] ", "] resolved: ")]
+    success = json.loads((alerted.root / "last_success.json").read_text())
+    assert success["hour"] == "2026-02-20T13"
+    assert began - timedelta(seconds=1) <= datetime.fromisoformat(success["at"]) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("how", ["hourly", "luigi", "backfill"])
+def test_a_task_that_fails_in_a_forked_worker_is_told_too(
+    alerted: Pipeline, sandbox: Sandbox, web: Web, how: str
+) -> None:
+    fail(sandbox)
+    run = {
+        "hourly": lambda: alerted.script("hourly", "--workers", "4"),
+        "luigi": lambda: alerted.luigi("Hourly", "--workers", "4"),
+        "backfill": lambda: alerted.backfill("2026-02-18T00", "2026-02-19T23", "--workers", "4"),
+    }[how]
+    done = run()
+    assert done.returncode == 30, done.stderr
+    assert len(web.titles) == 1
+    assert web.titles[0].startswith("[AirQino] FetchHour failed for 2026-02-1")
+    sandbox.clear_faults()
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert [title for title in web.titles if title.startswith("[AirQino] resolved: FetchHour failed for 2026-02-1")]
+
+
+def test_a_backfill_that_failed_hides_no_failing_hour_and_is_not_mended_by_one(
+    alerted: Pipeline, sandbox: Sandbox, web: Web
+) -> None:
+    fail(sandbox)
+    assert alerted.backfill("2026-01-05T00", "2026-01-05T23").returncode == 30
+    assert alerted.hourly().returncode == 30
+    assert web.titles == [
+        "[AirQino] FetchHour failed for 2026-01-05T00..2026-01-05T23",
+        "[AirQino] FetchHour failed for 2026-02-19T00..2026-02-20T11",
+    ]
+    sandbox.clear_faults()
+    assert alerted.hourly().returncode == 0
+    assert web.titles[2:] == ["[AirQino] resolved: FetchHour failed for 2026-02-19T00..2026-02-20T11"]
+    assert alerted.backfill("2026-01-05T00", "2026-01-05T23").returncode == 0
+    assert web.titles[3:] == ["[AirQino] resolved: FetchHour failed for 2026-01-05T00..2026-01-05T23"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "json://ops:geheim1234@127.0.0.1:{port}/T0KEN1234",
+        "mailto://ops:geheim1234@127.0.0.1:{port}/?from=a@example.org&to=b@example.org",
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+    ],
+)
+def test_a_channel_that_cannot_be_reached_fails_no_run(quick: Pipeline, url: str) -> None:
+    url = url.format(port=free_port())
+    quick.configure(Path(quick.env["LUIGI_CONFIG_PATH"]), disk_free_share=1)  # no disk is that empty
+    began = time.monotonic()
+    # a proxy nobody listens at: slack.com must not be asked by a test
+    done = quick.hourly(ALERT_URLS=url, HTTPS_PROXY=f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 60
+    scheme = url.partition(":")[0]
+    assert f"WARNING alerts: channel 1 ({scheme}) failed (" in done.stderr
+    everything = done.stderr + done.stdout + "".join(p.read_text() for p in (quick.root / "logs").iterdir())
+    assert not re.search("geheim1234|T0KEN1234|T1JJ3T3L2|TIiajkdnlazkcOXrIdevi7FQ", everything)
+    (one,) = read(quick.root).open()  # to be told by the next run
+    assert (one.kind, one.told) == ("disk_low", {})
+
+
+def test_the_command_in_an_alert_mends_it(alerted: Pipeline, sandbox: Sandbox, web: Web) -> None:
+    fail(sandbox)
+    assert alerted.hourly().returncode == 30
+    sandbox.clear_faults()
+    (command,) = re.findall(r"^    (scripts/.*)$", web.alerts[0]["message"], re.MULTILINE)
+    module, *arguments = shlex.split(command)[1:]
+    done = alerted.script("rerun", module, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "going on with the local scheduler" in done.stderr
+    assert web.titles[-1].startswith("[AirQino] resolved: FetchHour")
+
+
+def test_mongodb_away_before_the_run_is_told_and_its_return_as_well(quick: Pipeline, tmp_path: Path, web: Web) -> None:
+    with Mongod(tmp_path / "own") as own:
+        env = {"MONGODB_URI": own.uri + "&serverSelectionTimeoutMS=500", "ALERT_URLS": f"json://127.0.0.1:{web.port}"}
+        quick.configure(tmp_path / "luigi.cfg", timeout_seconds=1)
+        own.kill()
+        for _ in range(2):
+            done = quick.hourly(**env)
+            assert done.returncode == 2, done.stderr
+            assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert web.titles == ["[AirQino] Hourly failed for 2026-02-20T11"]
+        assert "cannot be reached" in web.alerts[0]["message"]
+        assert "\n    scripts/hourly --hour 2026-02-20T11\n" in web.alerts[0]["message"]
+        own.start()
+        done = quick.hourly(**env)
+        assert done.returncode == 0, done.stderr
+        assert web.titles[1:] == ["[AirQino] resolved: Hourly failed for 2026-02-20T11"]
+
+
+def test_a_run_that_hangs_is_told_by_those_that_step_aside(alerted: Pipeline, web: Web) -> None:
+    assert alerted.hourly().returncode == 0
+    long_ago = (datetime.now(UTC) - timedelta(hours=4)).isoformat(timespec="seconds")
+    (alerted.root / "last_success.json").write_text(json.dumps({"hour": "2026-02-20T07", "at": long_ago}))
+    hold = f"import fcntl, sys; f = open({str(alerted.root / '.hourly.lock')!r}, 'a'); fcntl.lockf(f, fcntl.LOCK_EX);"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"{hold} print(1, flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        holder.stdout.read(1)
+        done = alerted.hourly()
+    finally:
+        holder.communicate(b"")
+    assert done.returncode == 10, done.stderr
+    assert web.titles == ["[AirQino] no hourly run has succeeded for more than 3 h"]
+
+
+def test_the_heartbeat_is_asked_after_success_only_and_cannot_fail_a_run(
+    quick: Pipeline, sandbox: Sandbox, web: Web
+) -> None:
+    url = f"http://127.0.0.1:{web.port}/ping/0f9a2c1e-1234"
+    fail(sandbox)
+    assert quick.hourly(ALERT_HEARTBEAT_URL=url).returncode == 30
+    assert web.requests == []
+    sandbox.clear_faults()
+    assert quick.hourly(ALERT_HEARTBEAT_URL=url).returncode == 0
+    assert [(method, path) for method, path, *_ in web.requests] == [("GET", "/ping/0f9a2c1e-1234")]
+    web.status = 500
+    done = quick.hourly(ALERT_HEARTBEAT_URL=url)
+    assert done.returncode == 0
+    assert "WARNING [alerts] heartbeat_url failed (HTTPError)" in done.stderr
+    assert "0f9a2c1e" not in done.stderr
+
+
+def test_alerts_check_list_test_and_end(alerted: Pipeline, web: Web) -> None:
+    done = alerted.script("alerts", "check")
+    assert (done.returncode, done.stdout) == (0, "no open incidents\n"), done.stderr
+    assert alerted.hourly().returncode == 0
+    long_ago = (datetime.now(UTC) - timedelta(hours=4)).isoformat(timespec="seconds")
+    (alerted.root / "last_success.json").write_text(json.dumps({"hour": "2026-02-20T07", "at": long_ago}))
+    for _ in range(2):
+        done = alerted.script("alerts", "check")
+        assert done.returncode == 1, done.stderr
+    assert web.titles == ["[AirQino] no hourly run has succeeded for more than 3 h"]
+    assert "The last one was that of 2026-02-20T07" in web.alerts[-1]["message"]
+    listed = alerted.script("alerts", "list")
+    assert listed.returncode == 0
+    assert "no_success|\n" in listed.stdout
+    assert listed.stdout.endswith("1 open incident\n")
+    told = json.loads(alerted.script("alerts", "list", "--json").stdout)
+    assert [(one["key"], one["kind"], one["since"][:19]) for one in told] == [
+        ("no_success|", "no_success", long_ago[:19])
+    ]
+
+    assert alerted.script("alerts", "end", "nothing|").returncode == 2
+    assert alerted.hourly().returncode == 0
+    assert web.titles[1:] == ["[AirQino] resolved: no hourly run has succeeded for more than 3 h"]
+
+    done = alerted.script("alerts", "test", ALERT_URLS=f"json://127.0.0.1:{web.port} json://geheim1234@127.0.0.1:9/")
+    assert done.returncode == 1
+    assert done.stdout == "channel 1 (json): sent\n"
+    assert done.stderr.startswith("channel 2 (json): FAILED: ")
+    assert "geheim1234" not in done.stderr
+    assert web.titles[-1] == "[AirQino] test"
+    none = alerted.script("alerts", "test", ALERT_URLS="")
+    assert (none.returncode, none.stderr.count("\n")) == (2, 1)
+    assert "ALERT_URLS" in none.stderr
+
+
+def test_the_scripts_explain_themselves() -> None:
+    for script in ("scripts/alerts", "scripts/rerun"):
+        done = subprocess.run([script, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert "usage" in done.stdout

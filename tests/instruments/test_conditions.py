@@ -1,0 +1,159 @@
+"""What holds, at and beside each limit, and what nobody can tell."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tasks.instruments.conditions import judge, settle
+from tasks.instruments.incidents import Book
+from tasks.instruments.observed import Observed, Revised, Seen, Success
+from tasks.sections import Alerts
+
+NOW = datetime(2024, 9, 9, 11, 5, tzinfo=UTC)
+LAST = NOW.replace(hour=10, minute=0)
+HOUR = timedelta(hours=1)
+LIMITS = Alerts(no_success_hours=3, silent_hours=6, revised_readings=48, disk_free_share=0.1)
+STATION = Seen(
+    station="77",
+    name="SMART77",
+    newest=LAST,
+    asked=True,
+    reason="",
+    completeness=1.0,
+    flags={"co": "ok", "pm2_5": "spike"},
+    in_service=True,
+)
+SCORE = {"station": "77", "pollutant": "pm2_5", "horizon_h": 1, "day": "2024-09-09", "window_days": 7, "drift": False}
+FINE = Observed(
+    now=NOW,
+    last_hour=LAST,
+    stations=[STATION],
+    scores=[SCORE | {"skill": 0.2, "coverage80": 0.8}],
+    revised=[],
+    disk_free=0.5,
+    success=Success("2024-09-09T10", NOW),
+)
+
+
+def holding(seen: Observed) -> list[str]:
+    return [incident.key for incident in judge(seen, LIMITS, NOW, NOW).holding]
+
+
+def station(**changes) -> Observed:
+    return replace(FINE, stations=[replace(STATION, **changes)])
+
+
+def test_nothing_holds_where_all_is_well():
+    assert holding(FINE) == []
+
+
+@pytest.mark.parametrize(("hours", "holds"), [(3, False), (3.01, True)])
+def test_no_success(hours, holds):
+    seen = replace(FINE, success=Success("2024-09-09T07", NOW - hours * HOUR))
+    assert holding(seen) == ["no_success|"] * holds
+
+
+@pytest.mark.parametrize(("hours", "holds"), [(2.9, False), (3.1, True)])
+def test_where_nothing_ever_succeeded_it_counts_from_when_somebody_looked(hours, holds):
+    found = judge(replace(FINE, success=None), LIMITS, NOW, NOW - hours * HOUR).holding
+    assert [i.kind for i in found] == ["no_success"] * holds
+    assert all("None has succeeded yet" in i.text for i in found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "holds"),
+    [
+        ({"newest": LAST - 5 * HOUR}, False),
+        ({"newest": LAST - 6 * HOUR}, True),
+        ({"newest": None}, True),
+        ({"newest": LAST - 90 * HOUR, "in_service": False}, False),
+        ({"newest": LAST - 90 * HOUR, "asked": False}, False),
+    ],
+)
+def test_station_silent(changes, holds):
+    assert holding(station(**changes)) == ["station_silent|77"] * holds
+
+
+def test_a_silent_station_is_told_with_its_last_hour_and_the_next_one_to_ask_for():
+    (one,) = judge(station(newest=LAST - 8 * HOUR, reason="no row"), LIMITS, NOW, NOW).holding
+    assert one.since == LAST - 7 * HOUR
+    assert "station SMART77 (77) is silent" in one.title
+    assert "Its newest hour with a reading is 2024-09-09T02" in one.text
+    assert "\n    scripts/rerun FetchHour --hour 2024-09-09T03\n" in one.text
+
+
+@pytest.mark.parametrize(("flag", "holds"), [("dead", True), ("stuck", True), ("out_of_range", False), ("ok", False)])
+def test_sensor_dead(flag, holds):
+    assert holding(station(flags={"co": flag, "pm2_5": "ok"})) == ["sensor_dead|77 co"] * holds
+
+
+def test_drift_is_one_incident_for_both_horizons():
+    bad = SCORE | {"drift": True, "skill": -0.5, "coverage80": 0.4}
+    (one,) = judge(replace(FINE, scores=[bad, bad | {"horizon_h": 2}]), LIMITS, NOW, NOW).holding
+    assert one.key == "drift|77 pm2_5"
+    assert "2 h ahead: skill -0.50, 40% inside the 80 % band" in one.text
+
+
+@pytest.mark.parametrize(("counts", "holds"), [((47,), False), ((48,), True), ((24, 24), True)])
+def test_mass_revision_counts_the_stations_of_a_run_together(counts, holds):
+    found = [Revised(NOW, f"{n}", count, LAST - 50 * HOUR, LAST - 47 * HOUR) for n, count in enumerate(counts)]
+    assert holding(replace(FINE, revised=found)) == ["mass_revision|"] * holds
+
+
+def test_revisions_of_several_runs_are_no_mass():
+    found = [Revised(NOW - n * HOUR, "77", 40, LAST - 50 * HOUR, LAST - 47 * HOUR) for n in range(5)]
+    assert holding(replace(FINE, revised=found)) == []
+
+
+@pytest.mark.parametrize(("free", "holds"), [(0.1, False), (0.0999, True), (None, False)])
+def test_disk_low(free, holds):
+    assert holding(replace(FINE, disk_free=free)) == ["disk_low|"] * holds
+
+
+BAD = Observed(
+    now=NOW,
+    last_hour=LAST,
+    stations=[replace(STATION, newest=LAST - 9 * HOUR, flags={"co": "dead", "pm2_5": "ok"})],
+    scores=[SCORE | {"drift": True, "skill": -0.5, "coverage80": 0.4}],
+    revised=[Revised(NOW, "77", 100, LAST - 50 * HOUR, LAST - 47 * HOUR)],
+    disk_free=0.01,
+    success=Success("2024-09-09T01", NOW - 9 * HOUR),
+)
+
+
+def test_what_held_ends_when_it_does_not_hold_any_more():
+    book = Book()
+    settle(book, judge(BAD, LIMITS, NOW, NOW))
+    assert [i.key for i in book.open()] == [
+        "no_success|",
+        "station_silent|77",
+        "sensor_dead|77 co",
+        "drift|77 pm2_5",
+        "mass_revision|",
+        "disk_low|",
+    ]
+    settle(book, judge(FINE, LIMITS, NOW, NOW))
+    assert book.open() == []
+
+
+def test_what_cannot_be_told_stays_as_it_was():
+    book = Book()
+    settle(book, judge(BAD, LIMITS, NOW, NOW))
+    blind = replace(
+        FINE,
+        stations=[replace(STATION, asked=False, flags={})],
+        scores=[],
+        revised=None,
+        disk_free=None,
+        mongodb="away",
+    )
+    settle(book, judge(blind, LIMITS, NOW, NOW))
+    assert [i.kind for i in book.open()] == ["station_silent", "sensor_dead", "drift", "mass_revision", "disk_low"]
+
+
+def test_a_station_that_is_configured_no_more_is_let_go():
+    book = Book()
+    settle(book, judge(BAD, LIMITS, NOW, NOW))
+    settle(book, judge(replace(BAD, stations=[]), LIMITS, NOW, NOW))
+    assert not {"station_silent", "sensor_dead"} & {i.kind for i in book.open()}

@@ -1,0 +1,35 @@
+"""docs/alerts.md says what is so."""
+
+import re
+from datetime import UTC, datetime
+
+from apprise import Apprise
+from deployment import ROOT
+
+from tasks.instruments import metrics
+from tasks.instruments.incidents import KINDS, Book
+from tasks.instruments.observed import Observed, Success
+from tasks.instruments.tally import Tally
+
+TEXT = (ROOT / "docs" / "alerts.md").read_text()
+
+
+def test_every_metric_is_explained_with_its_labels() -> None:
+    now = datetime(2024, 9, 9, 11, 5, tzinfo=UTC)
+    seen = Observed(now, now, [], [], [], 0.5, None)
+    made = metrics.registry(seen, Tally(), Book(), Success("2024-09-09T10", now), 0, 0.0, 0.0)
+    labels = {metric._name: metric._labelnames for metric in made._collector_to_names}
+    rows = re.findall(r"^\| `(airqino_\w+)` \| (.*?) \|", TEXT, re.MULTILINE)
+    assert {name: tuple(re.findall(r"`(\w+)`", of)) for name, of in rows} == labels
+
+
+def test_every_kind_has_its_section() -> None:
+    assert tuple(re.findall(r"^### (\w+)$", TEXT, re.MULTILINE)) == KINDS
+
+
+def test_the_examples_of_channels_are_ones() -> None:
+    (block,) = re.findall(r"```text\n(mailtos.*?)```", TEXT, re.DOTALL)
+    urls = block.split()
+    assert len(urls) == 6
+    for url in urls:
+        assert Apprise.instantiate(url) is not None, url

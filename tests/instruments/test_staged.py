@@ -1,0 +1,141 @@
+"""Stations, sensors, forecasts and the disk: alerts from real staged files and a real MongoDB."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import luigi
+import pandas as pd
+import pyarrow as pa
+import pytest
+from deployment import Pipeline
+from receivers import Web
+
+from tasks import events
+from tasks.airqino.sandbox import Sandbox
+from tasks.instruments.incidents import read
+from tasks.science.scores import summarise
+from tasks.stores import parquet
+
+NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+LIVE, OTHER = "283181971", "283164601"
+
+
+def run_at(pipeline: Pipeline, sandbox: Sandbox, moment: datetime) -> None:
+    sandbox.now = moment
+    done = pipeline.hourly(f"{moment:%Y-%m-%dT%H:%M}")
+    assert done.returncode == 0, done.stderr
+
+
+def calm(sandbox: Sandbox, first: datetime, hours: int) -> None:
+    """Rows without gaps, spikes or equal neighbours."""
+    for station in (LIVE, OTHER):
+        for i in range(hours):
+            sandbox.override(station, first + i * HOUR, row(first + i * HOUR))
+
+
+def row(hour: datetime) -> dict[str, float]:
+    return {"CO": 0.2 + 0.1 * (hour.hour % 3), "PM2.5": 10.0 + hour.hour % 5}
+
+
+def test_a_station_falls_silent_and_comes_back(alerted: Pipeline, sandbox: Sandbox, web: Web) -> None:
+    calm(sandbox, NOW.replace(hour=0) - 24 * HOUR, 40)
+    for hour in range(6, 14):  # off from 06:00 to 13:59
+        sandbox.override(OTHER, NOW.replace(hour=hour, minute=0), None)
+    run_at(alerted, sandbox, NOW - HOUR)  # five hours without: not yet
+    assert web.titles == []
+    for moment in (NOW, NOW + HOUR):
+        run_at(alerted, sandbox, moment)
+    assert web.titles == [f"[AirQino] station SMART188 ({OTHER}) is silent"]
+    told = web.alerts[0]["message"]
+    assert "since 2026-02-20 06:00 UTC" in told
+    assert "Its newest hour with a reading is 2026-02-20T05 (UTC). The API says of the last hour: no row" in told
+    assert "\n    scripts/rerun FetchHour --hour 2026-02-20T06\n" in told
+    run_at(alerted, sandbox, NOW + 3 * HOUR)
+    assert web.titles[1:] == [f"[AirQino] resolved: station SMART188 ({OTHER}) is silent"]
+
+
+def test_a_dead_sensor_is_told_once(alerted: Pipeline, sandbox: Sandbox, web: Web, tmp_path: Path) -> None:
+    alerted.configure(tmp_path / "luigi.cfg", late_window_hours=96)
+    calm(sandbox, NOW.replace(hour=0) - 5 * 24 * HOUR, 6 * 24)
+    for back in range(1, 110):
+        sandbox.override(LIVE, NOW.replace(minute=0) - back * HOUR, {"CO": 0.0})
+    for moment in (NOW, NOW + HOUR):
+        run_at(alerted, sandbox, moment)
+    assert web.titles == [f"[AirQino] CO sensor of SMART189 ({LIVE}) is dead"]
+    assert "As of 2026-02-20T11 (UTC) it reports zero or unchanged for days" in web.alerts[0]["message"]
+    assert web.alerts[0]["type"] == "warning"
+
+
+def test_the_source_rewrites_its_past(alerted: Pipeline, sandbox: Sandbox, web: Web) -> None:
+    calm(sandbox, NOW.replace(hour=0) - 24 * HOUR, 36)
+    run_at(alerted, sandbox, NOW)
+    for back in range(1, 26):  # 25 hours of two stations
+        for station in (LIVE, OTHER):
+            hour = NOW.replace(minute=0) - back * HOUR
+            sandbox.override(station, hour, row(hour) | {"PM2.5": 99.0}, since=NOW + HOUR)
+    run_at(alerted, sandbox, NOW + 47 * HOUR)
+    (told,) = [alert for alert in web.alerts if "past readings" in alert["title"]]
+    assert told["title"] == "[AirQino] the source has changed 50 past readings in one run"
+    assert f"SMART189 ({LIVE}): 25 readings of 2026-02-19T11…2026-02-20T11" in told["message"]
+    assert "\n    scripts/backfill 2026-02-19T00 2026-02-20T11\n" in told["message"]
+    run_at(alerted, sandbox, NOW + 72 * HOUR)
+    over = [title for title in web.titles if "resolved: the source" in title]
+    assert len(over) == 1
+
+
+def test_a_disk_that_fills_up(alerted: Pipeline, web: Web, tmp_path: Path) -> None:
+    alerted.configure(tmp_path / "luigi.cfg", disk_free_share=1)  # no disk is that empty
+    for _ in range(2):
+        assert alerted.script("alerts", "check").returncode == 1
+    alerted.configure(tmp_path / "luigi.cfg", disk_free_share=0.000001)
+    assert alerted.script("alerts", "check").returncode == 0
+    assert len(web.titles) == 2
+    assert web.titles[0].startswith("[AirQino] only ")
+    assert f"% of the disk of {alerted.root} is free" in web.titles[0]
+    assert web.titles[1] == web.titles[0].replace("only", "resolved: only")
+
+
+def scored(pipeline: Pipeline, day: date, error: float) -> None:
+    """Stage scores of a week in which every forecast was wrong by so much, and persistence by 5."""
+    at = pd.date_range(f"{day - timedelta(days=6)}", periods=168, freq="h", tz="UTC")
+    week = pd.DataFrame({"target_at": at, "station": LIVE, "pollutant": "pm2_5", "horizon_h": 1, "method": "lightgbm"})
+    week = week.assign(target=20.0, last_value=25.0, p50=20.0 + error, p10=19.0 + error, p90=21.0 + error)
+    table = pa.Table.from_pandas(summarise(week, day), preserve_index=False)
+    parquet.write(pipeline.root / f"{day}" / "scores.parquet", table)
+
+
+def test_forecasts_that_drift(alerted: Pipeline, web: Web) -> None:
+    scored(alerted, NOW.date(), error=10.0)
+    for _ in range(2):
+        assert alerted.script("alerts", "check").returncode == 1
+    assert web.titles == [f"[AirQino] PM2.5 forecasts at SMART189 ({LIVE}) have drifted"]
+    told = web.alerts[0]["message"]
+    assert "In the 7 days up to 2026-02-20: 1 h ahead: skill -1.00, 0% inside the 80 % band" in told  # 1 - 10 / 5
+    (alerted.root / f"{NOW.date()}" / "scores.parquet").unlink()
+    assert alerted.script("alerts", "check").returncode == 1  # nothing is known: it stays open
+    scored(alerted, NOW.date(), error=0.5)
+    # inside the band in 100 % of the hours is a drift of the band
+    assert alerted.script("alerts", "check").returncode == 1
+    week = alerted.root / f"{NOW.date()}" / "scores.parquet"
+    frame = parquet.read(week).to_pandas().assign(drift=False)
+    parquet.write(week, pa.Table.from_pandas(frame, preserve_index=False))
+    assert alerted.script("alerts", "check").returncode == 0
+    assert len(web.titles) == 2
+
+
+def test_the_event_of_a_drift_opens_the_incident_that_the_scores_confirm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Scores(luigi.Task):
+        day = luigi.DateParameter()
+
+    monkeypatch.setenv("STAGING_ROOT", str(tmp_path))
+    from tasks.instruments import hook
+
+    task = Scores(day=date(2024, 9, 9))
+    task.trigger_event(events.DRIFT, task, [("77", "co")])
+    hook.told()  # this process has nobody to tell at its end
+    (one,) = read(tmp_path).open()
+    assert one.key == "drift|77 co"
+    assert "2024-09-09" in one.text
