@@ -74,7 +74,7 @@ class Machine:
 
     def stop(self) -> None:
         for server in self.servers:
-            server.kill()
+            server.terminate()  # removes its socket, too
             server.wait()
 
 
