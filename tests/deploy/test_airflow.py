@@ -3,7 +3,6 @@
 import fcntl
 import os
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,11 +17,11 @@ NOW = datetime(2026, 2, 20, 12, 6, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("airflow")
     done = airflow(folder, "db", "migrate")
     assert done.returncode == 0, done.stderr
-    yield folder
+    return folder
 
 
 def airflow(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -31,9 +31,12 @@ def test_three_members_with_tls_and_a_first_user(tmp_path: Path) -> None:
             pytest.raises(OperationFailure, match="Authentication failed"),
         ):
             client.admin.command("ping")
-        with MongoClient("localhost", members.ports[0], directConnection=True, serverSelectionTimeoutMS=1000) as client:
-            with pytest.raises(ServerSelectionTimeoutError):
-                client.admin.command("ping")
+        plain = {"directConnection": True, "serverSelectionTimeoutMS": 1000}
+        with (
+            MongoClient("localhost", members.ports[0], **plain) as client,
+            pytest.raises(ServerSelectionTimeoutError),
+        ):
+            client.admin.command("ping")
     finally:
         members.stop()
 
