@@ -55,6 +55,11 @@ class Tokens:
         self._access: dict[str, float] = {}
         self._refresh: dict[str, float] = {}
 
+    @property
+    def issued(self) -> list[str]:
+        """The access tokens given out and not revoked, and the refresh tokens."""
+        return [*self._access, *self._refresh]
+
     def accepts(self, bearer: str) -> bool:
         """Return whether an access token is valid now."""
         return self._access.get(bearer, 0) > time.monotonic()

@@ -1,0 +1,68 @@
+"""deploy/compose.yaml and .env.example say the same, and nothing is open that need not be.
+
+Its form is checked against the Compose Specification's schema by scripts/check-deploy.
+"""
+
+import re
+
+import yaml
+from deployment import ROOT
+
+TEXT = (ROOT / "deploy" / "compose.yaml").read_text()
+COMPOSE = yaml.safe_load(TEXT)
+SERVICES = COMPOSE["services"]
+ONCE = {name for name, service in SERVICES.items() if service["restart"] == "no"}
+
+
+def example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def test_every_variable_is_in_the_example_and_none_besides() -> None:
+    assert set(re.findall(r"\$\{(\w+)", TEXT)) == set(example())
+
+
+def test_secrets_have_no_default_and_no_value() -> None:
+    secrets = {name for name in example() if name.endswith(("_PASSWORD", "_KEY", "_SECRET"))}
+    needed = set(re.findall(r"\$\{(\w+):\?\}", TEXT))
+    assert {name for name, value in example().items() if name in needed and value} == set()
+    assert needed == {name for name in secrets if not name.startswith(("AIRQINO_", "GRAFANA_"))}
+
+
+def test_pages_are_published_on_loopback_only_and_mongodb_not_at_all() -> None:
+    for name, service in SERVICES.items():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        assert not (name.startswith("mongo") and service.get("ports"))
+
+
+def test_every_service_is_hardened_and_comes_back() -> None:
+    assert {"certificates", "mongo-set", "mongo-users"} == ONCE
+    for name, service in SERVICES.items():
+        assert service["restart"] in ("no", "unless-stopped"), name
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert re.search(r":[\w.${}:-]*\d", service["image"]), f"{name}: {service['image']} has no version"
+        assert "latest" not in service["image"]
+
+
+def test_who_waits_for_whom_waits_for_what_exists_and_ends() -> None:
+    for name, service in SERVICES.items():
+        for other, condition in dict(service.get("depends_on") or {}).items():
+            wanted = "service_completed_successfully" if other in ONCE else "service_healthy"
+            assert condition == {"condition": wanted}, f"{name} → {other}"
+
+
+def test_all_volumes_are_named() -> None:
+    mounted = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert {name for name in mounted if not name.startswith("./")} == set(COMPOSE["volumes"])
+    for folder in (name for name in mounted if name.startswith("./")):
+        assert folder.removeprefix("./") in ("prometheus", "grafana", "logs")
+
+
+def test_commands_of_the_repository_are_there() -> None:
+    commands = {part for service in SERVICES.values() for part in service.get("command", []) if "/" in part}
+    ours = {part for part in commands if part.startswith(("deploy/", "scripts/"))}
+    assert ours >= {"deploy/docker/every", "deploy/mongo/certificates", "deploy/mongo/initiate"}
+    assert [part for part in ours if not (ROOT / part).exists()] == []

@@ -1,0 +1,73 @@
+"""deploy/env: each file loads over luigi.cfg, changes what it names and nothing else, and the environment wins."""
+
+import configparser
+import os
+import subprocess
+import sys
+
+import pytest
+from deployment import OURS, ROOT
+
+FILES = sorted((ROOT / "deploy" / "env").glob("*.cfg"))
+DUMP = """
+import msgspec
+from luigi.configuration import get_config
+from tasks.config import settings
+print(msgspec.json.encode({
+    "settings": msgspec.to_builtins(settings()),
+    "luigi": {section: dict(get_config().items(section)) for section in ("core", "scheduler", "worker", "retcode")},
+}).decode())
+"""
+
+
+def parsed(*paths: object) -> dict[str, dict[str, str]]:
+    parser = configparser.ConfigParser()
+    assert len(parser.read(map(str, paths))) == len(paths)
+    return {section: dict(parser[section]) for section in parser.sections()}
+
+
+def loaded(**env: str) -> dict[str, dict[str, dict[str, object]]]:
+    """All settings as a process of the pipeline has them."""
+    import json
+
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    done = subprocess.run(
+        [sys.executable, "-c", DUMP], cwd=ROOT, env=clean | env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def same(text: str, value: object) -> bool:
+    if isinstance(value, bool | str):
+        return text == str(value)
+    return float(text) == value
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_an_environment_changes_what_it_names_and_nothing_else(path) -> None:
+    named = parsed(path)
+    plain, changed = loaded(), loaded(LUIGI_CONFIG_PATH=f"deploy/env/{path.name}")
+    for section, options in named.items():
+        for option, text in options.items():
+            got = changed["luigi" if section in plain["luigi"] else "settings"][section]
+            assert same(text, got[option]), f"[{section}] {option}: {got[option]!r}"
+            assert text != parsed(ROOT / "luigi.cfg")[section].get(option), f"[{section}] {option} is no difference"
+            before = plain["luigi" if section in plain["luigi"] else "settings"][section]
+            before[option] = got[option]
+    plain["settings"]["now"] = changed["settings"]["now"]
+    assert changed == plain
+
+
+def test_there_are_three_environments_and_the_variables_win() -> None:
+    assert [path.stem for path in FILES] == ["development", "production", "test"]
+    got = loaded(LUIGI_CONFIG_PATH="deploy/env/production.cfg", STAGING_ROOT="/elsewhere", LOG_CONSOLE="text")
+    assert got["settings"]["staging"]["root"] == "/elsewhere"
+    assert got["settings"]["logging"]["console"] == "text"
+    assert got["settings"]["mongo"]["timeout_seconds"] == 30
+
+
+def test_the_environments_keep_out_of_each_others_way() -> None:
+    sections = [parsed(ROOT / "luigi.cfg", path) for path in FILES]
+    assert len({config["mongo"]["database"] for config in sections}) == 3
+    assert len({config["staging"]["root"] for config in sections}) == 3

@@ -1,0 +1,81 @@
+"""deploy/kubernetes hangs together; each document's form is checked against its schema by scripts/check-deploy."""
+
+from typing import Any
+
+import pytest
+import yaml
+from deployment import ROOT
+
+from tasks.config import ENVIRONMENT
+
+FOLDER = ROOT / "deploy" / "kubernetes"
+KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+DOCUMENTS = {
+    (document["kind"], document["metadata"]["name"]): document
+    for path in FOLDER.glob("*.yaml")
+    if path.name != "kustomization.yaml"
+    for document in yaml.safe_load_all(path.read_text())
+}
+JOBS = [("CronJob", "airqino-hourly"), ("CronJob", "airqino-alerts")]
+PODS = [*JOBS, ("Deployment", "luigid")]
+
+
+def pod(key: tuple[str, str]) -> dict[str, Any]:
+    spec = DOCUMENTS[key]["spec"]
+    return (spec["jobTemplate"]["spec"] if key in JOBS else spec)["template"]["spec"]
+
+
+def test_the_kustomization_names_all_but_the_secret() -> None:
+    assert sorted(KUSTOMIZATION["resources"]) == sorted(
+        path.name for path in FOLDER.glob("*.yaml") if path.name not in ("kustomization.yaml", "secret.example.yaml")
+    )
+
+
+def test_the_secret_holds_placeholders_only() -> None:
+    values = DOCUMENTS["Secret", "airqino"]["stringData"]
+    assert all(value == f"<{name.lower()}>" for name, value in values.items())
+    assert values.keys() <= ENVIRONMENT.keys()
+
+
+def test_the_settings_are_known_to_the_pipeline() -> None:
+    settings = DOCUMENTS["ConfigMap", "airqino"]["data"]
+    assert settings.keys() - {"LUIGI_CONFIG_PATH"} <= ENVIRONMENT.keys()
+    assert (ROOT / settings["LUIGI_CONFIG_PATH"]).exists()
+
+
+@pytest.mark.parametrize("key", PODS, ids=lambda key: key[1])
+def test_no_pod_runs_as_root_or_writes_outside_its_volumes(key: tuple[str, str]) -> None:
+    spec = pod(key)
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert not spec["automountServiceAccountToken"]
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+    assert container["resources"]["limits"]["memory"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
+    assert container["image"] == KUSTOMIZATION["images"][0]["name"]
+
+
+@pytest.mark.parametrize("key", JOBS, ids=lambda key: key[1])
+def test_a_job_runs_alone_and_takes_its_secrets_by_reference(key: tuple[str, str]) -> None:
+    spec = DOCUMENTS[key]["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["startingDeadlineSeconds"] > 0
+    assert spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] < 3600
+    (container,) = pod(key)["containers"]
+    assert {"secretRef": {"name": "airqino"}} in container["envFrom"]
+    assert "env" not in container
+    claim = DOCUMENTS["PersistentVolumeClaim", "airqino-staging"]["metadata"]["name"]
+    assert claim in str(pod(key)["volumes"])
+
+
+def test_the_service_leads_to_luigid() -> None:
+    service, deployment = DOCUMENTS["Service", "luigid"], DOCUMENTS["Deployment", "luigid"]
+    assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
+    (port,) = service["spec"]["ports"]
+    assert DOCUMENTS["ConfigMap", "airqino"]["data"]["LUIGID_URL"] == f"http://luigid:{port['port']}"
+    assert {"startupProbe", "readinessProbe", "livenessProbe"} <= pod(("Deployment", "luigid"))["containers"][0].keys()
