@@ -3,14 +3,16 @@
 An hour is named by its beginning and is always UTC: ``2024-09-09T10`` runs from 10:00 to 10:59:59.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import luigi
 
 from tasks.errors import ConfigError
+
+T = TypeVar("T")
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -94,6 +96,18 @@ def runs_of(hours: Iterable[datetime], step: timedelta = HOUR) -> list[tuple[dat
     return runs
 
 
+def _parse_ranges(text: str, what: str, read: Callable[[str], T], between: Callable[[T, T], list[T]]) -> list[T]:
+    """Read what is written as single ones and ranges, comma-separated."""
+    found: list[T] = []
+    for part in text.split(","):
+        first, _, last = part.partition("..")
+        run = between(read(first), read(last or first))
+        if not run:
+            raise ConfigError(f"{what} {part}: the first lies after the last, swap them")
+        found += run
+    return found
+
+
 class HourParameter(luigi.Parameter[datetime]):
     """One hour, written ``2024-09-09T10`` (UTC); None where a task fills it in itself."""
 
@@ -126,14 +140,7 @@ class HoursParameter(luigi.Parameter[tuple[datetime, ...]]):
 
     def parse(self, x: str) -> tuple[datetime, ...]:
         """Read hours and ranges from the command line or a batch."""
-        hours: list[datetime] = []
-        for part in x.split(","):
-            first, _, last = part.partition("..")
-            run = hour_range(parse_hour(first), parse_hour(last or first))
-            if not run:
-                raise ConfigError(f"hours {part}: the first lies after the last, swap them")
-            hours += run
-        return self.normalize(tuple(hours))
+        return self.normalize(_parse_ranges(x, "hours", parse_hour, hour_range))
 
     def serialize(self, x: tuple[datetime, ...]) -> str:
         """Write runs of hours as ranges."""
@@ -156,14 +163,7 @@ class DaysParameter(luigi.Parameter[tuple[date, ...]]):
 
     def parse(self, x: str) -> tuple[date, ...]:
         """Read days and ranges."""
-        days: list[date] = []
-        for part in x.split(","):
-            first, _, last = part.partition("..")
-            run = day_range(parse_day(first), parse_day(last or first))
-            if not run:
-                raise ConfigError(f"days {part}: the first lies after the last, swap them")
-            days += run
-        return self.normalize(tuple(days))
+        return self.normalize(_parse_ranges(x, "days", parse_day, day_range))
 
     def serialize(self, x: tuple[date, ...]) -> str:
         """Write runs of days as ranges."""
