@@ -83,7 +83,7 @@ class Book(Struct, kw_only=True):
             if known.ended_at:  # back before its end was told to all: those who know of no end need no new start
                 incident.told = {channel: last for channel, last in known.told.items() if last == "start"}
             else:
-                incident.since = known.since
+                incident.since, incident.title = known.since, known.title  # its end is told under the same name
                 incident.units = sorted({*known.units, *incident.units})
         self.incidents[incident.key] = incident
 
