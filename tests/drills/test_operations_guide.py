@@ -134,6 +134,7 @@ def test_the_guide_leads_from_an_empty_machine_to_an_hourly_service(machine: Mac
         done = machine.run(doctor)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "✗" not in done.stdout
+        api.reset()
         done = machine.run(first_run)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "MongoDB: ok" in done.stdout
