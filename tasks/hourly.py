@@ -62,9 +62,9 @@ class Hourly(luigi.Task):
 
     def _unloaded(self) -> list[luigi.Task]:
         """Forecasts of the window that were staged when MongoDB was away."""
-        hours = hour_range(self.hour - settings().airqino.late_window_hours * HOUR, self.hour - HOUR)
-        staged = [hour for hour in hours if targets.forecast(hour).exists()]
-        return [task for hour in staged if not (task := Forecast(hour=hour)).complete()]
+        first, last = self.hour - settings().airqino.late_window_hours * HOUR, self.hour - HOUR
+        staged = [h for day in day_range(first.date(), last.date()) for h in targets.forecast_hours(day)]
+        return [task for h in staged if first <= h <= last and not (task := Forecast(hour=h)).complete()]
 
     def _retrainings(self) -> list[luigi.Task]:
         """One for each drift that lasts, on the day that it began."""
@@ -123,11 +123,13 @@ class Backfill(luigi.Task):
 
     def _forecasts(self) -> list[luigi.Task]:
         """All as hindcasts; else those that are staged and gone from MongoDB."""
-        hours = hour_range(self.start, self.stop)
-        if not self.hindcast:
+        if self.hindcast:
+            return [Forecast(hour=hour_range(self.start, self.stop))]
+        staged = [h for day in day_range(self.start.date(), self.stop.date()) for h in targets.forecast_hours(day)]
+        hours = {hour for hour in staged if self.start <= hour <= self.stop}
+        if hours:
             of_range = {"kind": "forecast", "issued_at": {"$gte": self.start, "$lte": self.stop}}
-            loaded = set(mongo.distinct(targets.database(), "loads", "issued_at", of_range))
-            hours = [hour for hour in hours if hour not in loaded and targets.forecast(hour).exists()]
+            hours -= set(mongo.distinct(targets.database(), "loads", "issued_at", of_range))
         return [Forecast(hour=hours)] if hours else []
 
     def _scores(self) -> list[luigi.Task]:

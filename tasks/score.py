@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import luigi
@@ -70,7 +70,7 @@ class ScoreForecasts(DayTask):
         """What was published for targets in the longest window that have passed."""
         first, last = day_start(self.day) - (max(scores.WINDOWS) - 1) * DAY - _AHEAD, self.through - HOUR
         days = day_range(first.date(), last.date())
-        return [targets.forecast(hour) for day in days for hour in _published(day) if first <= hour <= last]
+        return [targets.forecast(hour) for day in days for hour in targets.forecast_hours(day) if first <= hour <= last]
 
     def _hourly(self) -> list[targets.ParquetTarget]:
         first = self.day - (max(scores.WINDOWS) - 1) * DAY
@@ -118,15 +118,6 @@ def retrain_days(day: date) -> list[date]:
 def _start(day: date, pair: tuple[str, str]) -> date:
     earlier = [d for d in day_range(day - _LOOK_BACK, day - DAY) if pair in drifted(d)]
     return scores.episode_start(day, earlier)
-
-
-def _published(day: date) -> list[datetime]:
-    """The hours of a day that have a forecast."""
-    folder = targets.forecast(day_start(day)).path.parent
-    try:
-        return sorted(day_start(day) + int(path.stem) * HOUR for path in folder.glob("[0-9][0-9].parquet"))
-    except FileNotFoundError:
-        return []
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class RawDay:
 #: again without showing it, so its files are looked at one by one.
 _TICK_NS = 100_000_000
 _REMEMBERED_DAYS = 64
-_RAW_NAME = re.compile(r"([01]\d|2[0-3])\.parquet")
+_HOUR_NAME = re.compile(r"([01]\d|2[0-3])\.parquet")
 _raw_days: dict[date, tuple[str, int, RawDay]] = {}
 
 
@@ -200,7 +200,7 @@ def raw_day(day: date) -> RawDay:
 def _raw_day(folder: Path, day: date) -> RawDay:
     tables = {}
     with os.scandir(folder) as entries:
-        for entry in sorted((e for e in entries if _RAW_NAME.fullmatch(e.name)), key=lambda e: e.name):
+        for entry in sorted((e for e in entries if _HOUR_NAME.fullmatch(e.name)), key=lambda e: e.name):
             hour = day_start(day) + int(entry.name[:2]) * HOUR
             tables[hour] = parquet.read_as(folder / entry.name, parquet.sign(entry.stat()))
     prints = tuple(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())
@@ -232,6 +232,16 @@ def daily(day: date) -> ParquetTarget:
 def forecast(hour: datetime) -> ParquetTarget:
     """What was forecast when the hour was over."""
     return ParquetTarget(root() / f"{hour:%Y-%m-%d}" / "forecast" / f"{hour:%H}.parquet")
+
+
+def forecast_hours(day: date) -> list[datetime]:
+    """The hours of a day that have a forecast."""
+    try:
+        with os.scandir(f"{settings().staging.root}/{day}/forecast") as entries:
+            names = sorted(entry.name for entry in entries if _HOUR_NAME.fullmatch(entry.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [day_start(day) + int(name[:2]) * HOUR for name in names]
 
 
 def station(station_id: str) -> ParquetTarget:

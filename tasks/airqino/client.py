@@ -3,6 +3,7 @@
 import hashlib
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -95,8 +96,9 @@ class Client:
         self._backoff = backoff
         self._concurrency = concurrency
         self._auth = TokenAuth(credentials, timeout) if credentials else None
-        self._pause = 1.0 / requests_per_second
-        self._next = 0.0
+        # moments of the latest requests: as many as may go out at once, and not again within the period
+        self._sent: deque[float] = deque(maxlen=max(1, int(requests_per_second)))
+        self._period = max(1, int(requests_per_second)) / requests_per_second
         self._lock = threading.Lock()
         retry = _BoundedRetry(
             total=retries,
@@ -210,8 +212,10 @@ class Client:
 
     def _wait_for_turn(self) -> None:
         with self._lock:
-            turn = max(self._next, time.monotonic())
-            self._next = turn + self._pause
+            turn = time.monotonic()
+            if len(self._sent) == self._sent.maxlen:
+                turn = max(turn, self._sent[0] + self._period)
+            self._sent.append(turn)
         time.sleep(max(0.0, turn - time.monotonic()))
 
 

@@ -70,7 +70,7 @@ def _run(chunks: list[tuple[datetime, datetime]], options: list[str]) -> int:
                     highlight=False,
                 )
                 return code
-            time.sleep(0.05)  # let an hourly run in that waits for the lock
+            time.sleep(0.02)  # let an hourly run in that waits for the lock: it tries each hundredth of a second
             progress.advance(bar, (last.date() - first.date()).days + 1)
             speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
             progress.update(bar, rate=f"{speed:.0f}/s" if speed else "")
