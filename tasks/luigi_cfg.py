@@ -21,7 +21,10 @@ def mistake(paths: list[str]) -> str:
     parser = configparser.ConfigParser(interpolation=None)
     for path in paths:
         try:
-            parser.read(path)
+            if Path(path).exists():
+                parser.read_string(Path(path).read_text(encoding="utf-8"), path)
+        except OSError as error:  # Luigi would pass over it in silence
+            return f"{path} cannot be read ({error.strerror}): let this user read it"
         except (configparser.Error, UnicodeDecodeError) as error:
             line = getattr(error, "lineno", None) or next((n for n, _ in getattr(error, "errors", [])), None)
             return f"{path}{f' line {line}' if line else ''}: {_told(error)}; correct it"

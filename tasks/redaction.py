@@ -75,11 +75,18 @@ def _value(variable: str, section: str, option: str) -> str:
 
 def _secret_parts(url: str) -> set[str]:
     """The parts of a URL that only who was told them knows; host, port and scheme are none."""
-    scheme, _, rest = url.partition("://")
-    user, _, _ = rest.rpartition("@") if "@" in rest.split("/")[0] else ("", "", "")
+    scheme, found, rest = url.partition("://")
+    if not found:
+        scheme, rest = "", url
+    server = rest.split("/")[0]
+    user, _, _ = rest.rpartition("@") if "@" in server else ("", "", "")
+    if not user and "%40" in server:  # the @ was escaped as well
+        user = server.rpartition("%40")[0]
+    elif not user and server.count(":") > 1 and "," not in server and "[" not in server:  # … or forgotten
+        user = server.rpartition(":")[0].rpartition(":")[0]
     parts = {user, user.partition(":")[2]}
     path = rest[len(user) :].lstrip("@")
-    if scheme.partition("+")[0] not in ("mongodb", "sqlite"):  # a database's path is its name
+    if scheme.partition("+")[0] not in ("", "mongodb", "sqlite"):  # a database's path is its name
         try:
             query = urlsplit(f"x://{path}").query
         except ValueError:

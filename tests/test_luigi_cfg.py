@@ -23,6 +23,12 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, content: bytes, told: 
     assert luigi_cfg.mistake([f"{tmp_path / 'absent.cfg'}", f"{path}"]) == f"{path}{told}; correct it"
 
 
+def test_a_file_that_is_there_and_cannot_be_read(tmp_path: Path) -> None:
+    """Luigi would pass over it: a test deployment would then write where production does."""
+    told = luigi_cfg.mistake([f"{tmp_path}"])
+    assert told == f"{tmp_path} cannot be read (Is a directory): let this user read it"
+
+
 def test_an_option_that_luigi_reads_at_once(tmp_path: Path) -> None:
     path = tmp_path / "luigi.cfg"
     path.write_text("[core]\nautoload_range = perhaps\n")

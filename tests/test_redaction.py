@@ -46,6 +46,13 @@ def test_a_configured_secret_is_masked_in_every_spelling(secret):
     assert redact(f"before {secret} after") == "before **** after"
 
 
+def test_a_database_password_is_masked_however_wrong_the_connection_string(monkeypatch):
+    for uri in ("mongodb://etl:hunter2secret%40db:1/", "mongodb://etl:hunter2secret:db:1", "etl:hunter2secret@db:1/"):
+        monkeypatch.setenv("MONGODB_URI", uri)
+        redaction._secrets.cache_clear()
+        assert "hunter2secret" not in redact(f"{uri}: host hunter2secret is not known")
+
+
 @pytest.mark.parametrize(
     ("text", "masked"),
     [

@@ -40,4 +40,4 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
         Group(("alerts",), lambda: services.alerts(found.alerts)),
         Group(("trigger",), lambda: trigger(repository, system)),
     ]
-    return run(groups, _SECONDS, configuration.secrets())
+    return run(groups, _SECONDS)

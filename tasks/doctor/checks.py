@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tasks.redaction import redact
+
 __all__ = ["Group", "Outcome", "Result", "failed", "ok", "run", "skipped", "warning"]
 
 Outcome = Literal["ok", "warning", "failed", "skipped"]
@@ -60,13 +62,12 @@ class Group:
     look: Callable[[], Iterable[Result]]
 
 
-def run(groups: Sequence[Group], seconds: float, secrets: Iterable[str] = ()) -> list[Result]:
+def run(groups: Sequence[Group], seconds: float) -> list[Result]:
     """Run all groups at the same time.
 
     Args:
         groups: What to check.
         seconds: After so many, what has no result yet has failed.
-        secrets: Texts that must not be shown, wherever they turn up.
 
     Returns:
         A result for each name, in the groups' order.
@@ -74,7 +75,7 @@ def run(groups: Sequence[Group], seconds: float, secrets: Iterable[str] = ()) ->
     deadline = time.monotonic() + seconds
     started = [_Running(group) for group in groups]
     results = [result for running in started for result in running.results(deadline, seconds)]
-    return [_hide(result, sorted(secrets, key=len, reverse=True)) for result in results]
+    return [replace(result, found=redact(result.found), cure=redact(result.cure)) for result in results]
 
 
 class _Running:
@@ -106,10 +107,3 @@ class _Running:
             yield failed(missing.pop(0), told, "report it, with what `scripts/doctor --json` prints")
         for name in missing:
             yield skipped(name, "cannot be checked before what is wrong above is cured")
-
-
-def _hide(result: Result, secrets: Sequence[str]) -> Result:
-    found, cure = result.found, result.cure
-    for secret in secrets:
-        found, cure = found.replace(secret, "(hidden)"), cure.replace(secret, "(hidden)")
-    return replace(result, found=found, cure=cure)

@@ -8,13 +8,11 @@ import re
 import stat
 import sys
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote
 
 import luigi.interface
 import luigi.retcodes
@@ -28,7 +26,7 @@ from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.errors import ConfigError
 from tasks.sections import AirQino, Alerts, Forecast, Logging, Metrics, Mongo, Quality, Staging, Station, Status
 
-__all__ = ["ENV_FILE", "Deployment", "configuration", "packages", "permissions", "read", "secrets"]
+__all__ = ["ENV_FILE", "Deployment", "configuration", "packages", "permissions", "read"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -190,22 +188,3 @@ def _holds_secret(path: Path) -> bool:
     except OSError:
         return False
     return bool(re.search(rf"(?m)^({options})[ \t]*[=:][ \t]*\S|://[^\s/@]+:[^\s/@]+@", text))
-
-
-def secrets() -> set[str]:
-    """The texts that must not be shown: the values of secret options, and of a URL its password."""
-    values = []
-    for variable, (section, option) in config.ENVIRONMENT.items():
-        if option in config.SECRET:
-            in_file = get_config().get(section, option, "", raw=True) if get_config().has_section(section) else ""
-            values += [(option, os.environ.get(variable, "")), (option, in_file)]
-    return {secret for option, value in values for secret in _secret_parts(option, value) if len(secret) > 2}
-
-
-def _secret_parts(option: str, value: str) -> Iterable[str]:
-    if option in ("urls", "heartbeat_url"):  # tokens stand in their paths
-        return value.split()
-    if "://" in value:
-        found = re.search(r"://[^/]*?:(.*)@", value)
-        return [found[1], unquote(found[1])] if found else []
-    return [value]

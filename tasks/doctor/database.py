@@ -7,6 +7,7 @@ waits for a majority of the members, as the loads do.
 import contextlib
 import ipaddress
 import re
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -90,7 +91,7 @@ def _connected(client: MongoClient[Document], config: Mongo) -> Iterator[Result]
     hosts = list(client.topology_description.server_descriptions())
     yield _access(where, users, [host for host, _ in hosts])
     yield version(str(client.server_info()["version"]))
-    yield encryption(config, [host for host, _ in hosts])
+    yield encryption(client.options.pool_options._ssl_context, [host for host, _ in hosts])
     yield from clock("MongoDB clock", "MongoDB's", [hello["localTime"].replace(tzinfo=UTC)], datetime.now(UTC))
     yield _members(client, hello)
     rights = _rights(client, config.database, login["authenticatedUserPrivileges"] if users else None)
@@ -115,7 +116,7 @@ def _refusal(config: Mongo, error: Exception, servers: Iterable[Exception | None
     if isinstance(error, PyMongoError) and not isinstance(error, ConfigurationError | InvalidURI):
         text = refusals.told(where, error, servers)
     else:
-        text = refusals.of_settings(where, error)
+        text = refusals.of_settings(error)
     told, _, cure = text.partition("; ")
     return failed("MongoDB", told, cure or "see the server's log")
 
@@ -139,10 +140,13 @@ def _is_loopback(host: str) -> bool:
     return False
 
 
-def encryption(config: Mongo, hosts: Iterable[str]) -> Result:
+def encryption(context: Any, hosts: Iterable[str]) -> Result:
     """TLS, where the connection leaves this machine."""
-    asked = re.search(r"[?&](tls|ssl)=true", config.uri, re.IGNORECASE) or config.uri.startswith("mongodb+srv")
-    if asked or config.tls_ca_file or config.tls_certificate_key_file:
+    if context is not None:
+        if context.verify_mode == ssl.CERT_NONE:
+            told = "on, but no certificate is checked: anybody can pose as the server"
+            cure = "take tlsInsecure and tlsAllowInvalidCertificates out of MONGODB_URI; MONGODB_CA_FILE names the CA"
+            return warning("MongoDB TLS", told, cure)
         return ok("MongoDB TLS", "on")
     if all(map(_is_loopback, hosts)):
         return ok("MongoDB TLS", "off; the connection stays on this machine")

@@ -118,7 +118,7 @@ def _client(
             **{option: path for option, path in files.items() if path},
         )
     except (PyMongoError, ValueError, OSError) as error:
-        raise MongoError(refusals.of_settings(f"MongoDB at {refusals.redact(uri)}", error)) from None
+        raise MongoError(refusals.of_settings(error)) from None
     _met.discard(id(client))  # of a client that is gone
     _unreachable.pop(id(client), None)
     return client
@@ -148,7 +148,7 @@ def ask(db: Database, work: Callable[[Database], T]) -> T:
         return _through_a_failover(db, work)
     except PyMongoError as error:
         servers = db.client.topology_description.server_descriptions()
-        where = "mongodb://" + ",".join(f"{host}:{port}" for host, port in servers) + f"/{db.name}"
+        where = refusals.redact("mongodb://" + ",".join(f"{host}:{port}" for host, port in servers) + f"/{db.name}")
         told = refusals.told(f"MongoDB at {where}", error, [server.error for server in servers.values()])
         if isinstance(error, ServerSelectionTimeoutError):
             _unreachable[client] = time.monotonic(), told

@@ -36,17 +36,22 @@ _TLS = {
 
 
 def redact(uri: str) -> str:
-    """Return a connection string without user, password and options, however wrong it is."""
-    return re.sub(r"^([\w+]*://)?(.*@)?([^?]*).*$", r"\1\3", uri, flags=re.DOTALL)
+    """Return a connection string that pymongo can read without user, password and options.
+
+    One whose @ is escaped too (%40) is read as a host that holds the password.
+    """
+    return re.sub(r"^([\w+]*://)?(.*(?:@|%40))?([^?]*).*$", r"\1\3", uri, flags=re.DOTALL)
 
 
-def of_settings(where: str, error: Exception) -> str:
+def of_settings(error: Exception) -> str:
     """What is wrong where not even a client can be made.
 
+    No host is named: in a wrong connection string what stands in its place may be the password.
+
     Args:
-        where: The server, as the message names it.
         error: What pymongo raised; its own text may hold a part of the password.
     """
+    where = "MongoDB"
     causes = [*_causes(error)]
     if any(type(cause).__module__.startswith("dns.") for cause in causes):
         return (

@@ -64,7 +64,6 @@ def test_there_are_three_environments_and_the_variables_win() -> None:
     got = loaded(LUIGI_CONFIG_PATH="deploy/env/production.cfg", STAGING_ROOT="/elsewhere", LOG_CONSOLE="text")
     assert got["settings"]["staging"]["root"] == "/elsewhere"
     assert got["settings"]["logging"]["console"] == "text"
-    assert got["settings"]["mongo"]["timeout_seconds"] == 30
 
 
 def test_the_environments_keep_out_of_each_others_way() -> None:

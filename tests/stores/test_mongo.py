@@ -116,6 +116,7 @@ def test_a_day_is_found_by_its_index(db):
     [
         ("mongodb://127.0.0.1:27017", "mongodb://127.0.0.1:27017"),
         ("mongodb://user:S3cret@host:1/db?w=1", "mongodb://host:1/db"),
+        ("mongodb://S3cret%40host:1/db", "mongodb://host:1/db"),
         ("mongodb://user:S3%40cret@a:1,b:2,c:3/db", "mongodb://a:1,b:2,c:3/db"),
         ("mongodb+srv://user:S3cret@cluster.example/", "mongodb+srv://cluster.example/"),
         ("mongodb://user:S3@cret@host/", "mongodb://host/"),
@@ -136,6 +137,8 @@ def test_a_connection_string_is_shown_without_user_and_password(uri, expected):
         "mongodb://user:S3cret@h:x/",
         "mongodb://user:S3:cret@h/",
         "mongodb://user:S3%zzcret@h/",
+        "mongodb://user:S3cret%40h:27017/",
+        "mongodb://user:S3cret:h:27017/",
     ],
 )
 def test_a_wrong_connection_string_is_told_without_its_password(uri):
