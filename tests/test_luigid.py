@@ -91,3 +91,18 @@ def test_an_hourly_run_and_a_rerun_go_through_luigid(pipeline: Pipeline, sandbox
         assert done.returncode == 0, done.stderr
         assert "does not answer" not in done.stderr
     assert pipeline.database["forecasts"].count_documents({"hindcast": False}) == 2 * 8
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_failed_is_tried_again_by_the_next_run_at_once(
+    pipeline: Pipeline, sandbox: Sandbox, luigid: str, workers: int
+) -> None:
+    """luigid remembers failures: neither a task nor a batch of hours may be shut out, or tried without end."""
+    pipeline.env["LUIGID_URL"] = luigid
+    sandbox.now = datetime(2024, 3, 10, 0, 5, tzinfo=UTC)
+    options = ("--workers", f"{workers}")
+    away = pipeline.script("hourly", *options, AIRQINO_NOW="2024-03-10T00:05", AIRQINO_BASE_URL="http://127.0.0.1:9")
+    assert away.returncode == 30, away.stderr
+    done = pipeline.script("hourly", *options, AIRQINO_NOW="2024-03-10T00:05", timeout=60)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sandbox.stats()["by_station"] == {"283181971": 1, "283164601": 1}
