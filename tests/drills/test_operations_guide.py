@@ -158,3 +158,7 @@ def test_the_guide_leads_from_an_empty_machine_to_an_hourly_service(machine: Mac
     refused = machine.run(f'/srv/airqino/.venv/bin/python -c "{open_door}"')
     assert refused.returncode != 0
     assert "requires authentication" in refused.stderr
+
+    demo = machine.run("cd /srv/airqino && STAGING_ROOT=/tmp/demo scripts/demo")  # README's first command
+    assert demo.returncode == 0, demo.stderr[-3000:]
+    assert "requests to the API in this run" in demo.stdout
