@@ -75,6 +75,7 @@ class Machine:
     def stop(self) -> None:
         for server in self.servers:
             server.terminate()  # removes its socket, too
+        for server in self.servers:
             server.wait()
 
 

@@ -1,6 +1,7 @@
 """No secret is ever written down: whatever goes well or wrong in a run, no file and no line of output holds one."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,6 +68,7 @@ RUNS = {
     "another password at MongoDB": (2, {"MONGODB_URI": "right:wrong"}),
     "a password with reserved characters": (2, {"MONGODB_URI": f"mongodb://root:p@ss/{WRONG}@localhost:9/"}),
     "no MongoDB": (2, {"MONGODB_URI": f"mongodb://root:{WRONG}@localhost:9/?serverSelectionTimeoutMS=500"}),
+    "an escaped @": (2, {"MONGODB_URI": f"mongodb://root:{WRONG}%40localhost:9/"}),
     "a heartbeat that is no URL": (2, {"ALERT_HEARTBEAT_URL": f"ftp://{WRONG}"}),
     "a Pushgateway that is no URL": (2, {"PUSHGATEWAY_URL": f"airqino:{WRONG}@gateway"}),
     "a registry that is no URL": (2, {"MLFLOW_TRACKING_URI": f"airqino:{WRONG}@mlflow"}),
@@ -78,7 +80,8 @@ def told(deployed: Pipeline, members: Members, tmp_path_factory: pytest.TempPath
     """A folder with all output of the runs, of which each ends as it should."""
     folder = tmp_path_factory.mktemp("output")
     fast = tmp_path_factory.mktemp("cfg") / "fast.cfg"
-    fast.write_text((ROOT / "deploy" / "env" / "production.cfg").read_text().replace("seconds = 30", "seconds = 1"))
+    production = (ROOT / "deploy" / "env" / "production.cfg").read_text()
+    fast.write_text(production + "\n[mongo]\ntimeout_seconds = 1\n")
     for name, (code, env) in RUNS.items():
         if env.get("MONGODB_URI") == "right:wrong":
             env = {"MONGODB_URI": members.of("root", WRONG)}
@@ -123,6 +126,11 @@ def scan(*folders: Path) -> dict[str, object]:
 def test_a_scanner_that_does_not_know_the_secrets_finds_none_either(
     deployed: Pipeline, told: Path, tmp_path: Path
 ) -> None:
-    assert scan(deployed.root / "logs", told) == {}
+    for path in (*(deployed.root / "logs").iterdir(), *told.iterdir()):
+        # a run's id looks drawn by chance because it is
+        text = re.sub(r'("trace": ?\{"id": ?)"[0-9a-f]{32}"', r'\1"run"', path.read_text())
+        (without := tmp_path / "without" / path.name).parent.mkdir(exist_ok=True)
+        without.write_text(text)
+    assert scan(tmp_path / "without") == {}
     (tmp_path / "leak.txt").write_text(f"cannot reach {deployed.env['MONGODB_URI']}\n")
-    assert len(scan(tmp_path)) == 1, "the scanner sees what it should"
+    assert [*scan(tmp_path)] == ["leak.txt"], "the scanner sees what it should"
