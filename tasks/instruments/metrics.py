@@ -78,6 +78,8 @@ def _of_observed(seen: Observed, gauge: Callable[..., Any]) -> None:
     complete = gauge("completeness_ratio", "Share of the last 24 published hours with a reading", "station")
     dead = gauge("sensor_dead", "Whether a sensor is dead or stuck", "station", "sensor")
     for station in seen.stations:
+        if not station.in_service:  # one that was taken down would be called silent for ever
+            continue
         if station.newest:
             newest.labels(station.station).set(station.newest.timestamp())
         complete.labels(station.station).set(station.completeness)

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tasks.instruments import metrics
 from tasks.instruments.conditions import judge, settle
 from tasks.instruments.incidents import Book
 from tasks.instruments.observed import Observed, Revised, Seen, Success
+from tasks.instruments.tally import Tally
 from tasks.sections import Alerts
 
 NOW = datetime(2024, 9, 9, 11, 5, tzinfo=UTC)
@@ -157,3 +159,12 @@ def test_a_station_that_is_configured_no_more_is_let_go():
     settle(book, judge(BAD, LIMITS, NOW, NOW))
     settle(book, judge(replace(BAD, stations=[]), LIMITS, NOW, NOW))
     assert not {"station_silent", "sensor_dead"} & {i.kind for i in book.open()}
+
+
+@pytest.mark.parametrize(("in_service", "named"), [(True, {"77"}), (False, set())])
+def test_a_station_out_of_service_has_no_metrics_that_call_it_silent(in_service, named):
+    seen = station(in_service=in_service)
+    made = metrics.registry(seen, Tally(), Book(), None, 0, 0.0, 0.0)
+    samples = [s for family in made.collect() for s in family.samples]
+    of_stations = ("airqino_newest_hour_timestamp_seconds", "airqino_completeness_ratio", "airqino_sensor_dead")
+    assert {s.labels["station"] for s in samples if s.name in of_stations} == named
