@@ -32,13 +32,20 @@ class Machine:
         self.folder, self.ports = folder, [free_port() for _ in HOSTS]
         self.servers: list[subprocess.Popen[bytes]] = []
         (folder / "work" / ".venv").parent.mkdir(parents=True)
-        for name in (".venv", "scripts", "tasks", "luigi.cfg", "setup.cfg", "constraints.txt", "pyproject.toml"):
+        for name in (
+            ".venv",
+            "deploy",
+            "scripts",
+            "tasks",
+            "luigi.cfg",
+            "setup.cfg",
+            "constraints.txt",
+            "pyproject.toml",
+        ):
             (folder / "work" / name).symlink_to(ROOT / name)
 
     def here(self, text: str) -> str:
         """A block of the guide, for this machine."""
-        text = text.replace('f"{host}:27017" for host in ("' + '", "'.join(HOSTS) + '")', "host for host in HOSTS")
-        text = text.replace("HOSTS", repr([f"localhost:{port}" for port in self.ports]))
         for host, port in zip(HOSTS, self.ports, strict=True):
             text = text.replace(f"{host}:27017", f"localhost:{port}")
         text = text.replace("localhost:27017", f"localhost:{self.ports[0]}")
@@ -59,7 +66,7 @@ class Machine:
         """Put the files where the guide says, and start each member with its mongod.conf."""
         pki, etc = self.folder / "work" / "pki", self.folder / "etc"
         etc.mkdir()
-        for name, source in (("ca.pem", "ca.pem"), ("keyfile", "keyfile"), ("server.pem", f"{HOSTS[0]}.pem")):
+        for name, source in (("ca.pem", "ca.pem"), ("keyfile", "keyfile"), ("server.pem", "server.pem")):
             shutil.copy(pki / source, etc / name)
             (etc / name).chmod(0o400)
         for port in self.ports:
@@ -91,7 +98,7 @@ def test_the_guide_leads_to_a_secured_replica_set_and_a_pipeline_that_may_use_it
     done = machine.run(certificates)
     assert done.returncode == 0, done.stderr
     for host in HOSTS:
-        shown = machine.run(f"openssl verify -CAfile pki/ca.pem pki/{host}.crt")
+        shown = machine.run(f"openssl verify -CAfile pki/ca.pem -verify_hostname {host} pki/server.pem")
         assert "OK" in shown.stdout, shown.stderr
     (config,) = blocks("yaml")
     machine.start(config)
