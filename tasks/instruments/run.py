@@ -13,7 +13,7 @@ from pymongo import monitoring
 from tasks import events
 from tasks.config import settings
 from tasks.errors import PipelineError
-from tasks.hours import format_hour
+from tasks.hours import HOUR, format_hour
 from tasks.instruments import conditions, hook, incidents, metrics, observed
 from tasks.instruments.delivery import deliver
 from tasks.instruments.observed import Observed, note_success, observe
@@ -34,6 +34,10 @@ class Run:
     def __init__(self, hour: datetime) -> None:
         """Begin to count, where somebody reads the metrics."""
         self._hour, self._began = hour, time.monotonic()
+        #: Whether it brings the hour that is due; one of the past says nothing of how things stand.
+        self._current = hour >= settings().last_hour - HOUR
+        if self._current:
+            hook.of_hourly_run()
         self._tally = Tally()
         wanted = settings().metrics
         if wanted.textfile or wanted.pushgateway_url:

@@ -74,17 +74,17 @@ def test_a_backfill_that_failed_hides_no_failing_hour_and_is_not_mended_by_one(
     alerted: Pipeline, sandbox: Sandbox, web: Web
 ) -> None:
     fail(sandbox)
-    assert alerted.backfill("2026-01-05T00", "2026-01-05T23").returncode == 30
+    assert alerted.backfill("2026-02-17T00", "2026-02-19T23").returncode == 30  # its last day lies in the window
     assert alerted.hourly().returncode == 30
     assert web.titles == [
-        "[AirQino] FetchHour failed for 2026-01-05T00..2026-01-05T23",
+        "[AirQino] FetchHour failed for 2026-02-17T00..2026-02-19T23",
         "[AirQino] FetchHour failed for 2026-02-19T00..2026-02-20T11",
     ]
     sandbox.clear_faults()
     assert alerted.hourly().returncode == 0
     assert web.titles[2:] == ["[AirQino] resolved: FetchHour failed for 2026-02-19T00..2026-02-20T11"]
-    assert alerted.backfill("2026-01-05T00", "2026-01-05T23").returncode == 0
-    assert web.titles[3:] == ["[AirQino] resolved: FetchHour failed for 2026-01-05T00..2026-01-05T23"]
+    assert alerted.backfill("2026-02-17T00", "2026-02-19T23").returncode == 0
+    assert web.titles[3:] == ["[AirQino] resolved: FetchHour failed for 2026-02-17T00..2026-02-19T23"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,9 @@ def test_the_command_in_an_alert_mends_it(alerted: Pipeline, sandbox: Sandbox, w
     assert web.titles[-1].startswith("[AirQino] resolved: FetchHour")
 
 
-def test_mongodb_away_before_the_run_is_told_and_its_return_as_well(quick: Pipeline, tmp_path: Path, web: Web) -> None:
+def test_mongodb_away_before_the_run_is_told_and_its_return_as_well(
+    quick: Pipeline, sandbox: Sandbox, tmp_path: Path, web: Web
+) -> None:
     with Mongod(tmp_path / "own") as own:
         env = {"MONGODB_URI": own.uri + "&serverSelectionTimeoutMS=500", "ALERT_URLS": f"json://127.0.0.1:{web.port}"}
         quick.configure(tmp_path / "luigi.cfg", timeout_seconds=1)
@@ -136,9 +138,13 @@ def test_mongodb_away_before_the_run_is_told_and_its_return_as_well(quick: Pipel
         assert "cannot be reached" in web.alerts[0]["message"]
         assert "\n    scripts/hourly --hour 2026-02-20T11\n" in web.alerts[0]["message"]
         own.start()
-        done = quick.hourly(**env)
+        sandbox.now = NOW + timedelta(hours=1)
+        done = quick.hourly("2026-02-20T13:05", **env)  # the next hour: T11 is never run again
         assert done.returncode == 0, done.stderr
         assert web.titles[1:] == ["[AirQino] resolved: Hourly failed for 2026-02-20T11"]
+        own.kill()
+        assert quick.hourly("2026-02-20T14:05", **env).returncode == 2
+        assert web.titles[2:] == ["[AirQino] Hourly failed for 2026-02-20T13"]
 
 
 def test_a_run_that_hangs_is_told_by_those_that_step_aside(alerted: Pipeline, web: Web) -> None:
