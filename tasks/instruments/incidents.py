@@ -134,7 +134,7 @@ def book(root: Path) -> Iterator[Book]:
         yield now
         after = _encode(now)
         if after != before or not _path(root).exists():
-            fresh = _path(root).with_suffix(f".{os.getpid()}.tmp")
+            fresh = root / f".alerts.json.{os.getpid()}.tmp"
             fresh.write_bytes(after)
             fresh.replace(_path(root))
 

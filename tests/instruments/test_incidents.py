@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from receivers import Web
 from tasks.instruments import channels, incidents
 from tasks.instruments.delivery import deliver
 from tasks.instruments.incidents import Incident, book, read
+from tasks.instruments.observed import note_success
 from tasks.stores.mongod import free_port
 
 AT = datetime(2024, 9, 9, 11, 5, tzinfo=UTC)
@@ -55,7 +57,18 @@ def test_processes_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
         worker.join(60)
         assert worker.exitcode == 0
     assert {i.what for i in read(tmp_path).open()} == {f"{n}-{i}" for n in range(6) for i in range(20)}
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not [*tmp_path.glob("*.tmp"), *tmp_path.glob(".*.tmp")]
+
+
+def test_what_a_killed_writer_leaves_is_named_as_the_doctor_and_the_back_up_know_it(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), book(tmp_path) as of:
+        of.begin(incident())
+        (tmp_path / "alerts.json").mkdir()  # so that it comes no further than a killed one
+    (tmp_path / "last_success.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        note_success(tmp_path, "2024-09-09T10", AT)
+    left = {path.name for path in tmp_path.glob(".*.tmp")}
+    assert left == {f".alerts.json.{os.getpid()}.tmp", f".last_success.json.{os.getpid()}.tmp"}
 
 
 def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
