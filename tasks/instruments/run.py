@@ -58,7 +58,8 @@ class Run:
             code: The run's exit code.
         """
         root, config, ended = events.staging_root(), settings(), time.time()
-        if code == 0:
+        succeeded = code == 0 and self._current
+        if succeeded:
             with _never_fails("last_success.json"):
                 note_success(root, format_hour(self._hour), datetime.fromtimestamp(ended, UTC))
         seen = check(root)
@@ -74,7 +75,7 @@ class Run:
                 if wanted.pushgateway_url:
                     with _never_fails("[metrics] pushgateway_url"):
                         metrics.push(made, wanted.pushgateway_url)
-        if code == 0 and config.alerts.heartbeat_url:
+        if succeeded and config.alerts.heartbeat_url:
             with _never_fails("[alerts] heartbeat_url", quoting=False):
                 requests.get(config.alerts.heartbeat_url, timeout=_HEARTBEAT).raise_for_status()
 

@@ -176,9 +176,14 @@ def test_the_heartbeat_is_asked_after_success_only_and_cannot_fail_a_run(
     sandbox.clear_faults()
     assert quick.hourly(ALERT_HEARTBEAT_URL=url).returncode == 0
     assert [(method, path) for method, path, *_ in web.requests] == [("GET", "/ping/0f9a2c1e-1234")]
+    success = (quick.root / "last_success.json").read_text()
+    assert quick.script("hourly", "--hour", "2026-02-20T09", ALERT_HEARTBEAT_URL=url).returncode == 0
+    assert len(web.requests) == 1  # an hour of the past says nothing of whether those that are due come
+    assert (quick.root / "last_success.json").read_text() == success
     web.status = 500
-    done = quick.hourly(ALERT_HEARTBEAT_URL=url)
+    done = quick.script("hourly", "--hour", "2026-02-20T10", ALERT_HEARTBEAT_URL=url)  # one hour late still does
     assert done.returncode == 0
+    assert json.loads((quick.root / "last_success.json").read_text())["hour"] == "2026-02-20T10"
     assert "WARNING [alerts] heartbeat_url failed (HTTPError)" in done.stderr
     assert "0f9a2c1e" not in done.stderr
 
