@@ -33,8 +33,8 @@ log = logging.getLogger("instruments.hook")
 
 #: Ends the name of an incident of another run than the hourly one, which does not look after what that was for.
 _PAST = " (past)"
-#: How long the end of a run may be held up.
-_SENDING_SECONDS = 60
+#: How long the end of a run may be held up: by another process that sends, and by sending itself.
+_SENDING_SECONDS = 90
 #: One byte, shared with forked workers: whether this run has something to tell.
 _something = mmap.mmap(-1, 1)
 _tally: Tally | None = None
