@@ -9,12 +9,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from deployment import ROOT, Pipeline
 from receivers import Web
 
 from tasks.airqino.sandbox import Sandbox
 from tasks.instruments.incidents import read
+from tasks.stores import parquet
 from tasks.stores.mongod import Mongod, free_port
 
 NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
@@ -221,6 +223,59 @@ def test_alerts_check_list_test_and_end(alerted: Pipeline, web: Web) -> None:
     none = alerted.script("alerts", "test", ALERT_URLS="")
     assert (none.returncode, none.stderr.count("\n")) == (2, 1)
     assert "ALERT_URLS" in none.stderr
+
+
+def test_a_check_that_could_not_judge_does_not_say_that_all_is_well(quick: Pipeline, tmp_path: Path) -> None:
+    def check(**env: str) -> None:
+        done = quick.script("alerts", "check", **env)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("error: "), done.stderr
+
+    (tmp_path / "file").write_text("no folder")
+    check(STAGING_ROOT=str(tmp_path / "file" / "staging"))
+    (quick.root / ".alerts.lock").mkdir(parents=True)  # as good as a disk that cannot be written, to root as well
+    check()
+    (quick.root / ".alerts.lock").rmdir()
+    parquet.write(quick.root / "2026-02-20" / "scores.parquet", pa.table({"window_days": [7]}))
+    check()
+    (quick.root / "2026-02-20" / "scores.parquet").unlink()
+    assert quick.script("alerts", "check").returncode == 0
+
+
+def test_the_answer_for_machines_is_alone_on_standard_output(quick: Pipeline) -> None:
+    quick.configure(Path(quick.env["LUIGI_CONFIG_PATH"]), disk_free_share=1)
+    done = quick.script("alerts", "check", "--json", LOG_CONSOLE="json")
+    assert [one["kind"] for one in json.loads(done.stdout)] == ["disk_low"]
+    assert [json.loads(line)["log.level"] for line in done.stderr.splitlines()] == ["info"]
+
+
+@pytest.mark.parametrize(("fault", "code"), [(False, 0), (True, 30)])
+def test_incidents_and_counts_that_cannot_be_kept_change_no_run(
+    quick: Pipeline, sandbox: Sandbox, tmp_path: Path, fault: bool, code: int
+) -> None:
+    if fault:
+        fail(sandbox)
+    (quick.root / "alerts.json").mkdir(parents=True)
+    run = (
+        "import tempfile; tempfile.tempdir = '/nowhere'; from tasks.cli.hourly import main; raise SystemExit(main([]))"
+    )
+    env = quick.env | {"METRICS_TEXTFILE": str(tmp_path / "airqino.prom")}
+    done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "WARNING counting for the metrics failed (FileNotFoundError" in done.stderr
+    assert "WARNING reading alerts.json failed (IsADirectoryError" in done.stderr
+    log = "".join(path.read_text() for path in (quick.root / "logs").iterdir())
+    assert "Error in event callback" not in log
+    assert ("alerts.json cannot be written (Is a directory): no alert of this" in log) == fault
+    text = (tmp_path / "airqino.prom").read_text()
+    assert f"airqino_run_success {float(not fault)}\n" in text
+    assert "airqino_open_incidents" not in text
+    quick.env["METRICS_TEXTFILE"] = ""
+    done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, env=quick.env, capture_output=True, timeout=60)
+    assert done.returncode == code
+    assert b"FileNotFoundError" not in done.stderr  # without metrics nothing is counted
 
 
 def test_the_scripts_explain_themselves() -> None:
