@@ -13,7 +13,6 @@ from pymongo import monitoring
 
 from tasks import events
 from tasks.config import settings
-from tasks.errors import PipelineError
 from tasks.hours import HOUR, format_hour
 from tasks.instruments import conditions, hook, incidents, metrics, observed
 from tasks.instruments.delivery import deliver
@@ -47,12 +46,12 @@ class Run:
                 hook.count_into(self._tally)
                 monitoring.register(Writes(self._tally))
 
-    def refused(self, error: PipelineError) -> None:
-        """Note that the run could not begin."""
-        log.info("%s", error)
+    def unfinished(self, why: str) -> None:
+        """Note that the run could not begin, or not go on."""
+        log.info("%s", why)
         hour = format_hour(self._hour)
         with _never_fails("alert"):
-            hook.failed("Hourly", {"hour": hour}, str(error), [hour])
+            hook.failed("Hourly", {"hour": hour}, why, [hour])
 
     def end(self, code: int) -> None:
         """Judge, tell, measure.
