@@ -131,9 +131,12 @@ class Client:
         Returns:
             An answer for each station; a station's failure is in its answer, never raised.
         """
-        with ThreadPoolExecutor(max_workers=self._concurrency) as pool:
+        pool = ThreadPoolExecutor(max_workers=self._concurrency)
+        try:
             answers = pool.map(lambda station: self.hourly(station, *spans[station]), spans)
             return dict(zip(spans, answers, strict=True))
+        finally:  # who is told to stop waits for no answer
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def hourly(self, station: str, first: datetime, last: datetime) -> Answer:
         """Ask for one station's hourly means from `first` to `last`, both included.

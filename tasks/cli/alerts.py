@@ -1,6 +1,7 @@
 """scripts/alerts: what is wrong now, and whether the channels work."""
 
 import argparse
+import contextlib
 import json
 import socket
 import sys
@@ -20,8 +21,8 @@ from tasks.instruments.run import check
 
 _EPILOG = """commands:
   check        judge the conditions without running the pipeline, tell the channels what is new, and exit with 1 while
-               an incident is open: for a second line in the crontab, where no Prometheus watches whether the first
-               one runs:  35 * * * * cd /srv/airqino && scripts/alerts check
+               an incident is open, with 2 when not everything could be judged: for a second line in the crontab,
+               where no Prometheus watches whether the first one runs (deploy/cron/airqino.cron has it)
   list         the open incidents; changes and sends nothing
   test         send a test message to each channel; exit with 1 when one fails
   end KEY      end an incident that cannot end by itself, such as a failed rerun of something that is not wanted"""
@@ -43,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (arguments.command == "end") != bool(arguments.key):
         parser.error("end needs the key of an incident; no other command takes one")
     settings()
-    events.start_logging()
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+        events.start_logging()  # standard output is the answer's, whatever [logging] console says
     if arguments.command == "test":
         return _test(settings().alerts.urls)
     return _incidents(arguments.command, arguments.key or "", arguments.json)
@@ -57,8 +59,8 @@ def _incidents(wanted: str, key: str, as_json: bool) -> int:
                 if not any(incident.key == key for incident in book.open()):
                     raise ConfigError(f"no open incident has the key {key!r}: see scripts/alerts list")
                 book.end(key)
-        if wanted != "list":
-            check(root)
+        if wanted != "list" and not check(root).settled:
+            raise StagingError("not everything could be judged, so nothing is said of what is open; the log says why")
         found = incidents.read(root).open()
     except OSError as error:
         raise StagingError(f"staging root {root} cannot be used ({error.strerror}); check STAGING_ROOT") from error

@@ -2,13 +2,14 @@
 
 import argparse
 import logging
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
 
 from tasks import events, targets
-from tasks.cli.run import USAGE, command, lock, luigi_run, positive, preflight, scheduler
+from tasks.cli.run import STOPPED, USAGE, Stopped, command, lock, luigi_run, positive, preflight, scheduler
 from tasks.config import refuse_unpublished, settings
 from tasks.errors import MongoError
 from tasks.hours import format_hour, parse_hour
@@ -23,7 +24,8 @@ _CODES = """exit codes:
   0      all done, or nothing to do
   2      a setting or argument is wrong, or MongoDB or the staging root cannot be used
   10     another hourly run is under way
-  20-40  as luigi.cfg [retcode] says: 30 a task failed, 35 the graph could not be built, 40 an error nobody foresaw"""
+  20-40  as luigi.cfg [retcode] says: 30 a task failed, 35 the graph could not be built, 40 an error nobody foresaw
+  143    stopped by SIGTERM"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,11 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = Run(hour)
     try:
         preflight()
+        code = _alone(hour, arguments.workers)
     except MongoError as error:
-        run.refused(error)
+        run.unfinished(f"{error}")
         run.end(USAGE)
         raise
-    code = _alone(hour, arguments.workers)
+    except Stopped:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` sends it twice
+        run.unfinished("it was stopped by SIGTERM: the machine shuts down, or it took longer than the timer allows")
+        run.end(STOPPED)
+        raise
     if code == _BUSY:
         check(targets.root())  # a run that hangs is found by those that step aside for it
         return code

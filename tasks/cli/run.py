@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import fcntl
+import os
+import signal
 import sys
 import time
 import urllib.error
@@ -15,27 +17,48 @@ from luigi.configuration import get_config
 from tasks import targets
 from tasks.config import settings
 from tasks.errors import PipelineError, StagingError
+from tasks.instruments import hook
 from tasks.stores import mongo
 
-__all__ = ["USAGE", "command", "lock", "luigi_run", "positive", "preflight", "scheduler"]
+__all__ = ["STOPPED", "USAGE", "Stopped", "command", "lock", "luigi_run", "positive", "preflight", "scheduler"]
 
 #: Exit code for a user's mistake, as the shell's own commands use it.
 USAGE = 2
+#: Exit code after SIGTERM, as the shell gives it.
+STOPPED = 128 + signal.SIGTERM
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM came. Of this kind, because Luigi takes any other exception for a failed task, and goes on."""
 
 
 def command(main: Callable[[Sequence[str] | None], int]) -> None:
     """Run a command and exit with its code: one line for an error, no traceback."""
+    _unwind_at_sigterm()
     try:
         code = main(None)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         code = USAGE
+    except Stopped:
+        print("stopped by SIGTERM; what is staged stays, run again to go on", file=sys.stderr)
+        hook.send_at_exit()
+        os._exit(STOPPED)  # an exit of Python's own waits for the answers to requests under way
     except KeyboardInterrupt:
         print("interrupted; what is staged stays, run again to go on", file=sys.stderr)
         code = 130
     except BrokenPipeError:
         code = 0
     sys.exit(code)
+
+
+def _unwind_at_sigterm() -> None:
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, stop)
+    # forked workers end at once and in silence: the process that was started tells
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 def positive(text: str) -> int:

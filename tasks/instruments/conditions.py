@@ -1,5 +1,6 @@
 """Conditions: what is wrong now, and what cannot be told; pure, from what was observed and the settings."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,18 +14,28 @@ from tasks.sections import Alerts
 
 __all__ = ["CONDITIONS", "Verdict", "judge", "settle"]
 
+log = logging.getLogger("instruments.conditions")
+
 #: The kinds that are judged here; a failed task is an event.
 CONDITIONS = ("no_success", "station_silent", "sensor_dead", "drift", "mass_revision", "disk_low")
 #: Flags of a sensor that tells nothing of the air.
 _BAD = ("dead", "stuck")
+#: This much of the disk beyond the limit must be free for `disk_low` to end, or it would come and go.
+_DISK_MARGIN = 0.02
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What holds, and the kinds or keys of incidents that nothing can be said of: they stay as they are."""
+    """What holds.
+
+    Attributes:
+        unknown: Kinds or keys of incidents that nothing can be said of: they stay as they are.
+        failed: Of these the kinds that could not be judged for a fault in what was observed, or in the code.
+    """
 
     holding: list[Incident]
     unknown: frozenset[str]
+    failed: tuple[str, ...] = ()
 
 
 def judge(seen: Observed, limits: Alerts, at: datetime, watching_since: datetime) -> Verdict:
@@ -36,15 +47,23 @@ def judge(seen: Observed, limits: Alerts, at: datetime, watching_since: datetime
         at: The moment by the clock, which ``AIRQINO_NOW`` does not move: runs are real even in a replay of the past.
         watching_since: When alerts were first looked after: before, no run can be missed.
     """
-    holding = [
-        *_no_success(seen, limits, at, watching_since),
-        *_silent(seen, limits),
-        *_dead(seen),
-        *_drift(seen),
-        *_mass_revision(seen, limits),
-        *_disk(seen, limits, at),
-    ]
-    return Verdict(holding, frozenset(_unknown(seen)))
+    rules = {
+        "no_success": _no_success(seen, limits, at, watching_since),
+        "station_silent": _silent(seen, limits),
+        "sensor_dead": _dead(seen),
+        "drift": _drift(seen),
+        "mass_revision": _mass_revision(seen, limits),
+        "disk_low": _disk(seen, limits, at),
+    }
+    holding: list[Incident] = []
+    failed: list[str] = []
+    for kind, found in rules.items():
+        try:
+            holding += list(found)
+        except Exception:  # one bad row must not silence the other kinds
+            log.exception("%s", f"judging {kind}")
+            failed.append(kind)
+    return Verdict(holding, frozenset({*_unknown(seen, limits), *failed}), tuple(failed))
 
 
 def settle(book: Book, verdict: Verdict) -> None:
@@ -58,10 +77,10 @@ def settle(book: Book, verdict: Verdict) -> None:
             book.end(incident.key)
 
 
-def _unknown(seen: Observed) -> Iterator[str]:
+def _unknown(seen: Observed, limits: Alerts) -> Iterator[str]:
     if seen.revised is None:
         yield "mass_revision"
-    if seen.disk_free is None:
+    if seen.disk_free is None or seen.disk_free <= limits.disk_free_share + _DISK_MARGIN:
         yield "disk_low"
     if not seen.scores:
         yield "drift"

@@ -10,7 +10,7 @@ from tasks.config import settings
 from tasks.errors import PipelineError
 from tasks.instruments import channels, hook, incidents, texts
 from tasks.instruments.channels import Message
-from tasks.instruments.incidents import Incident
+from tasks.instruments.incidents import Book, Incident
 from tasks.redaction import redact
 
 __all__ = ["deliver"]
@@ -19,6 +19,8 @@ log = logging.getLogger("instruments.delivery")
 
 #: More messages than this about one kind of incident are one.
 _HANDFUL = 5
+#: Seconds to wait for another process that sends: a little longer than all channels may take.
+_PATIENCE = 40
 
 
 def deliver(root: Path, urls: str) -> bool:
@@ -31,9 +33,9 @@ def deliver(root: Path, urls: str) -> bool:
         urls: ``[alerts] urls``.
 
     Returns:
-        Whether every channel knows all; not so where another process is telling them.
+        Whether every channel knows all; not so where another process has been telling them for very long.
     """
-    with incidents.held(root, ".alerts.sending.lock", wait=False) as alone:
+    with incidents.held(root, ".alerts.sending.lock", wait=_PATIENCE) as alone:
         if not alone:
             return False
         known = channels.channels(urls)
@@ -44,14 +46,22 @@ def deliver(root: Path, urls: str) -> bool:
             for channel, result in results.items():
                 for _, told in waiting[channel][: result.sent]:
                     for incident in told:
-                        if incident.key in book.incidents:
-                            book.incidents[incident.key].told[channel] = incident.phase()
+                        _note(book, incident, channel)
             book.prune(list(known))
     for channel, result in results.items():
         if result.sent < len(work[channel][1]):
             log.warning("alerts: %s failed (%s); the next run tries again", channels.name(urls, channel), result.reason)
     hook.told()
     return all(result.sent == len(work[channel][1]) for channel, result in results.items())
+
+
+def _note(book: Book, told: Incident, channel: str) -> None:
+    """Write down that a channel was told of an incident, which may have ended or begun again meanwhile."""
+    now = book.incidents.get(told.key)
+    if now and told.ended_at and not now.ended_at:
+        now.told.pop(channel, None)  # so that it is told that it is back
+    elif now:
+        now.told[channel] = told.phase()
 
 
 def _waiting(known: list[Incident], ids: list[str]) -> dict[str, list[tuple[Message, list[Incident]]]]:

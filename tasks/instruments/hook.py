@@ -11,8 +11,8 @@ import logging
 import mmap
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import luigi
@@ -20,7 +20,6 @@ import luigi
 from tasks import events
 from tasks.airqino import raw
 from tasks.airqino.client import Answer
-from tasks.config import settings
 from tasks.errors import PipelineError
 from tasks.hours import format_hour
 from tasks.instruments import incidents, texts
@@ -28,17 +27,25 @@ from tasks.instruments.incidents import Book, Incident
 from tasks.instruments.tally import Tally
 from tasks.redaction import redact
 
-__all__ = ["count_into", "failed", "send_at_exit", "told"]
+__all__ = ["count_into", "failed", "of_hourly_run", "send_at_exit", "told"]
 
 log = logging.getLogger("instruments.hook")
 
-#: Ends the name of an incident of what the hourly run does not look after.
+#: Ends the name of an incident of another run than the hourly one, which does not look after what that was for.
 _PAST = " (past)"
-#: How long the end of a run may be held up.
-_SENDING_SECONDS = 60
+#: How long the end of a run may be held up: by another process that sends, and by sending itself.
+_SENDING_SECONDS = 90
 #: One byte, shared with forked workers: whether this run has something to tell.
 _something = mmap.mmap(-1, 1)
 _tally: Tally | None = None
+#: Whether this process, or the one that forked it, is the hourly run.
+_hourly = False
+
+
+def of_hourly_run() -> None:
+    """Name what fails from now on as the hourly run's."""
+    global _hourly
+    _hourly = True
 
 
 def count_into(tally: Tally | None) -> None:
@@ -47,19 +54,22 @@ def count_into(tally: Tally | None) -> None:
     _tally = tally
 
 
-def failed(family: str, parameters: Mapping[str, str], why: str, units: list[str], what: str = "") -> None:
-    """Open an incident for something that failed."""
+def failed(family: str, parameters: Mapping[str, str], why: str, units: list[str]) -> None:
+    """Open an incident for something that failed.
+
+    A backfill that failed neither hides that the hourly run fails, nor is called mended when that one succeeds.
+    """
     title, text = texts.task_failed(family, parameters, redact(why))
-    with _noted() as book:
-        now = datetime.now(UTC)
-        book.begin(Incident(kind="task_failed", what=what or family, since=now, title=title, text=text, units=units))
+    what, now = f"{family}{'' if _hourly else _PAST}", datetime.now(UTC)
+    new = Incident(kind="task_failed", what=what, since=now, title=title, text=text, units=units)
+    _note(lambda book: book.begin(new))
 
 
 @luigi.Task.event_handler(luigi.Event.FAILURE)  # type: ignore[untyped-decorator]
 def _on_failure(task: luigi.Task, error: BaseException) -> None:
+    failed(task.task_family, task.to_str_params(), events.told(error), _units(task))
     if _tally:
         _tally.add("failed", task.task_family)
-    failed(task.task_family, task.to_str_params(), events.told(error), _units(task), _what(task))
 
 
 @luigi.Task.event_handler(luigi.Event.BROKEN_TASK)  # type: ignore[untyped-decorator]
@@ -81,15 +91,20 @@ def _on_killed(task: luigi.Task, why: str) -> None:
 @luigi.Task.event_handler(luigi.Event.SUCCESS)  # type: ignore[untyped-decorator]
 @luigi.Task.event_handler(luigi.Event.DEPENDENCY_PRESENT)  # type: ignore[untyped-decorator]
 def _on_success(task: luigi.Task) -> None:
-    root = events.staging_root()
-    if not any(_cured_by(task, incident) for incident in incidents.read(root).open()):
+    try:
+        known = incidents.read(events.staging_root()).open()
+    except OSError:  # the end of the run warns of it, once
         return
-    with _noted() as book:
-        for incident in book.open():
-            if cured := _cured_by(task, incident):
-                incident.units = [unit for unit in incident.units if unit not in cured]
-                if not incident.units:
-                    book.end(incident.key)
+    if any(_cured_by(task, incident) for incident in known):
+        _note(lambda book: _cure(task, book))
+
+
+def _cure(task: luigi.Task, book: Book) -> None:
+    for incident in book.open():
+        if cured := _cured_by(task, incident):
+            incident.units = [unit for unit in incident.units if unit not in cured]
+            if not incident.units:
+                book.end(incident.key)
 
 
 @luigi.Task.event_handler(luigi.Event.PROCESSING_TIME)  # type: ignore[untyped-decorator]
@@ -113,19 +128,20 @@ def _on_fetched(_: luigi.Task, asked: set[tuple[str, datetime]], answers: Mappin
 
 @luigi.Task.event_handler(events.DRIFT)  # type: ignore[untyped-decorator]
 def _on_drift(task: Any, begun: list[tuple[str, str]]) -> None:
-    with _noted() as book:
+    def open_each(book: Book) -> None:
         for station, pollutant in begun:
             title, text = texts.drift_seen(station, pollutant, task.day)
             what = f"{station} {pollutant}"
             book.begin(Incident(kind="drift", what=what, since=datetime.now(UTC), title=title, text=text))
 
+    _note(open_each)
 
-@contextlib.contextmanager
-def _noted() -> Iterator[Book]:
+
+def _note(change: Callable[[Book], None]) -> None:
     """Change the incidents, and remember that there is something to tell; a full disk stops no task."""
     try:
         with incidents.book(events.staging_root()) as book:
-            yield book
+            change(book)
         _something[0] = 1
     except OSError as error:
         log.warning("alerts.json cannot be written (%s): no alert of this", error.strerror)
@@ -143,28 +159,19 @@ def _units(task: luigi.Task) -> list[str]:
     return [" ".join(task.to_str_params().values())]
 
 
-def _what(task: luigi.Task) -> str:
-    """The incident that a failure belongs to: that of its stage, or another for what is past the hourly run's reach.
-
-    A backfill that failed then neither hides that the hourly run fails, nor is called mended when that one succeeds.
-    """
-    reach = settings().last_hour - timedelta(hours=settings().airqino.late_window_hours)
-    past = task.task_family == "Backfill" or max(_units(task)) < f"{reach.date()}"
-    return f"{task.task_family}{_PAST if past else ''}"
-
-
 def _cured_by(task: luigi.Task, incident: Incident) -> set[str]:
     """The units of a failed task that are right, now that another has succeeded or was found complete.
 
-    Besides the same task for the same hours or days it is `Hourly`, which looks after everything in its reach.
+    Of what the hourly run failed at, a later `Hourly` cures everything; besides, in any run the same task for the
+    same hours or days does.
     """
     if incident.kind != "task_failed":
         return set()
     units = set(incident.units)
-    if incident.what.removesuffix(_PAST) == task.task_family:
-        return units & set(_units(task))
     if task.task_family == "Hourly" and not incident.what.endswith(_PAST):
         return {unit for unit in units if unit <= _units(task)[0]}
+    if incident.what.removesuffix(_PAST) == task.task_family:
+        return units & set(_units(task))
     return set()
 
 

@@ -7,10 +7,13 @@ file is shared by all processes of a run, and by runs at the same time, under a 
 import contextlib
 import fcntl
 import logging
+import math
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 
 import msgspec
 from msgspec import Struct, field
@@ -105,19 +108,30 @@ class Book(Struct, kw_only=True):
 
 
 @contextlib.contextmanager
-def held(root: Path, name: str, wait: bool = True) -> Iterator[bool]:
+def held(root: Path, name: str, wait: float = math.inf) -> Iterator[bool]:
     """Hold a lock file under the staging root.
 
+    Args:
+        root: The staging root.
+        name: The file's name.
+        wait: Seconds to wait for it.
+
     Yields:
-        Whether it was got; always, with `wait`.
+        Whether it was got.
     """
+    deadline = time.monotonic() + wait
     with (root / name).open("a") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            got = True
-        except BlockingIOError:
-            got = False
+        while not (got := _locked(file)) and time.monotonic() < deadline:
+            time.sleep(0.01)
         yield got
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # POSIX allows either
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -134,7 +148,7 @@ def book(root: Path) -> Iterator[Book]:
         yield now
         after = _encode(now)
         if after != before or not _path(root).exists():
-            fresh = _path(root).with_suffix(f".{os.getpid()}.tmp")
+            fresh = root / f".alerts.json.{os.getpid()}.tmp"
             fresh.write_bytes(after)
             fresh.replace(_path(root))
 

@@ -22,14 +22,20 @@ _PUSH_SECONDS = 5
 
 
 def registry(
-    seen: Observed | None, tally: Tally, book: Book, success: Success | None, code: int, ended: float, seconds: float
+    seen: Observed | None,
+    tally: Tally | None,
+    book: Book | None,
+    success: Success | None,
+    code: int,
+    ended: float,
+    seconds: float,
 ) -> "CollectorRegistry":
     """Everything as gauges; what could not be observed is left out rather than zero.
 
     Args:
         seen: The state of stations, forecasts and disk.
-        tally: What the run counted.
-        book: The incidents.
+        tally: What the run counted; None where it could not.
+        book: The incidents; None where they cannot be read.
         success: The last run that succeeded, this one included.
         code: The run's exit code.
         ended: Unix time of its end.
@@ -47,11 +53,13 @@ def registry(
     gauge("last_run_timestamp_seconds", "End of the last hourly run").set(ended)
     gauge("run_success", "Whether the last hourly run succeeded").set(code == 0)
     gauge("run_duration_seconds", "Duration of the last hourly run").set(seconds)
-    _of_tally(tally, gauge)
-    incidents = gauge("open_incidents", "Open alerts", "kind")
-    lasting = Counter(incident.kind for incident in book.open())
-    for kind in KINDS:
-        incidents.labels(kind).set(lasting[kind])
+    if tally:
+        _of_tally(tally, gauge)
+    if book:
+        incidents = gauge("open_incidents", "Open alerts", "kind")
+        lasting = Counter(incident.kind for incident in book.open())
+        for kind in KINDS:
+            incidents.labels(kind).set(lasting[kind])
     if seen:
         _of_observed(seen, gauge)
     return made

@@ -1,6 +1,7 @@
 """Observed: the state of stations, sensors, forecasts, disk and runs, as the staged files and MongoDB tell it."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -110,7 +111,7 @@ def last_success(root: Path) -> Success | None:
 
 def note_success(root: Path, hour: str, at: datetime) -> None:
     """Write down that an hourly run has succeeded."""
-    fresh = root / "last_success.json.tmp"
+    fresh = root / f".last_success.json.{os.getpid()}.tmp"
     fresh.write_text(json.dumps({"hour": hour, "at": at.isoformat(timespec="seconds")}))
     fresh.replace(root / "last_success.json")
 

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import requests
 from pymongo import monitoring
 
 from tasks import events
 from tasks.config import settings
-from tasks.errors import PipelineError
-from tasks.hours import format_hour
+from tasks.hours import HOUR, format_hour
 from tasks.instruments import conditions, hook, incidents, metrics, observed
 from tasks.instruments.delivery import deliver
 from tasks.instruments.observed import Observed, note_success, observe
@@ -34,18 +34,24 @@ class Run:
     def __init__(self, hour: datetime) -> None:
         """Begin to count, where somebody reads the metrics."""
         self._hour, self._began = hour, time.monotonic()
-        self._tally = Tally()
+        #: Whether it brings the hour that is due; one of the past says nothing of how things stand.
+        self._current = hour >= settings().last_hour - HOUR
+        if self._current:
+            hook.of_hourly_run()
+        self._tally: Tally | None = None
         wanted = settings().metrics
         if wanted.textfile or wanted.pushgateway_url:
-            hook.count_into(self._tally)
-            monitoring.register(Writes(self._tally))
+            with _never_fails("counting for the metrics"):
+                self._tally = Tally()
+                hook.count_into(self._tally)
+                monitoring.register(Writes(self._tally))
 
-    def refused(self, error: PipelineError) -> None:
-        """Note that the run could not begin."""
-        log.info("%s", error)
+    def unfinished(self, why: str) -> None:
+        """Note that the run could not begin, or not go on."""
+        log.info("%s", why)
         hour = format_hour(self._hour)
         with _never_fails("alert"):
-            hook.failed("Hourly", {"hour": hour}, str(error), [hour])
+            hook.failed("Hourly", {"hour": hour}, why, [hour])
 
     def end(self, code: int) -> None:
         """Judge, tell, measure.
@@ -54,43 +60,57 @@ class Run:
             code: The run's exit code.
         """
         root, config, ended = events.staging_root(), settings(), time.time()
-        if code == 0:
+        succeeded = code == 0 and self._current
+        if succeeded:
             with _never_fails("last_success.json"):
                 note_success(root, format_hour(self._hour), datetime.fromtimestamp(ended, UTC))
-        seen = check(root)
-        wanted = config.metrics
-        if wanted.textfile or wanted.pushgateway_url:
-            success, book = observed.last_success(root), incidents.read(root)
-            seconds = time.monotonic() - self._began
+        seen = check(root).seen
+        if config.metrics.textfile or config.metrics.pushgateway_url:
             with _never_fails("metrics"):
-                made = metrics.registry(seen, self._tally, book, success, code, ended, seconds)
-                if wanted.textfile:
-                    with _never_fails("[metrics] textfile"):
-                        metrics.write(made, Path(wanted.textfile))
-                if wanted.pushgateway_url:
-                    with _never_fails("[metrics] pushgateway_url"):
-                        metrics.push(made, wanted.pushgateway_url)
-        if code == 0 and config.alerts.heartbeat_url:
+                self._measure(root, seen, code, ended)
+        if succeeded and config.alerts.heartbeat_url:
             with _never_fails("[alerts] heartbeat_url", quoting=False):
                 requests.get(config.alerts.heartbeat_url, timeout=_HEARTBEAT).raise_for_status()
 
+    def _measure(self, root: Path, seen: Observed | None, code: int, ended: float) -> None:
+        wanted, book, seconds = settings().metrics, None, time.monotonic() - self._began
+        with _never_fails("reading alerts.json"):
+            book = incidents.read(root)
+        made = metrics.registry(seen, self._tally, book, observed.last_success(root), code, ended, seconds)
+        if wanted.textfile:
+            with _never_fails("[metrics] textfile"):
+                metrics.write(made, Path(wanted.textfile))
+        if wanted.pushgateway_url:
+            with _never_fails("[metrics] pushgateway_url"):
+                metrics.push(made, wanted.pushgateway_url)
 
-def check(root: Path) -> Observed | None:
-    """Judge the conditions, and tell the channels what is new.
 
-    Returns:
-        What was observed; None where the staged files cannot be read.
+class Checked(NamedTuple):
+    """What came of a check.
+
+    Attributes:
+        seen: What was observed; None where the staged files cannot be read.
+        settled: Whether everything was judged and written down; if not, the log says why.
     """
-    config, seen = settings().alerts, None
+
+    seen: Observed | None
+    settled: bool
+
+
+def check(root: Path) -> Checked:
+    """Judge the conditions, and tell the channels what is new."""
+    config, seen, judged, told = settings().alerts, None, False, False
     with _never_fails("looking at the state of things"):
         root.mkdir(parents=True, exist_ok=True)
         seen = observe(root)
         with incidents.book(root) as book:
             verdict = conditions.judge(seen, config, datetime.now(UTC), book.watching_since)
             conditions.settle(book, verdict)
+        judged = not verdict.failed
     with _never_fails("sending alerts"):
         deliver(root, config.urls)
-    return seen
+        told = True
+    return Checked(seen, judged and told)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Tally: what a run counts, in one place for the run and the workers it forks."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -21,8 +22,9 @@ class Tally:
         fcntl.fcntl(self._file, fcntl.F_SETFL, os.O_APPEND)  # so that lines of several workers do not overlap
 
     def add(self, name: str, label: str = "", amount: float = 1) -> None:
-        """Add to a count."""
-        self._file.write(json.dumps([name, label, amount]).encode() + b"\n")
+        """Add to a count; where the disk is full, it is too low."""
+        with contextlib.suppress(OSError):
+            self._file.write(json.dumps([name, label, amount]).encode() + b"\n")
 
     def totals(self, name: str) -> dict[str, float]:
         """The counts of a name, by label."""

@@ -1,5 +1,6 @@
 """Texts of alerts, for somebody who was asleep: what, since when, where, the command to paste, where to look next."""
 
+import math
 import shlex
 import socket
 from collections.abc import Mapping, Sequence
@@ -116,7 +117,8 @@ def sensor_dead(name: str, station: str, sensor: str, flag: str, hour: datetime)
 def drift(name: str, station: str, pollutant: str, rows: Sequence[Mapping[str, Any]]) -> Told:
     """Forecasts that went bad."""
     scores = "; ".join(
-        f"{row['horizon_h']} h ahead: skill {row['skill']:.2f}, {row['coverage80']:.0%} inside the 80 % band"
+        f"{row['horizon_h']} h ahead: skill {_figure(row['skill'], '.2f')}, "
+        f"{_figure(row['coverage80'], '.0%')} inside the 80 % band"
         for row in rows
     )
     return f"{_READING[pollutant]} forecasts at {name} ({station}) have drifted", _lines(
@@ -163,6 +165,10 @@ def _lines(*lines: str, look: str) -> str:
     """Lay out a text: its last line is the command, alone and indented, so that it can be copied whole."""
     *told, command = lines
     return "\n".join([*told, f"    {command}", f"Look next: {look}"])
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:{form}}"
 
 
 def _short(text: str) -> str:

@@ -9,12 +9,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from deployment import ROOT, Pipeline
 from receivers import Web
 
 from tasks.airqino.sandbox import Sandbox
 from tasks.instruments.incidents import read
+from tasks.stores import parquet
 from tasks.stores.mongod import Mongod, free_port
 
 NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
@@ -74,17 +76,17 @@ def test_a_backfill_that_failed_hides_no_failing_hour_and_is_not_mended_by_one(
     alerted: Pipeline, sandbox: Sandbox, web: Web
 ) -> None:
     fail(sandbox)
-    assert alerted.backfill("2026-01-05T00", "2026-01-05T23").returncode == 30
+    assert alerted.backfill("2026-02-17T00", "2026-02-19T23").returncode == 30  # its last day lies in the window
     assert alerted.hourly().returncode == 30
     assert web.titles == [
-        "[AirQino] FetchHour failed for 2026-01-05T00..2026-01-05T23",
+        "[AirQino] FetchHour failed for 2026-02-17T00..2026-02-19T23",
         "[AirQino] FetchHour failed for 2026-02-19T00..2026-02-20T11",
     ]
     sandbox.clear_faults()
     assert alerted.hourly().returncode == 0
     assert web.titles[2:] == ["[AirQino] resolved: FetchHour failed for 2026-02-19T00..2026-02-20T11"]
-    assert alerted.backfill("2026-01-05T00", "2026-01-05T23").returncode == 0
-    assert web.titles[3:] == ["[AirQino] resolved: FetchHour failed for 2026-01-05T00..2026-01-05T23"]
+    assert alerted.backfill("2026-02-17T00", "2026-02-19T23").returncode == 0
+    assert web.titles[3:] == ["[AirQino] resolved: FetchHour failed for 2026-02-17T00..2026-02-19T23"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,9 @@ def test_the_command_in_an_alert_mends_it(alerted: Pipeline, sandbox: Sandbox, w
     assert web.titles[-1].startswith("[AirQino] resolved: FetchHour")
 
 
-def test_mongodb_away_before_the_run_is_told_and_its_return_as_well(quick: Pipeline, tmp_path: Path, web: Web) -> None:
+def test_mongodb_away_before_the_run_is_told_and_its_return_as_well(
+    quick: Pipeline, sandbox: Sandbox, tmp_path: Path, web: Web
+) -> None:
     with Mongod(tmp_path / "own") as own:
         env = {"MONGODB_URI": own.uri + "&serverSelectionTimeoutMS=500", "ALERT_URLS": f"json://127.0.0.1:{web.port}"}
         quick.configure(tmp_path / "luigi.cfg", timeout_seconds=1)
@@ -136,9 +140,13 @@ def test_mongodb_away_before_the_run_is_told_and_its_return_as_well(quick: Pipel
         assert "cannot be reached" in web.alerts[0]["message"]
         assert "\n    scripts/hourly --hour 2026-02-20T11\n" in web.alerts[0]["message"]
         own.start()
-        done = quick.hourly(**env)
+        sandbox.now = NOW + timedelta(hours=1)
+        done = quick.hourly("2026-02-20T13:05", **env)  # the next hour: T11 is never run again
         assert done.returncode == 0, done.stderr
         assert web.titles[1:] == ["[AirQino] resolved: Hourly failed for 2026-02-20T11"]
+        own.kill()
+        assert quick.hourly("2026-02-20T14:05", **env).returncode == 2
+        assert web.titles[2:] == ["[AirQino] Hourly failed for 2026-02-20T13"]
 
 
 def test_a_run_that_hangs_is_told_by_those_that_step_aside(alerted: Pipeline, web: Web) -> None:
@@ -170,9 +178,14 @@ def test_the_heartbeat_is_asked_after_success_only_and_cannot_fail_a_run(
     sandbox.clear_faults()
     assert quick.hourly(ALERT_HEARTBEAT_URL=url).returncode == 0
     assert [(method, path) for method, path, *_ in web.requests] == [("GET", "/ping/0f9a2c1e-1234")]
+    success = (quick.root / "last_success.json").read_text()
+    assert quick.script("hourly", "--hour", "2026-02-20T09", ALERT_HEARTBEAT_URL=url).returncode == 0
+    assert len(web.requests) == 1  # an hour of the past says nothing of whether those that are due come
+    assert (quick.root / "last_success.json").read_text() == success
     web.status = 500
-    done = quick.hourly(ALERT_HEARTBEAT_URL=url)
+    done = quick.script("hourly", "--hour", "2026-02-20T10", ALERT_HEARTBEAT_URL=url)  # one hour late still does
     assert done.returncode == 0
+    assert json.loads((quick.root / "last_success.json").read_text())["hour"] == "2026-02-20T10"
     assert "WARNING [alerts] heartbeat_url failed (HTTPError)" in done.stderr
     assert "0f9a2c1e" not in done.stderr
 
@@ -210,6 +223,59 @@ def test_alerts_check_list_test_and_end(alerted: Pipeline, web: Web) -> None:
     none = alerted.script("alerts", "test", ALERT_URLS="")
     assert (none.returncode, none.stderr.count("\n")) == (2, 1)
     assert "ALERT_URLS" in none.stderr
+
+
+def test_a_check_that_could_not_judge_does_not_say_that_all_is_well(quick: Pipeline, tmp_path: Path) -> None:
+    def check(**env: str) -> None:
+        done = quick.script("alerts", "check", **env)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("error: "), done.stderr
+
+    (tmp_path / "file").write_text("no folder")
+    check(STAGING_ROOT=str(tmp_path / "file" / "staging"))
+    (quick.root / ".alerts.lock").mkdir(parents=True)  # as good as a disk that cannot be written, to root as well
+    check()
+    (quick.root / ".alerts.lock").rmdir()
+    parquet.write(quick.root / "2026-02-20" / "scores.parquet", pa.table({"window_days": [7]}))
+    check()
+    (quick.root / "2026-02-20" / "scores.parquet").unlink()
+    assert quick.script("alerts", "check").returncode == 0
+
+
+def test_the_answer_for_machines_is_alone_on_standard_output(quick: Pipeline) -> None:
+    quick.configure(Path(quick.env["LUIGI_CONFIG_PATH"]), disk_free_share=1)
+    done = quick.script("alerts", "check", "--json", LOG_CONSOLE="json")
+    assert [one["kind"] for one in json.loads(done.stdout)] == ["disk_low"]
+    assert [json.loads(line)["log.level"] for line in done.stderr.splitlines()] == ["info"]
+
+
+@pytest.mark.parametrize(("fault", "code"), [(False, 0), (True, 30)])
+def test_incidents_and_counts_that_cannot_be_kept_change_no_run(
+    quick: Pipeline, sandbox: Sandbox, tmp_path: Path, fault: bool, code: int
+) -> None:
+    if fault:
+        fail(sandbox)
+    (quick.root / "alerts.json").mkdir(parents=True)
+    run = (
+        "import tempfile; tempfile.tempdir = '/nowhere'; from tasks.cli.hourly import main; raise SystemExit(main([]))"
+    )
+    env = quick.env | {"METRICS_TEXTFILE": str(tmp_path / "airqino.prom")}
+    done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "WARNING counting for the metrics failed (FileNotFoundError" in done.stderr
+    assert "WARNING reading alerts.json failed (IsADirectoryError" in done.stderr
+    log = "".join(path.read_text() for path in (quick.root / "logs").iterdir())
+    assert "Error in event callback" not in log
+    assert ("alerts.json cannot be written (Is a directory): no alert of this" in log) == fault
+    text = (tmp_path / "airqino.prom").read_text()
+    assert f"airqino_run_success {float(not fault)}\n" in text
+    assert "airqino_open_incidents" not in text
+    quick.env["METRICS_TEXTFILE"] = ""
+    done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, env=quick.env, capture_output=True, timeout=60)
+    assert done.returncode == code
+    assert b"FileNotFoundError" not in done.stderr  # without metrics nothing is counted
 
 
 def test_the_scripts_explain_themselves() -> None:

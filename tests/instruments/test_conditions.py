@@ -97,6 +97,13 @@ def test_drift_is_one_incident_for_both_horizons():
     assert "2 h ahead: skill -0.50, 40% inside the 80 % band" in one.text
 
 
+def test_a_score_without_figures_is_told_all_the_same():
+    (one,) = judge(
+        replace(FINE, scores=[SCORE | {"drift": True, "skill": None, "coverage80": None}]), LIMITS, NOW, NOW
+    ).holding
+    assert "1 h ahead: skill –, – inside the 80 % band" in one.text
+
+
 @pytest.mark.parametrize(("counts", "holds"), [((47,), False), ((48,), True), ((24, 24), True)])
 def test_mass_revision_counts_the_stations_of_a_run_together(counts, holds):
     found = [Revised(NOW, f"{n}", count, LAST - 50 * HOUR, LAST - 47 * HOUR) for n, count in enumerate(counts)]
@@ -152,6 +159,26 @@ def test_what_cannot_be_told_stays_as_it_was():
     )
     settle(book, judge(blind, LIMITS, NOW, NOW))
     assert [i.kind for i in book.open()] == ["station_silent", "sensor_dead", "drift", "mass_revision", "disk_low"]
+
+
+def test_a_kind_that_cannot_be_judged_stays_as_it_was_and_silences_no_other(caplog):
+    book = Book()
+    settle(book, judge(replace(BAD, disk_free=0.5), LIMITS, NOW, NOW))
+    broken = replace(FINE, scores=[{"station": "77"}], disk_free=0.01)
+    verdict = judge(broken, LIMITS, NOW, NOW)
+    settle(book, verdict)
+    assert [i.key for i in book.open()] == ["drift|77 pm2_5", "disk_low|"]
+    assert verdict.failed == ("drift",)
+    (record,) = [r for r in caplog.records if r.name == "instruments.conditions"]
+    assert (record.getMessage(), record.exc_info[0]) == ("judging drift", KeyError)
+
+
+@pytest.mark.parametrize(("free", "lasts"), [(0.1, True), (0.12, True), (0.121, False)])
+def test_a_disk_that_hovers_at_the_limit_is_told_of_once(free, lasts):
+    book = Book()
+    settle(book, judge(replace(FINE, disk_free=0.099), LIMITS, NOW, NOW))
+    settle(book, judge(replace(FINE, disk_free=free), LIMITS, NOW, NOW))
+    assert [i.kind for i in book.open()] == ["disk_low"] * lasts
 
 
 def test_a_station_that_is_configured_no_more_is_let_go():

@@ -33,3 +33,9 @@ def test_the_examples_of_channels_are_ones() -> None:
     assert len(urls) == 6
     for url in urls:
         assert Apprise.instantiate(url) is not None, url
+
+
+def test_the_line_of_the_dead_mans_switch_is_the_one_that_is_shipped() -> None:
+    shipped = (ROOT / "deploy" / "cron" / "airqino.cron").read_text().splitlines()
+    (line,) = [line.strip() for line in TEXT.splitlines() if "airqino-alerts.lock" in line]
+    assert line in shipped

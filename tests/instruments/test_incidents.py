@@ -2,15 +2,22 @@
 
 import logging
 import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from deployment import ROOT
 from receivers import Web
 
 from tasks.instruments import channels, incidents
 from tasks.instruments.delivery import deliver
 from tasks.instruments.incidents import Incident, book, read
+from tasks.instruments.observed import note_success
 from tasks.stores.mongod import free_port
 
 AT = datetime(2024, 9, 9, 11, 5, tzinfo=UTC)
@@ -55,7 +62,22 @@ def test_processes_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
         worker.join(60)
         assert worker.exitcode == 0
     assert {i.what for i in read(tmp_path).open()} == {f"{n}-{i}" for n in range(6) for i in range(20)}
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not [*tmp_path.glob("*.tmp"), *tmp_path.glob(".*.tmp")]
+
+
+def test_what_a_killed_writer_leaves_is_named_as_the_doctor_and_the_back_up_know_it(tmp_path: Path) -> None:
+    def write() -> None:
+        with book(tmp_path) as of:
+            of.begin(incident())
+            (tmp_path / "alerts.json").mkdir()  # so that it comes no further than a killed one
+
+    with pytest.raises(IsADirectoryError):
+        write()
+    (tmp_path / "last_success.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        note_success(tmp_path, "2024-09-09T10", AT)
+    left = {path.name for path in tmp_path.glob(".*.tmp")}
+    assert left == {f".alerts.json.{os.getpid()}.tmp", f".last_success.json.{os.getpid()}.tmp"}
 
 
 def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
@@ -120,6 +142,49 @@ def test_an_incident_that_is_back_before_its_end_was_told_is_the_same_one(tmp_pa
         end(tmp_path, "disk_low|")
         assert deliver(tmp_path, urls)
         assert web.titles == ["[AirQino] resolved: disk_low"]
+
+
+def test_an_incident_that_is_back_while_its_end_is_told_is_told_anew(tmp_path: Path) -> None:
+    with Web(seconds=0.5) as web, ThreadPoolExecutor(1) as other:
+        urls = f"json://127.0.0.1:{web.port}"
+        begin(tmp_path, incident())
+        assert deliver(tmp_path, urls)
+        end(tmp_path, "disk_low|")
+        telling = other.submit(deliver, tmp_path, urls)
+        while len(web.requests) < 2 and not telling.done():
+            time.sleep(0.01)
+        assert not telling.done()
+        begin(tmp_path, incident())
+        assert telling.result()
+        assert deliver(tmp_path, urls)
+        assert web.titles == ["[AirQino] disk_low", "[AirQino] resolved: disk_low", "[AirQino] disk_low"]
+
+
+def test_an_incident_that_ends_while_its_beginning_is_told_is_told_to_be_over(tmp_path: Path) -> None:
+    with Web(seconds=0.5) as web, ThreadPoolExecutor(1) as other:
+        urls = f"json://127.0.0.1:{web.port}"
+        begin(tmp_path, incident())
+        telling = other.submit(deliver, tmp_path, urls)
+        while not web.requests and not telling.done():
+            time.sleep(0.01)
+        end(tmp_path, "disk_low|")
+        assert telling.result()
+        assert deliver(tmp_path, urls)
+        assert web.titles == ["[AirQino] disk_low", "[AirQino] resolved: disk_low"]
+
+
+def test_who_finds_another_process_sending_waits_and_tells_what_it_found_itself(tmp_path: Path) -> None:
+    with Web(seconds=1) as web:
+        urls = f"json://127.0.0.1:{web.port}"
+        begin(tmp_path, incident())
+        env = os.environ | {"STAGING_ROOT": str(tmp_path), "ALERT_URLS": urls}
+        first = subprocess.Popen([sys.executable, "-m", "tasks.instruments.delivery"], cwd=ROOT, env=env)
+        while not web.requests and first.poll() is None:
+            time.sleep(0.01)
+        begin(tmp_path, incident("no_success"))
+        assert deliver(tmp_path, urls)
+        assert first.wait(30) == 0
+        assert web.titles == ["[AirQino] disk_low", "[AirQino] no_success"]
 
 
 def test_a_handful_are_told_one_by_one_and_a_crowd_at_once(tmp_path: Path) -> None:

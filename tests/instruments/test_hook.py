@@ -1,0 +1,63 @@
+"""Which run an incident belongs to, and what ends it: Luigi's events of real tasks, in this process."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import luigi
+import pytest
+
+from tasks import Hourly, LoadDay, ScoreForecasts, TrainModel
+from tasks.instruments import hook
+from tasks.instruments.incidents import read
+
+LATER = datetime(2024, 9, 12, 10, tzinfo=UTC)
+DAYS = (date(2024, 9, 10), date(2024, 9, 11), date(2024, 9, 12))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("STAGING_ROOT", str(tmp_path))
+    monkeypatch.setattr(hook, "_hourly", False)
+    yield tmp_path
+    hook.told()  # this process has nobody to tell at its end
+
+
+def fail(*failing: luigi.Task) -> None:
+    for task in failing:
+        task.trigger_event(luigi.Event.FAILURE, task, ValueError("broken"))
+
+
+def keys(root: Path) -> list[str]:
+    return [incident.key for incident in read(root).open()]
+
+
+def test_what_the_hourly_run_failed_at_ends_with_a_later_hourly_however_old_it_is(root: Path) -> None:
+    hook.of_hourly_run()
+    fail(TrainModel(day=date(2024, 9, 9)), ScoreForecasts(day=date(2024, 8, 1)), LoadDay(day=DAYS))
+    assert keys(root) == ["task_failed|LoadDay", "task_failed|ScoreForecasts", "task_failed|TrainModel"]
+    hourly = Hourly(hour=LATER)
+    hourly.trigger_event(luigi.Event.SUCCESS, hourly)
+    assert keys(root) == []
+
+
+def test_an_hourly_of_the_past_ends_nothing_that_came_after_it(root: Path) -> None:
+    hook.of_hourly_run()
+    fail(Hourly(hour=LATER))
+    before = Hourly(hour=LATER.replace(hour=9))
+    before.trigger_event(luigi.Event.SUCCESS, before)
+    assert keys(root) == ["task_failed|Hourly"]
+
+
+def test_what_another_run_failed_at_ends_when_all_of_it_has_succeeded_or_is_found_complete(root: Path) -> None:
+    fail(LoadDay(day=DAYS))
+    hourly = Hourly(hour=LATER)
+    hourly.trigger_event(luigi.Event.SUCCESS, hourly)
+    for day in DAYS[1:]:  # by the hourly run, in whose window they lie
+        one = LoadDay(day=day)
+        one.trigger_event(luigi.Event.SUCCESS, one)
+    (left,) = read(root).open()
+    assert (left.key, left.units) == ("task_failed|LoadDay (past)", ["2024-09-10"])
+    one = LoadDay(day=DAYS[:2])
+    one.trigger_event(luigi.Event.DEPENDENCY_PRESENT, one)
+    assert keys(root) == []
