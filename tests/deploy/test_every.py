@@ -37,7 +37,8 @@ def test_it_runs_at_the_start_and_then_at_the_times_named(tmp_path: Path) -> Non
     times = [int(line) for line in lines(log)]
     assert all(moment % 3 == 1 for moment in times[1:])
     assert times[2] - times[1] == 3
-    assert errors.count("ended with exit code 7") == len(times)
+    assert errors.count("ended with exit code") == len(times)
+    assert errors.count("ended with exit code 7") >= 2  # the signal may hit the third before its end
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
