@@ -65,7 +65,7 @@ def examine(config: Mongo | None) -> Iterator[Result]:
             yield from _connected(client, config)
         except PyMongoError as error:
             servers = client.topology_description.server_descriptions().values()
-            yield _refusal(config, error, [server.error for server in servers])
+            yield _refusal(config, error, refusals.silence(servers))
 
 
 def _client(config: Mongo) -> MongoClient[Document]:

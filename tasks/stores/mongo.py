@@ -149,7 +149,7 @@ def ask(db: Database, work: Callable[[Database], T]) -> T:
     except PyMongoError as error:
         servers = db.client.topology_description.server_descriptions()
         where = refusals.redact("mongodb://" + ",".join(f"{host}:{port}" for host, port in servers) + f"/{db.name}")
-        told = refusals.told(f"MongoDB at {where}", error, [server.error for server in servers.values()])
+        told = refusals.told(f"MongoDB at {where}", error, refusals.silence(servers.values()))
         if isinstance(error, ServerSelectionTimeoutError):
             _unreachable[client] = time.monotonic(), told
             _met.discard(client)

@@ -13,8 +13,9 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
 )
+from pymongo.server_description import ServerDescription
 
-__all__ = ["of_settings", "redact", "told"]
+__all__ = ["of_settings", "redact", "silence", "told"]
 
 #: MongoDB's error codes; 8000 is Atlas's own.
 _UNAUTHORIZED, _AUTHENTICATION, _ATLAS = 13, 18, 8000
@@ -41,6 +42,11 @@ def redact(uri: str) -> str:
     One whose @ is escaped too (%40) is read as a host that holds the password.
     """
     return re.sub(r"^([\w+]*://)?(.*(?:@|%40))?([^?]*).*$", r"\1\3", uri, flags=re.DOTALL)
+
+
+def silence(servers: Iterable[ServerDescription]) -> list[Exception | None]:
+    """Why each server does not answer; None where it does."""
+    return [of.error or (None if of.is_server_type_known else TimeoutError("no answer yet")) for of in servers]
 
 
 def of_settings(error: Exception) -> str:

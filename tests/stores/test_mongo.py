@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from pymongo import monitoring
+from pymongo.errors import ServerSelectionTimeoutError
+from pymongo.hello import Hello
+from pymongo.server_description import ServerDescription
 
 from tasks.errors import MongoError
 from tasks.stores import mongo, refusals
@@ -263,3 +266,13 @@ def test_a_server_that_comes_back_is_waited_for(tmp_path, failover):
                 assert held(db, "copies") == held(db, "loads")
         finally:
             thread.join()
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_server_that_says_nothing_is_no_set_without_a_primary(heard: bool):
+    """One that has not answered yet has no error either."""
+    hello = Hello({"ok": 1, "secondary": True, "setName": "rs0", "hosts": ["h:1"], "maxWireVersion": 17})
+    server = ServerDescription(("h", 1), hello) if heard else ServerDescription(("h", 1))
+    told = refusals.told("MongoDB", ServerSelectionTimeoutError(), refusals.silence([server]))
+    assert ("has no primary" in told) == heard
+    assert ("cannot be reached" in told) != heard
