@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import fcntl
 import os
 import signal
 import sys
@@ -10,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from luigi.configuration import get_config
 
@@ -19,6 +17,7 @@ from tasks.config import settings
 from tasks.errors import PipelineError, StagingError
 from tasks.instruments import hook
 from tasks.stores import mongo
+from tasks.stores.locks import held
 
 __all__ = ["STOPPED", "USAGE", "Stopped", "command", "lock", "luigi_run", "positive", "preflight", "scheduler"]
 
@@ -112,17 +111,7 @@ def lock(name: str, wait: float = 0) -> Iterator[bool]:
     Yields:
         Whether the lock was got.
     """
-    with Path(targets.root() / f".{name}.lock").open("a") as file:
-        deadline = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, not inherited by forked workers
-                got = True
-            except OSError:
-                got = False
-            if got or time.monotonic() >= deadline:
-                break
-            time.sleep(0.01)
+    with held(targets.root() / f".{name}.lock", wait) as got:
         yield got
 
 

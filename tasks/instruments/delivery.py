@@ -12,6 +12,7 @@ from tasks.instruments import channels, hook, incidents, texts
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Book, Incident
 from tasks.redaction import redact
+from tasks.stores.locks import held
 
 __all__ = ["deliver"]
 
@@ -35,7 +36,7 @@ def deliver(root: Path, urls: str) -> bool:
     Returns:
         Whether every channel knows all; not so where another process has been telling them for very long.
     """
-    with incidents.held(root, ".alerts.sending.lock", wait=_PATIENCE) as alone:
+    with held(root / ".alerts.sending.lock", wait=_PATIENCE) as alone:
         if not alone:
             return False
         known = channels.channels(urls)

@@ -5,20 +5,18 @@ file is shared by all processes of a run, and by runs at the same time, under a 
 """
 
 import contextlib
-import fcntl
 import logging
-import math
 import os
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO
 
 import msgspec
 from msgspec import Struct, field
 
-__all__ = ["KINDS", "Book", "Incident", "book", "held", "read"]
+from tasks.stores.locks import held
+
+__all__ = ["KINDS", "Book", "Incident", "book", "read"]
 
 log = logging.getLogger("instruments.incidents")
 
@@ -108,33 +106,6 @@ class Book(Struct, kw_only=True):
 
 
 @contextlib.contextmanager
-def held(root: Path, name: str, wait: float = math.inf) -> Iterator[bool]:
-    """Hold a lock file under the staging root.
-
-    Args:
-        root: The staging root.
-        name: The file's name.
-        wait: Seconds to wait for it.
-
-    Yields:
-        Whether it was got.
-    """
-    deadline = time.monotonic() + wait
-    with (root / name).open("a") as file:
-        while not (got := _locked(file)) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        yield got
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # POSIX allows either
-        return False
-    return True
-
-
-@contextlib.contextmanager
 def book(root: Path) -> Iterator[Book]:
     """Read the incidents, and write them when the block has changed them; nobody else does meanwhile.
 
@@ -142,7 +113,7 @@ def book(root: Path) -> Iterator[Book]:
         OSError: The staging root cannot be written.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with held(root, ".alerts.lock"):
+    with held(root / ".alerts.lock"):
         now = read(root)
         before = _encode(now)
         yield now
