@@ -19,6 +19,7 @@ from tasks.config import Settings, refuse_unpublished, settings
 from tasks.errors import AllStationsFailedError, ClockError, ConfigError, UnknownStationError
 from tasks.events import FETCHED
 from tasks.hours import HoursParameter, format_hour
+from tasks.sections import AirQino
 from tasks.stores import parquet
 
 log = logging.getLogger("airqino.fetch")
@@ -56,10 +57,10 @@ class FetchHour(luigi.Task):
         """Ask each station once for each span of due hours; write what came."""
         config = settings()
         asked = due(self.hour, config)
-        with _client(config) as client:
+        with client(config.airqino) as api:
             for block in _blocks(asked, timedelta(days=config.airqino.max_days_per_request)):
                 wanted = {(station, hour) for hour in block for station in asked[hour]}
-                answers = client.hourly_of(_spans(wanted))
+                answers = api.hourly_of(_spans(wanted))
                 _refuse_unknown(answers)
                 over = {(s, h) for s, h in wanted if raw.is_over(h, answers[s])}
                 _stage(over, answers, config)
@@ -79,8 +80,8 @@ def policy(config: Settings) -> raw.Policy:
     )
 
 
-def _client(config: Settings) -> Client:
-    source = config.airqino
+def client(source: AirQino, **changes: Any) -> Client:
+    """A client as the settings want it, but for the arguments of `Client` that are named."""
     credentials = Credentials(
         token_url=source.token_url,
         client_id=source.client_id,
@@ -88,16 +89,16 @@ def _client(config: Settings) -> Client:
         username=source.username,
         password=source.password,
     )
-    return Client(
-        source.base_url,
-        timeout=(source.connect_timeout_seconds, source.read_timeout_seconds),
-        retries=source.retries,
-        backoff=source.retry_backoff_seconds,
-        retry_after_max=source.retry_after_max_seconds,
-        concurrency=source.concurrency,
-        requests_per_second=source.requests_per_second,
-        credentials=credentials if source.username else None,
-    )
+    options: dict[str, Any] = {
+        "timeout": (source.connect_timeout_seconds, source.read_timeout_seconds),
+        "retries": source.retries,
+        "backoff": source.retry_backoff_seconds,
+        "retry_after_max": source.retry_after_max_seconds,
+        "concurrency": source.concurrency,
+        "requests_per_second": source.requests_per_second,
+        "credentials": credentials if source.username else None,
+    }
+    return Client(source.base_url, **(options | changes))
 
 
 def due(hours: Iterable[datetime], config: Settings) -> dict[datetime, list[str]]:

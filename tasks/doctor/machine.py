@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import struct
@@ -14,6 +13,7 @@ from pathlib import Path
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.errors import StagingError
 from tasks.hours import DAY, HOUR
+from tasks.instruments.observed import last_success
 from tasks.sections import Alerts, Staging
 from tasks.stores import parquet
 
@@ -151,15 +151,13 @@ def _command(pid: int) -> str:
 
 def _success(root: Path, limit: timedelta) -> Result:
     name, path = "last success", root / "last_success.json"
-    try:
-        last = json.loads(path.read_text())
-        at = datetime.fromisoformat(last["at"]).astimezone(UTC)
-    except FileNotFoundError:
+    success = last_success(root)
+    if success is None and not path.exists():
         return warning(name, "no hourly run has succeeded yet", "run one, and see what it says: scripts/hourly")
-    except (OSError, ValueError, KeyError, TypeError):
+    if success is None:
         return warning(name, f"{path} cannot be read", f"rm {path}; the next run that succeeds writes it")
-    age = datetime.now(UTC) - at
-    told = f"{last.get('hour')}, {age / HOUR:.1f} h ago"
+    age = datetime.now(UTC) - success.at
+    told = f"{success.hour}, {age / HOUR:.1f} h ago"
     if age > limit:
         cure = "cure what is wrong above and below, then scripts/hourly; why it failed: the newest file in logs/"
         return failed(name, f"{told}, more than [alerts] no_success_hours = {limit / HOUR:g}", cure)

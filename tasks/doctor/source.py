@@ -6,8 +6,7 @@ from itertools import combinations
 from math import asin, cos, radians, sin, sqrt
 from zoneinfo import ZoneInfo
 
-from tasks.airqino.auth import Credentials
-from tasks.airqino.client import Answer, Client
+from tasks.airqino.client import Answer
 from tasks.doctor.checks import Result, failed, ok, skipped, warning
 from tasks.errors import (
     CredentialsError,
@@ -21,6 +20,7 @@ from tasks.errors import (
     UnknownStationError,
     UnreachableError,
 )
+from tasks.fetch import client
 from tasks.hours import HOUR, floor_hour
 from tasks.sections import AirQino, Station
 
@@ -68,24 +68,9 @@ def _ask(airqino: AirQino) -> dict[str, Answer]:
     """Ask as many stations as the limit on requests allows within the time."""
     last = floor_hour(datetime.now(UTC) - timedelta(minutes=airqino.publish_delay_minutes)) - HOUR
     asked = airqino.stations[: max(1, int(_ASKING * airqino.requests_per_second))]
-    client = Client(
-        airqino.base_url,
-        timeout=(min(_TIMEOUT[0], airqino.connect_timeout_seconds), min(_TIMEOUT[1], airqino.read_timeout_seconds)),
-        retries=0,
-        concurrency=len(asked),
-        requests_per_second=airqino.requests_per_second,
-        credentials=Credentials(
-            token_url=airqino.token_url,
-            client_id=airqino.client_id,
-            client_secret=airqino.client_secret,
-            username=airqino.username,
-            password=airqino.password,
-        )
-        if airqino.username
-        else None,
-    )
-    with client:
-        return client.hourly_of(dict.fromkeys(asked, (last - 2 * HOUR, last)))
+    timeout = min(_TIMEOUT[0], airqino.connect_timeout_seconds), min(_TIMEOUT[1], airqino.read_timeout_seconds)
+    with client(airqino, timeout=timeout, retries=0, concurrency=len(asked)) as api:
+        return api.hourly_of(dict.fromkeys(asked, (last - 2 * HOUR, last)))
 
 
 def clock(name: str, whose: str, theirs: Iterable[datetime], ours: datetime) -> Iterator[Result]:
