@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tasks import targets
 from tasks.airqino import raw
-from tasks.config import Settings, refuse_unpublished, settings
+from tasks.config import refuse_unpublished, settings
 from tasks.errors import ConfigError
 from tasks.fetch import FetchHour, due
 from tasks.hours import DAY, HOUR, DaysParameter, HourParameter, day_start, format_hour, hour_range
@@ -78,8 +78,8 @@ class CleanDay(DayTask):
         """Flag the values of the days whose table is not up to date."""
         if not (stale := self._stale()):
             return
-        before = {pd.Timestamp(day_start(day)): context for day, context in _contexts(stale, settings()).items()}
-        rows = _raw_frame(list(stale)).sort_values(["observed_at", "station"], ignore_index=True)
+        before = {pd.Timestamp(day_start(day)): context for day, context in _contexts(stale).items()}
+        rows = _raw_frame(list(stale))
         flagged = pd.concat([rows, quality.flag_days(rows, before, thresholds())], axis=1)
         for day, table in split_days(flagged, flagged["observed_at"].dt.date, stale, ["station", "observed_at"]):
             targets.hourly(day).write(table, inputs=stale[day])
@@ -90,7 +90,7 @@ class CleanDay(DayTask):
 
     def _stale(self) -> dict[date, str]:
         """The days whose table is not up to date, and the fingerprint of what each is to be built from."""
-        inputs = _inputs(self.day, settings())
+        inputs = _inputs(self.day)
         return {day: of_day for day, of_day in inputs.items() if targets.hourly(day).inputs != of_day}
 
 
@@ -126,12 +126,12 @@ def thresholds() -> quality.Thresholds:
     return quality.Thresholds(q.stuck_hours, q.dead_days, q.dead_hours, q.dead_share, q.spike_deviations)
 
 
-def _inputs(days: Iterable[date], config: Settings) -> dict[date, str]:
+def _inputs(days: Iterable[date]) -> dict[date, str]:
     """Fingerprint of all that each day's table is built from."""
     rules = vars(thresholds())
     return {
         day: targets.fingerprint(targets.raw_day(day).prints, context.content(), rules, _VERSION)
-        for day, context in _contexts(days, config).items()
+        for day, context in _contexts(days).items()
     }
 
 
@@ -140,7 +140,7 @@ _REMEMBERED_DAYS = 64
 _contexts_known: dict[date, tuple[_Prints, quality.Thresholds, quality.Context]] = {}
 
 
-def _contexts(days: Iterable[date], config: Settings) -> dict[date, quality.Context]:
+def _contexts(days: Iterable[date]) -> dict[date, quality.Context]:
     """What the flags of each day need to know of the days before it.
 
     Worked out once for as long as the raw files of the days before stay as they are.

@@ -43,20 +43,20 @@ class LoadDay(DayTask):
         """Upsert the documents of the days that are not loaded, then record the loads."""
         if not (stale := self._stale()):
             return
-        config, database = settings(), targets.database()
+        config, database, kept = settings(), targets.database(), targets.kept_since()
         mongo.ensure_indexes(database, config.mongo.retention_days)
         mongo.ask(database, dashboard.ensure_views)
         days = {day: documents.of_day(day, config) for day in stale}
         for collection in documents.COLLECTIONS:
             loaded = [document for of_day in days.values() for document in of_day[collection]]
             if collection == "hourly_measurements":
-                loaded = [document for document in loaded if document["observed_at"] >= targets.kept_since()]
+                loaded = [document for document in loaded if document["observed_at"] >= kept]
             mongo.replace(database, collection, loaded)
         measured = [document for of_day in days.values() for document in of_day["hourly_measurements"]]
         mongo.update(database, "stations", documents.station_updates(measured, config))
         # a UTC day touches two local days where a station is not on UTC
         local = {date.fromisoformat(document["day"]) for document in measured}
-        mongo.ask(database, lambda db: dashboard.refresh_profiles(db, local, targets.kept_since().date()))
+        mongo.ask(database, lambda db: dashboard.refresh_profiles(db, local, kept.date()))
         targets.record_loads({_load(day): (stale[day], _record(day, of_day)) for day, of_day in days.items()})
 
     def _stale(self) -> dict[date, str]:
