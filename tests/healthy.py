@@ -15,6 +15,7 @@ from deployment import OURS, ROOT
 from luigi.configuration import LuigiConfigParser
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
+from secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 
 from tasks import dashboard, doctor
 from tasks.airqino.sandbox import Credentials, Sandbox
@@ -24,7 +25,7 @@ from tasks.stores.mongod import find_mongod, free_port
 
 DATABASE = "air_quality"
 #: Passwords and tokens that no output may hold.
-SECRETS = ("Writer-S3cret", "Admin-S3cret", "Reader-S3cret", "sandbox-S3cret", "demo-S3cret", "Alert-S3cret")
+SECRETS = ("Writer-S3cret", ADMIN_PASSWORD, "Reader-S3cret", "sandbox-S3cret", "demo-S3cret", "Alert-S3cret")
 ACCOUNT = Credentials("airqino-sandbox", "sandbox-S3cret", "operator", "demo-S3cret")
 
 
@@ -57,50 +58,14 @@ def wait_for(client: MongoClient[Any], ready: str = "isWritablePrimary") -> None
     raise TimeoutError(f"no {ready}")
 
 
-def certificate(folder: Path, name: str) -> Path:
-    """A self-signed certificate with its key: it is its own CA."""
-    key, cert, both = (folder / f"{name}.{end}" for end in ("key", "crt", "pem"))
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{key}", "-out", f"{cert}"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    both.write_text(key.read_text() + cert.read_text())
-    return both
-
-
 class Secured:
     """A one-member replica set that requires TLS and users, as in production."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        pem, self.other_ca = certificate(folder, "mongod"), certificate(folder, "stranger")
-        self.ca = folder / "mongod.crt"
-        key = folder / "keyfile"
-        key.write_text("c2VjcmV0" * 8)
-        key.chmod(0o400)
-        self.server = Server(
-            folder / "server",
-            *("--replSet", "rs0", "--keyFile", f"{key}", "--tlsMode", "requireTLS"),
-            *(
-                "--tlsCertificateKeyFile",
-                f"{pem}",
-                "--tlsCAFile",
-                f"{self.ca}",
-                "--tlsAllowConnectionsWithoutCertificates",
-            ),
-        )
-        self.client: MongoClient[Any] = MongoClient(self._uri(""), tlsCAFile=f"{self.ca}", directConnection=True)
-        wait_for(self.client, "ok")
-        members = [{"_id": 0, "host": f"127.0.0.1:{self.server.port}"}]
-        self.client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
-        wait_for(self.client)
-        self.client.admin.command("createUser", "admin", pwd="Admin-S3cret", roles=["root"])
-        self.client.close()
-        self.client = MongoClient(self.uri("admin", "Admin-S3cret"), tlsCAFile=f"{self.ca}")
+        certificates = Certificates(folder / "tls")
+        self.ca, self.other_ca = certificates.ca_file, Certificates(folder / "stranger").ca_file
+        self.server = ReplicaSet(folder / "server", certificates, certificates.issue("mongod", "localhost"), members=1)
+        self.client = self.server.client(self.server.admin_uri)
         writer = [{"role": role, "db": DATABASE} for role in ("readWrite", "dbAdmin")]
         self.client.admin.command("createUser", "writer", pwd="Writer-S3cret", roles=writer)
         reader = [{"role": "read", "db": DATABASE}]
@@ -108,7 +73,7 @@ class Secured:
         self.database = self.client[DATABASE]
 
     def _uri(self, login: str, options: str = "tls=true") -> str:
-        return f"mongodb://{login}127.0.0.1:{self.server.port}/?{options}"
+        return f"mongodb://{login}localhost:{self.server.ports[0]}/?{options}"
 
     def uri(self, user: str = "writer", password: str = "Writer-S3cret", options: str = "tls=true") -> str:
         return self._uri(f"{user}:{password}@", options)
