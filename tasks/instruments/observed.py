@@ -1,9 +1,10 @@
 """Observed: the state of stations, sensors, forecasts, disk and runs, as the staged files and MongoDB tell it."""
 
+import contextlib
 import json
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -78,17 +79,14 @@ class Observed:
     revised: list[Revised] | None
     disk_free: float | None
     success: Success | None
-    mongodb: str = field(default="ok")
 
 
 def observe(root: Path) -> Observed:
     """Look at everything once."""
     config = settings()
-    mongodb, seen_before, revised = "ok", {}, None
-    try:
+    seen_before, revised = {}, None
+    with contextlib.suppress(MongoError):  # who runs into it tells it
         seen_before, revised = _last_seen(), _revised(config.now)
-    except MongoError as error:
-        mongodb = str(error)
     return Observed(
         now=config.now,
         last_hour=config.last_hour,
@@ -97,7 +95,6 @@ def observe(root: Path) -> Observed:
         revised=revised,
         disk_free=_disk_free(root),
         success=last_success(root),
-        mongodb=mongodb,
     )
 
 

@@ -155,7 +155,6 @@ def test_what_cannot_be_told_stays_as_it_was():
         scores=[],
         revised=None,
         disk_free=None,
-        mongodb="away",
     )
     settle(book, judge(blind, LIMITS, NOW, NOW))
     assert [i.kind for i in book.open()] == ["station_silent", "sensor_dead", "drift", "mass_revision", "disk_low"]
