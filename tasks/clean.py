@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import luigi
 import pandas as pd
 import pyarrow as pa
 
@@ -12,6 +11,7 @@ from tasks import targets
 from tasks.airqino import raw
 from tasks.config import refuse_unpublished, settings
 from tasks.errors import ConfigError
+from tasks.events import Stage
 from tasks.fetch import FetchHour, due
 from tasks.hours import DAY, HOUR, DaysParameter, HourParameter, day_start, format_hour, hour_range
 from tasks.science import quality
@@ -21,7 +21,7 @@ from tasks.stores import parquet
 _VERSION = 1
 
 
-class DayTask(luigi.Task):
+class DayTask(Stage):
     """Base of the tasks whose unit is a day: of one, or of several at once as in a backfill."""
 
     day = DaysParameter(description="day or days to work on, UTC: 2024-09-09 or 2024-09-01..2024-09-30")

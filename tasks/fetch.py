@@ -8,7 +8,6 @@ from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-import luigi
 import pyarrow as pa
 
 from tasks import targets
@@ -17,7 +16,7 @@ from tasks.airqino.auth import Credentials
 from tasks.airqino.client import Answer, Client
 from tasks.config import Settings, refuse_unpublished, settings
 from tasks.errors import AllStationsFailedError, ClockError, ConfigError, UnknownStationError
-from tasks.events import FETCHED
+from tasks.events import FETCHED, Stage
 from tasks.hours import HoursParameter, format_hour
 from tasks.sections import AirQino
 from tasks.stores import parquet
@@ -28,7 +27,7 @@ Key = tuple[str, datetime]  # station, hour
 _NEVER = object()
 
 
-class FetchHour(luigi.Task):
+class FetchHour(Stage):
     """One row per configured station: its readings of the hour, or why there are none.
 
     Unit: an hour (or several at once: Luigi batches them, a backfill names a range), all stations.

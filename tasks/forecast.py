@@ -13,6 +13,7 @@ from tasks import promotion, targets
 from tasks.clean import CleanDay, thresholds
 from tasks.config import refuse_unpublished, settings
 from tasks.documents import station_name
+from tasks.events import Stage
 from tasks.hours import HoursParameter, day_range, format_hour
 from tasks.science.quality import flag_history
 from tasks.stores import models, mongo
@@ -21,7 +22,7 @@ from tasks.stores.models import Champion
 log = logging.getLogger("airqino.forecast")
 
 
-class Forecast(luigi.Task):
+class Forecast(Stage):
     """CO and PM2.5 of the two hours after an hour, with an 80 % band, for each station.
 
     Unit: an hour (or several at once, as hindcasts). Complete: it was published, in Parquet and in MongoDB. What was

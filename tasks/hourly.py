@@ -10,6 +10,7 @@ from tasks import targets
 from tasks.config import refuse_unpublished, settings
 from tasks.daily import local_days
 from tasks.errors import ConfigError
+from tasks.events import Stage
 from tasks.fetch import FetchHour
 from tasks.forecast import Forecast
 from tasks.hours import DAY, HOUR, HourParameter, day_range, day_start, format_hour, hour_range
@@ -20,7 +21,7 @@ from tasks.stores import mongo
 from tasks.train import TrainModel, monday
 
 
-class Hourly(luigi.Task):
+class Hourly(Stage):
     """Everything for one hour, and whatever is missing or due in the late-data window before it.
 
     Unit: an hour. Complete: the window's days are loaded and their forecasts scored, the week's model is trained, the
@@ -71,7 +72,7 @@ class Hourly(luigi.Task):
         return [TrainModel(day=day) for day in retrain_days(self.hour.date())]
 
 
-class Backfill(luigi.Task):
+class Backfill(Stage):
     """The same for a past range of whole days, fetched in few large requests.
 
     Unit: a range. Complete: each of its days is loaded, and with `hindcast` each of its hours has a forecast.

@@ -14,6 +14,7 @@ from tasks import promotion, targets
 from tasks.clean import thresholds
 from tasks.config import settings
 from tasks.errors import InsufficientHistoryError
+from tasks.events import Stage
 from tasks.hours import HOUR, DayParameter, day_range, day_start
 from tasks.science.contest import Verdict, judge
 from tasks.science.quality import flag_history
@@ -28,7 +29,7 @@ log = logging.getLogger("airqino.train")
 _FEWEST_DAYS = 7
 
 
-class TrainModel(luigi.Task):
+class TrainModel(Stage):
     """A challenger trained on what is staged before a day, and published if it is better than the champion.
 
     Unit: a day: each Monday, and the day that a drift begins. Complete: the model is there, or there was too little

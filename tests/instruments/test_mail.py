@@ -2,21 +2,13 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from deployment import ROOT, Pipeline
 from receivers import Post
 
 from tasks.airqino.sandbox import Sandbox
 from tasks.stores.mongod import free_port
-
-
-@pytest.fixture
-def post() -> Iterator[Post]:
-    with Post() as server:
-        yield server
 
 
 def test_the_command_in_a_mail_pasted_into_a_shell_works(quick: Pipeline, sandbox: Sandbox, post: Post) -> None:
@@ -35,34 +27,22 @@ def test_the_command_in_a_mail_pasted_into_a_shell_works(quick: Pipeline, sandbo
     assert post.texts()[1].startswith("[AirQino] resolved: FetchHour failed")
 
 
-def uncommented(text: str, **options: object) -> str:
-    """luigi.cfg with its mail sections in force."""
-    begin = text.index("# [email]")
-    lines = [line.removeprefix("# ") if line != "#" else "" for line in text[begin:].splitlines()]
-    mail = "\n".join(line for line in lines if not line.startswith("username"))
-    for option, value in options.items():
-        mail, found = re.subn(rf"^{option} =.*", f"{option} = {value}", mail, flags=re.MULTILINE)
-        assert found == 1, option
-    return text[:begin] + mail + "\n"
-
-
 def test_luigis_own_mail_works_as_its_settings_say(
-    quick: Pipeline, sandbox: Sandbox, post: Post, tmp_path: Path
+    mailed: Pipeline, sandbox: Sandbox, post: Post, tmp_path: Path
 ) -> None:
-    config = tmp_path / "luigi.cfg"
-    config.write_text(uncommented(config.read_text(), host="127.0.0.1", port=post.port))
     sandbox.add_fault("server_error_500")
-    assert quick.hourly().returncode == 30
+    assert mailed.hourly().returncode == 30
     (mail,) = post.texts()
     assert mail.startswith("[AirQino] Luigi: FetchHour(hour=2026-02-19T00..2026-02-20T11) FAILED")
     assert "Traceback" in mail
     assert "AllStationsFailedError" in mail
 
+    config = tmp_path / "luigi.cfg"
     closed = config.read_text().replace(f"port = {post.port}", f"port = {free_port()}")
     config.write_text(closed)
     sandbox.clear_faults()
-    assert quick.hourly().returncode == 0
+    assert mailed.hourly().returncode == 0
     sandbox.add_fault("server_error_500")
-    done = quick.hourly("2026-02-20T13:05")
+    done = mailed.hourly("2026-02-20T13:05")
     assert done.returncode == 30, done.stderr
     assert "Not able to connect to smtp server" in done.stderr

@@ -5,16 +5,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import luigi
 import pytest
 from deployment import ROOT, Pipeline
-from receivers import Web
+from receivers import Post, Web
+
+import tasks
+from tasks.events import Stage
 
 TASK = """
 import logging, os
-import luigi
 import tasks
 
-class Chatty(luigi.Task):
+class Chatty(tasks.events.Stage):
     hour = tasks.hourly.HourParameter(description="an hour")
 
     def run(self):
@@ -28,9 +31,11 @@ SECRETS = ["kundengeheimnis", 'pass"wort-ö1', "pass\\\\", "mongogeheim", "hookg
 
 
 @pytest.mark.parametrize(("console", "workers"), [("text", "1"), ("json", "2")])
-def test_no_secret_is_written_or_sent(quick: Pipeline, web: Web, tmp_path: Path, console: str, workers: str) -> None:
+def test_no_secret_is_written_or_sent(
+    mailed: Pipeline, web: Web, post: Post, tmp_path: Path, console: str, workers: str
+) -> None:
     (tmp_path / "chatty.py").write_text(TASK)
-    env = quick.env | {
+    env = mailed.env | {
         "AIRQINO_CLIENT_SECRET": "kundengeheimnis",
         "AIRQINO_PASSWORD": 'pass"wort-ö1',
         "MONGODB_URI": "mongodb://etl:mongogeheim@127.0.0.1:9/?tls=true",
@@ -49,13 +54,15 @@ def test_no_secret_is_written_or_sent(quick: Pipeline, web: Web, tmp_path: Path,
         timeout=120,
     )
     assert done.returncode == 30, done.stderr
-    (log,) = (quick.root / "logs").iterdir()
+    (log,) = (mailed.root / "logs").iterdir()
     (alert,) = web.alerts
+    (mail,) = post.texts()  # what luigid's page shows is the same
     places = {
         "console": done.stdout + done.stderr,
         "log": log.read_text(),
-        "alerts.json": (quick.root / "alerts.json").read_text(),
+        "alerts.json": (mailed.root / "alerts.json").read_text(),
         "alert": alert["title"] + alert["message"],
+        "Luigi's mail": mail,
     }
     for place, text in places.items():
         assert "****" in text, place
@@ -66,3 +73,10 @@ def test_no_secret_is_written_or_sent(quick: Pipeline, web: Web, tmp_path: Path,
     assert '"stack_trace":"' in places["log"]
     assert len({*re.findall(r'"trace":\{"id":"(\w+)"', places["log"])}) == 1  # forked or not
     assert (done.stdout != "") == (console == "json")
+
+
+def test_every_task_masks_what_luigi_tells_of_its_failure() -> None:
+    ours = [getattr(tasks, name) for name in tasks.__all__]
+    stages = [each for each in ours if isinstance(each, type) and issubclass(each, luigi.Task)]
+    assert len(stages) == 9
+    assert [each for each in stages if not issubclass(each, Stage)] == []
