@@ -1,5 +1,6 @@
 """Real parts for the tests: a mongod, a sandbox API, and the pipeline as its commands run it."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from deployment import Pipeline
 
 from tasks.airqino.sandbox import Sandbox
 from tasks.stores.mongod import Mongod
+
+# A shell's background job ignores SIGINT, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
