@@ -1,11 +1,19 @@
-"""One colour for each station: its line, its forecast and band, its marked days.
+"""One colour for each station, its line, its forecast and band, its marked days; and one for each level of PM2.5.
 
-Superset gives colours by name, and would give a forecast another colour than its station.
+Superset gives colours by name, and would give a forecast another colour than its station; and it stretches a scale over
+whatever is shown, so that the worst of clean days would be as red as a day of smoke.
 """
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["of_stations", "without_stations"]
+__all__ = ["PM2_5_ABOVE", "PM2_5_LEVELS", "of_stations", "pm2_5_scheme", "without_stations"]
+
+#: Top of each level of a day's PM2.5, µg/m³, and its colour, on the map and in the calendar: the guideline of the WHO
+#: (2021) for 24 hours, then its interim targets 4, 2 and 1.
+PM2_5_LEVELS: Sequence[tuple[int, str]] = ((15, "#2e8b57"), (25, "#e6b800"), (50, "#e67e22"), (75, "#c0392b"))
+PM2_5_ABOVE = "#7b1fa2"
+#: How far the lowest values of a level go towards white.
+_PALEST = 0.6
 
 #: Told apart by colour-blind readers too; after Okabe and Ito (2008), "Color Universal Design". Black and yellow are
 #: left out: too close to text and background.
@@ -28,6 +36,25 @@ def of_stations(stations: Sequence[str]) -> dict[str, str]:
         f"{station}{series}": _mix(_PALETTE[number % len(_PALETTE)], share)
         for number, station in enumerate(sorted(stations))
         for series, share in _SERIES.items()
+    }
+
+
+def pm2_5_scheme() -> dict[str, object]:
+    """Return the levels as a colour scale of Superset, from 0 to 75 µg/m³, each level from pale to full.
+
+    Superset spreads the colours evenly, here one every half a µg/m³; what lies above 75 has the last one.
+    """
+    colours, bottom = [_mix(PM2_5_LEVELS[0][1], _PALEST)], 0
+    for top, colour in PM2_5_LEVELS:
+        halves = range(2 * bottom + 1, 2 * top + 1)
+        colours += [_mix(colour, _PALEST * (2 * top - half) / (2 * top - 2 * bottom)) for half in halves]
+        bottom = top
+    return {
+        "id": "pm2_5_levels",
+        "label": "PM2.5, 0 to 75 µg/m³",
+        "description": "Levels of the daily mean by the WHO guideline and its interim targets",
+        "isDiverging": False,
+        "colors": [*colours[:-1], PM2_5_ABOVE],
     }
 
 

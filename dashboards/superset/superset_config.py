@@ -19,6 +19,7 @@ from pymongo import MongoClient
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import colours
 import mongodb_sqlite
 
 mongodb_sqlite.register()
@@ -77,6 +78,8 @@ def quoted_stations(chosen: list[str], most: int = 0) -> str:
 
 # For the datasets' inner SELECTs, which are read whole: they name what they need.
 JINJA_CONTEXT_ADDONS = {"days_ago": days_ago, "quoted_stations": quoted_stations}
+
+EXTRA_SEQUENTIAL_COLOR_SCHEMES = [colours.pm2_5_scheme()]
 
 FEATURE_FLAGS = {
     "ENABLE_TEMPLATE_PROCESSING": True,

@@ -146,6 +146,7 @@ def _model(day: str, number: int) -> dict[str, Any]:
     return {
         **{"_id": day, "trained_for": day, "trained_at": at, "promoted": number % 2 == 0, "rows": 1000 * number},
         **{"promoted_at": at if number % 2 == 0 else None, "skill": 0.1 + number / 100},
+        "reason": ("champion 2024-09-02 is younger than 7 days: it stays", "better", None)[number % 3],
     }
 
 

@@ -341,7 +341,7 @@ def _inside(of: pd.DataFrame) -> float:
 def model_versions(db: Any) -> list[Table]:
     rows = []
     for model in db.models.find(sort=[("_id", -1)]):
-        kept = "kept back: not better"
+        kept = f"kept back: {model['reason'] or 'not better'}"
         outcome = f"promoted {model['promoted_at']:%Y-%m-%d %H:%M}" if model["promoted"] else kept
         trained = f"{model['trained_at']:%Y-%m-%d %H:%M}"
         skill = None if model["skill"] is None else round(100 * model["skill"], 1)

@@ -1,5 +1,6 @@
 """What a viewer sees: every chart drawn, filters that work, new data without a reload, at desk and phone width."""
 
+import colorsys
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.superset.conftest import DASHBOARDS, Site, open_dashboard, wait_until_drawn
+from tests.superset.expected import calendar
 
 pytestmark = pytest.mark.superset
 
@@ -65,9 +67,9 @@ def _picture(page: Page, chart: str) -> str:
     )
 
 
-def _choose_station(page: Page, name: str) -> None:
-    page.locator('[data-test="form-item-value"] .ant-select').first.click()
-    page.locator(".ant-select-item-option", has_text=name).first.click()
+def _choose(page: Page, filter_: str, option: str) -> None:
+    page.locator(f'[data-test^="NATIVE_FILTER-{filter_}"]').click()
+    page.locator(".ant-select-item-option", has_text=option).first.click()
     page.keyboard.press("Escape")
     page.locator('[data-test="filter-bar__apply-button"]').click()
 
@@ -82,7 +84,7 @@ def _choose_station(page: Page, name: str) -> None:
 def test_the_station_filter_changes_the_charts(page: Page, site: Site, slug: str, charts: list[str]) -> None:
     open_dashboard(page, site, slug)
     before = {chart: _picture(page, chart) for chart in charts}
-    _choose_station(page, "SMART189")
+    _choose(page, "station", "SMART189")
     page.wait_for_timeout(2000)
     wait_until_drawn(page, DASHBOARDS[slug])
     assert_all_drawn(page, slug)
@@ -109,6 +111,77 @@ def test_the_period_filter_changes_the_charts(page: Page, site: Site, slug: str,
     wait_until_drawn(page, DASHBOARDS[slug])
     assert_all_drawn(page, slug)
     assert [chart for chart in charts if _picture(page, chart) == before[chart]] == []
+
+
+@pytest.mark.parametrize(
+    ("slug", "chart", "fixed"),
+    [
+        ("air-quality", "Now and the next two hours", "Daily mean CO"),
+        ("data-and-forecast-quality", "Flags by kind", "Why hours are missing"),
+    ],
+)
+def test_the_pollutant_filter_changes_what_has_several(
+    page: Page, site: Site, slug: str, chart: str, fixed: str
+) -> None:
+    open_dashboard(page, site, slug)
+    before = {name: _picture(page, name) for name in (chart, fixed)}
+    _choose(page, "pollutant", "CO")
+    page.wait_for_timeout(2000)
+    wait_until_drawn(page, DASHBOARDS[slug])
+    assert page.locator('[data-test="error-message"], .ant-alert-error').all_inner_texts() == []
+    assert _picture(page, chart) != before[chart]
+    assert _picture(page, fixed) == before[fixed]
+    if slug == "air-quality":
+        cells = page.locator(f'[data-test-chart-name="{chart}"] td[aria-labelledby="header-pollutant"]')
+        assert cells.all_inner_texts() == ["CO", "CO"]
+
+
+_CARDS = """tables => tables.flatMap(table => [...table.querySelectorAll('td')])
+  .filter(cell => cell.innerText)
+  .map(cell => {
+  const title = document.getElementById(cell.getAttribute('aria-labelledby')).textContent;
+  const shown = getComputedStyle(cell, '::before').content.replace(/^"|"$/g, '');
+  return [title, shown === 'none' ? '' : shown, cell.scrollWidth <= cell.clientWidth, cell.clientHeight];
+})"""
+#: Columns of a card whose cells need no title before them.
+_UNTITLED = {"State of the data", "Station", "Pollutant", "Last hour", "Trend", "Hour from (UTC)"}
+_UNTITLED |= {"What", "Reason", "Version"}
+
+
+@pytest.mark.parametrize("slug", DASHBOARDS)
+def test_on_a_phone_tables_are_cards_with_their_columns_titles(page: Page, site: Site, slug: str) -> None:
+    page.set_viewport_size({"width": 420, "height": 4400})
+    open_dashboard(page, site, slug)
+    cells = page.locator('[data-test-viz-type="table"]').evaluate_all(_CARDS)
+    assert len(cells) > 20
+    for title, shown, fits, height in cells:
+        assert shown == title or (shown == "" and title in _UNTITLED), title
+        assert (fits, height < 90) == (True, True), title
+    heights = page.locator('[data-test-viz-type="table"] tr').evaluate_all("rows => rows.map(row => row.clientHeight)")
+    assert max(heights) > 80, "rows are cards"
+
+
+#: The colours of a canvas that fill an area, as [red, green, blue]: no lines, no text, no gradient.
+_AREAS = """canvas => {
+  const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data, found = {};
+  for (let i = 0; i < pixels.length; i += 4) {
+    const colour = pixels.slice(i, i + 3).join();
+    found[colour] = (found[colour] || 0) + 1;
+  }
+  return Object.entries(found).filter(([, count]) => count > 400).map(([colour]) => colour.split(',').map(Number));
+}"""
+
+
+def test_a_clean_day_is_green_in_the_calendar_however_clean_the_others(page: Page, site: Site) -> None:
+    (days,) = calendar(site.db)
+    means = [day["Mean PM25 (µg/m³)"] for day in days]
+    assert min(means) < 15, "days under the guideline"
+    assert max(means) <= 25, "none far above it"
+    open_dashboard(page, site, "air-quality")
+    cells = page.locator('[data-test-chart-name="Calendar of daily PM2.5"] canvas').evaluate(_AREAS)
+    hues = {round(colorsys.rgb_to_hsv(*(part / 255 for part in cell))[0] * 360) for cell in cells if len({*cell}) > 1}
+    assert any(120 <= hue <= 160 for hue in hues), "green"
+    assert not any(hue <= 20 for hue in hues), "red"
 
 
 def test_new_data_show_up_by_themselves(page: Page, site: Site) -> None:
