@@ -15,6 +15,7 @@ from tasks.events import Stage
 from tasks.fetch import FetchHour, due
 from tasks.hours import DAY, HOUR, DaysParameter, HourParameter, day_start, format_hour, hour_range
 from tasks.science import quality
+from tasks.science.means import local_day
 from tasks.stores import parquet
 
 #: Raise when the meaning of hourly.parquet changes: all of it is then rebuilt as it is asked for.
@@ -36,7 +37,7 @@ class DayTask(Stage):
         values = dict(super().get_param_values(params, args, kwargs))
         day, through = values["day"], values["through"]
         last = day[-1] if isinstance(day, tuple) else day
-        refuse_unpublished(day_start(last) - EARLIEST_MIDNIGHT, f"day {last}: hour")
+        refuse_unpublished(_first_start(last), f"day {last}: hour")
         if through is None:
             values["through"] = last_hour(last)
         else:
@@ -46,8 +47,9 @@ class DayTask(Stage):
         return [(name, values[name]) for name, _ in params]
 
 
-#: The day begins this much before midnight UTC in the easternmost time zone (Kiritimati, UTC+14).
-EARLIEST_MIDNIGHT = timedelta(hours=14)
+def _first_start(day: date) -> datetime:
+    """When a day begins in UTC or, east of it, at a station."""
+    return min(local_day(day, zone).start for zone in {"UTC", *settings().zones.values()})
 
 
 def last_hour(day: date) -> datetime:

@@ -89,6 +89,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """The name of the station's time zone."""
         return self.station(station).time_zone
 
+    @property
+    def zones(self) -> dict[str, str]:
+        """Station → name of its time zone, of every station that is configured or has a section."""
+        return {station: self.zone(station) for station in sorted({*self.airqino.stations, *self.stations})}
+
     def active_stations(self, hour: datetime) -> list[str]:
         """The configured stations that are in service in `hour`."""
         return [s for s in self.airqino.stations if self.station(s).active(hour)]

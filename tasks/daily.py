@@ -42,13 +42,13 @@ class DailyMeans(DayTask):
             return
         utc_days = sorted({utc for of_day in _utc_days(stale).values() for utc in of_day})
         hourly = targets.frame([targets.hourly(day) for day in utc_days])
-        means = daily_means(hourly, list(stale), _zones(), settings().quality.valid_share)
+        means = daily_means(hourly, list(stale), settings().zones, settings().quality.valid_share)
         for day, table in split_days(means, means["day"], stale, ["station"]):
             targets.daily(day).write(table, inputs=stale[day])
 
     def _stale(self) -> dict[date, str]:
         """The days whose means are not up to date, and the fingerprint of what each is to be built from."""
-        zones, share = _zones(), settings().quality.valid_share
+        zones, share = settings().zones, settings().quality.valid_share
         inputs = {
             day: targets.fingerprint([targets.hourly(utc).fingerprint for utc in of_day], zones, share, _VERSION)
             for day, of_day in _utc_days(self.day).items()
@@ -56,14 +56,9 @@ class DailyMeans(DayTask):
         return {day: of_day for day, of_day in inputs.items() if targets.daily(day).inputs != of_day}
 
 
-def _zones() -> dict[str, str]:
-    config = settings()
-    return {station: config.zone(station) for station in sorted({*config.airqino.stations, *config.stations})}
-
-
 def _utc_days(days: Iterable[date]) -> dict[date, list[date]]:
     """The UTC days, begun by now, that each day lies in for some station."""
-    last, zones = settings().last_hour, {*_zones().values()} - {"UTC"}
+    last, zones = settings().last_hour, {*settings().zones.values()} - {"UTC"}
     return {day: [d for d in _touched(day, frozenset(zones)) if day_start(d) <= last] for day in days}
 
 
@@ -78,5 +73,5 @@ def _touched(day: date, zones: frozenset[str]) -> list[date]:
 
 def local_days(first: datetime, last: datetime) -> tuple[date, date]:
     """The first and the last local day, of any station's zone, that hours from `first` to `last` lie in."""
-    zones = {"UTC", *_zones().values()}
+    zones = {"UTC", *settings().zones.values()}
     return min(local_date(first, zone) for zone in zones), max(local_date(last, zone) for zone in zones)

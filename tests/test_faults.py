@@ -271,6 +271,29 @@ def test_plain_luigi_tells_a_wrong_setting_without_a_traceback(quick: Pipeline) 
     assert "allowed is a URL" in done.stderr
 
 
+def test_a_day_that_has_begun_nowhere_is_refused(quick: Pipeline, sandbox: Sandbox) -> None:
+    """At five past midnight the last hour published is yesterday's."""
+    done = quick.luigi("LoadDay", "--day", "2026-02-10", AIRQINO_NOW="2026-02-10T00:05")
+    assert done.returncode != 0
+    assert "day 2026-02-10: hour 2026-02-10T00 is not over and published yet: the last one is 2026-02-09T23" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sandbox.stats()["data_requests"] == 0
+
+
+def test_a_day_that_has_begun_in_the_east_is_loaded(quick: Pipeline, sandbox: Sandbox, tmp_path: Path) -> None:
+    config = tmp_path / "luigi.cfg"
+    text = config.read_text()
+    assert text.count("time_zone = Africa/Abidjan") == 2
+    config.write_text(text.replace("time_zone = Africa/Abidjan", "time_zone = Asia/Tokyo", 1))
+    sandbox.now = datetime(2026, 2, 10, 0, 5, tzinfo=UTC)
+    done = quick.luigi("LoadDay", "--day", "2026-02-10", AIRQINO_NOW="2026-02-10T00:05")
+    assert done.returncode == 0, done.stderr
+    days = quick.database["daily_averages"].find({"day": "2026-02-10"}, {"station": 1, "pm2_5_hours": 1})
+    assert [row for row in days if row["pm2_5_hours"]] != []
+    early = quick.luigi("LoadDay", "--day", "2026-02-11", AIRQINO_NOW="2026-02-10T15:05")
+    assert "hour 2026-02-10T15 is not over" in early.stderr
+
+
 def test_an_overlapping_hourly_run_steps_aside(quick: Pipeline, sandbox: Sandbox) -> None:
     sandbox.add_fault("latency", times=2, seconds=0.9)
     first = subprocess.Popen(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jinja2
@@ -30,7 +30,7 @@ _OPERATORS = {"=": "$eq", ">=": "$gte", "<=": "$lte", "<": "$lt", ">": "$gt"}
 def profiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """A filled database whose server wrote down all that it was asked since."""
     now = datetime.now(UTC).replace(minute=5)
-    day = f"{now:%Y-%m-%d}"
+    day = f"{now - timedelta(hours=1):%Y-%m-%d}"  # the last one that has begun an hour ago
     with Mongod(tmp_path_factory.mktemp("mongod")) as server, Sandbox(now=now) as api:
         pipeline = Pipeline(tmp_path_factory.mktemp("staging"), server, api.url, AIRQINO_NOW=f"{now:%Y-%m-%dT%H:%M}")
         pipeline.database.create_collection("system.profile", capped=True, size=256 << 20)
