@@ -63,9 +63,9 @@ class Hourly(Stage):
 
     def _unloaded(self) -> list[luigi.Task]:
         """Forecasts of the window that were staged when MongoDB was away."""
-        first, last = self.hour - settings().airqino.late_window_hours * HOUR, self.hour - HOUR
-        staged = [h for day in day_range(first.date(), last.date()) for h in targets.forecast_hours(day)]
-        return [task for h in staged if first <= h <= last and not (task := Forecast(hour=h)).complete()]
+        first = self.hour - settings().airqino.late_window_hours * HOUR
+        staged = targets.forecast_hours(first, self.hour - HOUR)
+        return [task for hour in staged if not (task := Forecast(hour=hour)).complete()]
 
     def _retrainings(self) -> list[luigi.Task]:
         """One for each drift that lasts, on the day that it began."""
@@ -126,8 +126,7 @@ class Backfill(Stage):
         """All as hindcasts; else those that are staged and gone from MongoDB."""
         if self.hindcast:
             return [Forecast(hour=hour_range(self.start, self.stop))]
-        staged = [h for day in day_range(self.start.date(), self.stop.date()) for h in targets.forecast_hours(day)]
-        hours = {hour for hour in staged if self.start <= hour <= self.stop}
+        hours = {*targets.forecast_hours(self.start, self.stop)}
         if hours:
             of_range = {"kind": "forecast", "issued_at": {"$gte": self.start, "$lte": self.stop}}
             hours -= set(mongo.distinct(targets.database(), "loads", "issued_at", of_range))

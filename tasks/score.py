@@ -69,8 +69,7 @@ class ScoreForecasts(DayTask):
     def _forecasts(self) -> list[targets.ParquetTarget]:
         """What was published for targets in the longest window that have passed."""
         first, last = day_start(self.day) - (max(scores.WINDOWS) - 1) * DAY - _AHEAD, self.through - HOUR
-        days = day_range(first.date(), last.date())
-        return [targets.forecast(hour) for day in days for hour in targets.forecast_hours(day) if first <= hour <= last]
+        return [targets.forecast(hour) for hour in targets.forecast_hours(first, last)]
 
     def _hourly(self) -> list[targets.ParquetTarget]:
         first = self.day - (max(scores.WINDOWS) - 1) * DAY

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from tasks.config import settings
 from tasks.errors import StagingError
-from tasks.hours import HOUR, day_start
+from tasks.hours import HOUR, day_range, day_start
 from tasks.stores import mongo, parquet
 
 __all__ = ["LoadTarget", "ParquetTarget", "daily", "forecast", "hourly", "raw", "raw_day", "revisions", "station"]
@@ -234,8 +234,13 @@ def forecast(hour: datetime) -> ParquetTarget:
     return ParquetTarget(root() / f"{hour:%Y-%m-%d}" / "forecast" / f"{hour:%H}.parquet")
 
 
-def forecast_hours(day: date) -> list[datetime]:
-    """The hours of a day that have a forecast."""
+def forecast_hours(first: datetime, last: datetime) -> list[datetime]:
+    """The hours from `first` to `last`, both included, that have a forecast."""
+    staged = (hour for day in day_range(first.date(), last.date()) for hour in _forecast_hours(day))
+    return [hour for hour in staged if first <= hour <= last]
+
+
+def _forecast_hours(day: date) -> list[datetime]:
     try:
         with os.scandir(f"{settings().staging.root}/{day}/forecast") as entries:
             names = sorted(entry.name for entry in entries if _HOUR_NAME.fullmatch(entry.name))
