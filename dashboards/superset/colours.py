@@ -6,12 +6,12 @@ whatever is shown, so that the worst of clean days would be as red as a day of s
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["PM2_5_ABOVE", "PM2_5_LEVELS", "of_stations", "pm2_5_scheme", "without_stations"]
+__all__ = ["of_stations", "pm2_5_scheme", "without_stations"]
 
 #: Top of each level of a day's PM2.5, µg/m³, and its colour, on the map and in the calendar: the guideline of the WHO
 #: (2021) for 24 hours, then its interim targets 4, 2 and 1.
-PM2_5_LEVELS: Sequence[tuple[int, str]] = ((15, "#2e8b57"), (25, "#e6b800"), (50, "#e67e22"), (75, "#c0392b"))
-PM2_5_ABOVE = "#7b1fa2"
+_LEVELS: Sequence[tuple[int, str]] = ((15, "#2e8b57"), (25, "#e6b800"), (50, "#e67e22"), (75, "#c0392b"))
+_ABOVE = "#7b1fa2"
 #: How far the lowest values of a level go towards white.
 _PALEST = 0.6
 
@@ -44,8 +44,8 @@ def pm2_5_scheme() -> dict[str, object]:
 
     Superset spreads the colours evenly, here one every half a µg/m³; what lies above 75 has the last one.
     """
-    colours, bottom = [_mix(PM2_5_LEVELS[0][1], _PALEST)], 0
-    for top, colour in PM2_5_LEVELS:
+    colours, bottom = [_mix(_LEVELS[0][1], _PALEST)], 0
+    for top, colour in _LEVELS:
         halves = range(2 * bottom + 1, 2 * top + 1)
         colours += [_mix(colour, _PALEST * (2 * top - half) / (2 * top - 2 * bottom)) for half in halves]
         bottom = top
@@ -54,7 +54,7 @@ def pm2_5_scheme() -> dict[str, object]:
         "label": "PM2.5, 0 to 75 µg/m³",
         "description": "Levels of the daily mean by the WHO guideline and its interim targets",
         "isDiverging": False,
-        "colors": [*colours[:-1], PM2_5_ABOVE],
+        "colors": [*colours[:-1], _ABOVE],
     }
 
 

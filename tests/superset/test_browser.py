@@ -71,7 +71,12 @@ def _choose(page: Page, filter_: str, option: str) -> None:
     page.locator(f'[data-test^="NATIVE_FILTER-{filter_}"]').click()
     page.locator(".ant-select-item-option", has_text=option).first.click()
     page.keyboard.press("Escape")
+
+
+def _apply(page: Page, slug: str) -> None:
     page.locator('[data-test="filter-bar__apply-button"]').click()
+    page.wait_for_timeout(2000)
+    wait_until_drawn(page, DASHBOARDS[slug])
 
 
 @pytest.mark.parametrize(
@@ -85,8 +90,7 @@ def test_the_station_filter_changes_the_charts(page: Page, site: Site, slug: str
     open_dashboard(page, site, slug)
     before = {chart: _picture(page, chart) for chart in charts}
     _choose(page, "station", "SMART189")
-    page.wait_for_timeout(2000)
-    wait_until_drawn(page, DASHBOARDS[slug])
+    _apply(page, slug)
     assert_all_drawn(page, slug)
     assert [chart for chart in charts if _picture(page, chart) == before[chart]] == []
 
@@ -106,9 +110,7 @@ def test_the_period_filter_changes_the_charts(page: Page, site: Site, slug: str,
     page.locator(".ant-select-item-option", has_text="Last").first.click()
     page.get_by_text("Last month").click()
     page.locator('[data-test="date-filter-control__apply-button"]').click()
-    page.locator('[data-test="filter-bar__apply-button"]').click()
-    page.wait_for_timeout(2000)
-    wait_until_drawn(page, DASHBOARDS[slug])
+    _apply(page, slug)
     assert_all_drawn(page, slug)
     assert [chart for chart in charts if _picture(page, chart) == before[chart]] == []
 
@@ -126,8 +128,7 @@ def test_the_pollutant_filter_changes_what_has_several(
     open_dashboard(page, site, slug)
     before = {name: _picture(page, name) for name in (chart, fixed)}
     _choose(page, "pollutant", "CO")
-    page.wait_for_timeout(2000)
-    wait_until_drawn(page, DASHBOARDS[slug])
+    _apply(page, slug)
     assert page.locator('[data-test="error-message"], .ant-alert-error').all_inner_texts() == []
     assert _picture(page, chart) != before[chart]
     assert _picture(page, fixed) == before[fixed]

@@ -1,5 +1,6 @@
 """The bundle goes in again and again without doubles, and comes out as it went in."""
 
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -50,6 +51,17 @@ def test_the_bundle_holds_no_secret_and_readable_names() -> None:
         assert "password" not in path.read_text().lower()
     uri = yaml.safe_load((BUNDLE / "databases/MongoDB.yaml").read_text())["sqlalchemy_uri"]
     assert "@" not in uri
+
+
+def test_the_calendar_has_the_colours_of_the_map() -> None:
+    scheme = runpy.run_path(str(ROOT / "dashboards/superset/colours.py"))["pm2_5_scheme"]()
+    chart = yaml.safe_load((BUNDLE / "charts/calendar_of_daily_pm2_5.yaml").read_text())["params"]
+    assert (chart["linear_color_scheme"], chart["value_bounds"]) == (scheme["id"], [0, 75])
+    labels = yaml.safe_load((BUNDLE / "dashboards/air_quality.yaml").read_text())["metadata"]["label_colors"]
+    *below, _, above = [labels[name] for name in labels if "µg/m³" in name]
+    per_unit = (len(scheme["colors"]) - 1) / 75
+    assert [scheme["colors"][round(top * per_unit)] for top in (15, 25, 50)] == below
+    assert scheme["colors"][-1] == above
 
 
 def test_every_chart_says_unit_rule_and_source() -> None:
