@@ -20,9 +20,9 @@ from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
 
-from tasks.airqino.response import parse
-from tasks.airqino.sandbox import Sandbox
-from tasks.stores.mongod import Mongod
+from airqino.sandbox.mongod import Mongod
+from airqino.sandbox.server import Sandbox
+from airqino.source.response import parse
 
 STATIONS = ("283181971", "283164601")
 

@@ -13,10 +13,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from tasks.airqino.response import Row
-from tasks.airqino.series import DEFAULT_STATIONS, rows
-from tasks.science.model import HISTORY_HOURS, predict, train
-from tasks.science.quality import flag_history
+from airqino.forecasting.model import HISTORY_HOURS, predict, train
+from airqino.quality.flags import flag_history
+from airqino.sandbox.series import DEFAULT_STATIONS, rows
+from airqino.source.response import Row
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 NAMES = dict(zip(Row.__struct_encode_fields__, Row.__struct_fields__, strict=True))

@@ -1,6 +1,6 @@
 """The AirQino pipeline's public tasks: ``luigi --module tasks <Task>``."""
 
-import tasks.luigi_cfg  # noqa: F401 - before anything that imports Luigi
+import tasks.settings.luigi_cfg  # noqa: F401 - before anything that imports Luigi
 from tasks.clean import CleanDay
 from tasks.daily import DailyMeans
 from tasks.fetch import FetchHour

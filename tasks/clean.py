@@ -7,16 +7,16 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from airqino.errors import ConfigError
+from airqino.quality import flags
+from airqino.source import raw
+from airqino.stores import parquet
+from airqino.times import DAY, HOUR, day_start, format_hour, hour_range, local_day
 from tasks import targets
-from tasks.airqino import raw
-from tasks.config import refuse_unpublished, settings
-from tasks.errors import ConfigError
-from tasks.events import Stage
 from tasks.fetch import FetchHour, due
-from tasks.hours import DAY, HOUR, DaysParameter, HourParameter, day_start, format_hour, hour_range
-from tasks.science import quality
-from tasks.science.means import local_day
-from tasks.stores import parquet
+from tasks.parameters import DaysParameter, HourParameter
+from tasks.settings.reading import refuse_unpublished, settings
+from tasks.stage import Stage
 
 #: Raise when the meaning of hourly.parquet changes: all of it is then rebuilt as it is asked for.
 _VERSION = 1
@@ -82,7 +82,7 @@ class CleanDay(DayTask):
             return
         before = {pd.Timestamp(day_start(day)): context for day, context in _contexts(stale).items()}
         rows = _raw_frame(list(stale))
-        flagged = pd.concat([rows, quality.flag_days(rows, before, thresholds())], axis=1)
+        flagged = pd.concat([rows, flags.flag_days(rows, before, thresholds())], axis=1)
         for day, table in split_days(flagged, flagged["observed_at"].dt.date, stale, ["station", "observed_at"]):
             targets.hourly(day).write(table, inputs=stale[day])
 
@@ -122,10 +122,10 @@ def _raw_frame(days: list[date]) -> pd.DataFrame:
     return frame
 
 
-def thresholds() -> quality.Thresholds:
+def thresholds() -> flags.Thresholds:
     """The rules' numbers, from the settings."""
     q = settings().quality
-    return quality.Thresholds(q.stuck_hours, q.dead_days, q.dead_hours, q.dead_share, q.spike_deviations)
+    return flags.Thresholds(q.stuck_hours, q.dead_days, q.dead_hours, q.dead_share, q.spike_deviations)
 
 
 def _inputs(days: Iterable[date]) -> dict[date, str]:
@@ -139,10 +139,10 @@ def _inputs(days: Iterable[date]) -> dict[date, str]:
 
 _Prints = tuple[tuple[str, ...], ...]
 _REMEMBERED_DAYS = 64
-_contexts_known: dict[date, tuple[_Prints, quality.Thresholds, quality.Context]] = {}
+_contexts_known: dict[date, tuple[_Prints, flags.Thresholds, flags.Context]] = {}
 
 
-def _contexts(days: Iterable[date]) -> dict[date, quality.Context]:
+def _contexts(days: Iterable[date]) -> dict[date, flags.Context]:
     """What the flags of each day need to know of the days before it.
 
     Worked out once for as long as the raw files of the days before stay as they are.
@@ -154,7 +154,7 @@ def _contexts(days: Iterable[date]) -> dict[date, quality.Context]:
     if unknown:
         rows = _raw_frame(sorted({d for day in unknown for d in _before(day, rules)}))
         starts = [pd.Timestamp(day_start(day)) for day in unknown]
-        for day, context in zip(unknown, quality.contexts(rows, starts, rules), strict=True):
+        for day, context in zip(unknown, flags.contexts(rows, starts, rules), strict=True):
             _contexts_known.pop(day, None)
             _contexts_known[day] = prints[day], rules, context
     found = {day: _contexts_known[day][2] for day in prints}
@@ -163,5 +163,5 @@ def _contexts(days: Iterable[date]) -> dict[date, quality.Context]:
     return found
 
 
-def _before(day: date, rules: quality.Thresholds) -> list[date]:
+def _before(day: date, rules: flags.Thresholds) -> list[date]:
     return [day - timedelta(days=back) for back in range(rules.dead_days, 0, -1)]

@@ -6,11 +6,11 @@ from functools import lru_cache
 
 import luigi
 
+from airqino.quality.means import daily_means
+from airqino.times import HOUR, day_range, day_start, local_date, local_day
 from tasks import targets
 from tasks.clean import CleanDay, DayTask, last_hour, split_days
-from tasks.config import settings
-from tasks.hours import HOUR, day_range, day_start
-from tasks.science.means import daily_means, local_date, local_day
+from tasks.settings.reading import settings
 
 #: Raise when the meaning of daily.parquet changes.
 _VERSION = 1

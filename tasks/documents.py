@@ -6,11 +6,11 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from tasks import dashboard, targets
-from tasks.config import Settings
-from tasks.hours import format_hour
-from tasks.science.means import local_date
-from tasks.science.quality import READINGS
+from airqino import views
+from airqino.quality.flags import READINGS
+from airqino.times import format_hour, local_date
+from tasks import targets
+from tasks.settings.reading import Settings
 
 __all__ = ["COLLECTIONS", "Document", "of_day", "station_name", "station_updates"]
 
@@ -56,9 +56,7 @@ def _coverage_documents(
 ) -> list[Document]:
     """How much of a UTC day each station reported, and why not all: also for days without any reading."""
     rows = [row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values()]
-    details = dashboard.coverage_details(
-        hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, READINGS
-    )
+    details = views.coverage_details(hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, READINGS)
     documents = []
     for station in sorted({row["station"] for row in rows}):
         counts = Counter(row["status"] for row in rows if row["station"] == station)

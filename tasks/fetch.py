@@ -10,16 +10,17 @@ from typing import Any
 
 import pyarrow as pa
 
+from airqino.errors import AllStationsFailedError, ClockError, ConfigError, UnknownStationError
+from airqino.source import raw
+from airqino.source.auth import Credentials
+from airqino.source.client import Answer, Client
+from airqino.stores import parquet
+from airqino.times import format_hour
 from tasks import targets
-from tasks.airqino import raw
-from tasks.airqino.auth import Credentials
-from tasks.airqino.client import Answer, Client
-from tasks.config import Settings, refuse_unpublished, settings
-from tasks.errors import AllStationsFailedError, ClockError, ConfigError, UnknownStationError
-from tasks.events import FETCHED, Stage
-from tasks.hours import HoursParameter, format_hour
-from tasks.sections import AirQino
-from tasks.stores import parquet
+from tasks.parameters import HoursParameter
+from tasks.settings.reading import Settings, refuse_unpublished, settings
+from tasks.settings.sections import AirQino
+from tasks.stage import FETCHED, Stage
 
 log = logging.getLogger("airqino.fetch")
 

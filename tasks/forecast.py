@@ -9,15 +9,16 @@ from typing import Any
 import luigi
 import pandas as pd
 
+from airqino.quality.flags import flag_history
+from airqino.stores import models, mongo
+from airqino.stores.models import Champion
+from airqino.times import day_range, format_hour
 from tasks import promotion, targets
 from tasks.clean import CleanDay, thresholds
-from tasks.config import refuse_unpublished, settings
 from tasks.documents import station_name
-from tasks.events import Stage
-from tasks.hours import HoursParameter, day_range, format_hour
-from tasks.science.quality import flag_history
-from tasks.stores import models, mongo
-from tasks.stores.models import Champion
+from tasks.parameters import HoursParameter
+from tasks.settings.reading import refuse_unpublished, settings
+from tasks.stage import Stage
 
 log = logging.getLogger("airqino.forecast")
 
@@ -65,7 +66,7 @@ def _load(hour: datetime) -> targets.LoadTarget:
 
 def _publish(hours: list[datetime], champion: Champion | None, hindcast: bool) -> None:
     """Forecast some hours with one model and stage the result, a file for each hour."""
-    from tasks.science.model import HISTORY_HOURS
+    from airqino.forecasting.model import HISTORY_HOURS
 
     first, last = hours[0].date() - timedelta(days=HISTORY_HOURS // 24), hours[-1].date()
     tables = [targets.hourly(day) for day in day_range(first, last)]
@@ -85,7 +86,7 @@ def _publish(hours: list[datetime], champion: Champion | None, hindcast: bool) -
 
 def _predict(hours: list[datetime], readings: pd.DataFrame, champion: Champion | None) -> tuple[pd.DataFrame, str]:
     """Forecasts of the champion, and its version; persistence and "" where there is none or it cannot be used."""
-    from tasks.science.model import ForecastModel, predict  # LightGBM takes long to import
+    from airqino.forecasting.model import ForecastModel, predict  # LightGBM takes long to import
 
     moments, threads = [pd.Timestamp(hour) for hour in hours], settings().forecast.threads
     if champion is None:

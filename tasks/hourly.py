@@ -6,18 +6,19 @@ from typing import Any
 
 import luigi
 
+from airqino.errors import ConfigError
+from airqino.forecasting.scores import WINDOWS
+from airqino.stores import mongo
+from airqino.times import DAY, HOUR, day_range, day_start, format_hour, hour_range
 from tasks import targets
-from tasks.config import refuse_unpublished, settings
 from tasks.daily import local_days
-from tasks.errors import ConfigError
-from tasks.events import Stage
 from tasks.fetch import FetchHour
 from tasks.forecast import Forecast
-from tasks.hours import DAY, HOUR, HourParameter, day_range, day_start, format_hour, hour_range
 from tasks.load import LoadDay, provisional_days
-from tasks.science.scores import WINDOWS
+from tasks.parameters import HourParameter
 from tasks.score import ScoreForecasts, retrain_days, scored
-from tasks.stores import mongo
+from tasks.settings.reading import refuse_unpublished, settings
+from tasks.stage import Stage
 from tasks.train import TrainModel, monday
 
 

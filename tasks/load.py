@@ -5,13 +5,14 @@ from datetime import date
 
 import luigi
 
-from tasks import dashboard, documents, targets
+from airqino import views
+from airqino.stores import mongo
+from airqino.times import DAY, day_start
+from tasks import documents, targets
 from tasks.clean import DayTask
-from tasks.config import Settings, settings
 from tasks.daily import DailyMeans
 from tasks.documents import Document
-from tasks.hours import DAY, day_start
-from tasks.stores import mongo
+from tasks.settings.reading import Settings, settings
 
 #: How long a day left provisional is looked after; what is older is a backfill's.
 PROVISIONAL_DAYS = 31
@@ -45,7 +46,7 @@ class LoadDay(DayTask):
             return
         config, database, kept = settings(), targets.database(), targets.kept_since()
         mongo.ensure_indexes(database, config.mongo.retention_days)
-        mongo.ask(database, dashboard.ensure_views)
+        mongo.ask(database, views.ensure_views)
         days = {day: documents.of_day(day, config) for day in stale}
         for collection in documents.COLLECTIONS:
             loaded = [document for of_day in days.values() for document in of_day[collection]]
@@ -56,7 +57,7 @@ class LoadDay(DayTask):
         mongo.update(database, "stations", documents.station_updates(measured, config))
         # a UTC day touches two local days where a station is not on UTC
         local = {date.fromisoformat(document["day"]) for document in measured}
-        mongo.ask(database, lambda db: dashboard.refresh_profiles(db, local, kept.date()))
+        mongo.ask(database, lambda db: views.refresh_profiles(db, local, kept.date()))
         targets.record_loads({_load(day): (stale[day], _record(day, of_day)) for day, of_day in days.items()})
 
     def _stale(self) -> dict[date, str]:

@@ -11,12 +11,12 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from airqino.errors import ConfigError
+from airqino.stores import models, mongo
+from airqino.stores.models import Champion
+from airqino.stores.registry import Registry
 from tasks import targets
-from tasks.config import settings
-from tasks.errors import ConfigError
-from tasks.stores import models, mongo
-from tasks.stores.models import Champion
-from tasks.stores.registry import Registry
+from tasks.settings.reading import settings
 
 log = logging.getLogger("airqino.models")
 

@@ -8,13 +8,14 @@ from typing import Any
 import luigi
 import pandas as pd
 
-from tasks import events, promotion, targets
+from airqino.forecasting import scores
+from airqino.stores import mongo
+from airqino.times import DAY, HOUR, day_range, day_start
+from tasks import promotion, stage, targets
 from tasks.clean import CleanDay, DayTask
-from tasks.config import settings
 from tasks.documents import station_name
-from tasks.hours import DAY, HOUR, DayParameter, day_range, day_start
-from tasks.science import scores
-from tasks.stores import mongo
+from tasks.parameters import DayParameter
+from tasks.settings.reading import settings
 from tasks.train import limits
 
 log = logging.getLogger("airqino.score")
@@ -64,7 +65,7 @@ class ScoreForecasts(DayTask):
     def _warn(self, begun: list[tuple[str, str]]) -> None:
         told = ", ".join(f"{station} {pollutant}" for station, pollutant in begun)
         log.warning("forecasts have drifted: %s, in the 7 days up to %s; a model is trained", told, self.day)
-        self.trigger_event(events.DRIFT, self, begun)
+        self.trigger_event(stage.DRIFT, self, begun)
 
     def _forecasts(self) -> list[targets.ParquetTarget]:
         """What was published for targets in the longest window that have passed."""

@@ -18,10 +18,10 @@ import luigi
 import pandas as pd
 import pyarrow as pa
 
-from tasks.config import settings
-from tasks.errors import StagingError
-from tasks.hours import HOUR, day_range, day_start
-from tasks.stores import mongo, parquet
+from airqino.errors import StagingError
+from airqino.stores import mongo, parquet
+from airqino.times import HOUR, day_range, day_start
+from tasks.settings.reading import settings
 
 __all__ = ["LoadTarget", "ParquetTarget", "daily", "forecast", "hourly", "raw", "raw_day", "revisions", "station"]
 

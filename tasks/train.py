@@ -10,18 +10,19 @@ from typing import Any
 import luigi
 import pandas as pd
 
+from airqino.errors import InsufficientHistoryError
+from airqino.forecasting.contest import Verdict, judge
+from airqino.forecasting.scores import EPISODE_DAYS, Limits, match, strays
+from airqino.quality.flags import flag_history
+from airqino.stores import models
+from airqino.stores.models import Champion
+from airqino.stores.registry import Record, RegistryError
+from airqino.times import HOUR, day_range, day_start
 from tasks import promotion, targets
 from tasks.clean import thresholds
-from tasks.config import settings
-from tasks.errors import InsufficientHistoryError
-from tasks.events import Stage
-from tasks.hours import HOUR, DayParameter, day_range, day_start
-from tasks.science.contest import Verdict, judge
-from tasks.science.quality import flag_history
-from tasks.science.scores import EPISODE_DAYS, Limits, match, strays
-from tasks.stores import models
-from tasks.stores.models import Champion
-from tasks.stores.registry import Record, RegistryError
+from tasks.parameters import DayParameter
+from tasks.settings.reading import settings
+from tasks.stage import Stage
 
 log = logging.getLogger("airqino.train")
 
@@ -43,7 +44,7 @@ class TrainModel(Stage):
     test surer, but the stand-in staler than what would really be published. A stand-in that knows no more than the
     champion and is made in the same way ties with it; the champion then stays, as it does where it is younger than a
     week. The stand-in is the older of the two that it stands for, which is a bias against promotion, never for it. The
-    challenger wins when its error is the smaller one with 90 % confidence (`tasks.science.contest`). Where there is no
+    challenger wins when its error is the smaller one with 90 % confidence (`forecasting.contest`). Where there is no
     champion, "no change" is what has to be beaten in the same way.
     """
 
@@ -111,7 +112,7 @@ class _Contest:
 
 def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
     """Train, judge, save, promote, and keep a record in the registry, which may be away."""
-    from tasks.science import model  # LightGBM takes long to import
+    from airqino.forecasting import model  # LightGBM takes long to import
 
     config, store, registered = settings().forecast, promotion.registry(), True
     if len(history) < config.min_train_days:
@@ -139,7 +140,7 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
 
 def _contest(day: date, readings: pd.DataFrame, days: int) -> _Contest:
     """Compare a stand-in of the challenger with the champion, or with persistence where there is none."""
-    from tasks.science import model
+    from airqino.forecasting import model
 
     config = settings().forecast
     champion = promotion.incumbent(day)
@@ -170,7 +171,7 @@ def _contest(day: date, readings: pd.DataFrame, days: int) -> _Contest:
 
 def _model_of(champion: Champion | None) -> Any:
     """The champion's model; None where there is none or it cannot be read, which then is no champion."""
-    from tasks.science.model import ForecastModel
+    from airqino.forecasting.model import ForecastModel
 
     if champion is None:
         return None
@@ -185,7 +186,7 @@ def _model_of(champion: Champion | None) -> Any:
 
 def _forecast(known: Any, readings: pd.DataFrame, start: date, day: date) -> pd.DataFrame:
     """What a model would have published in the days compared, beside what came."""
-    from tasks.science.model import HISTORY_HOURS, predict
+    from airqino.forecasting.model import HISTORY_HOURS, predict
 
     first, last = day_start(start) - HOUR, day_start(day) - 2 * HOUR
     needed = HISTORY_HOURS * HOUR + timedelta(days=thresholds().dead_days)
@@ -242,7 +243,7 @@ def _number(number: float | None) -> float | None:
 
 def _record(day: date, trained: Any, contest: _Contest, files: dict[str, bytes], card: dict[str, Any]) -> None:
     """Keep the training in the registry, and move its alias to the champion."""
-    from tasks.science.importance import importance
+    from airqino.forecasting.importance import importance
 
     told = ("trained_from", "trained_until", "days", "rows", "fingerprint", "against", "reason")
     params = {name: str(card[name]) for name in told} | {k: str(v) for k, v in trained.recipe.items()}

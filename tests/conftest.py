@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployment import Pipeline
+from support.deployment import Pipeline
 
-from tasks.airqino.sandbox import Sandbox
-from tasks.stores.mongod import Mongod
+from airqino.sandbox.mongod import Mongod
+from airqino.sandbox.server import Sandbox
 
 # A shell's background job ignores SIGINT, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

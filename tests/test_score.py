@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from deployment import ROOT, Pipeline
 from hypothesis import given
 from hypothesis import strategies as st
+from support.deployment import ROOT, Pipeline
 
-from tasks.airqino.sandbox import Sandbox
-from tasks.science.scores import Limits, episode_start, match, strays, summarise
-from tasks.stores import parquet
-from tasks.stores.mongod import Mongod
+from airqino.forecasting.scores import Limits, episode_start, match, strays, summarise
+from airqino.sandbox.mongod import Mongod
+from airqino.sandbox.server import Sandbox
+from airqino.stores import parquet
 
 NOW = "2026-03-12T10:05"
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks import config, targets
-from tasks.stores import parquet
+from airqino.stores import parquet
+from tasks import targets
+from tasks.settings import reading
 
 DAY = date(2024, 9, 9)
 MIDNIGHT = datetime(2024, 9, 9, tzinfo=UTC)
@@ -21,11 +22,11 @@ MIDNIGHT = datetime(2024, 9, 9, tzinfo=UTC)
 def staging(tmp_path, monkeypatch) -> Path:
     """A staging root of its own, and nothing remembered."""
     monkeypatch.setenv("STAGING_ROOT", str(tmp_path))
-    config.settings.cache_clear()
+    reading.settings.cache_clear()
     targets._raw_days.clear()
     yield tmp_path
     targets._raw_days.clear()
-    config.settings.cache_clear()
+    reading.settings.cache_clear()
 
 
 def hour(number: int) -> datetime:
@@ -191,7 +192,7 @@ def test_days_are_remembered_apart_and_another_root_is_another_day(tmp_path, mon
     settle(tmp_path)
     assert seen() == {10: [1]}
     monkeypatch.setenv("STAGING_ROOT", str(tmp_path / "other"))
-    config.settings.cache_clear()
+    reading.settings.cache_clear()
     assert seen() == {}
     write(10, 9)
     assert seen() == {10: [9]}
@@ -213,7 +214,7 @@ def test_a_load_is_recorded_with_its_inputs_and_when(mongod, monkeypatch):
     monkeypatch.setenv("MONGODB_URI", mongod.uri)
     monkeypatch.setenv("MONGODB_DATABASE", "test_targets")
     monkeypatch.setenv("AIRQINO_NOW", "2024-09-09T10:05")
-    config.settings.cache_clear()
+    reading.settings.cache_clear()
     load = targets.LoadTarget(f"day|{DAY}")
     try:
         assert (load.exists(), load.record(), str(load)) == (False, None, "loads/day|2024-09-09")

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from deployment import Pipeline
 from mlflow.tracking import MlflowClient
+from support.deployment import Pipeline
 
-from tasks.airqino.sandbox import Sandbox
-from tasks.stores import parquet
-from tasks.stores.mongod import Mongod
+from airqino.sandbox.mongod import Mongod
+from airqino.sandbox.server import Sandbox
+from airqino.stores import parquet
 
 FIRST, LAST = date(2026, 1, 12), date(2026, 3, 3)
 MOMENT = datetime(2026, 3, 4, 0, 5, tzinfo=UTC)
@@ -135,9 +135,9 @@ def test_promotion_and_roll_back(deployed: Pipeline, staged: Path) -> None:
 
 def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
     """The stand-in that is judged is the model that was trained on what lay before the hours compared."""
-    from tasks.science.model import predict
-    from tasks.science.model import train as fit
-    from tasks.science.quality import flag_history
+    from airqino.forecasting.model import predict
+    from airqino.forecasting.model import train as fit
+    from airqino.quality.flags import flag_history
 
     day = date(2026, 2, 9)
     card = train(deployed, day)

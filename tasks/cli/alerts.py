@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from tasks import events
+from airqino.errors import ConfigError, StagingError
+from tasks import logs
 from tasks.cli.run import command
-from tasks.config import settings
-from tasks.errors import ConfigError, StagingError
 from tasks.instruments import channels, incidents
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Incident
 from tasks.instruments.run import check
+from tasks.settings.reading import settings
 
 _EPILOG = """commands:
   check        judge the conditions without running the pipeline, tell the channels what is new, and exit with 1 while
@@ -45,14 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("end needs the key of an incident; no other command takes one")
     settings()
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
-        events.start_logging()  # standard output is the answer's, whatever [logging] console says
+        logs.start_logging()  # standard output is the answer's, whatever [logging] console says
     if arguments.command == "test":
         return _test(settings().alerts.urls)
     return _incidents(arguments.command, arguments.key or "", arguments.json)
 
 
 def _incidents(wanted: str, key: str, as_json: bool) -> int:
-    root = events.staging_root()
+    root = logs.staging_root()
     try:
         if wanted == "end":
             with incidents.book(root) as book:

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from airqino.errors import ConfigError, StagingError
+from airqino.times import HOUR, format_hour, parse_hour
 from tasks.cli.run import command, lock, luigi_run, positive, preflight, scheduler
-from tasks.config import refuse_unpublished
-from tasks.errors import ConfigError, StagingError
-from tasks.hours import HOUR, format_hour, parse_hour
+from tasks.settings.reading import refuse_unpublished
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tasks.airqino.response import VALUES, parse
+from airqino.errors import ConfigError, SourceError
+from airqino.quality.flags import flag_history
+from airqino.source.response import VALUES, parse
+from airqino.times import format_hour, parse_hour
 from tasks.cli.run import command
-from tasks.errors import ConfigError, SourceError
-from tasks.hours import format_hour, parse_hour
-from tasks.science.quality import flag_history
 
 __all__ = ["main", "read_responses"]
 
@@ -138,7 +138,7 @@ def _check_range(hourly: pd.DataFrame, start: datetime, stop: datetime) -> None:
 
 
 def _run(hourly: pd.DataFrame, start: datetime, stop: datetime, arguments: argparse.Namespace) -> pd.DataFrame:
-    from tasks.science.backtest import backtest, scores  # LightGBM takes long to import
+    from airqino.forecasting.backtest import backtest, scores  # LightGBM takes long to import
 
     columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

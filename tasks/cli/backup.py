@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from airqino.errors import StagingError
+from airqino.stores import archive, mongo
 from tasks import targets
 from tasks.cli.run import command, lock
-from tasks.errors import StagingError
-from tasks.stores import archive, mongo
 
 
 def main(argv: Sequence[str] | None = None) -> int:

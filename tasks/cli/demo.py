@@ -18,9 +18,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from airqino.errors import PipelineError
+from airqino.sandbox.mongod import Mongod, free_port
 from tasks.cli.run import command
-from tasks.errors import PipelineError
-from tasks.stores.mongod import Mongod, free_port
 
 DAYS = 60
 HINDCAST_DAYS = 7
@@ -54,7 +54,7 @@ class Servers:
         self.root.mkdir(parents=True, exist_ok=True)
         mongod = Mongod(self.root / "mongod")
         self.ports, self.pids = {"mongod": mongod.port}, {"mongod": mongod.pid}
-        self._spawn("sandbox", [sys.executable, "-m", "tasks.airqino.sandbox", "--port"], "/__stats")
+        self._spawn("sandbox", [sys.executable, "-m", "airqino.sandbox.server", "--port"], "/__stats")
         luigid = [str(Path(sys.executable).with_name("luigid")), "--address", "127.0.0.1"]
         self._spawn("luigid", [*luigid, "--state-path", str(self.root / "luigid.state"), "--port"], "/")
         self.file.write_text(json.dumps({"ports": self.ports, "pids": self.pids}))
@@ -167,10 +167,10 @@ def _timed(work: Callable[[], Any]) -> float:
 
 def _pipeline(servers: Servers, took: dict[str, float], console: Console) -> int:
     """Backfill, hindcast, run the hour; show what came of it."""
+    from airqino.times import HOUR, format_hour
     from tasks.cli import backfill, hourly
-    from tasks.config import settings
-    from tasks.events import stage_seconds
-    from tasks.hours import HOUR, format_hour
+    from tasks.settings.reading import settings
+    from tasks.stage import stage_seconds
 
     before, last = servers.requests(), settings().last_hour
     if not (servers.root / "stations").exists():

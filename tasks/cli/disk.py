@@ -5,10 +5,10 @@ import shutil
 from datetime import date, timedelta
 from typing import Any
 
+from airqino.errors import MongoError
+from airqino.stores import mongo
 from tasks import targets
-from tasks.config import settings
-from tasks.errors import MongoError
-from tasks.stores import mongo
+from tasks.settings.reading import settings
 
 __all__ = ["database_use", "staging_use"]
 

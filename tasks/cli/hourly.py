@@ -8,12 +8,12 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from tasks import events, targets
+from airqino.errors import MongoError
+from airqino.times import format_hour, parse_hour
+from tasks import logs, targets
 from tasks.cli.run import STOPPED, USAGE, Stopped, command, lock, luigi_run, positive, preflight, scheduler
-from tasks.config import refuse_unpublished, settings
-from tasks.errors import MongoError
-from tasks.hours import format_hour, parse_hour
 from tasks.instruments.run import Run, check
+from tasks.settings.reading import refuse_unpublished, settings
 
 log = logging.getLogger("airqino.run")
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     hour = parse_hour(arguments.hour) if arguments.hour else settings().last_hour
     refuse_unpublished(hour)
-    events.start_logging()
+    logs.start_logging()
     run = Run(hour)
     try:
         preflight()

@@ -9,12 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from airqino.errors import ConfigError
+from airqino.stores import models
+from airqino.stores.registry import RegistryError
+from airqino.times import parse_day
 from tasks import promotion
 from tasks.cli.run import command, lock, preflight
-from tasks.errors import ConfigError
-from tasks.hours import parse_day
-from tasks.stores import models
-from tasks.stores.registry import RegistryError
 
 __all__ = ["main"]
 

@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from airqino.errors import ConfigError, MongoError
+from airqino.stores import mongo
 from tasks.cli.run import command
-from tasks.config import settings
-from tasks.errors import ConfigError, MongoError
-from tasks.stores import mongo
+from tasks.settings.reading import settings
 
 __all__ = ["ROLES", "main", "roles"]
 

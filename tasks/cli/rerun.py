@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 
 import tasks
+from airqino.errors import ConfigError
 from tasks.cli.run import command, luigi_run, scheduler
-from tasks.errors import ConfigError
 
 #: Luigi's options that choose a scheduler; who gives one gets it.
 _CHOSEN = ("--local-scheduler", "--scheduler-url", "--scheduler-host")

@@ -4,11 +4,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks import dashboard, targets
+from airqino import views
+from airqino.errors import MongoError, StagingError
+from airqino.stores import archive, mongo
+from tasks import targets
 from tasks.cli.run import command, lock, preflight
-from tasks.config import settings
-from tasks.errors import MongoError, StagingError
-from tasks.stores import archive, mongo
+from tasks.settings.reading import settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +60,7 @@ def _refuse_documents(drop: bool) -> None:
 def _load(file: Path) -> int:
     database = targets.database()
     mongo.ensure_indexes(database, settings().mongo.retention_days)
-    mongo.ask(database, dashboard.ensure_views)
+    mongo.ask(database, views.ensure_views)
     return sum(mongo.replace(database, collection, some) for collection, some in archive.documents(file))
 
 

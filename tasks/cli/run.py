@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from luigi.configuration import get_config
 
+from airqino.errors import PipelineError, StagingError
+from airqino.stores import mongo
+from airqino.stores.locks import held
 from tasks import targets
-from tasks.config import settings
-from tasks.errors import PipelineError, StagingError
 from tasks.instruments import hook
-from tasks.stores import mongo
-from tasks.stores.locks import held
+from tasks.settings.reading import settings
 
 __all__ = ["STOPPED", "USAGE", "Stopped", "command", "lock", "luigi_run", "positive", "preflight", "scheduler"]
 

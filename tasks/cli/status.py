@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from airqino.errors import MongoError
+from airqino.stores import mongo
+from airqino.times import DAY, HOUR, format_hour, hour_range, runs_of
 from tasks import targets
 from tasks.cli.disk import database_use, staging_use
 from tasks.cli.run import command
-from tasks.config import settings
 from tasks.documents import station_name
-from tasks.errors import MongoError
-from tasks.hours import DAY, HOUR, format_hour, hour_range, runs_of
-from tasks.stores import mongo
+from tasks.settings.reading import settings
 
 #: Why an hour has no reading, from the pipeline outwards.
 REASONS = ("pipeline down", "API down", "station off", "sensor absent")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tasks.redaction import redact
+from tasks.settings.secrets import redact
 
 __all__ = ["Group", "Outcome", "Result", "failed", "ok", "run", "skipped", "warning"]
 

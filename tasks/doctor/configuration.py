@@ -21,10 +21,21 @@ import luigi.worker
 import msgspec
 from luigi.configuration import LuigiConfigParser, get_config
 
-from tasks import config, luigi_cfg
+from airqino.errors import ConfigError
 from tasks.doctor.checks import Result, failed, ok, warning
-from tasks.errors import ConfigError
-from tasks.sections import AirQino, Alerts, Forecast, Logging, Metrics, Mongo, Quality, Staging, Station, Status
+from tasks.settings import luigi_cfg, reading
+from tasks.settings.sections import (
+    AirQino,
+    Alerts,
+    Forecast,
+    Logging,
+    Metrics,
+    Mongo,
+    Quality,
+    Staging,
+    Station,
+    Status,
+)
 
 __all__ = ["ENV_FILE", "Deployment", "configuration", "packages", "permissions", "read"]
 
@@ -65,14 +76,14 @@ def read() -> Deployment:
         if not luigi_cfg.READ:
             return None  # what the file says is not known, and the defaults would lead astray
         try:
-            return config.section(struct, name)
+            return reading.section(struct, name)
         except ConfigError as error:
             errors.append(str(error))
             return None
 
     for struct, name in ((Quality, "quality"), (Status, "status"), (Metrics, "metrics"), (Logging, "logging")):
         section(struct, name)
-    stations = {name.removeprefix("stations."): section(Station, name) for name in config.station_sections()}
+    stations = {name.removeprefix("stations."): section(Station, name) for name in reading.station_sections()}
     return Deployment(
         airqino=section(AirQino, "airqino"),
         staging=section(Staging, "staging"),
@@ -105,7 +116,7 @@ def configuration(deployment: Deployment, system: Path) -> Result:
     if doubts := [*_misspelt(), *_pretended(deployment), *_not_loaded(system / ENV_FILE)]:
         return warning(name, "; ".join(doubts), "correct it where it was not meant")
     files = ", ".join(path for path in LuigiConfigParser._config_paths if Path(path).is_file())
-    return ok(name, f"{files}, and {sum(v in os.environ for v in config.ENVIRONMENT)} variables of the environment")
+    return ok(name, f"{files}, and {sum(v in os.environ for v in reading.ENVIRONMENT)} variables of the environment")
 
 
 def _unread_files() -> list[str]:
@@ -125,8 +136,8 @@ def _misspelt() -> list[str]:
         for name in sections
         if (close := get_close_matches(name.partition(".")[0], [*known, "stations"], cutoff=0.8))
     ]
-    for variable in os.environ.keys() - config.ENVIRONMENT.keys():
-        if close := get_close_matches(variable, config.ENVIRONMENT, cutoff=0.85):
+    for variable in os.environ.keys() - reading.ENVIRONMENT.keys():
+        if close := get_close_matches(variable, reading.ENVIRONMENT, cutoff=0.85):
             found.append(f"{variable} is set, which nothing reads: is {close[0]} meant?")
     return found
 
@@ -142,7 +153,7 @@ def _not_loaded(path: Path) -> list[str]:
         names = re.findall(r"(?m)^(?:export )?([A-Z_]+)=(?!(?:''|\"\")?$)", path.read_text())
     except OSError:
         return []
-    unset = [n for n in names if n in (*config.ENVIRONMENT, "LUIGI_CONFIG_PATH") and n not in os.environ]
+    unset = [n for n in names if n in (*reading.ENVIRONMENT, "LUIGI_CONFIG_PATH") and n not in os.environ]
     told = f"{path} sets {', '.join(unset[:3])}, which is not set here: set -a; . {path}; set +a, then again"
     return [told] if unset else []
 
@@ -182,7 +193,7 @@ def permissions(repository: Path, system: Path, mongo: Mongo | None) -> Result:
 
 
 def _holds_secret(path: Path) -> bool:
-    options = "|".join(config.SECRET - {"uri", "tracking_uri", "pushgateway_url"})
+    options = "|".join(reading.SECRET - {"uri", "tracking_uri", "pushgateway_url"})
     try:
         text = path.read_text(errors="replace")
     except OSError:

@@ -22,12 +22,12 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from tasks import dashboard
+from airqino import views
+from airqino.stores import mongo as store
+from airqino.stores import refusals
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.doctor.source import clock
-from tasks.sections import Mongo
-from tasks.stores import mongo as store
-from tasks.stores import refusals
+from tasks.settings.sections import Mongo
 
 __all__ = ["NAMES", "encryption", "examine", "lacking", "version"]
 
@@ -46,7 +46,7 @@ NAMES = (
 #: The oldest server that the loads and the dashboards' views were tried with.
 _OLDEST = (6, 0)
 _TIMEOUT = 3.0
-_COLLECTIONS = ("stations", "models", *store.INDEXES, *dashboard.INDEXES)
+_COLLECTIONS = ("stations", "models", *store.INDEXES, *views.INDEXES)
 _ACTIONS = frozenset({"find", "insert", "update", "createIndex"})
 _VIEW_ACTIONS = frozenset({"createCollection", "collMod"})
 
@@ -201,7 +201,7 @@ def lacking(database: str, privileges: Iterable[Mapping[str, Any]]) -> dict[str,
     Returns:
         By collection; one that lacks nothing is left out. Where all collections lack the same, they are one entry.
     """
-    wanted = {**dict.fromkeys(_COLLECTIONS, _ACTIONS), **dict.fromkeys(dashboard.VIEWS, _VIEW_ACTIONS)}
+    wanted = {**dict.fromkeys(_COLLECTIONS, _ACTIONS), **dict.fromkeys(views.VIEWS, _VIEW_ACTIONS)}
     lacks: dict[str, list[str]] = {}
     for collection, needed in wanted.items():
         given = {a for p in privileges if _covers(p["resource"], database, collection) for a in p["actions"]}
@@ -226,7 +226,7 @@ def _indexes(client: MongoClient[Document], database: str) -> Result:
     there = {found["name"]: found for found in db.list_collections()}
     if "loads" not in there:
         return ok(name, "none yet: the first load makes them")
-    wanted = {**store.INDEXES, **dashboard.INDEXES}
+    wanted = {**store.INDEXES, **views.INDEXES}
     lacks = []
     for collection in wanted:
         keys = (
@@ -234,13 +234,13 @@ def _indexes(client: MongoClient[Document], database: str) -> Result:
             if collection in there
             else []
         )
-        asked = (*store.INDEXES.get(collection, ()), *dashboard.INDEXES.get(collection, ()))
+        asked = (*store.INDEXES.get(collection, ()), *views.INDEXES.get(collection, ()))
         lacks += [f"{collection} ({', '.join(f for f, _ in index)})" for index in asked if index not in keys]
-    for view, (source, pipeline) in dashboard.VIEWS.items():
+    for view, (source, pipeline) in views.VIEWS.items():
         if there.get(view, {}).get("options") != {"viewOn": source, "pipeline": pipeline}:
             lacks.append(f"view {view}")
     if lacks:
         return warning(
             name, f"missing or of an older version: {', '.join(lacks)}", "the next load makes them: scripts/hourly"
         )
-    return ok(name, f"all there, and {len(dashboard.VIEWS)} views")
+    return ok(name, f"all there, and {len(views.VIEWS)} views")

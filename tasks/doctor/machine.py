@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from airqino.errors import StagingError
+from airqino.stores import parquet
+from airqino.times import DAY, HOUR
 from tasks.doctor.checks import Result, failed, ok, warning
-from tasks.errors import StagingError
-from tasks.hours import DAY, HOUR
 from tasks.instruments.observed import last_success
-from tasks.sections import Alerts, Staging
-from tasks.stores import parquet
+from tasks.settings.sections import Alerts, Staging
 
 __all__ = ["NAMES", "examine"]
 

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import requests
 
+from airqino.stores import models
 from tasks.doctor.checks import Result, ok, warning
-from tasks.sections import Alerts, Forecast, Staging
-from tasks.stores import models
+from tasks.settings.sections import Alerts, Forecast, Staging
 
 __all__ = ["REGISTRY", "alerts", "luigid", "registry"]
 

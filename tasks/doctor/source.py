@@ -6,9 +6,7 @@ from itertools import combinations
 from math import asin, cos, radians, sin, sqrt
 from zoneinfo import ZoneInfo
 
-from tasks.airqino.client import Answer
-from tasks.doctor.checks import Result, failed, ok, skipped, warning
-from tasks.errors import (
+from airqino.errors import (
     CredentialsError,
     NotJSONError,
     RateLimitedError,
@@ -20,9 +18,11 @@ from tasks.errors import (
     UnknownStationError,
     UnreachableError,
 )
+from airqino.source.client import Answer
+from airqino.times import HOUR, floor_hour
+from tasks.doctor.checks import Result, failed, ok, skipped, warning
 from tasks.fetch import client
-from tasks.hours import HOUR, floor_hour
-from tasks.sections import AirQino, Station
+from tasks.settings.sections import AirQino, Station
 
 __all__ = ["CLOCK_TOLERANCE", "NAMES", "clock", "examine", "places"]
 
@@ -44,9 +44,9 @@ _CURES: Mapping[type[SourceError], str] = {
     SourceTimeoutError: "runs wait longer ([airqino] read_timeout_seconds) and try again; if it lasts: curl -sSI {url}",
     ServerError: "nothing is wrong here: later runs catch up 72 h; if it lasts, write to the API's operator",
     RateLimitedError: "lower [airqino] requests_per_second, and see what else asks with this account or address",
-    RequestRefusedError: "check AIRQINO_BASE_URL; if it is right, the API has changed: tasks/airqino/client.py",
+    RequestRefusedError: "check AIRQINO_BASE_URL; if it is right, the API has changed: airqino/source/client.py",
     NotJSONError: "a proxy or a maintenance page answers in its place: see what curl -sS {url} says",
-    UnexpectedShapeError: "the API has changed: compare with tasks/airqino/response.py; staged hours are safe",
+    UnexpectedShapeError: "the API has changed: compare with airqino/source/response.py; staged hours are safe",
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.redaction import redact
+from tasks.settings.secrets import redact
 
 __all__ = ["Message", "Result", "channels", "name", "send"]
 

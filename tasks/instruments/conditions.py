@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from tasks.hours import HOUR
+from airqino.times import HOUR
 from tasks.instruments import texts
 from tasks.instruments.incidents import Book, Incident
 from tasks.instruments.observed import SENSORS, Observed, Revised
-from tasks.sections import Alerts
+from tasks.settings.sections import Alerts
 
 __all__ = ["CONDITIONS", "Verdict", "judge", "settle"]
 

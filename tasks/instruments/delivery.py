@@ -5,14 +5,14 @@ from collections import defaultdict
 from itertools import groupby
 from pathlib import Path
 
-from tasks import events
-from tasks.config import settings
-from tasks.errors import PipelineError
+from airqino.errors import PipelineError
+from airqino.stores.locks import held
+from tasks import logs
 from tasks.instruments import channels, hook, incidents, texts
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Book, Incident
-from tasks.redaction import redact
-from tasks.stores.locks import held
+from tasks.settings.reading import settings
+from tasks.settings.secrets import redact
 
 __all__ = ["deliver"]
 
@@ -79,9 +79,9 @@ def _waiting(known: list[Incident], ids: list[str]) -> dict[str, list[tuple[Mess
 
 def main() -> None:
     """Tell what a run that is over left to be told."""
-    events.start_logging()
+    logs.start_logging()
     try:
-        deliver(events.staging_root(), settings().alerts.urls)
+        deliver(logs.staging_root(), settings().alerts.urls)
     except (OSError, PipelineError) as error:
         log.warning("alerts were not sent: %s", redact(str(error)))
 

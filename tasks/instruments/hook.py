@@ -17,15 +17,15 @@ from typing import Any
 
 import luigi
 
-from tasks import events
-from tasks.airqino import raw
-from tasks.airqino.client import Answer
-from tasks.errors import PipelineError
-from tasks.hours import format_hour
+from airqino.errors import PipelineError
+from airqino.source import raw
+from airqino.source.client import Answer
+from airqino.times import format_hour
+from tasks import logs, stage
 from tasks.instruments import incidents, texts
 from tasks.instruments.incidents import Book, Incident
 from tasks.instruments.tally import Tally
-from tasks.redaction import redact
+from tasks.settings.secrets import redact
 
 __all__ = ["count_into", "failed", "of_hourly_run", "send_at_exit", "told"]
 
@@ -67,7 +67,7 @@ def failed(family: str, parameters: Mapping[str, str], why: str, units: list[str
 
 @luigi.Task.event_handler(luigi.Event.FAILURE)  # type: ignore[untyped-decorator]
 def _on_failure(task: luigi.Task, error: BaseException) -> None:
-    failed(task.task_family, task.to_str_params(), events.told(error), _units(task))
+    failed(task.task_family, task.to_str_params(), logs.told(error), _units(task))
     if _tally:
         _tally.add("failed", task.task_family)
 
@@ -79,7 +79,7 @@ def _on_broken(task: luigi.Task, error: BaseException) -> None:
 
 @luigi.Task.event_handler(luigi.Event.DEPENDENCY_MISSING)  # type: ignore[untyped-decorator]
 def _on_missing(task: luigi.Task) -> None:
-    _on_failure(task, PipelineError(f"whether it is complete cannot be told; the error is in {events.log_path()}"))
+    _on_failure(task, PipelineError(f"whether it is complete cannot be told; the error is in {logs.log_path()}"))
 
 
 @luigi.Task.event_handler(luigi.Event.PROCESS_FAILURE)  # type: ignore[untyped-decorator]
@@ -92,7 +92,7 @@ def _on_killed(task: luigi.Task, why: str) -> None:
 @luigi.Task.event_handler(luigi.Event.DEPENDENCY_PRESENT)  # type: ignore[untyped-decorator]
 def _on_success(task: luigi.Task) -> None:
     try:
-        known = incidents.read(events.staging_root()).open()
+        known = incidents.read(logs.staging_root()).open()
     except OSError:  # the end of the run warns of it, once
         return
     if any(_cured_by(task, incident) for incident in known):
@@ -113,7 +113,7 @@ def _on_time(task: luigi.Task, seconds: float) -> None:
         _tally.add("seconds", task.task_family, seconds)
 
 
-@luigi.Task.event_handler(events.FETCHED)  # type: ignore[untyped-decorator]
+@luigi.Task.event_handler(stage.FETCHED)  # type: ignore[untyped-decorator]
 def _on_fetched(_: luigi.Task, asked: set[tuple[str, datetime]], answers: Mapping[str, Answer]) -> None:
     if not _tally:
         return
@@ -126,7 +126,7 @@ def _on_fetched(_: luigi.Task, asked: set[tuple[str, datetime]], answers: Mappin
         _tally.add("requests", f"{answer.exchange.status or silence}")
 
 
-@luigi.Task.event_handler(events.DRIFT)  # type: ignore[untyped-decorator]
+@luigi.Task.event_handler(stage.DRIFT)  # type: ignore[untyped-decorator]
 def _on_drift(task: Any, begun: list[tuple[str, str]]) -> None:
     def open_each(book: Book) -> None:
         for station, pollutant in begun:
@@ -140,7 +140,7 @@ def _on_drift(task: Any, begun: list[tuple[str, str]]) -> None:
 def _note(change: Callable[[Book], None]) -> None:
     """Change the incidents, and remember that there is something to tell; a full disk stops no task."""
     try:
-        with incidents.book(events.staging_root()) as book:
+        with incidents.book(logs.staging_root()) as book:
             change(book)
         _something[0] = 1
     except OSError as error:

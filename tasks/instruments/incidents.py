@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from tasks.stores.locks import held
+from airqino.stores.locks import held
 
 __all__ = ["KINDS", "Book", "Incident", "book", "read"]
 

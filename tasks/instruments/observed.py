@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
+from airqino.errors import MongoError
+from airqino.stores import mongo
+from airqino.times import DAY, HOUR, hour_range
 from tasks import targets
-from tasks.config import Settings, settings
 from tasks.documents import station_name
-from tasks.errors import MongoError
-from tasks.hours import DAY, HOUR, hour_range
 from tasks.score import scored
-from tasks.stores import mongo
+from tasks.settings.reading import Settings, settings
 
 __all__ = ["SENSORS", "Observed", "Revised", "Seen", "Success", "last_success", "observe"]
 

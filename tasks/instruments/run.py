@@ -11,14 +11,14 @@ from typing import NamedTuple
 import requests
 from pymongo import monitoring
 
-from tasks import events
-from tasks.config import settings
-from tasks.hours import HOUR, format_hour
+from airqino.times import HOUR, format_hour
+from tasks import logs
 from tasks.instruments import conditions, hook, incidents, metrics, observed
 from tasks.instruments.delivery import deliver
 from tasks.instruments.observed import Observed, note_success, observe
 from tasks.instruments.tally import Tally, Writes
-from tasks.redaction import redact
+from tasks.settings.reading import settings
+from tasks.settings.secrets import redact
 
 __all__ = ["Run", "check"]
 
@@ -59,7 +59,7 @@ class Run:
         Args:
             code: The run's exit code.
         """
-        root, config, ended = events.staging_root(), settings(), time.time()
+        root, config, ended = logs.staging_root(), settings(), time.time()
         succeeded = code == 0 and self._current
         if succeeded:
             with _never_fails("last_success.json"):

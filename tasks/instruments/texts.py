@@ -8,10 +8,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from tasks.events import RUN_ID, log_path, staging_root
-from tasks.hours import HOUR, HoursParameter, format_hour
+from airqino.times import HOUR, format_hour
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Incident
+from tasks.logs import RUN_ID, log_path, staging_root
+from tasks.parameters import HoursParameter
 
 __all__ = ["command_for", "drift", "message", "station_silent", "task_failed"]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from airqino.errors import ConfigError
 from tasks.cli.backtest import main, read_responses
-from tasks.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 START = pd.Timestamp("2024-01-01", tz="UTC")
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from deployment import ROOT
+from support.deployment import ROOT
 
 
 def demo(staging: Path) -> str:

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from deployment import Pipeline
+from support.deployment import Pipeline
 
-from tasks.stores import models
-from tasks.stores.registry import Record, Registry
+from airqino.stores import models
+from airqino.stores.registry import Record, Registry
 
 
 def card(version: str, **facts: object) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """scripts/rerun: which tasks there are, and one of them run."""
 
-from deployment import Pipeline
+from support.deployment import Pipeline
 
 
 def test_without_a_task_it_lists_them(pipeline: Pipeline) -> None:

@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from deployment import Pipeline
+from support.deployment import Pipeline
 
-from tasks.airqino.sandbox import Sandbox
+from airqino.sandbox.server import Sandbox
 from tasks.cli import disk
 
 NOW = datetime(2026, 3, 10, 12, 5, tzinfo=UTC)

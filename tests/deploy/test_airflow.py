@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from deployment import ROOT, Pipeline
+from support.deployment import ROOT, Pipeline
 
-from tasks.airqino.sandbox import Sandbox
+from airqino.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.deploy
 AIRFLOW = ROOT / ".venv-airflow" / "bin" / "airflow"

@@ -6,7 +6,7 @@ Its form is checked against the Compose Specification's schema by scripts/check-
 import re
 
 import yaml
-from deployment import ROOT
+from support.deployment import ROOT
 
 TEXT = (ROOT / "deploy" / "compose.yaml").read_text()
 COMPOSE = yaml.safe_load(TEXT)

@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 import pytest
-from deployment import OURS, ROOT
+from support.deployment import OURS, ROOT
 
 FILES = sorted((ROOT / "deploy" / "env").glob("*.cfg"))
 DUMP = """
 import msgspec
 from luigi.configuration import get_config
-from tasks.config import settings
+from tasks.settings.reading import settings
 print(msgspec.json.encode({
     "settings": msgspec.to_builtins(settings()),
     "luigi": {section: dict(get_config().items(section)) for section in ("core", "scheduler", "worker", "retcode")},

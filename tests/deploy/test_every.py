@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from deployment import ROOT
+from support.deployment import ROOT
 
 EVERY = str(ROOT / "deploy" / "docker" / "every")
 

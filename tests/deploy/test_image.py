@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from deployment import Pipeline
+from support.deployment import Pipeline
 
-from tasks.airqino.sandbox import Sandbox
-from tasks.stores.mongod import free_port
+from airqino.sandbox.mongod import free_port
+from airqino.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.image
 USER = 10001

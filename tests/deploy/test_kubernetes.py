@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import yaml
-from deployment import ROOT
+from support.deployment import ROOT
 
-from tasks.config import ENVIRONMENT
+from tasks.settings.reading import ENVIRONMENT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())

@@ -5,7 +5,7 @@ import shlex
 from xml.etree import ElementTree
 
 import pytest
-from deployment import ROOT
+from support.deployment import ROOT
 
 NS = {"t": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
 TASK = ElementTree.parse(ROOT / "deploy" / "windows" / "airqino-hourly.xml").getroot()

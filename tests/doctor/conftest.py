@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployment import ROOT
-from healthy import ACCOUNT, Deployment, Secured
+from support.deployment import ROOT
+from support.healthy import ACCOUNT, Deployment, Secured
 
-from tasks.airqino.sandbox import Sandbox
-from tasks.stores.mongod import free_port
+from airqino.sandbox.mongod import free_port
+from airqino.sandbox.server import Sandbox
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from deployment import ROOT
 from pymongo import MongoClient
+from support.deployment import ROOT
 
-from tasks import redaction
 from tasks.doctor import checks, database, source
-from tasks.sections import Station
+from tasks.settings import secrets
+from tasks.settings.sections import Station
 
 
 def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up(
@@ -33,9 +33,9 @@ def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up(
     ]
     began = time.monotonic()
     monkeypatch.setenv("AIRQINO_PASSWORD", "S3cret")
-    redaction._secrets.cache_clear()
+    secrets._secrets.cache_clear()
     results = checks.run(groups, 0.3)
-    redaction._secrets.cache_clear()
+    secrets._secrets.cache_clear()
     assert time.monotonic() - began < 2
     assert [result.outcome for result in results] == ["ok", "failed", "skipped", "failed", "ok"]
     assert results[1].found == "no result within 0.3 s"

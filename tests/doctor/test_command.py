@@ -7,8 +7,8 @@ import subprocess
 import sys
 import time
 
-from deployment import OURS, ROOT
-from healthy import SECRETS, Deployment
+from support.deployment import OURS, ROOT
+from support.healthy import SECRETS, Deployment
 
 
 def doctor_of(healthy: Deployment, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from healthy import Deployment, Server, wait_for
 from pymongo import MongoClient
+from support.healthy import Deployment, Server, wait_for
 
+from airqino.sandbox.mongod import Mongod
 from tasks.doctor import database
-from tasks.stores.mongod import Mongod
 
 NOW = datetime.now(UTC)
 CLOSED = "http://127.0.0.1:9"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from deployment import Pipeline
+from support.deployment import Pipeline
 
-from tasks.airqino.sandbox import Sandbox
-from tasks.stores.mongod import Mongod
+from airqino.sandbox.mongod import Mongod
+from airqino.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.drill
 

@@ -4,10 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from composed import COMPOSE, Members
-from deployment import ROOT
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
+from support.composed import COMPOSE, Members
+from support.deployment import ROOT
 
 pytestmark = pytest.mark.drill
 

@@ -10,10 +10,10 @@ from subprocess import Popen
 
 import pytest
 import yaml
-from deployment import ROOT, Pipeline
-from servers import running, until
+from support.deployment import ROOT, Pipeline
+from support.servers import running, until
 
-from tasks.stores.mongod import free_port
+from airqino.sandbox.mongod import free_port
 
 pytestmark = pytest.mark.drill
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployment import OURS, ROOT
+from support.deployment import OURS, ROOT
 
-from tasks.stores.mongod import find_mongod, free_port
+from airqino.sandbox.mongod import find_mongod, free_port
 
 pytestmark = pytest.mark.drill
 

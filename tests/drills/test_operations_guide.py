@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployment import ROOT
+from support.deployment import ROOT
 
-from tasks.airqino.sandbox import Credentials, Sandbox
+from airqino.sandbox.server import Credentials, Sandbox
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(1500)]
 

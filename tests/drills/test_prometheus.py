@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 import requests
-from dashboard import queries
-from deployment import ROOT, Pipeline
-from receivers import Post, Web
-from servers import running, until
+from support.dashboard import queries
+from support.deployment import ROOT, Pipeline
+from support.receivers import Post, Web
+from support.servers import running, until
 
-from tasks.airqino.sandbox import Sandbox
-from tasks.stores.mongod import Mongod, free_port
+from airqino.sandbox.mongod import Mongod, free_port
+from airqino.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.drill
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployment import ROOT, Pipeline
 from pymongo.errors import OperationFailure
-from secured import ReplicaSet, replica_set
+from support.deployment import ROOT, Pipeline
+from support.secured import ReplicaSet, replica_set
 
-from tasks.airqino.sandbox import Sandbox
-from tasks.stores.mongod import Mongod
+from airqino.sandbox.mongod import Mongod
+from airqino.sandbox.server import Sandbox
 
 pytestmark = pytest.mark.drill
 

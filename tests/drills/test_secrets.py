@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from composed import Members
-from deployment import ROOT, Pipeline
+from support.composed import Members
+from support.deployment import ROOT, Pipeline
 
-from tasks.airqino.sandbox import Credentials, Sandbox
+from airqino.sandbox.server import Credentials, Sandbox
 
 pytestmark = pytest.mark.drill
 #: A Monday, so that a model is trained and recorded as well.

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from deployment import Pipeline
-from receivers import Post, Web
+from support.deployment import Pipeline
+from support.receivers import Post, Web
 
-from tasks.airqino.sandbox import Sandbox
+from airqino.sandbox.server import Sandbox
 
 NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deployment import ROOT, Pipeline
-from receivers import Web
+from support.deployment import ROOT, Pipeline
+from support.receivers import Web
 
-from tasks.airqino.sandbox import Sandbox
+from airqino.sandbox.mongod import Mongod, free_port
+from airqino.sandbox.server import Sandbox
+from airqino.stores import parquet
 from tasks.instruments.incidents import read
 from tasks.instruments.observed import note_success
-from tasks.stores import parquet
-from tasks.stores.mongod import Mongod, free_port
 
 NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
 STATIONS = ("283181971", "283164601")

@@ -10,7 +10,7 @@ from tasks.instruments.conditions import judge, settle
 from tasks.instruments.incidents import Book
 from tasks.instruments.observed import Observed, Revised, Seen, Success
 from tasks.instruments.tally import Tally
-from tasks.sections import Alerts
+from tasks.settings.sections import Alerts
 
 NOW = datetime(2024, 9, 9, 11, 5, tzinfo=UTC)
 LAST = NOW.replace(hour=10, minute=0)

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from apprise import Apprise
-from deployment import ROOT
+from support.deployment import ROOT
 
 from tasks.instruments import metrics
 from tasks.instruments.incidents import KINDS, Book

@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from deployment import ROOT
-from receivers import Web
+from support.deployment import ROOT
+from support.receivers import Web
 
+from airqino.sandbox.mongod import free_port
 from tasks.instruments import channels, incidents
 from tasks.instruments.delivery import deliver
 from tasks.instruments.incidents import Incident, book, read
 from tasks.instruments.observed import note_success
-from tasks.stores.mongod import free_port
 
 AT = datetime(2024, 9, 9, 11, 5, tzinfo=UTC)
 

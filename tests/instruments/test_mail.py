@@ -4,11 +4,11 @@ import re
 import subprocess
 from pathlib import Path
 
-from deployment import ROOT, Pipeline
-from receivers import Post
+from support.deployment import ROOT, Pipeline
+from support.receivers import Post
 
-from tasks.airqino.sandbox import Sandbox
-from tasks.stores.mongod import free_port
+from airqino.sandbox.mongod import free_port
+from airqino.sandbox.server import Sandbox
 
 
 def test_the_command_in_a_mail_pasted_into_a_shell_works(quick: Pipeline, sandbox: Sandbox, post: Post) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deployment import Pipeline
 from prometheus_client.parser import text_string_to_metric_families
-from receivers import Web
+from support.deployment import Pipeline
+from support.receivers import Web
 
-from tasks.airqino.sandbox import Sandbox
-from tasks.stores import parquet
-from tasks.stores.mongod import free_port
+from airqino.sandbox.mongod import free_port
+from airqino.sandbox.server import Sandbox
+from airqino.stores import parquet
 
 NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
 LAST = NOW.replace(hour=11, minute=0)

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import luigi
 import pytest
-from deployment import ROOT, Pipeline
-from receivers import Post, Web
+from support.deployment import ROOT, Pipeline
+from support.receivers import Post, Web
 
 import tasks
-from tasks.events import Stage
+from tasks.stage import Stage
 
 TASK = """
 import logging, os
 import tasks
 
-class Chatty(tasks.events.Stage):
+class Chatty(tasks.logs.Stage):
     hour = tasks.hourly.HourParameter(description="an hour")
 
     def run(self):

@@ -7,14 +7,14 @@ import luigi
 import pandas as pd
 import pyarrow as pa
 import pytest
-from deployment import Pipeline
-from receivers import Web
+from support.deployment import Pipeline
+from support.receivers import Web
 
-from tasks import events
-from tasks.airqino.sandbox import Sandbox
+from airqino.forecasting.scores import summarise
+from airqino.sandbox.server import Sandbox
+from airqino.stores import parquet
+from tasks import stage
 from tasks.instruments.incidents import read
-from tasks.science.scores import summarise
-from tasks.stores import parquet
 
 NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -133,7 +133,7 @@ def test_the_event_of_a_drift_opens_the_incident_that_the_scores_confirm(
     from tasks.instruments import hook
 
     task = Scores(day=date(2024, 9, 9))
-    task.trigger_event(events.DRIFT, task, [("77", "co")])
+    task.trigger_event(stage.DRIFT, task, [("77", "co")])
     hook.told()  # this process has nobody to tell at its end
     (one,) = read(tmp_path).open()
     assert one.key == "drift|77 co"

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from deployment import ROOT, Pipeline
-from receivers import Web
+from support.deployment import ROOT, Pipeline
+from support.receivers import Web
 
-from tasks.airqino.sandbox import Sandbox
+from airqino.sandbox.server import Sandbox
 
 
 def wait_for(root: Path, words: str) -> None:

@@ -12,9 +12,9 @@ from pymongo.errors import ServerSelectionTimeoutError
 from pymongo.hello import Hello
 from pymongo.server_description import ServerDescription
 
-from tasks.errors import MongoError
-from tasks.stores import mongo, refusals
-from tasks.stores.mongod import Mongod
+from airqino.errors import MongoError
+from airqino.sandbox.mongod import Mongod
+from airqino.stores import mongo, refusals
 
 AT = datetime(2024, 9, 9, 10, tzinfo=UTC)
 

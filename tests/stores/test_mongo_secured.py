@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import trustme
-from deployment import ROOT
-from secured import ADMIN_PASSWORD, Certificates, ReplicaSet
+from support.deployment import ROOT
+from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 
-from tasks.errors import MongoError
-from tasks.stores import mongo
-from tasks.stores.mongod import Mongod, find_mongod, free_port
+from airqino.errors import MongoError
+from airqino.sandbox.mongod import Mongod, find_mongod, free_port
+from airqino.stores import mongo
 
 SECRET = "S3cret"
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import StagingError
-from tasks.stores import parquet
+from airqino.errors import StagingError
+from airqino.stores import parquet
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 AT = datetime(2024, 9, 9, 10, tzinfo=UTC)
 TABLE = pa.table(
     {

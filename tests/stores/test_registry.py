@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tasks.stores.registry import Record, Registry, RegistryError
+from airqino.stores.registry import Record, Registry, RegistryError
 
 
 def record(version: str, skill: float = 0.1) -> Record:

@@ -17,12 +17,12 @@ import requests
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from pymongo import MongoClient
-from secured import ReplicaSet, replica_set
+from support.secured import ReplicaSet, replica_set
 
-from tasks.airqino.sandbox import Sandbox
-from tasks.stores.mongod import free_port
+from airqino.sandbox.mongod import free_port
+from airqino.sandbox.server import Sandbox
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = {"air-quality": 11, "data-and-forecast-quality": 11}
 #: The viewer's and the admin's passwords of this run.
 PASSWORD = secrets.token_urlsafe(12)

@@ -1,0 +1,235 @@
+"""The forecast: train a model on the past, and ask it for the next hours.
+
+Direct models, for each pollutant and *lead* (hours from the last usable reading to the target), over all stations, on
+the change from that reading: LightGBM for the median, blended with small neural networks that also give the band. With
+a fresh reading the lead is the horizon; with one that is an hour old, the forecast for the next hour is that of lead 2.
+No lead is longer than three hours, so nothing is forecast beyond that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from airqino.forecasting import boosting, calibration, network
+from airqino.forecasting.artifact import Band, ForecastModel, Score
+from airqino.forecasting.features import LOOKBACK_HOURS, Grid, feature_matrix, last_usable, to_grid
+from airqino.forecasting.training import LEADS, Recipe, blend, train
+
+__all__ = ["COLUMNS", "HISTORY_HOURS", "LEADS", "Band", "ForecastModel", "Recipe", "Score", "predict", "train"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+COLUMNS = (
+    "station", "pollutant", "issued_at", "target_at", "horizon_h", "p10", "p50", "p90",
+    "method", "reason", "last_value", "last_observed_at",
+)  # fmt: skip
+#: Flags of a sensor that is broken now: nothing is forecast from readings before it broke.
+_BROKEN = ("dead", "stuck")
+#: Readings that a forecast makes use of: the features' look back, from each hour whose forecast corrects the band.
+HISTORY_HOURS = LOOKBACK_HOURS + calibration.RECENT_HOURS
+#: Persistence takes its band from the changes of four weeks.
+_RECENT_CHANGES = 28 * 24
+#: Recent forecasts that are made again to see what the bands missed, for all stations together.
+_MOST_RECENT_ROWS = 8000
+#: A model is not trusted at a station on less than two days of validation.
+_FEWEST_JUDGED = 48
+
+
+def predict(
+    model: ForecastModel | None,
+    hourly: pd.DataFrame,
+    issued_at: Sequence[pd.Timestamp],
+    num_threads: int = 2,
+    pollutants: Sequence[str] = ("co", "pm2_5"),
+    horizons: Sequence[int] = (1, 2),
+    no_model_reason: str = "no model",
+) -> pd.DataFrame:
+    """Forecasts of every station in the readings, for each hour of issue.
+
+    Args:
+        model: a trained model, or None: persistence everywhere.
+        hourly: readings as for `features.to_grid`; 44 days (``HISTORY_HOURS``) before an hour of
+            issue are made use of, and nothing after it.
+        issued_at: hours of issue: the beginning (UTC) of the last hour that is over.
+        num_threads: threads of LightGBM.
+        pollutants: what to forecast; one the model does not know gets persistence.
+        horizons: hours from issued_at to target_at.
+        no_model_reason: the reason given where there is no model.
+
+    Returns:
+        One row for each hour of issue, station, pollutant and horizon, sorted by them, with ``COLUMNS``. p10, p50,
+        p90 and last_value are in the pollutant's unit, NaN where there is no forecast; ``method`` is lightgbm (the
+        trained model), persistence or none, and ``reason`` says why it is not the model.
+    """
+    hours = pd.DatetimeIndex(pd.to_datetime(list(issued_at), utc=True)).unique().sort_values()
+    if len(hours) == 0 or len(hourly) == 0:
+        return _table([])
+    grid = to_grid(hourly, hours[0] - pd.Timedelta(hours=HISTORY_HOURS), hours[-1])
+    rows = grid.index(hours)
+    parts = []
+    for pollutant in pollutants:
+        anchors, trained, why_not = _Anchors(grid, pollutant, rows), None, no_model_reason
+        if model is not None and pollutant in model.pollutants:
+            trained = _Model(model, grid, anchors, num_threads)
+        elif model is not None:
+            why_not = "history too short"  # for this pollutant, when the model was made
+        parts += [_forecast(trained, grid, anchors, int(horizon), why_not) for horizon in horizons]
+    return _table(parts)
+
+
+class _Anchors:
+    """For each hour of issue and station (flattened, hours outermost): the last reading, or why there is none."""
+
+    def __init__(self, grid: Grid, pollutant: str, rows: Ints) -> None:
+        self.pollutant = pollutant
+        values, flags = grid.values[pollutant], grid.flags[pollutant]
+        n = len(grid.stations)
+        self.issued = np.repeat(rows, n)
+        self.column = np.tile(np.arange(n), len(rows))
+        self.anchor = last_usable(values, grid.n_hours)[self.issued, self.column]
+        self.age = self.issued - self.anchor
+        told = last_usable(np.where(flags == "absent", np.nan, 0.0), grid.n_hours)[self.issued, self.column]
+        self.flag = np.where(told >= 0, flags[np.maximum(told, 0), self.column], "absent")
+        self.broken = np.isin(self.flag, _BROKEN)
+        present = np.concatenate([np.zeros((1, n)), np.cumsum(~np.isnan(values), axis=0)])
+        before = np.maximum(self.issued - 5, 0)
+        self.missing = 6.0 - (present[self.issued + 1, self.column] - present[before, self.column])
+        self.known = self.anchor >= 0
+        self.last = np.where(self.known, values[np.maximum(self.anchor, 0), self.column], np.nan)
+
+    def reasons(self) -> npt.NDArray[np.object_]:
+        """Why there is no forecast, where there is none."""
+        out = np.array([f"no reading for {age} h" for age in self.age], dtype=object)
+        out[~self.known] = f"no reading in the last {HISTORY_HOURS // 24} days"
+        for flag in (*_BROKEN, "out_of_range"):
+            rows = self.flag == flag
+            out[rows] = f"sensor {flag.replace('_', ' ')}"
+        return out
+
+
+class _Model:
+    """What a model says of one pollutant: raw quantiles of every anchor that is needed, and their recent misses."""
+
+    def __init__(self, model: ForecastModel, grid: Grid, anchors: _Anchors, num_threads: int) -> None:
+        self.model, self.grid, self.anchors, self.pollutant = model, grid, anchors, anchors.pollutant
+        #: The first hour the model has not seen: what a band misses of targets before says nothing of it.
+        self.unseen = max(int(grid.index(pd.DatetimeIndex([model.trained_until]))[0]), 0)
+        values = grid.values[self.pollutant]
+        usable = ~np.isnan(values)
+        usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS, self.unseen) - max(LEADS)] = False
+        # Of many stations, every k-th hour of the last two weeks is enough to see what the bands missed.
+        step = -(-len(grid.stations) * calibration.RECENT_HOURS // _MOST_RECENT_ROWS)
+        usable[(grid.start + np.arange(len(values))) % step != 0] = False
+        usable[anchors.anchor[anchors.known], anchors.column[anchors.known]] = True
+        row, column = np.nonzero(usable)
+        code = {station: float(position) for position, station in enumerate(model.stations)}
+        codes = np.array([code.get(station, np.nan) for station in grid.stations])
+        features = feature_matrix(grid, self.pollutant, LEADS, row, column, codes)
+        networks = [network.Network.from_bytes(content) for content in model.networks_of(self.pollutant)]
+        quantiles = network.predict(networks, features)
+        self.raw: dict[int, Floats] = {}
+        for position, lead in enumerate(LEADS):
+            boosters = model.boosters_of(self.pollutant, lead)
+            boosted = boosting.predict(boosters, features, num_threads) if boosters else None
+            self.raw[lead] = np.full((3, *values.shape), np.nan)
+            self.raw[lead][:, row, column] = blend(values[row, column], boosted, quantiles[:, position])
+
+    def quantiles(self, lead: int, rows: Ints) -> Floats:
+        """(3, n) calibrated quantiles of some of the anchors."""
+        anchors, raw = self.anchors, self.raw[lead]
+        station = [self.model.band(name, self.pollutant, lead) for name in self.grid.stations]
+        column, issued = anchors.column[rows], anchors.issued[rows]
+        values = self.grid.values[self.pollutant]
+        target = np.full(values.shape, np.nan)
+        target[:-lead] = values[lead:]
+        target[: max(self.unseen - lead, 0)] = np.nan
+        corrections = []
+        for side, missed in zip(
+            ("below", "above"), calibration.misses(self.pollutant, (raw[0], raw[1], raw[2]), target), strict=True
+        ):
+            trained = np.array([getattr(band, side) if band else 0.0 for band in station])[column]
+            window = _before(missed, issued - lead, column, calibration.RECENT_HOURS)
+            corrections.append(calibration.recent(window, trained))
+        here = raw[:, anchors.anchor[rows], column]
+        below, above = corrections
+        return np.stack(
+            calibration.apply_band(self.pollutant, (here[0], here[1], here[2]), below, above, anchors.missing[rows])
+        )
+
+    def judged(self, lead: int) -> npt.NDArray[np.object_]:
+        """For each station, why the model is not to be used; empty where it is."""
+        reasons = []
+        for station in self.grid.stations:
+            score = self.model.score(station, self.pollutant, lead)
+            if score is None or score.n < _FEWEST_JUDGED:
+                reasons.append("too few recent hours to judge the model here")
+            else:
+                reasons.append("" if score.beats else "model does not beat persistence here")
+        return np.array(reasons, dtype=object)
+
+
+def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int, no_model_reason: str) -> pd.DataFrame:
+    lead = anchors.age + horizon
+    possible = anchors.known & ~anchors.broken & np.isin(lead, LEADS)
+    quantiles = np.full((3, len(lead)), np.nan)
+    reason = np.where(possible, no_model_reason, anchors.reasons())
+    method = np.where(possible, "persistence", "none").astype(object)
+    for value in LEADS:
+        rows = np.flatnonzero(possible & (lead == value))
+        if model is not None:
+            reason[rows] = model.judged(value)[anchors.column[rows]]
+            modelled = rows[reason[rows] == ""]
+            quantiles[:, modelled] = model.quantiles(value, modelled)
+            method[modelled] = "lightgbm"
+        rest = rows[method[rows] == "persistence"]
+        changes = _recent_changes(grid, anchors, value, rest)
+        p10, p90 = calibration.change_band(anchors.last[rest], changes, anchors.missing[rest])
+        quantiles[:, rest] = p10, anchors.last[rest], p90
+    issued = _moments(grid, anchors.issued)
+    return pd.DataFrame(
+        {
+            "station": np.array(grid.stations, dtype=object)[anchors.column],
+            "pollutant": anchors.pollutant,
+            "issued_at": issued,
+            "target_at": issued + pd.Timedelta(hours=horizon),
+            "horizon_h": np.int64(horizon),
+            "p10": quantiles[0],
+            "p50": quantiles[1],
+            "p90": quantiles[2],
+            "method": method,
+            "reason": reason,
+            "last_value": anchors.last,
+            "last_observed_at": _moments(grid, anchors.anchor).where(anchors.known),
+        }
+    )
+
+
+def _before(values: Floats, row: Ints, column: Ints, hours: int) -> Floats:
+    """(n, hours) values of the hours that end with each row, NaN before the first one."""
+    padded = np.vstack([np.full((hours, values.shape[1]), np.nan), values])
+    return np.asarray(padded[row[:, None] + np.arange(1, hours + 1), column[:, None]], dtype=float)
+
+
+def _recent_changes(grid: Grid, anchors: _Anchors, lead: int, rows: Ints) -> Floats:
+    """(n, hours) changes over a lead that had happened by the anchors."""
+    values = grid.values[anchors.pollutant]
+    changes = np.full(values.shape, np.nan)
+    changes[lead:] = values[lead:] - values[:-lead]
+    return _before(changes, anchors.anchor[rows], anchors.column[rows], _RECENT_CHANGES)
+
+
+def _moments(grid: Grid, rows: Ints) -> pd.Series:
+    hours = (grid.start + rows).astype("datetime64[h]").astype("datetime64[us]")
+    return pd.Series(pd.DatetimeIndex(hours).tz_localize("UTC"))
+
+
+def _table(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    if not parts:
+        return pd.DataFrame({name: [] for name in COLUMNS})
+    table = pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+    return table.sort_values(["issued_at", "station", "pollutant", "horizon_h"], ignore_index=True)

@@ -1,0 +1,278 @@
+"""The sandbox's HTTP side: the API's addresses, its token endpoint, and the control addresses under `/__`."""
+
+import asyncio
+import base64
+import binascii
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tornado import httputil
+from tornado.web import Application, HTTPError, RequestHandler
+
+from airqino.sandbox.faults import Answer, Fault, spoil
+
+if TYPE_CHECKING:
+    from airqino.sandbox.server import Sandbox
+
+__all__ = ["TOKEN_PATH", "Credentials", "Tokens", "application", "parse_time"]
+
+TOKEN_PATH = "/realms/airqino/protocol/openid-connect/token"
+
+_REFRESH_SECONDS = 1800  # Keycloak's default for refresh tokens
+_FIRST_YEAR = 2000  # nothing is older, and a span stays short enough to answer
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What the token endpoint asks for. The defaults are the sandbox's demo ones, known to everybody."""
+
+    client_id: str = "airqino-sandbox"
+    client_secret: str = "sandbox-secret"
+    username: str = "demo"
+    password: str = "demo"
+
+
+class Tokens:
+    """Access and refresh tokens given out, each with the time it ends.
+
+    They end by the machine's clock even where the sandbox's stands still, since a client counts by the
+    machine's.
+    """
+
+    def __init__(self, credentials: Credentials, seconds: float) -> None:
+        """Start with none given out.
+
+        Args:
+            credentials: What to accept.
+            seconds: How long an access token is valid.
+        """
+        self._credentials = credentials
+        self._seconds = seconds
+        self._access: dict[str, float] = {}
+        self._refresh: dict[str, float] = {}
+
+    @property
+    def issued(self) -> list[str]:
+        """The access tokens given out and not revoked, and the refresh tokens."""
+        return [*self._access, *self._refresh]
+
+    def accepts(self, bearer: str) -> bool:
+        """Return whether an access token is valid now."""
+        return self._access.get(bearer, 0) > time.monotonic()
+
+    def revoke(self, bearer: str) -> None:
+        """Make an access token invalid."""
+        self._access.pop(bearer, None)
+
+    def grant(self, form: dict[str, str]) -> Answer:
+        """Answer a token request as Keycloak does.
+
+        Args:
+            form: The fields of an OAuth2 password or refresh grant, client id and secret among them.
+        """
+        known = self._credentials
+        if (form.get("client_id"), form.get("client_secret")) != (known.client_id, known.client_secret):
+            return _refusal(401, "unauthorized_client", "Invalid client or Invalid client credentials")
+        match form.get("grant_type"):
+            case "password":
+                if (form.get("username"), form.get("password")) != (known.username, known.password):
+                    return _refusal(401, "invalid_grant", "Invalid user credentials")
+            case "refresh_token":
+                if self._refresh.get(form.get("refresh_token", ""), 0) <= time.monotonic():
+                    return _refusal(400, "invalid_grant", "Token is not active")
+            case None:
+                return _refusal(400, "invalid_request", "Missing form parameter: grant_type")
+            case _:
+                return _refusal(400, "unsupported_grant_type", "Unsupported grant_type")
+        access, refresh = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+        now = time.monotonic()
+        self._access[access] = now + self._seconds
+        self._refresh[refresh] = now + _REFRESH_SECONDS
+        document = {
+            "access_token": access,
+            "expires_in": self._seconds,
+            "refresh_expires_in": _REFRESH_SECONDS,
+            "refresh_token": refresh,
+            "token_type": "Bearer",
+            "scope": "profile email",
+        }
+        return Answer(200, json.dumps(document), {"Cache-Control": "no-store"})
+
+
+def application(sandbox: "Sandbox") -> Application:
+    """Return the web application that serves a sandbox."""
+    routes = [
+        (r"/v3/getStationHourlyAvg/([^/]+)", _Hourly),
+        (r"/getStations/([^/]+)", _Stations),
+        (TOKEN_PATH, _Token),
+        (r"/__(stats|reset|now|faults|override)", _Control),
+    ]
+    return Application(
+        routes,
+        default_handler_class=_NotFound,
+        compress_response=True,
+        log_function=lambda _: None,  # the sandbox prints its own lines, and only when asked to
+        sandbox=sandbox,
+    )
+
+
+def parse_time(text: str) -> datetime:
+    """Read an ISO 8601 time; one without an offset is UTC.
+
+    Raises:
+        ValueError: The text is not a time.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class _Handler(RequestHandler):
+    @property
+    def sandbox(self) -> "Sandbox":
+        sandbox: Sandbox = self.settings["sandbox"]
+        return sandbox
+
+    def set_default_headers(self) -> None:
+        self.set_header("Date", httputil.format_timestamp(self.sandbox.now))
+
+    def compute_etag(self) -> None:
+        """Send no ETag: none was seen in real answers."""
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        self.finish({"message": self._reason})
+
+    def bearer(self) -> str | None:
+        """Return the request's token, None without a valid one; with sign-in off any will do."""
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        valid = scheme.lower() == "bearer" and self.sandbox.tokens.accepts(token)
+        return token if valid or not self.sandbox.needs_token else None
+
+    async def send(self, answer: Answer) -> None:
+        body = answer.body.encode()
+        if answer.cut:
+            head = f"HTTP/1.1 {answer.status} Cut\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            stream = self.detach()
+            await stream.write(head + body[: len(body) // 2])
+            stream.close()
+            return
+        self.set_status(answer.status)
+        self.set_header("Content-Type", answer.content_type)
+        for name, value in answer.headers.items():
+            self.set_header(name, value)
+        await self.finish(body)
+
+
+class _NotFound(_Handler):
+    def prepare(self) -> None:
+        raise HTTPError(404)
+
+
+class _Hourly(_Handler):
+    async def get(self, station: str) -> None:
+        bearer = self.bearer()
+        window: tuple[datetime, datetime] | None = None
+        faults: list[Fault] = []
+        if bearer is None:
+            answer = Answer(401, "{}")
+        else:
+            faults = self.sandbox.faults.draw(station)
+            for fault in faults:
+                if fault.kind == "latency":
+                    await asyncio.sleep(2 if fault.seconds is None else fault.seconds)
+            try:
+                window = self.window()
+                answer = self.sandbox.source.answer(station, *window, self.sandbox.now)
+            except ValueError as error:
+                answer = Answer(400, json.dumps({"message": str(error)}))
+            for fault in faults:
+                if fault.kind == "token_expired":
+                    self.sandbox.tokens.revoke(bearer)
+                if fault.kind != "latency":
+                    answer = spoil(fault, answer, self.sandbox.now)
+        self.sandbox.record(station, answer, window, [fault.kind for fault in faults])
+        await self.send(answer)
+
+    def window(self) -> tuple[datetime, datetime]:
+        """Return the first and last time asked for; without dates the last 365 days."""
+        stop = self.date("end_date") or self.sandbox.now
+        start = self.date("start_date") or stop - timedelta(days=365)
+        if stop < start:
+            raise ValueError("start_date is after end_date")
+        return start, stop
+
+    def date(self, name: str) -> datetime | None:
+        text = self.get_query_argument(name, None)
+        if text is None:
+            return None
+        try:
+            moment = datetime.strptime(text, "%Y%m%d-%H%M").replace(tzinfo=UTC)
+        except ValueError:
+            raise ValueError(f"{name} {text!r} is not of the form YYYYmmdd-HHMM") from None
+        if moment.year < _FIRST_YEAR:
+            raise ValueError(f"{name} {text!r} is before the year {_FIRST_YEAR}")
+        return moment
+
+
+class _Stations(_Handler):
+    async def get(self, project: str) -> None:
+        if self.bearer() is None:
+            await self.send(Answer(401, "{}"))
+        else:
+            await self.send(Answer(200, json.dumps(self.sandbox.source.station_list())))
+
+
+class _Token(_Handler):
+    async def post(self) -> None:
+        form = {name: self.get_body_argument(name) for name in self.request.body_arguments}
+        scheme, _, code = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                form["client_id"], _, form["client_secret"] = base64.b64decode(code).decode().partition(":")
+            except (binascii.Error, UnicodeDecodeError):
+                form["client_id"] = ""
+        self.sandbox.record_token_request()
+        await self.send(self.sandbox.tokens.grant(form))
+
+
+class _Control(_Handler):
+    """What tests and people steer the sandbox with; `--help` names the addresses."""
+
+    async def get(self, what: str) -> None:
+        self.only(what, "stats")
+        self.finish(self.sandbox.stats())
+
+    async def delete(self, what: str) -> None:
+        self.only(what, "faults")
+        self.sandbox.clear_faults()
+        self.finish({})
+
+    async def post(self, what: str) -> None:
+        self.only(what, "reset", "now", "faults", "override")
+        try:
+            body = json.loads(self.request.body or b"{}")
+            if what == "reset":
+                self.sandbox.reset()
+            elif what == "now":
+                self.sandbox.now = parse_time(body["now"]) if body["now"] is not None else None
+            elif what == "faults":
+                self.sandbox.add_fault(**body)
+            else:
+                since = parse_time(body["from"]) if body.get("from") else None
+                self.sandbox.override(body["station"], parse_time(body["hour"]), body["values"], since)
+        except (ValueError, TypeError, KeyError) as error:
+            self.set_status(400)
+            self.finish({"message": f"{type(error).__name__}: {error}"})
+        else:
+            self.finish({})
+
+    def only(self, what: str, *allowed: str) -> None:
+        if what not in allowed:
+            raise HTTPError(405)
+
+
+def _refusal(status: int, error: str, description: str) -> Answer:
+    return Answer(status, json.dumps({"error": error, "error_description": description}))

@@ -1,0 +1,127 @@
+"""The sandbox's honest answers: a made-up series or replayed files, with what was overridden on purpose."""
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from airqino.sandbox import series
+from airqino.sandbox.faults import Answer
+
+__all__ = ["Source"]
+
+
+class Source:
+    """What the API knows."""
+
+    def __init__(self, replay: Path | str | None, stations: Iterable[str] | None) -> None:
+        """Read the replay files.
+
+        Args:
+            replay: Folder of answers named `<station>.json`; None serves made-up series.
+            stations: The only stations known; None for every file of `replay`, or any number.
+
+        Raises:
+            ValueError: The folder is missing, holds no answer, or holds a file that is none.
+        """
+        self._replay = _read_answers(Path(replay)) if replay is not None else None
+        self._stations = set(stations) if stations is not None else None
+        self._overrides: dict[tuple[str, str], list[tuple[datetime, dict[str, Any] | None]]] = {}
+
+    def answer(self, station: str, start: datetime, stop: datetime, now: datetime) -> Answer:
+        """Answer a data request.
+
+        Args:
+            station: Station id as it came.
+            start: First hour asked for, itself included.
+            stop: Last hour asked for, itself included.
+            now: Time of asking; hours that begin later have no row.
+        """
+        if not self._knows(station):
+            return Answer(404, json.dumps({"message": f"Station {station} not found"}))
+        first, last = _stamp(start), _stamp(min(stop, now))
+        if self._replay is not None:
+            header = self._replay[station]["header"]
+            rows = [row for row in self._replay[station]["data"] if first <= row["timestamp"] <= last]
+        else:
+            header, rows = series.header(station), series.rows(station, start, stop, now)
+        return Answer(200, json.dumps({"header": header, "data": self._overridden(station, rows, first, last, now)}))
+
+    def station_list(self) -> list[dict[str, Any]]:
+        """Return id and header of the stations known by name, whatever the project."""
+        if self._replay is not None:
+            headers = {station: answer["header"] for station, answer in self._replay.items()}
+        else:
+            headers = {s: series.header(s) for s in sorted(self._stations or series.DEFAULT_STATIONS)}
+        return [{"station_id": s} | header for s, header in headers.items() if self._knows(s)]
+
+    def override(
+        self, station: str, hour: datetime, values: dict[str, Any] | None, since: datetime | None = None
+    ) -> None:
+        """Change what the row of an hour shows from some time on; of several changes the latest begun holds.
+
+        Args:
+            station: Station id.
+            hour: Time-zone-aware beginning of the hour.
+            values: Sensor → reading, laid over the row as the source has it: sensors not named keep theirs,
+                one named None has no key, and `{}` shows the row unchanged. None: there is no row.
+            since: Time-zone-aware time from which it holds; None for ever.
+        """
+        key = (station, _stamp(hour.replace(minute=0, second=0, microsecond=0)))
+        change = (since or datetime.min.replace(tzinfo=UTC), None if values is None else dict(values))
+        changes = [*self._overrides.get(key, []), change]
+        # A new dict each time: the server's thread may be going through the old one.
+        self._overrides = self._overrides | {key: sorted(changes, key=lambda change: change[0])}
+
+    def _knows(self, station: str) -> bool:
+        numeric = re.fullmatch("[0-9]{1,18}", station) is not None
+        replayed = self._replay is None or station in self._replay
+        return numeric and replayed and (self._stations is None or station in self._stations)
+
+    def _overridden(
+        self, station: str, rows: list[series.Row], first: str, last: str, now: datetime
+    ) -> list[series.Row]:
+        holding = {
+            stamp: begun[-1]
+            for (of_station, stamp), changes in self._overrides.items()
+            if of_station == station
+            and first <= stamp <= last
+            and (begun := [values for since, values in changes if since <= now])
+        }
+        if not holding:
+            return rows
+        by_stamp = {row["timestamp"]: row for row in rows}
+        for stamp, values in holding.items():
+            if values is None:
+                by_stamp.pop(stamp, None)
+            elif values or stamp in by_stamp:
+                row = by_stamp.get(stamp, {}) | {"timestamp": stamp} | values
+                by_stamp[stamp] = {name: value for name, value in row.items() if value is not None}
+        return [by_stamp[stamp] for stamp in sorted(by_stamp)]
+
+
+def _stamp(moment: datetime) -> str:
+    """Return a time in the API's own form, whose order as text is the order in time."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds")
+
+
+def _read_answers(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return station → answer of every `<station>.json`; other names are other snapshots and left alone."""
+    if not folder.is_dir():
+        raise ValueError(f"the replay folder {folder} does not exist")
+    answers = {}
+    for path in sorted(folder.glob("*.json")):
+        if not path.stem.isdigit():
+            continue
+        try:
+            answer = json.loads(path.read_bytes())
+            if not isinstance(answer["header"], dict) or not all(row["timestamp"] for row in answer["data"]):
+                raise ValueError("header or timestamps are missing")
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"the replay file {path} is not an answer of the API: {error!r}") from None
+        answers[path.stem] = answer
+    if not answers:
+        raise ValueError(f"the replay folder {folder} holds no <station>.json")
+    return answers

@@ -1,0 +1,292 @@
+"""MongoDB: replace-upserts by a deterministic ``_id``, acknowledged by a majority.
+
+Clients do not survive a fork, so each process opens its own.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import pymongo
+from pymongo import ASCENDING, MongoClient, ReadPreference, ReplaceOne, UpdateOne
+from pymongo.collection import Collection
+from pymongo.database import Database as _Database
+from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutError
+
+from airqino.errors import MongoError
+from airqino.stores import refusals
+
+__all__ = [
+    "Database",
+    "ask",
+    "count",
+    "count_by_day",
+    "database",
+    "distinct",
+    "ensure_indexes",
+    "find_many",
+    "find_one",
+    "newest",
+    "ping",
+    "replace",
+    "update",
+]
+
+T = TypeVar("T")
+Document = dict[str, Any]
+
+#: After a server could not be found, this many seconds pass before it is looked for again in the same process.
+_PATIENCE = 30
+_unreachable: dict[int, tuple[float, str]] = {}
+#: Clients (by id) that have found a server.
+_met: set[int] = set()
+#: Seconds between two tries during a failover.
+_BREATH = 0.2
+#: Name of the index by which hourly documents expire.
+EXPIRY = "expiry"
+Database = _Database[Document]
+
+#: The indexes of each collection, for the queries of the loads, the scripts and the dashboards.
+INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
+    "hourly_measurements": (
+        (("observed_at", ASCENDING), ("station", ASCENDING)),
+        (("station", ASCENDING), ("observed_at", ASCENDING)),
+    ),
+    "daily_averages": (
+        (("day", ASCENDING), ("station", ASCENDING)),
+        (("station", ASCENDING), ("day", ASCENDING)),
+    ),
+    "coverage": ((("day", ASCENDING), ("station", ASCENDING)),),
+    "forecasts": (
+        (("issued_at", ASCENDING), ("station", ASCENDING)),
+        (("target_at", ASCENDING), ("station", ASCENDING)),
+    ),
+    "forecast_scores": (
+        (("day", ASCENDING), ("station", ASCENDING)),
+        (("station", ASCENDING), ("day", ASCENDING)),
+    ),
+    "revisions": ((("observed_at", ASCENDING), ("station", ASCENDING)), (("seen_at", ASCENDING),)),
+    "loads": ((("kind", ASCENDING), ("loaded_at", ASCENDING)), (("kind", ASCENDING), ("issued_at", ASCENDING))),
+}
+
+
+def database(
+    uri: str,
+    name: str,
+    timeout: float = 5.0,
+    failover: float = 30.0,
+    *,
+    tls_ca_file: str = "",
+    tls_certificate_key_file: str = "",
+) -> Database:
+    """Return the database, connected by this process's own client.
+
+    Args:
+        uri: Connection string.
+        name: The database.
+        timeout: Seconds to look for a server at first.
+        failover: Seconds to wait, once a server has answered, for a new primary or for the server to be back.
+        tls_ca_file: PEM file of the CA that signed the servers' certificates; given, TLS is on.
+        tls_certificate_key_file: PEM file of our own certificate and its key; given, TLS is on.
+
+    Returns:
+        The database; nothing was sent yet.
+
+    Raises:
+        MongoError: The connection string or a TLS file is wrong.
+    """
+    return _client(os.getpid(), uri, timeout, failover, tls_ca_file, tls_certificate_key_file)[name]
+
+
+@lru_cache(maxsize=4)
+def _client(
+    _pid: int, uri: str, timeout: float, failover: float, ca_file: str, certificate_key_file: str
+) -> MongoClient[Document]:
+    files: dict[str, Any] = {"tlsCAFile": ca_file, "tlsCertificateKeyFile": certificate_key_file}
+    try:
+        client: MongoClient[Document] = MongoClient(
+            uri,
+            serverSelectionTimeoutMS=int(failover * 1000),
+            connectTimeoutMS=int(timeout * 1000),
+            w="majority",
+            retryWrites=True,
+            tz_aware=True,
+            appname="airqino-pipeline",
+            **{option: path for option, path in files.items() if path},
+        )
+    except (PyMongoError, ValueError, OSError) as error:
+        raise MongoError(refusals.of_settings(error)) from None
+    _met.discard(id(client))  # of a client that is gone
+    _unreachable.pop(id(client), None)
+    return client
+
+
+def ask(db: Database, work: Callable[[Database], T]) -> T:
+    """Ask something of a database, again when a failover breaks it off: so it must be harmless to do it twice.
+
+    Args:
+        db: The database.
+        work: What to do with it.
+
+    Returns:
+        What `work` does.
+
+    Raises:
+        MongoError: No server can be reached, or it refuses.
+    """
+    client = id(db.client)
+    missing_since, told = _unreachable.get(client, (-_PATIENCE, ""))
+    if time.monotonic() - missing_since < _PATIENCE:
+        raise MongoError(told)  # found out a moment ago: do not wait again
+    try:
+        if client not in _met:
+            _meet(db)
+            _met.add(client)
+        return _through_a_failover(db, work)
+    except PyMongoError as error:
+        servers = db.client.topology_description.server_descriptions()
+        where = refusals.redact("mongodb://" + ",".join(f"{host}:{port}" for host, port in servers) + f"/{db.name}")
+        told = refusals.told(f"MongoDB at {where}", error, refusals.silence(servers.values()))
+        if isinstance(error, ServerSelectionTimeoutError):
+            _unreachable[client] = time.monotonic(), told
+            _met.discard(client)
+        raise MongoError(told) from error
+
+
+def _meet(db: Database) -> None:
+    """Find the server at first: where not even another member answers, nobody waits for the length of a failover."""
+    try:
+        with pymongo.timeout(db.client.options.pool_options.connect_timeout or 0):
+            db.client.admin.command("ping")
+    except ServerSelectionTimeoutError:
+        if not db.client.topology_description.has_readable_server(ReadPreference.SECONDARY):
+            raise
+
+
+def _through_a_failover(db: Database, work: Callable[[Database], T]) -> T:
+    """Do it again while it is broken off.
+
+    pymongo does so once, for reads and single writes, but not for indexes, views and ``$merge``.
+    """
+    deadline = time.monotonic() + db.client.options.server_selection_timeout
+    while True:
+        try:
+            return work(db)
+        except ServerSelectionTimeoutError:
+            raise
+        except PyMongoError as error:
+            broken_off = isinstance(error, AutoReconnect) or error.has_error_label("RetryableWriteError")
+            if not broken_off or time.monotonic() > deadline:
+                raise
+        time.sleep(_BREATH)
+
+
+def ping(db: Database) -> None:
+    """Check that a server answers and can be written to.
+
+    Raises:
+        MongoError: None does, or it refuses us.
+    """
+    ask(db, lambda db: db.command("ping"))
+
+
+@lru_cache(maxsize=8)
+def ensure_indexes(db: Database, retention_days: int = 0) -> None:
+    """Make the indexes that are missing; asked once per process and database.
+
+    Args:
+        db: The database.
+        retention_days: Days after which MongoDB drops an hourly document; 0: never.
+    """
+
+    def make(db: Database) -> None:
+        for collection, indexes in INDEXES.items():
+            for keys in indexes:
+                db[collection].create_index(list(keys))
+        _expire(db["hourly_measurements"], retention_days * 86_400)
+
+    ask(db, make)
+
+
+def _expire(collection: Collection[Document], seconds: int) -> None:
+    """Make, change or drop the index by which documents expire."""
+    index = collection.index_information().get(EXPIRY)
+    if index is None and seconds:
+        collection.create_index("observed_at", name=EXPIRY, expireAfterSeconds=seconds)
+    elif index is not None and not seconds:
+        collection.drop_index(EXPIRY)
+    elif index is not None and index["expireAfterSeconds"] != seconds:
+        new = {"name": EXPIRY, "expireAfterSeconds": seconds}
+        collection.database.command("collMod", collection.name, index=new)
+
+
+def distinct(db: Database, collection: str, field: str, where: Document) -> list[Any]:
+    """Return the sorted values of a field among the documents that fit."""
+    return ask(db, lambda db: sorted(db[collection].distinct(field, where)))
+
+
+def find_one(db: Database, collection: str, key: str) -> Document | None:
+    """Return one document by its ``_id``, or None."""
+    return ask(db, lambda db: db[collection].find_one({"_id": key}))
+
+
+def count(db: Database, collection: str, field: str, start: object, stop: object) -> int:
+    """Count documents with `start` <= field < `stop`."""
+    return ask(db, lambda db: db[collection].count_documents({field: {"$gte": start, "$lt": stop}}))
+
+
+def find_many(db: Database, collection: str, keys: Sequence[str]) -> dict[str, Document]:
+    """Return the documents with these ``_id``, by it."""
+    found = ask(db, lambda db: list(db[collection].find({"_id": {"$in": list(keys)}})))
+    return {document["_id"]: document for document in found}
+
+
+def count_by_day(db: Database, collection: str, field: str, start: object, stop: object) -> dict[str, int]:
+    """Count documents with `start` <= field < `stop` by day, written ``2024-09-09``.
+
+    Args:
+        db: The database.
+        collection: The collection.
+        field: An indexed field: a time, or a day as text.
+        start: First value.
+        stop: First value beyond.
+    """
+    day: object = f"${field}"
+    if isinstance(start, datetime):
+        day = {"$dateToString": {"date": day, "format": "%Y-%m-%d"}}
+    pipeline: list[Document] = [
+        {"$match": {field: {"$gte": start, "$lt": stop}}},
+        {"$group": {"_id": day, "n": {"$sum": 1}}},
+    ]
+    return {found["_id"]: found["n"] for found in ask(db, lambda db: list(db[collection].aggregate(pipeline)))}
+
+
+def replace(db: Database, collection: str, documents: Sequence[Document]) -> int:
+    """Write documents, each replacing the one with its ``_id`` or new.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        MongoError: The server cannot be reached or refused.
+    """
+    if not documents:
+        return 0
+    replacements = [ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents]
+    ask(db, lambda db: db[collection].bulk_write(replacements, ordered=False))
+    return len(documents)
+
+
+def update(db: Database, collection: str, updates: Sequence[tuple[Document, Document, bool]]) -> None:
+    """Apply (filter, update, upsert) triples, in order; what they do must be harmless to do twice."""
+    if updates:
+        ask(db, lambda db: db[collection].bulk_write([UpdateOne(f, u, upsert=upsert) for f, u, upsert in updates]))
+
+
+def newest(db: Database, collection: str, field: str, where: Document | None = None) -> datetime | None:
+    """Return the greatest value of an indexed time field among the documents that fit, or None."""
+    document = ask(db, lambda db: db[collection].find_one(where or {}, {field: 1}, sort=[(field, -1)]))
+    return document.get(field) if document else None

@@ -1,0 +1,133 @@
+"""All views, and the indexes they need.
+
+A chart asks for columns of one collection and groups them itself. Where that would be wrong or slow, MongoDB keeps a
+shape made for it: a view holds no data, what it shows is what the collections hold at that moment.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from airqino.views.now import hourly_levels, station_map, station_now
+from airqino.views.terms import LABELS, Document, Pipeline, label
+
+__all__ = ["INDEXES", "VIEWS", "ensure_views"]
+
+_NAMESPACE_EXISTS = 48
+
+#: Indexes for the charts' queries; the load makes them with its own.
+INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
+    "coverage": ((("day", 1), ("station", 1)),),
+    "forecasts": ((("station", 1), ("issued_at", 1)),),
+    "forecast_scores": ((("day", 1), ("station", 1)),),
+    "profiles": ((("station_name", 1), ("month", 1)), (("month", 1), ("weekday", 1))),
+}
+
+
+def _guideline_days() -> Pipeline:
+    """Days over the WHO 24-hour guideline and valid days, by station, year and pollutant."""
+    rows = [
+        {"pollutant": label, "valid": {"$eq": [f"${name}_quality", "ok"]}, "above": f"${name}_above_who"}
+        for name, label in LABELS.items()
+    ]
+    return [
+        {"$set": {"rows": rows, "year": {"$substrBytes": ["$day", 0, 4]}}},
+        {"$unwind": "$rows"},
+        {
+            "$group": {
+                "_id": {"name": "$station_name", "year": "$year", "pollutant": "$rows.pollutant"},
+                "days": {"$sum": 1},
+                "valid_days": {"$sum": {"$toInt": "$rows.valid"}},
+                "days_above": {"$sum": {"$cond": [{"$and": ["$rows.valid", "$rows.above"]}, 1, 0]}},
+            }
+        },
+        {
+            "$project": {
+                "_id": 0,
+                "station_name": "$_id.name",
+                "calendar_year": "$_id.year",
+                "pollutant": "$_id.pollutant",
+                "days": 1,
+                "valid_days": 1,
+                "days_above": 1,
+            }
+        },
+    ]
+
+
+def _pipeline_state() -> Pipeline:
+    """The newest load of readings and of forecasts: what it reached, and when it was written."""
+    return [
+        {"$match": {"kind": {"$in": ["day", "forecast"]}}},
+        {
+            "$group": {
+                "_id": "$kind",
+                "newest_at": {"$max": {"$ifNull": ["$through", "$issued_at"]}},
+                "loaded_at": {"$max": "$loaded_at"},
+            }
+        },
+        {"$project": {"_id": 0, "kind": "$_id", "newest_at": 1, "loaded_at": 1}},
+    ]
+
+
+def _revision_log() -> Pipeline:
+    """The revisions with the station's name."""
+    return [
+        {"$lookup": {"from": "stations", "localField": "station", "foreignField": "_id", "as": "known"}},
+        {
+            "$project": {
+                "_id": 0,
+                "station_name": {"$ifNull": [{"$first": "$known.name"}, "$station"]},
+                "pollutant": label("reading"),
+                "observed_at": 1,
+                "seen_at": 1,
+                "change": {"$subtract": ["$new_reading", "$old_reading"]},
+            }
+        },
+    ]
+
+
+def _unwound(field: str, kept: Sequence[str], parts: Sequence[str]) -> Pipeline:
+    """The elements of an array, each as a row with some fields of its document.
+
+    Named one by one: a chart's filter on a field of the document then reaches the collection's index.
+    """
+    rows = dict.fromkeys(kept, 1) | {part: f"${field}.{part}" for part in parts}
+    return [{"$unwind": f"${field}"}, {"$project": {"_id": 0, **rows}}]
+
+
+_CELL = ("hour", *(f"{pollutant}_{kind}" for pollutant in LABELS for kind in ("sum", "hours")))
+
+#: Name of each view → the collection it reads and its pipeline.
+VIEWS: Mapping[str, tuple[str, Pipeline]] = {
+    "station_now": ("stations", station_now()),
+    "station_map": ("stations", station_map()),
+    "hourly_levels": ("hourly_measurements", hourly_levels()),
+    "guideline_days": ("daily_averages", _guideline_days()),
+    "hourly_profiles": ("profiles", _unwound("cells", ("station_name", "month", "weekday"), _CELL)),
+    "pipeline_state": ("loads", _pipeline_state()),
+    "flag_hours": ("coverage", _unwound("flags", ("station_name", "day"), ("reading", "flag", "hours"))),
+    "missing_hours": ("coverage", _unwound("missing", ("station_name", "day"), ("weekday", "hour"))),
+    "revision_log": ("revisions", _revision_log()),
+}
+
+
+@lru_cache(maxsize=8)
+def ensure_views(db: Database[Document]) -> None:
+    """Make the indexes and views of the dashboards, or bring them up to date; asked once per process and database."""
+    for collection, indexes in INDEXES.items():
+        for keys in indexes:
+            db[collection].create_index(list(keys))
+    there = {view["name"]: view["options"] for view in db.list_collections(filter={"type": "view"})}
+    for name, (source, pipeline) in VIEWS.items():
+        wanted: Document = {"viewOn": source, "pipeline": pipeline}
+        if name not in there:
+            try:
+                db.command({"create": name, **wanted})
+            except OperationFailure as error:
+                if error.code != _NAMESPACE_EXISTS:  # another worker made it meanwhile
+                    raise
+        elif there[name] != wanted:
+            db.command({"collMod": name, **wanted})

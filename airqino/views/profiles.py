@@ -1,0 +1,109 @@
+"""Diurnal profiles by month and weekday, computed inside MongoDB."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+from pymongo.database import Database
+
+from airqino.times import DAY, day_start, local_day, runs_of
+from airqino.views.terms import LABELS, Document, Pipeline, usable
+
+__all__ = ["ALL_STATIONS", "refresh_profiles"]
+
+#: The profile of the whole network, beside those of its stations.
+ALL_STATIONS = "All stations"
+
+
+def refresh_profiles(db: Database[Document], days: Iterable[date], kept_since: date = date.min) -> None:
+    """Compute anew, inside MongoDB, the profiles that some days belong to: those of their month and weekday.
+
+    A profile holds, by local hour, the sum and number of the usable (flag ``ok``) readings of a station on one
+    weekday of one month, and of all stations in the one named `ALL_STATIONS`. Sums and numbers, so that profiles can
+    be put together.
+
+    Args:
+        db: The database, with the days' documents loaded.
+        days: Local days that were loaded.
+        kept_since: Hourly documents of this day and before may have expired: what goes back to them stays as it is.
+    """
+    days = [day for day in days if min(_same_weekday(day)) > kept_since]
+    zones: dict[str, list[str]] = {}
+    for station in db.stations.find({}, {"time_zone": 1}):
+        zones.setdefault(station.get("time_zone") or "UTC", []).append(station["_id"])
+    kinds = {(day.year, day.month, day.isoweekday()) for day in days}
+    alike = sorted({other for day in days for other in _same_weekday(day)})
+    for zone, stations in zones.items() if kinds else ():
+        db.hourly_measurements.aggregate(_profiles(alike, zone, stations))
+    for kind in sorted(kinds):
+        db.profiles.aggregate(_network_profile(*kind))
+
+
+def _same_weekday(day: date) -> list[date]:
+    """The days of the month on the same weekday."""
+    around = (day + timedelta(weeks=weeks) for weeks in range(-4, 5))
+    return [other for other in around if (other.year, other.month) == (day.year, day.month)]
+
+
+def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
+    """The profiles of the months and weekdays of some days, which must be all that these have."""
+    runs = runs_of(map(day_start, days), DAY)
+    spans = [(local_day(first.date(), zone).start, local_day(last.date(), zone).stop) for first, last in runs]
+    sums = {f"{p}_sum": {"$sum": usable(p)} for p in LABELS} | {
+        f"{p}_hours": {"$sum": {"$cond": [{"$ne": [usable(p), None]}, 1, 0]}} for p in LABELS
+    }
+    local = {"date": "$observed_at", "timezone": zone}
+    of = {
+        "station": "$station",
+        "month": {"$dateToString": local | {"format": "%Y-%m"}},
+        "weekday": {"$isoDayOfWeek": local},
+    }
+    return [
+        {
+            "$match": {
+                "$or": [{"observed_at": {"$gte": start, "$lt": stop}} for start, stop in spans],
+                "station": {"$in": stations},
+            }
+        },
+        {"$group": {"_id": of | {"hour": {"$hour": local}}, "station_name": {"$last": "$station_name"}, **sums}},
+        {"$sort": {"_id.hour": 1}},
+        {
+            "$group": {
+                "_id": {name: f"$_id.{name}" for name in of},
+                "station_name": {"$last": "$station_name"},
+                "cells": {"$push": {"hour": "$_id.hour"} | {name: f"${name}" for name in sums}},
+            }
+        },
+        {
+            "$project": {
+                "_id": {"$concat": ["$_id.station", "|", "$_id.month", "|", {"$toString": "$_id.weekday"}]},
+                "station": "$_id.station",
+                "station_name": 1,
+                "month": {"$concat": ["$_id.month", "-01"]},
+                "weekday": "$_id.weekday",
+                "cells": 1,
+            }
+        },
+        {"$merge": {"into": "profiles", "whenMatched": "replace"}},
+    ]
+
+
+def _network_profile(year: int, month: int, weekday: int) -> Pipeline:
+    sums = [f"{p}_{kind}" for p in LABELS for kind in ("sum", "hours")]
+    of = {"month": f"{year}-{month:02}-01", "weekday": weekday}
+    return [
+        {"$match": of | {"station_name": {"$ne": ALL_STATIONS}}},
+        {"$unwind": "$cells"},
+        {"$group": {"_id": "$cells.hour", **{name: {"$sum": f"$cells.{name}"} for name in sums}}},
+        {"$sort": {"_id": 1}},
+        {"$group": {"_id": None, "cells": {"$push": {"hour": "$_id"} | {name: f"${name}" for name in sums}}}},
+        {
+            "$project": {
+                "_id": {"$literal": f"*|{year}-{month:02}|{weekday}"},
+                "station": {"$literal": None},
+                "station_name": {"$literal": ALL_STATIONS},
+                "cells": 1,
+                **{name: {"$literal": what} for name, what in of.items()},
+            }
+        },
+        {"$merge": {"into": "profiles", "whenMatched": "replace"}},
+    ]

@@ -1,0 +1,156 @@
+"""Logging: what people and the log file are told of a run.
+
+`tasks/logging.cfg` names the classes here, so that plain ``luigi`` logs as the scripts do. The log file, and with
+``[logging] console = json`` standard output, hold JSON lines in the Elastic Common Schema.
+"""
+
+import logging
+import os
+import sys
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ecs_logging
+from luigi.configuration import get_config
+from luigi.interface import core
+from luigi.setup_logging import InterfaceLogging
+
+from airqino.errors import PipelineError
+from tasks.settings.secrets import redact
+
+__all__ = [
+    "RUN_ID",
+    "Console",
+    "ConsoleFilter",
+    "ConsoleFormatter",
+    "ECSFormatter",
+    "LogFile",
+    "log_path",
+    "staging_root",
+    "start_logging",
+    "told",
+]
+
+
+#: This process and its workers, in every line of the log file (``trace.id``).
+RUN_ID = uuid.uuid4().hex
+
+#: The task at work in this process, as labels of its log lines.
+labels: dict[str, str] = {}
+
+
+def staging_root() -> Path:
+    """The staging root, read without checking the other settings: a run that they stop is logged as well."""
+    return Path(os.environ.get("STAGING_ROOT") or get_config().get("staging", "root", "staging"))
+
+
+def log_path() -> Path:
+    """The log file of this month."""
+    return staging_root() / "logs" / f"pipeline-{datetime.now(UTC):%Y-%m}.jsonl"
+
+
+def start_logging() -> None:
+    """Log as Luigi will: before it starts, and where it never does."""
+    InterfaceLogging.setup(core())
+
+
+class ECSFormatter(ecs_logging.StdlibFormatter):
+    """A JSON object a line: Elastic Common Schema, with run, task, hour or day, and station where it is known."""
+
+    def __init__(self) -> None:
+        """Leave out what says the same twice."""
+        super().__init__(exclude_fields=["log.original", "process.thread", "process.name"], ensure_ascii=False)
+
+    def format_to_ecs(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Add the labels, without touching the record that other handlers see."""
+        copy = logging.makeLogRecord(record.__dict__)
+        station = copy.__dict__.pop("station", None)
+        copy.__dict__.update(labels, **{"trace.id": RUN_ID, "service.name": "airqino-pipeline"})
+        if station:
+            copy.__dict__["labels.station"] = station
+        return super().format_to_ecs(copy)
+
+
+class LogFile(logging.FileHandler):
+    """Everything, tracebacks too, in a file a month; opened with the first record."""
+
+    def __init__(self) -> None:
+        """Name the file; make its folder with the first record."""
+        super().__init__(log_path(), delay=True, encoding="utf-8")
+        self.setFormatter(ECSFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; a log that cannot be written never stops a run."""
+        try:
+            Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+            super().emit(record)
+        except OSError:
+            logging.raiseExceptions = False
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write no secret."""
+        return redact(super().format(record))
+
+
+class ConsoleFilter(logging.Filter):
+    """Of Luigi only what went wrong; of the pipeline everything from INFO on."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a person wants to see it."""
+        return record.name.startswith("airqino") or (
+            record.levelno >= logging.WARNING
+            and not record.getMessage().startswith(("Failed connecting", "Failed pinging", "Retrying"))
+        )
+
+
+class Console(logging.StreamHandler):  # type: ignore[type-arg]
+    """Standard error, for people; or standard output, for machines, which get what the log file gets."""
+
+    def __init__(self) -> None:
+        """Choose by ``[logging] console``."""
+        if (os.environ.get("LOG_CONSOLE") or get_config().get("logging", "console", "text")) == "json":
+            super().__init__(sys.stdout)
+            self.setFormatter(ECSFormatter())
+        else:
+            super().__init__()
+            self.addFilter(ConsoleFilter())
+            self.setFormatter(ConsoleFormatter())
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write no secret."""
+        return redact(super().format(record))
+
+
+class ConsoleFormatter(logging.Formatter):
+    """One line for each record, without a traceback: that is in the log file."""
+
+    def __init__(self) -> None:
+        """Short times, in UTC as everything else."""
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+        self.converter = lambda seconds: datetime.fromtimestamp(seconds or 0, UTC).timetuple()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Say what failed and why."""
+        record = logging.makeLogRecord(record.__dict__)
+        message = record.getMessage()
+        if record.exc_info and (error := record.exc_info[1]):
+            task = record.args[-1] if isinstance(record.args, tuple) and record.args else ""
+            message = f"{task} failed: {told(error)}" if task else told(error)
+        elif "Traceback (most recent call last)" in message:
+            first, _, rest = message.partition("Traceback (most recent call last)")
+            message = f"{' '.join(first.split()).rstrip(':')}: {rest.strip().splitlines()[-1].strip()}"
+            message = message.replace("airqino.errors.", "")
+        record.msg, record.args, record.exc_info, record.exc_text = message, None, None, None
+        return super().format(record)
+
+
+def told(error: BaseException) -> str:
+    """An error in one line for people."""
+    if isinstance(error, PipelineError):
+        return str(error)
+    if isinstance(error, RuntimeError) and str(error).startswith("Unfulfilled"):
+        return str(error).split(" (")[0]
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text} (the traceback is in {log_path()})"

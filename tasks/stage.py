@@ -1,0 +1,54 @@
+"""The base of all tasks, the pipeline's own Luigi events, and what a run counts of them."""
+
+from collections import defaultdict
+from typing import Any
+
+import luigi
+
+from tasks.logs import labels
+from tasks.settings.secrets import redact
+
+__all__ = ["DRIFT", "FETCHED", "Stage", "TaskContext", "stage_seconds"]
+
+#: Luigi event of a model that has drifted: called once for each drift with the task and a list of
+#: (station, pollutant).
+DRIFT = "airqino.drift"
+
+#: Luigi event of answers that were staged: called with the task, the set of (station, hour) that were asked for, and
+#: station → answer.
+FETCHED = "airqino.fetched"
+
+#: Seconds that each stage (task family) took in this process.
+stage_seconds: defaultdict[str, float] = defaultdict(float)
+
+
+@luigi.Task.event_handler(luigi.Event.PROCESSING_TIME)  # type: ignore[untyped-decorator]
+def _count_seconds(task: luigi.Task, seconds: float) -> None:
+    stage_seconds[task.task_family] += seconds
+
+
+class Stage(luigi.Task):
+    """Base of all tasks: what luigid's page and Luigi's own mail tell of a failure holds no secret either."""
+
+    def on_failure(self, exception: BaseException) -> str:
+        """Return the traceback as Luigi tells it, masked."""
+        return redact(super().on_failure(exception))
+
+
+class TaskContext:
+    """Luigi's ``[worker] task_process_context``: while a task runs, its name, hour and day stand in each log line."""
+
+    def __init__(self, process: Any) -> None:
+        """Take the task of the worker's process."""
+        parameters = process.task.to_str_params()
+        # a batch of hours may be long
+        of = {f"labels.{name}": text[:100] for name, text in parameters.items() if name in ("hour", "day") and text}
+        self._of = {"labels.task": process.task.task_family, **of}
+
+    def __enter__(self) -> None:
+        """Set the labels."""
+        labels.update(self._of)
+
+    def __exit__(self, *_: object) -> None:
+        """Take them away."""
+        labels.clear()

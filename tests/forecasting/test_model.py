@@ -1,0 +1,308 @@
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airqino.errors import InsufficientHistoryError
+from airqino.forecasting import calibration, network
+from airqino.forecasting.features import POLLUTANTS, WEATHER
+from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, ForecastModel, Recipe, predict, train
+
+START = pd.Timestamp("2024-01-01", tz="UTC")
+DAYS = 50
+TINY = Recipe(rounds=15, networks=1, validation_networks=1, validation_days=10)
+
+
+def hour(number):
+    return START + pd.Timedelta(hours=number)
+
+
+def readings(stations=("a", "b"), days=DAYS, seed=0):
+    """Series with a daily cycle and noise that reverts, so that there is something to forecast."""
+    random = np.random.default_rng(seed)
+    hours = days * 24
+    parts = []
+    for station in stations:
+        table = pd.DataFrame(
+            {"observed_at": pd.date_range(START, periods=hours, freq="h").astype("datetime64[us, UTC]")}
+        )
+        table.insert(0, "station", station)
+        cycle = 10 + 5 * np.sin(2 * np.pi * np.arange(hours) / 24)
+        for name in POLLUTANTS + WEATHER:
+            table[name] = np.maximum(cycle + random.normal(0, 3, hours), 0)
+        for name in POLLUTANTS:
+            table[f"{name}_flag"] = "ok"
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+HOURLY = readings()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return train(HOURLY, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1)
+
+
+def one(table, station="a", pollutant="pm2_5", horizon=1):
+    rows = table[(table.station == station) & (table.pollutant == pollutant) & (table.horizon_h == horizon)]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_a_row_for_everything(model):
+    issued = [hour(1150), hour(1149), hour(1149)]
+    table = predict(model, HOURLY.sample(frac=1, random_state=1), issued)
+    assert list(table.columns) == list(COLUMNS)
+    assert len(table) == 2 * 2 * 2 * 2
+    assert (table["target_at"] == table["issued_at"] + pd.to_timedelta(table["horizon_h"], unit="h")).all()
+    assert (table["last_observed_at"] == table["issued_at"]).all()
+    assert set(table["method"]) == {"lightgbm"}
+    assert (table["reason"] == "").all()
+    pd.testing.assert_frame_equal(
+        table[table.issued_at == hour(1149)].reset_index(drop=True), predict(model, HOURLY, [hour(1149)])
+    )
+
+
+def test_it_beats_persistence_where_there_is_something_to_learn(model):
+    table = predict(model, HOURLY, list(pd.date_range(hour(1105), hour(1190), freq="h")))
+    actual = HOURLY.set_index(["station", "observed_at"])["pm2_5"]
+    rows = table[table.pollutant == "pm2_5"]
+    target = actual.reindex(pd.MultiIndex.from_frame(rows[["station", "target_at"]])).to_numpy()
+    assert np.abs(target - rows["p50"]).mean() < 0.85 * np.abs(target - rows["last_value"]).mean()
+    assert 0.7 < ((rows["p10"] <= target) & (target <= rows["p90"])).mean() < 0.92
+
+
+def test_same_data_and_seed_give_the_same_bytes(model):
+    again = train(HOURLY.sample(frac=1, random_state=2), hour(DAYS * 24 - 100), recipe=TINY, num_threads=2)
+    assert digest(again) == digest(model)
+    other = train(HOURLY, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1, seed=2)
+    assert digest(other) != digest(model)
+
+
+def digest(model):
+    return {name: hashlib.sha256(content).hexdigest() for name, content in model.to_files().items()}
+
+
+def test_files_there_and_back(model):
+    files = model.to_files()
+    assert ForecastModel.from_files(files) == model
+    with pytest.raises(ValueError, match="not a readable forecast model"):
+        ForecastModel.from_files({**files, "model.json": files["model.json"][:100]})
+    with pytest.raises(ValueError, match="not a readable forecast model"):
+        ForecastModel.from_files({name: content for name, content in files.items() if not name.endswith(".npy")})
+
+
+def test_a_damaged_network_is_refused(model):
+    content = model.networks_of("co")[0]
+    with pytest.raises(ValueError, match="not a readable network"):
+        network.Network.from_bytes(content[: len(content) // 2])
+
+
+def test_training_does_not_see_the_future(model):
+    changed = HOURLY.copy()
+    changed.loc[changed.observed_at >= hour(DAYS * 24 - 100), list(POLLUTANTS)] = 500.0
+    assert digest(train(changed, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1)) == digest(model)
+
+
+@settings(deadline=None, max_examples=12)
+@given(issued=st.integers(1100, 1190), seed=st.integers(0, 99))
+def test_a_forecast_does_not_see_the_future(model, issued, seed):
+    random = np.random.default_rng(seed)
+    changed = HOURLY.copy()
+    later = (changed.observed_at > hour(issued)).to_numpy()
+    for name in POLLUTANTS + WEATHER:
+        changed.loc[later, name] = random.permutation(changed.loc[later, name].to_numpy()) * random.choice([1.0, 50.0])
+    changed = changed[~later | (random.random(len(changed)) < 0.8)]
+    hours = [hour(issued - 3), hour(issued)]
+    expected = predict(model, HOURLY, hours)
+    pd.testing.assert_frame_equal(predict(model, changed, hours), expected)
+    together = predict(model, changed, [*hours, hour(issued + 2)])
+    pd.testing.assert_frame_equal(together[together.issued_at <= hour(issued)].reset_index(drop=True), expected)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 999),
+    scale=st.sampled_from([0.0, 1e-3, 1.0, 1e4]),
+    missing=st.floats(0, 0.95),
+    with_model=st.booleans(),
+)
+def test_quantiles_are_ordered_and_not_negative_on_random_input(model, seed, scale, missing, with_model):
+    random = np.random.default_rng(seed)
+    hourly = readings(stations=("a", "stranger"), days=12, seed=seed)
+    for name in POLLUTANTS + WEATHER:
+        hourly[name] = random.exponential(1.0, len(hourly)) * scale
+        hourly.loc[random.random(len(hourly)) < missing / 2, name] = np.nan
+    for name in POLLUTANTS:
+        hourly[f"{name}_flag"] = random.choice(
+            ["ok", "ok", "ok", "spike", "stuck", "dead", "out_of_range"], len(hourly)
+        )
+    hourly = hourly[random.random(len(hourly)) > missing]
+    table = predict(model if with_model else None, hourly, [hour(280), hour(281)])
+    made = table[table.method != "none"]
+    assert not made[["p10", "p50", "p90", "last_value"]].isna().any().any()
+    assert (made.p10 >= 0).all()
+    assert (made.p10 <= made.p50).all()
+    assert (made.p50 <= made.p90).all()
+    assert (made.target_at - made.last_observed_at <= pd.Timedelta(hours=3)).all()
+    none = table[table.method == "none"]
+    assert none[["p10", "p50", "p90"]].isna().all().all()
+    assert (none.reason != "").all()
+
+
+def test_without_a_model_persistence_with_the_spread_of_recent_changes():
+    row = one(predict(None, HOURLY, [hour(1000)], no_model_reason="history too short"), horizon=2)
+    own = HOURLY[HOURLY.station == "a"].set_index("observed_at")["pm2_5"]
+    past = own[own.index <= hour(1000)]
+    sizes = np.sort((past - past.shift(2)).abs().dropna().iloc[-672:])
+    half = sizes[int(np.ceil(673 * 0.8)) - 1]
+    assert (row.method, row.reason) == ("persistence", "history too short")
+    assert row.p50 == row.last_value == past.iloc[-1]
+    assert row.p90 == pytest.approx(row.p50 + half)
+    assert row.p10 == pytest.approx(max(row.p50 - half, 0))
+
+
+@pytest.mark.parametrize(("flag", "reason"), [("dead", "sensor dead"), ("stuck", "sensor stuck")])
+def test_no_forecast_for_a_broken_sensor(model, flag, reason):
+    hourly = HOURLY.copy()
+    broken = (hourly.station == "a") & (hourly.observed_at >= hour(1100))
+    hourly.loc[broken, "co_flag"] = flag
+    table = predict(model, hourly, [hour(1100), hour(1150)])
+    for _, row in table[(table.station == "a") & (table.pollutant == "co")].iterrows():
+        assert (row.method, row.reason) == ("none", reason)
+        assert np.isnan(row.p50)
+    assert (table[table.pollutant == "pm2_5"].method == "lightgbm").all()
+
+
+@pytest.mark.parametrize(
+    ("age", "horizon", "method"),
+    [(0, 2, "lightgbm"), (1, 2, "lightgbm"), (2, 1, "lightgbm"), (2, 2, "none"), (3, 1, "none")],
+)
+def test_nothing_beyond_three_hours_after_the_last_reading(model, age, horizon, method):
+    hourly = HOURLY[(HOURLY.station == "b") | (HOURLY.observed_at <= hour(1150 - age))]
+    row = one(predict(model, hourly, [hour(1150)]), horizon=horizon)
+    assert row.method == method
+    assert row.last_observed_at == hour(1150 - age)
+    assert row.reason == ("" if method == "lightgbm" else f"no reading for {age} h")
+
+
+def test_the_band_widens_when_readings_are_old_or_missing(model):
+    issued = [hour(number) for number in range(1120, 1160)]
+    width = []
+    for drop in ((), (2, 4), (1, 2)):
+        widths = []
+        for moment in issued[::4]:
+            gone = [moment - pd.Timedelta(hours=d - 1) for d in drop]
+            row = one(predict(model, HOURLY[~HOURLY.observed_at.isin(gone)], [moment]))
+            widths.append(row.p90 - row.p10)
+        width.append(np.mean(widths))
+    assert width[0] < width[1]
+    assert width[0] < width[2]
+
+
+def test_persistence_where_the_model_did_not_win(model):
+    from dataclasses import replace
+
+    worse = [replace(s, beats=False) if s.station == "a" and s.pollutant == "co" else s for s in model.scores]
+    table = predict(replace(model, scores=tuple(worse)), HOURLY, [hour(1150)])
+    row = one(table, pollutant="co")
+    assert (row.method, row.reason) == ("persistence", "model does not beat persistence here")
+    assert row.p50 == row.last_value
+    assert one(table, station="b", pollutant="co").method == "lightgbm"
+
+
+def test_an_unknown_station_is_forecast(model):
+    table = predict(model, readings(stations=("new",), seed=9), [hour(1150)])
+    assert set(table.method) == {"lightgbm"}
+
+
+def test_too_short_a_history():
+    with pytest.raises(InsufficientHistoryError, match="history too short: 200 usable hours"):
+        train(HOURLY[HOURLY.station == "a"], hour(200), recipe=TINY)
+    dead = HOURLY.assign(co_flag="dead")
+    partly = train(dead, hour(600), recipe=TINY, num_threads=1)
+    assert partly.pollutants == ("pm2_5",)
+    row = one(predict(partly, HOURLY, [hour(700)]), pollutant="co")
+    assert (row.method, row.reason) == ("persistence", "history too short")
+
+
+def test_44_days_are_enough(model):
+    part = HOURLY[HOURLY.observed_at >= hour(1190 - HISTORY_HOURS)]
+    columns = ["p10", "p50", "p90"]
+    whole = predict(model, HOURLY, [hour(1190)])
+    np.testing.assert_allclose(predict(model, part, [hour(1190)])[columns], whole[columns], rtol=1e-6)
+
+
+def test_nothing_in_nothing_out(model):
+    assert len(predict(model, HOURLY[:0], [hour(1)])) == 0
+    assert len(predict(model, HOURLY, [])) == 0
+
+
+def test_calibration_against_a_naive_count():
+    random = np.random.default_rng(1)
+    target = random.normal(10, 4, 999)
+    centre = np.full(999, 10.0)
+    bands = calibration.calibrate("pm2_5", 1, np.full(999, "a"), (centre - 1, centre, centre + 1), target)
+    assert [band.station for band in bands] == ["*", "a"]
+    low, _, high = calibration.apply_band(
+        "pm2_5",
+        (centre - 1, centre, centre + 1),
+        *np.full((2, 999), [[bands[1].below], [bands[1].above]]),
+        np.zeros(999),
+    )
+    assert (target < low).sum() == 99  # 999 - ceil(1000 * 0.9): one in ten leaves on each side
+    assert (target > high).sum() == 99
+
+
+def test_recent_misses_outweigh_the_training_once_there_are_a_hundred():
+    window = np.full((3, 336), np.nan)
+    window[1, :50] = 0.5
+    window[2, :] = np.linspace(0, 1, 336)
+    found = calibration.recent(window, np.array([0.1, 0.1, 0.1]))
+    np.testing.assert_allclose(found, [0.1, 0.3, np.linspace(0, 1, 336)[int(np.ceil(337 * 0.9)) - 1]])
+
+
+def test_the_band_is_corrected_only_by_hours_the_model_had_not_seen(model):
+    """The misses of hours that were trained on are too small: there the training's own calibration counts."""
+    from dataclasses import replace
+
+    wide = replace(model, bands=tuple(replace(band, below=9.0, above=9.0) for band in model.bands))
+    end = DAYS * 24 - 100  # the model has seen every hour before
+    for number, same in ((end - 1, False), (end + 50, False), (end + 99, True)):
+        ours, theirs = (one(predict(m, HOURLY, [hour(number)])) for m in (model, wide))
+        assert bool(theirs.p90 - theirs.p10 == pytest.approx(ours.p90 - ours.p10)) is same
+    assert one(predict(wide, HOURLY, [hour(end - 1)])).p90 > one(predict(model, HOURLY, [hour(end - 1)])).p90 + 5
+
+
+def test_network_gradient_against_differences():
+    """The slope that training follows is that of the softened pinball loss."""
+    random = np.random.default_rng(0)
+    layers = [random.normal(0, 0.5, shape).astype(np.float32) for shape in ((6, 5), (5,), (5, 4), (4,), (4, 6), (6,))]
+    inputs, wanted = random.normal(size=(32, 6)).astype(np.float32), random.normal(size=(32, 6)).astype(np.float32)
+    known, level = (random.random((32, 6)) > 0.2).astype(np.float32), np.tile([0.1, 0.5, 0.9], 2).astype(np.float32)
+
+    def loss(parts):
+        out = inputs.astype(float)
+        for position in (0, 2, 4):
+            out = out @ parts[position].astype(float) + parts[position + 1]
+            out = np.maximum(out, 0) if position < 4 else out
+        error = (out - wanted) / 0.05
+        soft = 0.05 * (np.logaddexp(error, -error)) * 0.5 + (0.5 - level) * (out - wanted)
+        return (soft * known).sum() * 2 / 32
+
+    dropped, network._DROPPED = network._DROPPED, 0
+    try:
+        gradient = network._gradient(layers, inputs, wanted, known, level, np.random.default_rng(1))
+    finally:
+        network._DROPPED = dropped
+    ends = np.cumsum([0, *(layer.size for layer in layers)])
+    for position, layer in enumerate(layers):
+        for place in (0, layer.size - 1):
+            moved = [part.astype(float).copy() for part in layers]
+            moved[position].flat[place] += 1e-5
+            numeric = (loss(moved) - loss(layers)) / 1e-5
+            assert gradient[ends[position] + place] == pytest.approx(numeric, rel=0.02, abs=1e-3)

@@ -1,0 +1,417 @@
+"""The HTTP client against the sandbox: faults, retries, limits, sign-in, and what is kept of an exchange."""
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import requests
+
+from airqino.errors import (
+    CredentialsError,
+    NotJSONError,
+    RateLimitedError,
+    RequestRefusedError,
+    ServerError,
+    SourceTimeoutError,
+    UnexpectedShapeError,
+    UnknownStationError,
+    UnreachableError,
+)
+from airqino.sandbox import series
+from airqino.sandbox.handlers import Tokens
+from airqino.sandbox.server import Credentials, Sandbox
+from airqino.source.auth import Credentials as Login
+from airqino.source.client import Client
+from airqino.source.response import parse
+
+A, B = series.DEFAULT_STATIONS
+NOW = datetime(2024, 9, 9, 10, 30, tzinfo=UTC)
+FIRST, LAST = datetime(2024, 9, 8, 20, tzinfo=UTC), datetime(2024, 9, 9, 3, tzinfo=UTC)
+KNOWN = Credentials(client_secret="Right-S3cret", password="Right-Pa55word")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(now=NOW) as running:
+        yield running
+
+
+def client(sandbox: Sandbox | str, **options) -> Client:
+    """A client that does not wait where the test does not want it to."""
+    url = sandbox if isinstance(sandbox, str) else sandbox.url
+    return Client(url, **{"timeout": (2, 5), "backoff": 0, "requests_per_second": 1000} | options)
+
+
+def ask(sandbox: Sandbox | str, station: str = A, **options):
+    with client(sandbox, **options) as asking:
+        return asking.hourly(station, FIRST, LAST)
+
+
+def requests_to(sandbox: Sandbox) -> int:
+    return sandbox.stats()["data_requests"]
+
+
+@contextmanager
+def serving(payload: bytes, hold: float = 0) -> Iterator[str]:
+    """A server that answers every connection with these bytes, then waits, then closes."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+
+        def serve() -> None:
+            while not done.is_set():
+                try:
+                    connection, _ = server.accept()
+                except TimeoutError:
+                    continue
+                with connection:
+                    connection.settimeout(2)
+                    connection.recv(65536)
+                    connection.sendall(payload)
+                    done.wait(hold)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            done.set()
+            thread.join()
+
+
+def http(body: bytes, status: str = "200 OK") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+
+
+# --- an answer
+
+
+def test_an_answer_holds_the_rows_the_header_and_the_sources_clock(sandbox):
+    answer = ask(sandbox)
+    assert answer.error is None
+    assert answer.served_at == NOW
+    assert answer.response.header.station_name == series.header(A)["station_name"]
+    expected = [row["timestamp"] for row in series.rows(A, FIRST, LAST, NOW)]
+    assert [f"{row.timestamp:%Y-%m-%d %H:%M:%S}" for row in answer.response.data] == expected
+
+
+def test_a_minute_more_is_asked_for_on_either_side(sandbox):
+    ask(sandbox)
+    (window,) = sandbox.stats()["windows"]
+    assert (window["start"], window["stop"]) == ("2024-09-08T19:59:00+00:00", "2024-09-09T03:59:00+00:00")
+
+
+def test_an_exchange_proves_what_was_said(sandbox):
+    exchange = ask(sandbox).exchange
+    url = f"{sandbox.url}/v3/getStationHourlyAvg/{A}"
+    body = requests.get(url, params={"start_date": "20240908-1959", "end_date": "20240909-0359"}, timeout=5).content
+    assert (exchange.bytes, exchange.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+    assert (exchange.station, exchange.first, exchange.last) == (A, "2024-09-08T20", "2024-09-09T03")
+    assert (exchange.status, exchange.error) == (200, "")
+    assert 0 <= exchange.seconds < 5
+    assert exchange.asdict() == {name: getattr(exchange, name) for name in exchange.__dataclass_fields__}
+
+
+def test_a_stations_failure_is_in_its_answer_and_leaves_the_others_alone(sandbox):
+    sandbox.add_fault("server_error", station=B)
+    with client(sandbox, retries=0) as asking:
+        answers = asking.hourly_of({A: (FIRST, LAST), B: (FIRST, LAST)})
+    assert list(answers) == [A, B]
+    assert answers[A].error is None
+    assert isinstance(answers[B].error, ServerError)
+    assert answers[B].exchange.error == f"ServerError: {answers[B].error}"
+
+
+# --- faults
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "status"),
+    [
+        ("rate_limited", RateLimitedError, 429),
+        ("server_error", ServerError, 503),
+        ("server_error_500", ServerError, 500),
+        ("cut_off", UnreachableError, 200),
+        ("malformed", NotJSONError, 200),
+        ("html", NotJSONError, 200),
+        ("wrong_shape", UnexpectedShapeError, 200),
+        ("unauthorized", CredentialsError, 401),
+        ("unknown_station", UnknownStationError, 404),
+    ],
+)
+def test_each_fault_is_an_error_of_its_own(sandbox, kind, error, status):
+    sandbox.add_fault(kind)
+    answer = ask(sandbox, retries=0)
+    assert type(answer.error) is error
+    assert answer.response is None
+    assert answer.exchange.status == status
+    assert answer.exchange.error == f"{error.__name__}: {answer.error}"
+    assert "\n" not in str(answer.error)
+
+
+@pytest.mark.parametrize("kind", ["duplicate", "out_of_order", "future", "empty"])
+def test_odd_rows_are_no_error(sandbox, kind):
+    sandbox.add_fault(kind)
+    answer = ask(sandbox)
+    assert answer.error is None
+    honest = [row["timestamp"] for row in series.rows(A, FIRST, LAST, NOW)]
+    got = [f"{row.timestamp:%Y-%m-%d %H:%M:%S}" for row in answer.response.data]
+    if kind == "empty":
+        assert got == []
+    elif kind == "future":
+        assert got == [*honest, *(f"2024-09-09 {hour}:00:00" for hour in (11, 12, 13))]
+    else:
+        assert sorted(set(got)) == honest
+        assert got != honest
+
+
+def test_another_4xx_says_what_the_source_says():
+    with Sandbox(now=NOW) as sandbox, client(sandbox) as asking:
+        answer = asking.hourly(A, LAST, FIRST)
+    assert type(answer.error) is RequestRefusedError
+    assert "start_date is after end_date" in str(answer.error)
+    assert answer.exchange.status == 400
+
+
+def test_nobody_there_is_unreachable_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    began = time.monotonic()
+    answer = ask(f"http://127.0.0.1:{port}")
+    assert time.monotonic() - began < 1
+    assert type(answer.error) is UnreachableError
+    assert "Connection refused" in str(answer.error)
+    assert "0x" not in str(answer.error)
+    assert (answer.exchange.status, answer.exchange.bytes, answer.exchange.sha256) == (None, 0, "")
+
+
+@pytest.mark.parametrize("payload", [b"", b"SSH-2.0-OpenSSH\r\n"])
+def test_what_does_not_speak_http_is_unreachable(payload):
+    with serving(payload) as url:
+        assert type(ask(url, retries=0).error) is UnreachableError
+
+
+def test_a_slow_station_fails_within_the_time_out(sandbox):
+    sandbox.add_fault("latency", seconds=1.2)
+    began = time.monotonic()
+    answer = ask(sandbox, retries=0, timeout=(2, 0.3))
+    assert 0.25 < time.monotonic() - began < 1
+    assert type(answer.error) is SourceTimeoutError
+    assert str(answer.error) == "no answer within 0.3 s"
+
+
+# --- retries
+
+
+@pytest.mark.parametrize("kind", ["rate_limited", "server_error", "server_error_500", "cut_off", "malformed", "html"])
+def test_what_passes_is_asked_again_and_then_right(sandbox, kind):
+    sandbox.add_fault(kind, times=2, seconds=0)
+    answer = ask(sandbox, retries=2)
+    assert answer.error is None
+    assert len(answer.response.data) == len(series.rows(A, FIRST, LAST, NOW))
+    assert requests_to(sandbox) == 3
+
+
+@pytest.mark.parametrize("kind", ["server_error", "cut_off", "malformed"])
+def test_after_the_last_retry_it_is_an_error(sandbox, kind):
+    sandbox.add_fault(kind)
+    assert ask(sandbox, retries=2).error is not None
+    assert requests_to(sandbox) == 3
+
+
+@pytest.mark.parametrize("kind", ["wrong_shape", "unauthorized", "unknown_station"])
+def test_what_another_try_does_not_change_is_asked_once(sandbox, kind):
+    sandbox.add_fault(kind)
+    assert ask(sandbox, retries=3).error is not None
+    assert requests_to(sandbox) == 1
+
+
+def test_pauses_between_tries_grow(sandbox):
+    sandbox.add_fault("malformed", times=3)
+    began = time.monotonic()
+    assert ask(sandbox, retries=3, backoff=0.1).error is None
+    assert 0.65 < time.monotonic() - began < 2  # 0.1 + 0.2 + 0.4
+
+
+def test_retry_after_is_obeyed(sandbox):
+    sandbox.add_fault("rate_limited", times=1, seconds=1)
+    began = time.monotonic()
+    assert ask(sandbox).error is None
+    assert 0.9 < time.monotonic() - began < 3
+
+
+def test_a_retry_after_longer_than_a_run_can_wait_ends_it_at_once(sandbox):
+    sandbox.add_fault("rate_limited", seconds=121)
+    began = time.monotonic()
+    answer = ask(sandbox, retry_after_max=120)
+    assert time.monotonic() - began < 1
+    assert type(answer.error) is RateLimitedError
+    assert "Retry-After: 121" in str(answer.error)
+    assert requests_to(sandbox) == 1
+
+
+def test_the_longest_retry_after_still_holds_after_a_first_retry(sandbox):
+    sandbox.add_fault("server_error", times=1)
+    sandbox.add_fault("rate_limited", seconds=9)
+    began = time.monotonic()
+    assert type(ask(sandbox, retry_after_max=8, retries=5).error) is RateLimitedError
+    assert time.monotonic() - began < 1
+    assert requests_to(sandbox) == 2
+
+
+# --- limits
+
+
+def test_requests_go_out_no_faster_than_allowed(sandbox):
+    stations = {str(number): (FIRST, LAST) for number in range(1, 7)}
+    began = time.monotonic()
+    with client(sandbox, requests_per_second=4, concurrency=6) as asking:
+        asking.hourly_of(dict(list(stations.items())[:4]))
+        assert time.monotonic() - began < 0.9  # as many as go out in a second go out at once
+        asking.hourly_of(stations)
+    assert 2 <= time.monotonic() - began < 3  # the fifth to eighth a second after those, the ninth another one later
+    assert requests_to(sandbox) == 10
+
+
+def test_a_slow_station_holds_up_no_other(sandbox):
+    sandbox.add_fault("latency", station="1", seconds=1)
+    stations = {str(number): (FIRST, LAST) for number in range(1, 6)}
+    began = time.monotonic()
+    with client(sandbox, concurrency=2) as asking:
+        answers = asking.hourly_of(stations)
+    assert all(answer.error is None for answer in answers.values())
+    assert answers["1"].exchange.seconds >= 1
+    assert max(answers[s].exchange.seconds for s in "2345") < 0.9
+    assert time.monotonic() - began < 1.9
+    assert [w["station"] for w in sandbox.stats()["windows"]][-1] == "1"  # all others were through before it
+
+
+def test_no_more_stations_are_asked_at_once_than_allowed(sandbox):
+    sandbox.add_fault("latency", seconds=0.25)
+    stations = {str(number): (FIRST, LAST) for number in range(1, 5)}
+    began = time.monotonic()
+    with client(sandbox, concurrency=2) as asking:
+        asking.hourly_of(stations)
+    assert 0.5 <= time.monotonic() - began < 1
+
+
+# --- sign-in
+
+
+def login(sandbox: Sandbox, **changes: str) -> Login:
+    known = {"client_id": KNOWN.client_id, "client_secret": KNOWN.client_secret, "username": KNOWN.username}
+    return Login(**{"token_url": sandbox.token_url, "password": KNOWN.password} | known | changes)
+
+
+@pytest.fixture
+def guarded() -> Iterator[Sandbox]:
+    with Sandbox(now=NOW, credentials=KNOWN) as running:
+        yield running
+
+
+def tokens(sandbox: Sandbox) -> int:
+    return sandbox.stats()["token_requests"]
+
+
+def test_one_token_serves_all_stations_and_threads(guarded):
+    stations = {str(number): (FIRST, LAST) for number in range(1, 9)}
+    with client(guarded, credentials=login(guarded), concurrency=8) as asking:
+        answers = [*asking.hourly_of(stations).values(), asking.hourly(A, FIRST, LAST)]
+    assert [answer.error for answer in answers] == [None] * 9
+    assert tokens(guarded) == 1
+
+
+def test_a_token_about_to_end_is_renewed_before_it_is_used():
+    with Sandbox(now=NOW, credentials=KNOWN, token_seconds=10) as guarded:
+        with client(guarded, credentials=login(guarded)) as asking:
+            for _ in range(3):
+                assert asking.hourly(A, FIRST, LAST).error is None
+        assert tokens(guarded) == 3
+        assert guarded.stats()["by_status"] == {"200": 3}
+
+
+def test_a_withdrawn_token_is_replaced_and_the_request_sent_again(guarded):
+    with client(guarded, credentials=login(guarded)) as asking:
+        assert asking.hourly(A, FIRST, LAST).error is None
+        guarded.add_fault("token_expired")
+        assert asking.hourly(A, FIRST, LAST).error is None
+    assert tokens(guarded) == 2
+    assert guarded.stats()["by_status"] == {"200": 2, "401": 1}
+
+
+def test_when_the_refresh_token_is_over_as_well_the_password_is_sent_again(guarded):
+    with client(guarded, credentials=login(guarded)) as asking:
+        assert asking.hourly(A, FIRST, LAST).error is None
+        guarded.tokens = Tokens(KNOWN, 300)  # as after a restart of the token endpoint
+        assert asking.hourly(A, FIRST, LAST).error is None
+    assert tokens(guarded) == 3  # password, refused refresh, password
+
+
+@pytest.mark.parametrize("wrong", ["password", "client_secret", "username", "client_id"])
+def test_wrong_credentials_are_told_without_any_secret(guarded, wrong):
+    credentials = login(guarded, **{wrong: "Wr0ng"})
+    answer = ask(guarded, credentials=credentials)
+    assert type(answer.error) is CredentialsError
+    assert "AIRQINO_PASSWORD" in str(answer.error)
+    told = " ".join(f"{of!r} {of!s}" for of in (answer, answer.error, answer.error.__cause__, credentials))
+    assert credentials.password not in told
+    assert credentials.client_secret not in told
+    assert requests_to(guarded) == 0
+
+
+def test_without_credentials_the_message_says_what_to_set(guarded):
+    answer = ask(guarded)
+    assert type(answer.error) is CredentialsError
+    for variable in ("AIRQINO_USERNAME", "AIRQINO_PASSWORD", "AIRQINO_CLIENT_ID", "AIRQINO_CLIENT_SECRET"):
+        assert variable in str(answer.error)
+
+
+def test_a_station_closed_to_the_user_is_a_matter_of_credentials(guarded):
+    guarded.add_fault("unauthorized")
+    answer = ask(guarded, credentials=login(guarded))
+    assert type(answer.error) is CredentialsError
+    assert "AIRQINO_USERNAME" in str(answer.error)
+    assert requests_to(guarded) == 2  # once more with a new token
+
+
+def test_a_token_endpoint_that_is_down_is_no_matter_of_credentials(guarded):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    answer = ask(guarded, credentials=login(guarded, token_url=f"http://127.0.0.1:{port}/token"))
+    assert type(answer.error) is UnreachableError
+    assert "token endpoint" in str(answer.error)
+
+
+@pytest.mark.parametrize("body", [http(b"<html>Maintenance</html>"), http(b"Bad gateway", "502 Bad Gateway")])
+def test_a_token_endpoint_that_gives_no_token_is_a_fault_of_the_server(guarded, body):
+    with serving(body) as url:
+        answer = ask(guarded, credentials=login(guarded, token_url=f"{url}/token"))
+    assert type(answer.error) is ServerError
+    assert "token endpoint" in str(answer.error)
+
+
+def test_a_token_endpoint_that_says_nothing_is_a_time_out(guarded):
+    with serving(b"", hold=5) as url:
+        answer = ask(guarded, timeout=(1, 0.3), credentials=login(guarded, token_url=f"{url}/token"))
+    assert type(answer.error) is SourceTimeoutError
+
+
+def test_the_body_that_came_is_the_body_that_was_read(sandbox):
+    answer = ask(sandbox)
+    url = f"{sandbox.url}/v3/getStationHourlyAvg/{A}"
+    body = requests.get(url, params={"start_date": "20240908-1959", "end_date": "20240909-0359"}, timeout=5).content
+    assert answer.response == parse(body)
+
+
+def test_a_span_of_a_year_comes_whole(sandbox):
+    first, last = NOW - timedelta(days=365), NOW.replace(minute=0) - timedelta(hours=1)
+    with client(sandbox) as asking:
+        answer = asking.hourly(A, first, last)
+    expected = [row["timestamp"] for row in series.rows(A, first, last, NOW)]
+    assert [f"{row.timestamp:%Y-%m-%d %H:%M:%S}" for row in answer.response.data] == expected
+    assert answer.exchange.bytes > 1e6

@@ -1,0 +1,96 @@
+"""A deployment of the pipeline for the tests, run as its commands run it."""
+
+import os
+import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pymongo import MongoClient
+
+from airqino.sandbox.mongod import Mongod
+
+ROOT = Path(__file__).resolve().parents[2]
+REAL = ROOT.parent / "shared" / "data"
+
+#: Bookkeeping that says when something was done, not what: left out when two runs are compared.
+WHEN = ("read_at", "checked_at", "attempts", "reason", "loaded_at", "seen_at")
+
+
+#: Variables that must not reach a deployment from outside.
+OURS = ("AIRQINO_", "ALERT_", "LOG_", "LUIGI", "METRICS_", "MLFLOW_", "MONGODB_", "PUSHGATEWAY_", "STAGING_")
+
+
+class Pipeline:
+    """One deployment: a staging root and a database of its own, run through the real commands."""
+
+    def __init__(self, root: Path, mongod: Mongod, api: str, **env: str) -> None:
+        self.root = root
+        self.database_name = f"test_{uuid.uuid4().hex[:12]}"
+        self.env = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(OURS)},
+            "AIRQINO_BASE_URL": api,
+            "STAGING_ROOT": str(root),
+            "MONGODB_URI": mongod.uri,
+            "MONGODB_DATABASE": self.database_name,
+            "LUIGID_URL": "http://127.0.0.1:9",  # nobody listens there
+            "COLUMNS": "200",
+            **env,
+        }
+        self.client: MongoClient[dict[str, Any]] = MongoClient(mongod.uri, tz_aware=True)
+        self.database = self.client[self.database_name]
+
+    def script(self, name: str, *arguments: str, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as its script does, without the set-up check."""
+        return subprocess.run(
+            [sys.executable, "-m", f"tasks.cli.{name}", *arguments],
+            env=self.env | env,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def hourly(self, now: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.script("hourly", **env, **({"AIRQINO_NOW": now} if now else {}))
+
+    def backfill(self, start: str, stop: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.script("backfill", start, stop, *options, **env)
+
+    def luigi(self, *arguments: str, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run plain Luigi with the local scheduler."""
+        command = [str(Path(sys.executable).with_name("luigi")), "--module", "tasks", *arguments, "--local-scheduler"]
+        return subprocess.run(command, env=self.env | env, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+    def configure(self, path: Path, **options: object) -> None:
+        """Change options in a luigi.cfg of the deployment's own."""
+        text = (path if path.exists() else ROOT / "luigi.cfg").read_text()
+        for option, value in options.items():
+            text, found = re.subn(rf"^{option} =.*", f"{option} = {value}", text, flags=re.MULTILINE)
+            assert found == 1, option
+        path.write_text(text)
+        self.env["LUIGI_CONFIG_PATH"] = str(path)
+
+    def documents(self, collection: str) -> dict[str, dict[str, Any]]:
+        """All documents by _id, without the times at which things were done."""
+        return {d["_id"]: {k: v for k, v in d.items() if k not in WHEN} for d in self.database[collection].find()}
+
+    def staged(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows of all staged tables by path, without the times at which things were done."""
+        return {
+            str(path.relative_to(self.root)): [
+                {k: v for k, v in row.items() if k not in WHEN} for row in pq.ParquetFile(path).read().to_pylist()
+            ]
+            for path in sorted(self.root.glob("*-*-*/**/*.parquet"))
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Everything that two runs must agree on."""
+        collections = ("hourly_measurements", "daily_averages", "stations", "revisions")
+        return {
+            "staged": self.staged(),
+            **{name: self.documents(name) for name in collections},
+        }
