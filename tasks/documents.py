@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from airqino import views
-from airqino.quality.flags import READINGS
+from airqino.readings import NAMES
 from airqino.times import format_hour, local_date
 from tasks import targets
 from tasks.settings.reading import Settings
@@ -41,8 +41,8 @@ def _hourly_document(row: Document, name: Callable[[str], str], config: Settings
         "observed_at": at,
         "day": f"{local_date(at, config.zone(station))}",
         "provisional": not row["final"],
-        **{reading: row[reading] for reading in READINGS},
-        **{f"{reading}_flag": row[f"{reading}_flag"] for reading in READINGS},
+        **{reading: row[reading] for reading in NAMES},
+        **{f"{reading}_flag": row[f"{reading}_flag"] for reading in NAMES},
     }
 
 
@@ -56,7 +56,7 @@ def _coverage_documents(
 ) -> list[Document]:
     """How much of a UTC day each station reported, and why not all: also for days without any reading."""
     rows = [row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values()]
-    details = views.coverage_details(hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, READINGS)
+    details = views.coverage_details(hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, NAMES)
     documents = []
     for station in sorted({row["station"] for row in rows}):
         counts = Counter(row["status"] for row in rows if row["station"] == station)
@@ -100,7 +100,7 @@ def station_updates(measured: list[Document], config: Settings) -> list[tuple[Do
         rows = [document for document in measured if document["station"] == station]
         first, last = min(r["observed_at"] for r in rows), max(r["observed_at"] for r in rows)
         newest_day = [row for row in rows if row["observed_at"].date() == last.date()]
-        dead = [name for name in READINGS if any(row[f"{name}_flag"] == "dead" for row in newest_day)]
+        dead = [name for name in NAMES if any(row[f"{name}_flag"] == "dead" for row in newest_day)]
         grow = {"$min": {"first_seen_at": first}, "$max": {"last_seen_at": last}, "$set": _identity(station, config)}
         newest = {"_id": station, "$or": [{"dead_as_of": None}, {"dead_as_of": {"$lte": last}}]}
         updates.append(({"_id": station}, grow, True))

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+import luigi
 import pyarrow as pa
 
 from airqino.errors import AllStationsFailedError, ClockError, ConfigError, UnknownStationError
@@ -36,6 +37,9 @@ class FetchHour(Stage):
     """
 
     hour = HoursParameter(description="hour or hours to fetch, such as 2024-09-09T10 or 2024-09-01T00..2024-09-30T23")
+    retry_failed = luigi.BoolParameter(
+        default=False, description="ask stations that failed again at once, whatever the pauses say"
+    )
     max_batch_size = 1000
 
     @classmethod
@@ -51,12 +55,12 @@ class FetchHour(Stage):
 
     def complete(self) -> bool:
         """Whether nothing is missing or due."""
-        return not due(self.hour, settings())
+        return not due(self.hour, settings(), self.retry_failed)
 
     def run(self) -> None:
         """Ask each station once for each span of due hours; write what came."""
         config = settings()
-        asked = due(self.hour, config)
+        asked = due(self.hour, config, self.retry_failed)
         with client(config.airqino) as api:
             for block in _blocks(asked, timedelta(days=config.airqino.max_days_per_request)):
                 wanted = {(station, hour) for hour in block for station in asked[hour]}
@@ -69,14 +73,14 @@ class FetchHour(Stage):
                 _refuse_fast_clock(wanted - over, answers, config)
 
 
-def policy(config: Settings) -> raw.Policy:
+def policy(config: Settings, retry_failed: bool = False) -> raw.Policy:
     """When hours are asked for again, from the settings."""
     source = config.airqino
     return raw.Policy(
         late_window=timedelta(hours=source.late_window_hours),
         pauses=tuple(timedelta(hours=h) for h in source.retry_pauses_hours),
         reread_after=timedelta(hours=source.reread_after_hours),
-        retry_failed_at_once=config.retry_failed_at_once,
+        retry_failed_at_once=retry_failed,
     )
 
 
@@ -101,9 +105,9 @@ def client(source: AirQino, **changes: Any) -> Client:
     return Client(source.base_url, **(options | changes))
 
 
-def due(hours: Iterable[datetime], config: Settings) -> dict[datetime, list[str]]:
-    """The stations that are to be asked now, for each hour that has such."""
-    rules = policy(config)
+def due(hours: Iterable[datetime], config: Settings, retry_failed: bool = False) -> dict[datetime, list[str]]:
+    """Return the stations that are to be asked now, for each hour that has such."""
+    rules = policy(config, retry_failed)
     asked = {}
     for day, of_day in groupby(sorted(hours), key=datetime.date):
         staged = targets.raw_day(day).rows

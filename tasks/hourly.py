@@ -97,21 +97,22 @@ class Backfill(Stage):
 
     def complete(self) -> bool:
         """Whether the days are loaded and the hindcasts out."""
-        return all(task.complete() for task in [*self._loads(), *self._forecasts(), *self._scores()])
+        return all(t.complete() for t in [self._fetch(), *self._loads(), *self._forecasts(), *self._scores()])
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Fetch, then clean, average and load; then train the weeks' models, forecast from them, and score."""
-        yield [FetchHour(hour=self._hours())]
+        yield [self._fetch()]
         yield [*self._loads(), *self._followers()]
         if self.hindcast:
             yield [TrainModel(day=day) for day in sorted({monday(h.date()) for h in hour_range(self.start, self.stop)})]
         yield self._forecasts()
         yield self._scores()
 
-    def _hours(self) -> tuple[Any, ...]:
-        """Whole days: half a day's mean would mislead."""
+    def _fetch(self) -> FetchHour:
+        """Whole days, or half a day's mean would mislead; who starts a backfill has mended what failed."""
         begin = day_start(self.start.date())
-        return tuple(hour_range(begin, min(day_start(self.stop.date()) + DAY - HOUR, settings().last_hour)))
+        hours = hour_range(begin, min(day_start(self.stop.date()) + DAY - HOUR, settings().last_hour))
+        return FetchHour(hour=hours, retry_failed=True)
 
     def _loads(self) -> list[luigi.Task]:
         return [LoadDay(day=day_range(*local_days(self.start, self.stop)))]

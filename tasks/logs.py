@@ -5,7 +5,6 @@
 """
 
 import logging
-import os
 import sys
 import uuid
 from datetime import UTC, datetime
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import ecs_logging
-from luigi.configuration import get_config
 from luigi.interface import core
 from luigi.setup_logging import InterfaceLogging
 
 from airqino.errors import PipelineError
+from airqino.stores.paths import Paths
+from tasks.settings.reading import staging_root, text
 from tasks.settings.secrets import redact
 
 __all__ = [
@@ -27,10 +27,9 @@ __all__ = [
     "ConsoleFormatter",
     "ECSFormatter",
     "LogFile",
+    "error_text",
     "log_path",
-    "staging_root",
     "start_logging",
-    "told",
 ]
 
 
@@ -41,14 +40,9 @@ RUN_ID = uuid.uuid4().hex
 labels: dict[str, str] = {}
 
 
-def staging_root() -> Path:
-    """The staging root, read without checking the other settings: a run that they stop is logged as well."""
-    return Path(os.environ.get("STAGING_ROOT") or get_config().get("staging", "root", "staging"))
-
-
 def log_path() -> Path:
-    """The log file of this month."""
-    return staging_root() / "logs" / f"pipeline-{datetime.now(UTC):%Y-%m}.jsonl"
+    """Return the log file of this month."""
+    return Paths(staging_root()).log(datetime.now(UTC))
 
 
 def start_logging() -> None:
@@ -110,7 +104,7 @@ class Console(logging.StreamHandler):  # type: ignore[type-arg]
 
     def __init__(self) -> None:
         """Choose by ``[logging] console``."""
-        if (os.environ.get("LOG_CONSOLE") or get_config().get("logging", "console", "text")) == "json":
+        if text("logging", "console") == "json":
             super().__init__(sys.stdout)
             self.setFormatter(ECSFormatter())
         else:
@@ -137,7 +131,7 @@ class ConsoleFormatter(logging.Formatter):
         message = record.getMessage()
         if record.exc_info and (error := record.exc_info[1]):
             task = record.args[-1] if isinstance(record.args, tuple) and record.args else ""
-            message = f"{task} failed: {told(error)}" if task else told(error)
+            message = f"{task} failed: {error_text(error)}" if task else error_text(error)
         elif "Traceback (most recent call last)" in message:
             first, _, rest = message.partition("Traceback (most recent call last)")
             message = f"{' '.join(first.split()).rstrip(':')}: {rest.strip().splitlines()[-1].strip()}"
@@ -146,7 +140,7 @@ class ConsoleFormatter(logging.Formatter):
         return super().format(record)
 
 
-def told(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error in one line for people."""
     if isinstance(error, PipelineError):
         return str(error)

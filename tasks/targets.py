@@ -20,10 +20,23 @@ import pyarrow as pa
 
 from airqino.errors import StagingError
 from airqino.stores import mongo, parquet
+from airqino.stores.paths import Paths
 from airqino.times import HOUR, day_range, day_start
 from tasks.settings.reading import settings
 
-__all__ = ["LoadTarget", "ParquetTarget", "daily", "forecast", "hourly", "raw", "raw_day", "revisions", "station"]
+__all__ = [
+    "LoadTarget",
+    "ParquetTarget",
+    "daily",
+    "forecast",
+    "hourly",
+    "paths",
+    "raw",
+    "raw_day",
+    "revisions",
+    "scores",
+    "station",
+]
 
 
 class ParquetTarget(luigi.Target):
@@ -96,7 +109,7 @@ class RawDay:
 _TICK_NS = 100_000_000
 _REMEMBERED_DAYS = 64
 _HOUR_NAME = re.compile(r"([01]\d|2[0-3])\.parquet")
-_raw_days: dict[date, tuple[str, int, RawDay]] = {}
+_raw_days: dict[date, tuple[Path, int, RawDay]] = {}
 
 
 class LoadTarget(luigi.Target):
@@ -166,14 +179,19 @@ def kept_since() -> datetime:
     return datetime.now(UTC) - timedelta(days=days - 1) if days else datetime.min.replace(tzinfo=UTC)
 
 
+def paths() -> Paths:
+    """Return the layout of the staging root."""
+    return Paths(Path(settings().staging.root))
+
+
 def root() -> Path:
-    """The staging root."""
-    return Path(settings().staging.root)
+    """Return the staging root."""
+    return paths().root
 
 
 def raw(hour: datetime) -> ParquetTarget:
     """One row per station: its readings of the hour, or why there are none."""
-    return ParquetTarget(root() / f"{hour:%Y-%m-%d}" / "raw" / f"{hour:%H}.parquet")
+    return ParquetTarget(paths().raw(hour))
 
 
 def raw_day(day: date) -> RawDay:
@@ -181,9 +199,9 @@ def raw_day(day: date) -> RawDay:
 
     Completeness is asked many times a run; one look at the folder answers for all 24 hours.
     """
-    folder = f"{settings().staging.root}/{day}/raw"
+    folder = paths().raw_hours(day)
     try:
-        changed = os.stat(folder).st_mtime_ns  # noqa: PTH116, a Path costs three times as much, thousands of times
+        changed = folder.stat().st_mtime_ns
     except FileNotFoundError:
         return RawDay((), {}, None)
     except OSError as error:
@@ -191,7 +209,7 @@ def raw_day(day: date) -> RawDay:
     known = _raw_days.get(day)
     if known is None or known[:2] != (folder, changed):
         settled = changed < time.time_ns() - _TICK_NS  # judged before it is read
-        _raw_days[day] = known = folder, changed if settled else -1, _raw_day(Path(folder), day)
+        _raw_days[day] = known = folder, changed if settled else -1, _raw_day(folder, day)
         if len(_raw_days) > _REMEMBERED_DAYS:
             del _raw_days[next(iter(_raw_days))]
     return known[2]
@@ -216,22 +234,22 @@ def _rows(tables: Mapping[datetime, pa.Table]) -> dict[datetime, dict[str, dict[
 
 def revisions(day: date) -> ParquetTarget:
     """The ledger of readings of that day that the source changed later."""
-    return ParquetTarget(root() / f"{day}" / "revisions.parquet")
+    return ParquetTarget(paths().revisions(day))
 
 
 def hourly(day: date) -> ParquetTarget:
     """The typed and flagged hours of a UTC day."""
-    return ParquetTarget(root() / f"{day}" / "hourly.parquet")
+    return ParquetTarget(paths().hourly(day))
 
 
 def daily(day: date) -> ParquetTarget:
     """Each station's daily means."""
-    return ParquetTarget(root() / f"{day}" / "daily.parquet")
+    return ParquetTarget(paths().daily(day))
 
 
 def forecast(hour: datetime) -> ParquetTarget:
     """What was forecast when the hour was over."""
-    return ParquetTarget(root() / f"{hour:%Y-%m-%d}" / "forecast" / f"{hour:%H}.parquet")
+    return ParquetTarget(paths().forecast(hour))
 
 
 def forecast_hours(first: datetime, last: datetime) -> list[datetime]:
@@ -242,16 +260,21 @@ def forecast_hours(first: datetime, last: datetime) -> list[datetime]:
 
 def _forecast_hours(day: date) -> list[datetime]:
     try:
-        with os.scandir(f"{settings().staging.root}/{day}/forecast") as entries:
+        with os.scandir(paths().forecasts(day)) as entries:
             names = sorted(entry.name for entry in entries if _HOUR_NAME.fullmatch(entry.name))
     except (FileNotFoundError, NotADirectoryError):
         return []
     return [day_start(day) + int(name[:2]) * HOUR for name in names]
 
 
+def scores(day: date) -> ParquetTarget:
+    """The scores of the forecasts for a day."""
+    return ParquetTarget(paths().scores(day))
+
+
 def station(station_id: str) -> ParquetTarget:
     """What the API says of a station: name and coordinates."""
-    return ParquetTarget(root() / "stations" / f"{station_id}.parquet")
+    return ParquetTarget(paths().station(station_id))
 
 
 def exchanges(target: ParquetTarget) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ def test_unfulfilled_dependencies_are_told_without_their_ids():
 def test_a_traceback_inside_a_message_is_cut_to_its_last_line():
     message = (
         "Luigi failed:\n  Error message:\nTraceback (most recent call last):\n"
-        '  File "x.py", line 1, in <module>\n    run()\ntasks.errors.ConfigError: hour 2024-09-09T10 is not over\n'
+        '  File "x.py", line 1, in <module>\n    run()\nairqino.errors.ConfigError: hour 2024-09-09T10 is not over\n'
     )
     line = shown(message)
     assert line.endswith("Luigi failed: Error message: ConfigError: hour 2024-09-09T10 is not over")

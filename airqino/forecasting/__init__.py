@@ -1,1 +1,1 @@
-"""Pure functions on pandas and NumPy: quality, means, features, model, skill. No I/O."""
+"""Pure functions on pandas and NumPy: features, training, forecasts, their bands and their scores. No I/O."""

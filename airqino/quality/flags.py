@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from airqino.readings import NAMES, READINGS
+
 __all__ = [
     "FLAGS",
-    "PLAUSIBLE",
-    "READINGS",
     "Context",
     "Thresholds",
     "context",
@@ -34,25 +34,8 @@ __all__ = [
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-#: The readings that get a flag.
-READINGS = ("co", "no2", "o3", "pm10", "pm2_5", "t", "rh", "t_int")
-
 #: Every flag, from best to worst; where several rules fit, the worst is given.
 FLAGS = ("ok", "spike", "stuck", "dead", "out_of_range", "absent")
-
-#: Plausible ranges: CO mg/m³, PM and gases µg/m³, T °C, RH %. Sources: sensor data sheets (Plantower/Honeywell PM
-#: 0–1000 µg/m³, Alphasense/SGX gas cells) and the physical limits of RH; T is the instrument's operating range.
-PLAUSIBLE: dict[str, tuple[float, float]] = {
-    "co": (0, 30),
-    "no2": (0, 5000),
-    "o3": (0, 1000),
-    "pm10": (0, 1000),
-    "pm2_5": (0, 1000),
-    "t": (-40, 80),
-    "rh": (0, 100),
-    "t_int": (-np.inf, np.inf),  # raw counts: no range is known
-}
-
 
 #: Days that a history is flagged in at a time: 200 stations then take 10 MB.
 _CHUNK = 31
@@ -104,7 +87,7 @@ def contexts(
     two years (a live CO sensor reads 0.0 in 45 % of its hours, a dead one in 99.5 %).
 
     Args:
-        before: Hourly readings, columns station, observed_at (UTC) and `READINGS`; of each day only those of the
+        before: Hourly readings, columns station, observed_at (UTC) and `NAMES`; of each day only those of the
             days before count.
         starts: Beginnings of the days, UTC, not far from each other.
         thresholds: The rules' numbers.
@@ -143,8 +126,8 @@ def _context(cube: Array, stations: list[str], thresholds: Thresholds) -> Contex
             break
         run += going
     return Context(
-        dead=frozenset((stations[s], READINGS[r]) for s, r in np.argwhere(dead)),
-        runs=frozenset((stations[s], READINGS[r], float(last[s, r]), int(run[s, r])) for s, r in np.argwhere(run >= 2)),
+        dead=frozenset((stations[s], NAMES[r]) for s, r in np.argwhere(dead)),
+        runs=frozenset((stations[s], NAMES[r], float(last[s, r]), int(run[s, r])) for s, r in np.argwhere(run >= 2)),
     )
 
 
@@ -170,7 +153,7 @@ def flag_days(
     The rules, the worst that fits counts:
 
     - ``absent``: there is no value.
-    - ``out_of_range``: outside `PLAUSIBLE` (QARTOD gross-range test).
+    - ``out_of_range``: outside the reading's plausible range (QARTOD gross-range test).
     - ``dead``: the sensor is dead, see `context`; all its values of the day are flagged.
     - ``stuck``: part of a run of at least `stuck_hours` consecutive hours with the same non-zero value, which may
       have begun on the day before, with two hours of it at least (QARTOD flat-line test). Zero is no sign of it:
@@ -181,7 +164,7 @@ def flag_days(
     - ``ok``: none of these.
 
     Args:
-        days: Hourly readings of these days, columns station, observed_at and `READINGS`, at most one row per station
+        days: Hourly readings of these days, columns station, observed_at and `NAMES`, at most one row per station
             and hour.
         before: Beginning (UTC) of each day that has rows, and what the days before say of it; in time order.
         thresholds: The rules' numbers.
@@ -196,8 +179,8 @@ def flag_days(
     day = starts.searchsorted(at, side="right") - 1
     hour = np.asarray((at - starts[day]) // pd.Timedelta(hours=1), dtype=np.intp)
     places = hour, day, _codes(days, stations)
-    cube = np.full((24, len(starts), len(stations), len(READINGS)), np.nan)
-    cube[places] = days[list(READINGS)].to_numpy(dtype=float, na_value=np.nan)
+    cube = np.full((24, len(starts), len(stations), len(NAMES)), np.nan)
+    cube[places] = days[list(NAMES)].to_numpy(dtype=float, na_value=np.nan)
     flags = np.full(cube.shape, FLAGS.index("ok"), dtype=np.int8)
     if not causal:
         flags[_spikes(cube, thresholds)] = FLAGS.index("spike")
@@ -205,19 +188,19 @@ def flag_days(
     for d, known in enumerate(before.values()):
         for station, reading in known.dead:
             if station in stations:
-                flags[:, d, stations.index(station), READINGS.index(reading)] = FLAGS.index("dead")
-    low, high = np.array([PLAUSIBLE[r] for r in READINGS]).T
+                flags[:, d, stations.index(station), NAMES.index(reading)] = FLAGS.index("dead")
+    low, high = np.array([r.plausible for r in READINGS]).T
     flags[(cube < low) | (cube > high)] = FLAGS.index("out_of_range")
     flags[np.isnan(cube)] = FLAGS.index("absent")
     names = np.array(FLAGS, dtype=object)[flags[places]]
-    return pd.DataFrame({f"{r}_flag": names[:, i] for i, r in enumerate(READINGS)}, index=days.index, dtype="str")
+    return pd.DataFrame({f"{r}_flag": names[:, i] for i, r in enumerate(NAMES)}, index=days.index, dtype="str")
 
 
 def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), causal: bool = False) -> pd.DataFrame:
     """Flag each value of many days, day by day as the pipeline does.
 
     Args:
-        hourly: Hourly readings, columns station, observed_at (UTC) and `READINGS`.
+        hourly: Hourly readings, columns station, observed_at (UTC) and `NAMES`.
         thresholds: The rules' numbers.
         causal: See `flag`.
 
@@ -240,9 +223,9 @@ def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), ca
 def _cube(rows: pd.DataFrame, start: pd.Timestamp, hours: int) -> tuple[Array, list[str]]:
     """Lay rows out as hours × stations × readings, NaN where there is none."""
     stations = sorted(rows["station"].unique())
-    cube = np.full((hours, len(stations), len(READINGS)), np.nan)
+    cube = np.full((hours, len(stations), len(NAMES)), np.nan)
     hour = np.asarray((rows["observed_at"] - start) // pd.Timedelta(hours=1), dtype=np.intp)
-    cube[hour, _codes(rows, stations)] = rows[list(READINGS)].to_numpy(dtype=float, na_value=np.nan)
+    cube[hour, _codes(rows, stations)] = rows[list(NAMES)].to_numpy(dtype=float, na_value=np.nan)
     return cube, stations
 
 
@@ -256,7 +239,7 @@ def _stuck(cube: Array, stations: list[str], before: list[Context], thresholds: 
     for day, known in enumerate(before):
         for station, reading, value, hours in known.runs:
             if station in stations:
-                place = day, stations.index(station), READINGS.index(reading)
+                place = day, stations.index(station), NAMES.index(reading)
                 previous[place], run[place] = value, hours
     runs = np.zeros(cube.shape, dtype=int)
     for i, values in enumerate(cube):

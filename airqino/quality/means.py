@@ -1,4 +1,4 @@
-"""Daily means of CO and PM2.5 of each station, and how far to trust them."""
+"""Daily means of each station, and how far to trust them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -8,15 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from airqino.readings import POLLUTANTS, reading
 from airqino.times import local_day
 
-__all__ = ["POLLUTANTS", "WHO_24H", "daily_means"]
-
-#: The pollutants with a daily mean.
-POLLUTANTS = ("co", "pm2_5")
-
-#: 24-hour guideline levels: CO in mg/m³, PM2.5 in µg/m³. Source: WHO global air quality guidelines, 2021, table 0.1.
-WHO_24H: Mapping[str, float] = {"co": 4.0, "pm2_5": 15.0}
+__all__ = ["daily_means"]
 
 
 def daily_means(
@@ -29,8 +24,8 @@ def daily_means(
     Directive 2008/50/EC Annex XI asks for 75 % as well).
 
     Args:
-        hourly: Rows of the UTC days that cover `days` in each station's zone; columns station, observed_at
-            (UTC), status, final, and for each pollutant its value (CO mg/m³, PM2.5 µg/m³) and flag.
+        hourly: Rows of the UTC days that cover `days` in each station's zone; columns station, observed_at (UTC),
+            status, final, and each averaged pollutant with its ``<pollutant>_flag``.
         days: The days, sorted.
         zones: Time zone of each station; UTC where not named.
         valid_share: Share of the day's hours that must be there.
@@ -42,7 +37,8 @@ def daily_means(
         - ``<pollutant>_hours``: hours with a value; ``<pollutant>_ok_hours``: with a value flagged ok;
         - ``<pollutant>_quality``: ``insufficient`` with too few hours, ``suspect`` where too few are flagged ok,
           else ``ok``;
-        - ``<pollutant>_above_who``: mean above `WHO_24H`; None unless the quality is ok;
+        - ``<pollutant>_above_who``: mean above the WHO's 24-hour guideline; None unless the quality is ok, or
+          where there is no guideline;
         - ``hours``, ``absent_hours``, ``failed_hours``: hours with a row, without one, and not known because the
           request failed; ``expected_hours`` of the day; ``completeness`` = hours / expected_hours; ``valid``;
         - ``provisional``: some hour of the day may still change or come.
@@ -70,8 +66,10 @@ def daily_means(
         with np.errstate(invalid="ignore"):
             mean = total(np.nan_to_num(values)) / count
         quality = np.where(count < needed, "insufficient", np.where(fine < needed, "suspect", "ok"))
+        guideline = reading(pollutant).guideline
         above = [
-            bool(high) if fine else None for high, fine in zip(mean > WHO_24H[pollutant], quality == "ok", strict=True)
+            bool(average > guideline) if guideline and grade == "ok" else None
+            for average, grade in zip(mean, quality, strict=True)
         ]
         table |= {
             f"{pollutant}_mean": mean,

@@ -1,1 +1,1 @@
-"""The source: the AirQino API as it really answers, a client for it, and a sandbox that speaks like it."""
+"""The AirQino API: asking it, reading its answers, and what is kept of them hour by hour."""

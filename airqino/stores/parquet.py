@@ -4,19 +4,19 @@ Reading a one-row file costs about 0.3 ms and asking for its status 0.002 ms, an
 a run, so a table is kept in memory for as long as its file's inode, size and time of change stay the same.
 """
 
-import contextlib
 import hashlib
 import json
 import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airqino.errors import StagingError
+from airqino.stores import files
 
 __all__ = [
     "concat",
@@ -82,20 +82,12 @@ def write(path: Path, table: pa.Table, content: str | None = None, extra: Mappin
     old = _read_derived(path)
     if old is not None and old.schema.metadata == wanted and old.equals(table):
         return False
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        small = table.num_rows < 1000
-        pq.write_table(
-            table, temporary, compression="none" if small else "zstd", use_dictionary=False, write_statistics=False
-        )
-        signature = sign(temporary.stat())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StagingError(f"{path} cannot be written: {error.strerror or error}") from error
-    _remember(path, signature, table)
+    compression = "none" if table.num_rows < 1000 else "zstd"
+
+    def encode(file: IO[bytes]) -> None:
+        pq.write_table(table, file, compression=compression, use_dictionary=False, write_statistics=False)
+
+    _remember(path, sign(files.write(path, encode)), table)
     return True
 
 

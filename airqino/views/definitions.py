@@ -10,8 +10,9 @@ from functools import lru_cache
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from airqino.readings import LABELS
 from airqino.views.now import hourly_levels, station_map, station_now
-from airqino.views.terms import LABELS, Document, Pipeline, label
+from airqino.views.terms import Document, Pipeline, label
 
 __all__ = ["INDEXES", "VIEWS", "ensure_views"]
 

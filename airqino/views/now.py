@@ -1,6 +1,7 @@
 """The views of the public dashboard's present: each station now, on the map, and its last week."""
 
-from airqino.views.terms import DIGITS, LABELS, UNITS, Document, Pipeline, label, usable
+from airqino.readings import LABELS, reading
+from airqino.views.terms import Document, Pipeline, label, usable
 
 __all__ = ["hourly_levels", "station_map", "station_now"]
 
@@ -22,8 +23,8 @@ def station_now() -> Pipeline:
         }
         return {
             "pollutant": LABELS[pollutant],
-            "unit": UNITS[pollutant],
-            "digits": DIGITS[pollutant],
+            "unit": reading(pollutant).unit,
+            "digits": reading(pollutant).digits,
             "concentration": {"$first": f"$hours.{pollutant}"},
             "before": {"$avg": {"$slice": [f"$hours.{pollutant}", 1, 3]}},
             "dead": {"$in": [pollutant, {"$ifNull": ["$dead_sensors", []]}]},

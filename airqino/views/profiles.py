@@ -5,8 +5,9 @@ from datetime import date, timedelta
 
 from pymongo.database import Database
 
+from airqino.readings import LABELS
 from airqino.times import DAY, day_start, local_day, runs_of
-from airqino.views.terms import LABELS, Document, Pipeline, usable
+from airqino.views.terms import Document, Pipeline, usable
 
 __all__ = ["ALL_STATIONS", "refresh_profiles"]
 

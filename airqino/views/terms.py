@@ -1,14 +1,11 @@
-"""What the shapes of the dashboards have in common: labels, units, and when a reading may be shown."""
+"""Expressions that the views share: a pollutant's label, and when a reading may be shown."""
 
 from typing import Any
 
+from airqino.readings import LABELS
+
 Document = dict[str, Any]
 Pipeline = list[Document]
-
-LABELS = {"pm2_5": "PM2.5", "co": "CO"}
-UNITS = {"pm2_5": "µg/m³", "co": "mg/m³"}
-#: Numbers of digits that the sensors can tell.
-DIGITS = {"pm2_5": 1, "co": 2}
 
 
 def usable(pollutant: str, document: str = "") -> Document:

@@ -17,7 +17,7 @@ from tasks.instruments import channels, incidents
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Incident
 from tasks.instruments.run import check
-from tasks.settings.reading import settings
+from tasks.settings.reading import settings, staging_root
 
 _EPILOG = """commands:
   check        judge the conditions without running the pipeline, tell the channels what is new, and exit with 1 while
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _incidents(wanted: str, key: str, as_json: bool) -> int:
-    root = logs.staging_root()
+    root = staging_root()
     try:
         if wanted == "end":
             with incidents.book(root) as book:

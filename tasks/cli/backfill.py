@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -30,7 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--workers", type=positive, default=1, help="parallel tasks (default 1; on two cores more is slower)"
     )
     arguments = parser.parse_args(argv)
-    os.environ["RETRY_FAILED_AT_ONCE"] = "1"  # who starts a backfill has mended what was broken
     start, stop = parse_hour(arguments.start), parse_hour(arguments.stop)
     if start > stop:
         raise ConfigError(f"START {format_hour(start)} lies after STOP {format_hour(stop)}: swap them")

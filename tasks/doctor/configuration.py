@@ -24,10 +24,13 @@ from luigi.configuration import LuigiConfigParser, get_config
 from airqino.errors import ConfigError
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.settings import luigi_cfg, reading
+from tasks.settings.options import Secret
 from tasks.settings.sections import (
+    ENVIRONMENT,
+    OPTIONS,
     AirQino,
     Alerts,
-    Forecast,
+    Forecasting,
     Logging,
     Metrics,
     Mongo,
@@ -61,7 +64,7 @@ class Deployment:
     airqino: AirQino | None
     staging: Staging | None
     mongo: Mongo | None
-    forecast: Forecast | None
+    forecast: Forecasting | None
     alerts: Alerts | None
     stations: dict[str, Station]
     luigid: str
@@ -88,7 +91,7 @@ def read() -> Deployment:
         airqino=section(AirQino, "airqino"),
         staging=section(Staging, "staging"),
         mongo=section(Mongo, "mongo"),
-        forecast=section(Forecast, "forecast"),
+        forecast=section(Forecasting, "forecast"),
         alerts=section(Alerts, "alerts"),
         stations={name: station for name, station in stations.items() if station},
         luigid=os.environ.get("LUIGID_URL") or get_config().get("core", "default_scheduler_url", ""),
@@ -116,7 +119,7 @@ def configuration(deployment: Deployment, system: Path) -> Result:
     if doubts := [*_misspelt(), *_pretended(deployment), *_not_loaded(system / ENV_FILE)]:
         return warning(name, "; ".join(doubts), "correct it where it was not meant")
     files = ", ".join(path for path in LuigiConfigParser._config_paths if Path(path).is_file())
-    return ok(name, f"{files}, and {sum(v in os.environ for v in reading.ENVIRONMENT)} variables of the environment")
+    return ok(name, f"{files}, and {sum(v in os.environ for v in ENVIRONMENT)} variables of the environment")
 
 
 def _unread_files() -> list[str]:
@@ -136,8 +139,8 @@ def _misspelt() -> list[str]:
         for name in sections
         if (close := get_close_matches(name.partition(".")[0], [*known, "stations"], cutoff=0.8))
     ]
-    for variable in os.environ.keys() - reading.ENVIRONMENT.keys():
-        if close := get_close_matches(variable, reading.ENVIRONMENT, cutoff=0.85):
+    for variable in os.environ.keys() - ENVIRONMENT.keys():
+        if close := get_close_matches(variable, ENVIRONMENT, cutoff=0.85):
             found.append(f"{variable} is set, which nothing reads: is {close[0]} meant?")
     return found
 
@@ -153,7 +156,7 @@ def _not_loaded(path: Path) -> list[str]:
         names = re.findall(r"(?m)^(?:export )?([A-Z_]+)=(?!(?:''|\"\")?$)", path.read_text())
     except OSError:
         return []
-    unset = [n for n in names if n in (*reading.ENVIRONMENT, "LUIGI_CONFIG_PATH") and n not in os.environ]
+    unset = [n for n in names if n in (*ENVIRONMENT, "LUIGI_CONFIG_PATH") and n not in os.environ]
     told = f"{path} sets {', '.join(unset[:3])}, which is not set here: set -a; . {path}; set +a, then again"
     return [told] if unset else []
 
@@ -193,7 +196,7 @@ def permissions(repository: Path, system: Path, mongo: Mongo | None) -> Result:
 
 
 def _holds_secret(path: Path) -> bool:
-    options = "|".join(reading.SECRET - {"uri", "tracking_uri", "pushgateway_url"})
+    options = "|".join(option.name for option in OPTIONS if option.secret in (Secret.WHOLE, Secret.URL))
     try:
         text = path.read_text(errors="replace")
     except OSError:

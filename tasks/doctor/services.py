@@ -12,7 +12,7 @@ import requests
 
 from airqino.stores import models
 from tasks.doctor.checks import Result, ok, warning
-from tasks.settings.sections import Alerts, Forecast, Staging
+from tasks.settings.sections import Alerts, Forecasting, Staging
 
 __all__ = ["REGISTRY", "alerts", "luigid", "registry"]
 
@@ -35,7 +35,7 @@ def luigid(url: str) -> Iterator[Result]:
         yield ok(name, f"{_shown(url)} answers")
 
 
-def registry(forecast: Forecast | None, staging: Staging | None) -> Iterator[Result]:
+def registry(forecast: Forecasting | None, staging: Staging | None) -> Iterator[Result]:
     """Whether trainings can be recorded, and which model is published."""
     if forecast is None or staging is None:
         return

@@ -11,7 +11,7 @@ from tasks import logs
 from tasks.instruments import channels, hook, incidents, texts
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Book, Incident
-from tasks.settings.reading import settings
+from tasks.settings.reading import settings, staging_root
 from tasks.settings.secrets import redact
 
 __all__ = ["deliver"]
@@ -81,7 +81,7 @@ def main() -> None:
     """Tell what a run that is over left to be told."""
     logs.start_logging()
     try:
-        deliver(logs.staging_root(), settings().alerts.urls)
+        deliver(staging_root(), settings().alerts.urls)
     except (OSError, PipelineError) as error:
         log.warning("alerts were not sent: %s", redact(str(error)))
 

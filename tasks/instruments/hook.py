@@ -25,6 +25,7 @@ from tasks import logs, stage
 from tasks.instruments import incidents, texts
 from tasks.instruments.incidents import Book, Incident
 from tasks.instruments.tally import Tally
+from tasks.settings.reading import staging_root
 from tasks.settings.secrets import redact
 
 __all__ = ["count_into", "failed", "of_hourly_run", "send_at_exit", "told"]
@@ -67,7 +68,7 @@ def failed(family: str, parameters: Mapping[str, str], why: str, units: list[str
 
 @luigi.Task.event_handler(luigi.Event.FAILURE)  # type: ignore[untyped-decorator]
 def _on_failure(task: luigi.Task, error: BaseException) -> None:
-    failed(task.task_family, task.to_str_params(), logs.told(error), _units(task))
+    failed(task.task_family, task.to_str_params(), logs.error_text(error), _units(task))
     if _tally:
         _tally.add("failed", task.task_family)
 
@@ -92,7 +93,7 @@ def _on_killed(task: luigi.Task, why: str) -> None:
 @luigi.Task.event_handler(luigi.Event.DEPENDENCY_PRESENT)  # type: ignore[untyped-decorator]
 def _on_success(task: luigi.Task) -> None:
     try:
-        known = incidents.read(logs.staging_root()).open()
+        known = incidents.read(staging_root()).open()
     except OSError:  # the end of the run warns of it, once
         return
     if any(_cured_by(task, incident) for incident in known):
@@ -140,7 +141,7 @@ def _on_drift(task: Any, begun: list[tuple[str, str]]) -> None:
 def _note(change: Callable[[Book], None]) -> None:
     """Change the incidents, and remember that there is something to tell; a full disk stops no task."""
     try:
-        with incidents.book(logs.staging_root()) as book:
+        with incidents.book(staging_root()) as book:
             change(book)
         _something[0] = 1
     except OSError as error:

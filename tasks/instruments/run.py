@@ -12,12 +12,11 @@ import requests
 from pymongo import monitoring
 
 from airqino.times import HOUR, format_hour
-from tasks import logs
 from tasks.instruments import conditions, hook, incidents, metrics, observed
 from tasks.instruments.delivery import deliver
 from tasks.instruments.observed import Observed, note_success, observe
 from tasks.instruments.tally import Tally, Writes
-from tasks.settings.reading import settings
+from tasks.settings.reading import settings, staging_root
 from tasks.settings.secrets import redact
 
 __all__ = ["Run", "check"]
@@ -59,7 +58,7 @@ class Run:
         Args:
             code: The run's exit code.
         """
-        root, config, ended = logs.staging_root(), settings(), time.time()
+        root, config, ended = staging_root(), settings(), time.time()
         succeeded = code == 0 and self._current
         if succeeded:
             with _never_fails("last_success.json"):

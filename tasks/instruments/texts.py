@@ -11,8 +11,9 @@ from typing import Any
 from airqino.times import HOUR, format_hour
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Incident
-from tasks.logs import RUN_ID, log_path, staging_root
+from tasks.logs import RUN_ID, log_path
 from tasks.parameters import HoursParameter
+from tasks.settings.reading import staging_root
 
 __all__ = ["command_for", "drift", "message", "station_silent", "task_failed"]
 

@@ -1,30 +1,29 @@
-"""Settings: types, defaults and validation of luigi.cfg and of the environment that overrides it.
+"""Settings: luigi.cfg and the environment that overrides it, read once per process and checked.
 
-The sections are the structs of `tasks.settings.sections`; `settings` reads all of them once per process.
+The sections are the structs of `tasks.settings.sections`.
 """
 
 import configparser
 import os
 import warnings
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar, get_type_hints
-from zoneinfo import ZoneInfo
 
 import msgspec
 from luigi.configuration import get_config
 from msgspec import Struct
 
 from airqino.errors import ConfigError
-from airqino.times import HOUR, floor_hour, parse_hour
+from airqino.times import HOUR, floor_hour
 from tasks.settings import luigi_cfg
 from tasks.settings.sections import (
+    OPTIONS,
+    SECTIONS,
     AirQino,
     Alerts,
-    Forecast,
+    Forecasting,
     Logging,
     Metrics,
     Mongo,
@@ -34,40 +33,12 @@ from tasks.settings.sections import (
     Status,
 )
 
-__all__ = ["Settings", "refuse_unpublished", "section", "settings", "station_sections"]
+__all__ = ["Settings", "refuse_unpublished", "section", "settings", "staging_root", "station_sections", "text"]
 
 S = TypeVar("S", bound=Struct)
 
-#: Environment variable → (section, option) it overrides.
-ENVIRONMENT: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "AIRQINO_BASE_URL": ("airqino", "base_url"),
-        "AIRQINO_STATIONS": ("airqino", "stations"),
-        "AIRQINO_CLIENT_ID": ("airqino", "client_id"),
-        "AIRQINO_CLIENT_SECRET": ("airqino", "client_secret"),
-        "AIRQINO_USERNAME": ("airqino", "username"),
-        "AIRQINO_PASSWORD": ("airqino", "password"),
-        "AIRQINO_TOKEN_URL": ("airqino", "token_url"),
-        "AIRQINO_NOW": ("airqino", "now"),
-        "STAGING_ROOT": ("staging", "root"),
-        "MONGODB_URI": ("mongo", "uri"),
-        "MONGODB_DATABASE": ("mongo", "database"),
-        "MONGODB_CA_FILE": ("mongo", "tls_ca_file"),
-        "MONGODB_CERTIFICATE_KEY_FILE": ("mongo", "tls_certificate_key_file"),
-        "MLFLOW_TRACKING_URI": ("forecast", "tracking_uri"),
-        "ALERT_URLS": ("alerts", "urls"),
-        "ALERT_HEARTBEAT_URL": ("alerts", "heartbeat_url"),
-        "METRICS_TEXTFILE": ("metrics", "textfile"),
-        "PUSHGATEWAY_URL": ("metrics", "pushgateway_url"),
-        "LOG_CONSOLE": ("logging", "console"),
-        "LUIGID_URL": ("core", "default_scheduler_url"),
-    }
-)
-#: Options whose value never appears in a message.
-SECRET = frozenset({"client_secret", "password", "uri", "tracking_uri", "urls", "heartbeat_url", "pushgateway_url"})
-
-#: A load looks back two months at the most: at days left provisional for a month, and at the rest of their month.
-_FEWEST_DAYS = 62
+_SECRET = {(option.section, option.name) for option in OPTIONS if option.secret}
+_VARIABLES = {(option.section, option.name): option.variable for option in OPTIONS if option.variable}
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -77,15 +48,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     staging: Staging
     quality: Quality
     mongo: Mongo
-    forecast: Forecast
+    forecast: Forecasting
     status: Status
     alerts: Alerts
     metrics: Metrics
     logging: Logging
     stations: dict[str, Station]
     now: datetime
-    #: Backfills ask stations that failed again at once, whatever the pauses say.
-    retry_failed_at_once: bool = False
 
     @property
     def last_hour(self) -> datetime:
@@ -136,21 +105,22 @@ def settings() -> Settings:
     if luigi_cfg.BROKEN:
         raise ConfigError(luigi_cfg.BROKEN)
     _point_luigi_to_luigid()
-    airqino = section(AirQino, "airqino")
-    return Settings(
-        airqino=airqino,
-        staging=section(Staging, "staging"),
-        quality=section(Quality, "quality"),
-        mongo=section(Mongo, "mongo"),
-        forecast=section(Forecast, "forecast"),
-        status=section(Status, "status"),
-        alerts=section(Alerts, "alerts"),
-        metrics=section(Metrics, "metrics"),
-        logging=section(Logging, "logging"),
-        stations={name.removeprefix("stations."): section(Station, name) for name in station_sections()},
-        now=_moment(airqino),
-        retry_failed_at_once=os.environ.get("RETRY_FAILED_AT_ONCE") == "1",
-    )
+    sections: dict[str, Any] = {name: section(struct, name) for name, struct in SECTIONS.items()}
+    stations = {name.removeprefix("stations."): section(Station, name) for name in station_sections()}
+    return Settings(**sections, stations=stations, now=sections["airqino"].moment())
+
+
+def staging_root() -> Path:
+    """Return the staging root, without checking the other settings: a run that a wrong one stops is logged as well."""
+    return Path(text("staging", "root") or Staging().root)
+
+
+def text(section: str, option: str) -> str:
+    """Return an option as the environment or else luigi.cfg says it; empty where neither does or it cannot be read."""
+    try:
+        return _text(section, option)[0]
+    except ConfigError:  # told when the section is read
+        return ""
 
 
 def station_sections() -> list[str]:
@@ -164,112 +134,47 @@ def section(struct: type[S], name: str) -> S:
     Raises:
         ConfigError: A value or an option's name is wrong, or two options do not go together.
     """
-    read = _section(struct, name)
-    if isinstance(read, AirQino):
-        _check_credentials(read)
-        _moment(read)
-    elif isinstance(read, Forecast):
-        _check_drift(read)
-    elif isinstance(read, Mongo):
-        _check_mongo(read)
-    elif isinstance(read, Station):
-        _check_station(read, name)
-    return read
-
-
-def _check_credentials(airqino: AirQino) -> None:
-    if airqino.username and not (airqino.password and airqino.client_id and airqino.token_url):
-        raise ConfigError(
-            "[airqino] username is set, so password, client_id and token_url must be too: "
-            "set AIRQINO_PASSWORD, AIRQINO_CLIENT_ID and AIRQINO_TOKEN_URL"
-        )
-
-
-def _check_drift(forecast: Forecast) -> None:
-    if forecast.drift_coverage_low >= forecast.drift_coverage_high:
-        raise ConfigError(
-            f"luigi.cfg [forecast] drift_coverage_low = {forecast.drift_coverage_low}: it must lie below "
-            f"drift_coverage_high = {forecast.drift_coverage_high}"
-        )
-
-
-def _moment(airqino: AirQino) -> datetime:
-    """What is taken for now."""
-    try:
-        return datetime.fromisoformat(airqino.now).replace(tzinfo=UTC) if airqino.now else datetime.now(UTC)
-    except ValueError:
-        raise ConfigError(
-            f"AIRQINO_NOW ([airqino] now) = {airqino.now!r}: allowed is empty, or a moment that exists, such as "
-            "2024-07-01T00:05 (UTC)"
-        ) from None
-
-
-def _check_mongo(mongo: Mongo) -> None:
-    if 0 < mongo.retention_days < _FEWEST_DAYS:
-        raise ConfigError(
-            f"luigi.cfg [mongo] retention_days = {mongo.retention_days}: allowed is 0 (keep all), or a whole number of "
-            f"days from {_FEWEST_DAYS} on"
-        )
-    for variable in ("MONGODB_CA_FILE", "MONGODB_CERTIFICATE_KEY_FILE"):
-        option = ENVIRONMENT[variable][1]
-        if path := getattr(mongo, option):
-            try:
-                Path(path).open("rb").close()
-            except OSError as error:
-                raise ConfigError(
-                    f"{variable} ([mongo] {option}) = {path!r}: the file cannot be read ({error.strerror})"
-                ) from None
-
-
-def _check_station(station: Station, section: str) -> None:
-    for option in ("valid_from", "valid_to"):
-        if text := getattr(station, option):
-            try:
-                parse_hour(text)
-            except ConfigError as error:
-                raise ConfigError(f"luigi.cfg [{section}] {option}: {error}") from None
-    try:
-        ZoneInfo(station.time_zone)
-    except (KeyError, ValueError, OSError):
-        raise ConfigError(
-            f"luigi.cfg [{section}] time_zone = {station.time_zone!r}: allowed is a time zone name such as "
-            "Africa/Abidjan"
-        ) from None
-
-
-def _section(struct: type[S], section: str) -> S:
-    """Read one section of luigi.cfg and the environment into its struct."""
-    config = get_config()
-    try:
-        texts = dict(config.items(section)) if config.has_section(section) else {}
-    except configparser.InterpolationError as error:  # its text holds the value, which may be a secret
-        raise ConfigError(
-            f"luigi.cfg [{section}] {error.option}: write % as %%, and set the environment variable that ${{…}} names"
-        ) from None
-    source = {option: f"luigi.cfg [{section}] {option}" for option in texts}
-    for variable, (of_section, option) in ENVIRONMENT.items():
-        if of_section == section and (text := os.environ.get(variable)):
-            texts[option] = text
-            source[option] = f"{variable} ([{section}] {option})"
-    hints = get_type_hints(struct, include_extras=True)
-    if unknown := texts.keys() - hints.keys():
-        raise ConfigError(f"luigi.cfg [{section}] {min(unknown)}: no such option; there are {', '.join(sorted(hints))}")
+    hints, config = get_type_hints(struct, include_extras=True), get_config()
+    if unknown := {*(config.options(name) if config.has_section(name) else ())} - hints.keys():
+        raise ConfigError(f"luigi.cfg [{name}] {min(unknown)}: no such option; there are {', '.join(sorted(hints))}")
+    texts = {option: _text(name, option) for option in hints}
     values = {
-        option: _convert(text.strip(), hints[option], option, source[option])
-        for option, text in texts.items()
-        if text.strip()  # an empty option means its default
+        option: _convert(value, hints[option], source, (name, option) in _SECRET)
+        for option, (value, source) in texts.items()
+        if value  # an empty option means its default
     }
-    return struct(**values)
+    try:
+        return struct(**values)
+    except ValueError as error:
+        raise ConfigError(f"luigi.cfg [{name}] {error}") from None
 
 
-def _convert(text: str, hint: Any, option: str, source: str) -> Any:
+def _text(section: str, option: str) -> tuple[str, str]:
+    """Return an option's text, without blanks around it, and where it comes from; empty where it is not set.
+
+    Raises:
+        ConfigError: luigi.cfg says it in a way that cannot be read.
+    """
+    variable = _VARIABLES.get((section, option), "")
+    if value := os.environ.get(variable, "").strip():
+        return value, f"{variable} ([{section}] {option})"
+    try:
+        value = str(get_config().get(section, option, "") or "")
+    except configparser.InterpolationError:  # its text holds the value, which may be a secret
+        raise ConfigError(
+            f"luigi.cfg [{section}] {option}: write % as %%, and set the environment variable that ${{…}} names"
+        ) from None
+    return value.strip(), f"luigi.cfg [{section}] {option}"
+
+
+def _convert(text: str, hint: Any, source: str, secret: bool) -> Any:
     many = msgspec.inspect.type_info(hint)
     is_tuple = isinstance(getattr(many, "type", many), msgspec.inspect.VarTupleType)
     raw = [part.strip() for part in text.split(",") if part.strip()] if is_tuple else text
     try:
         return msgspec.convert(raw, hint, strict=False)
     except msgspec.ValidationError as error:
-        shown = "(hidden)" if option in SECRET else repr(text)
+        shown = "(hidden)" if secret else repr(text)
         raise ConfigError(f"{source} = {shown}: allowed is {_allowed(hint) or error}") from None
 
 
@@ -283,7 +188,7 @@ def _allowed(hint: Any) -> str:
 
 def _point_luigi_to_luigid() -> None:
     """Luigi reads this option itself, after the tasks are imported."""
-    if url := os.environ.get("LUIGID_URL"):
+    if url := text("core", "default_scheduler_url"):
         get_config().set("core", "default_scheduler_url", url)
 
 

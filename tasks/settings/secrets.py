@@ -5,32 +5,18 @@ pymongo the connection string.
 """
 
 import json
-import os
 import re
 from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
-from luigi.configuration import get_config
+from tasks.settings.options import Secret
+from tasks.settings.reading import text
+from tasks.settings.sections import OPTIONS
 
 __all__ = ["MASK", "redact"]
 
 MASK = "****"
 
-#: Environment variable, section and option of what is secret as a whole.
-_WHOLE = (
-    ("AIRQINO_CLIENT_SECRET", "airqino", "client_secret"),
-    ("AIRQINO_PASSWORD", "airqino", "password"),
-    ("", "smtp", "password"),
-    ("", "sendgrid", "apikey"),
-)
-#: … and of URLs that hold one: a password, or a token as a part of the path.
-_URLS = (
-    ("MONGODB_URI", "mongo", "uri"),
-    ("ALERT_URLS", "alerts", "urls"),
-    ("ALERT_HEARTBEAT_URL", "alerts", "heartbeat_url"),
-    ("PUSHGATEWAY_URL", "metrics", "pushgateway_url"),
-    ("MLFLOW_TRACKING_URI", "forecast", "tracking_uri"),
-)
 #: Shorter ones would mask half of every text; they protect nothing anyway.
 _SHORTEST = 4
 
@@ -56,21 +42,15 @@ def redact(text: str) -> str:
 @lru_cache(maxsize=1)
 def _secrets() -> re.Pattern[str] | None:
     """All spellings of the secrets as one pattern, the longest first; settings do not change within a process."""
-    found = {value for source in _WHOLE if (value := _value(*source))}
-    for source in _URLS:
-        for url in _value(*source).split():
-            found |= _secret_parts(url)
+    found: set[str] = set()
+    for option in OPTIONS:
+        value = text(option.section, option.name)
+        if option.secret is Secret.WHOLE:
+            found.add(value)
+        elif option.secret:
+            found.update(*(_secret_parts(url) for url in value.split()))
     spellings = {s for secret in found if len(secret) >= _SHORTEST for s in _spellings(secret)}
     return re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True)))) if spellings else None
-
-
-def _value(variable: str, section: str, option: str) -> str:
-    if value := os.environ.get(variable):
-        return value.strip()
-    try:
-        return str(get_config().get(section, option, "") or "").strip()
-    except Exception:  # an interpolation that fails is told when the settings are read
-        return ""
 
 
 def _secret_parts(url: str) -> set[str]:

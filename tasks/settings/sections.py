@@ -1,16 +1,28 @@
-"""The sections of luigi.cfg: each a frozen struct whose types and ``Meta(description=…)`` say what is allowed."""
+"""The sections of luigi.cfg: each a frozen struct whose fields say everything about an option.
 
-from datetime import datetime
+A field has the option's type and default, what is allowed (``Meta(description=…)``), the environment variable that
+overrides it (`Variable`) and whether its value is secret (`Secret`). The tables that read, mask, show and check options
+are derived from here.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
+from airqino.errors import ConfigError
 from airqino.times import parse_hour
+from tasks.settings.options import Secret, Variable, options
 
 __all__ = [
+    "ENVIRONMENT",
+    "OPTIONS",
+    "SECTIONS",
     "AirQino",
     "Alerts",
-    "Forecast",
+    "Forecasting",
     "Logging",
     "Metrics",
     "Mongo",
@@ -20,6 +32,7 @@ __all__ = [
     "Status",
 ]
 
+
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="a URL that begins with http:// or https://")]
 OptionalUrl = Annotated[str, Meta(pattern=r"^(https?://[^\s/]+.*)?$", description="empty, or an http(s) URL")]
 StationId = Annotated[str, Meta(pattern=r"^[0-9]{1,18}$")]
@@ -27,14 +40,16 @@ StationIds = Annotated[tuple[StationId, ...], Meta(min_length=1, description="nu
 Seconds = Annotated[float, Meta(gt=0, le=3600, description="a number of seconds above 0, at most 3600")]
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
 Hours = Annotated[int, Meta(ge=1, le=10_000, description="a whole number of hours from 1 to 10000")]
+#: A load looks back two months at the most: at days left provisional for a month, and at the rest of their month.
+_FEWEST_DAYS = 62
 Share = Annotated[float, Meta(gt=0, le=1, description="a number above 0, at most 1")]
 
 
 class AirQino(Struct, frozen=True, kw_only=True):
     """The source and how it is asked."""
 
-    base_url: Url = "https://airqino-api.magentalab.it"
-    stations: StationIds = ("283181971", "283164601")
+    base_url: Annotated[Url, Variable("AIRQINO_BASE_URL")] = "https://airqino-api.magentalab.it"
+    stations: Annotated[StationIds, Variable("AIRQINO_STATIONS")] = ("283181971", "283164601")
     project: str = "AQ54"
     connect_timeout_seconds: Seconds = 5.0
     read_timeout_seconds: Seconds = 30.0
@@ -45,11 +60,11 @@ class AirQino(Struct, frozen=True, kw_only=True):
     requests_per_second: Annotated[float, Meta(gt=0, le=1000, description="above 0, at most 1000")] = 5.0
     publish_delay_minutes: Annotated[float, Meta(ge=0, le=60, description="0 to 60 minutes")] = 2.0
     max_days_per_request: Annotated[int, Meta(ge=1, le=366, description="a whole number from 1 to 366")] = 31
-    token_url: OptionalUrl = ""
-    client_id: str = ""
-    client_secret: str = ""
-    username: str = ""
-    password: str = ""
+    token_url: Annotated[OptionalUrl, Variable("AIRQINO_TOKEN_URL")] = ""
+    client_id: Annotated[str, Variable("AIRQINO_CLIENT_ID")] = ""
+    client_secret: Annotated[str, Variable("AIRQINO_CLIENT_SECRET"), Secret.WHOLE] = ""
+    username: Annotated[str, Variable("AIRQINO_USERNAME")] = ""
+    password: Annotated[str, Variable("AIRQINO_PASSWORD"), Secret.WHOLE] = ""
     late_window_hours: Hours = 72
     retry_pauses_hours: Annotated[
         tuple[Annotated[float, Meta(gt=0)], ...],
@@ -62,7 +77,27 @@ class AirQino(Struct, frozen=True, kw_only=True):
             pattern=r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?)?$",
             description="empty, or a moment such as 2024-07-01T00:05 (UTC)",
         ),
+        Variable("AIRQINO_NOW"),
     ] = ""
+
+    def __post_init__(self) -> None:
+        """Check the options that belong together."""
+        if self.username and not (self.password and self.client_id and self.token_url):
+            raise ConfigError(
+                "[airqino] username is set, so password, client_id and token_url must be too: "
+                "set AIRQINO_PASSWORD, AIRQINO_CLIENT_ID and AIRQINO_TOKEN_URL"
+            )
+        self.moment()
+
+    def moment(self) -> datetime:
+        """Return the moment to take for now: the option's, else the clock's."""
+        try:
+            return datetime.fromisoformat(self.now).replace(tzinfo=UTC) if self.now else datetime.now(UTC)
+        except ValueError:
+            raise ConfigError(
+                f"AIRQINO_NOW ([airqino] now) = {self.now!r}: allowed is empty, or a moment that exists, such as "
+                "2024-07-01T00:05 (UTC)"
+            ) from None
 
 
 class Station(Struct, frozen=True, kw_only=True):
@@ -75,6 +110,21 @@ class Station(Struct, frozen=True, kw_only=True):
     valid_from: Annotated[str, Meta(description="an hour such as 2023-09-10T00 (UTC)")] = ""
     valid_to: Annotated[str, Meta(description="an hour such as 2025-09-10T00 (UTC)")] = ""
 
+    def __post_init__(self) -> None:
+        """Check what no type can say; the reader names the section."""
+        for option in ("valid_from", "valid_to"):
+            if text := getattr(self, option):
+                try:
+                    parse_hour(text)
+                except ConfigError as error:
+                    raise ValueError(f"{option}: {error}") from None
+        try:
+            ZoneInfo(self.time_zone)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f"time_zone = {self.time_zone!r}: allowed is a time zone name such as Africa/Abidjan"
+            ) from None
+
     def active(self, hour: datetime) -> bool:
         """Whether the station is in service in `hour`."""
         return not (
@@ -86,7 +136,7 @@ class Station(Struct, frozen=True, kw_only=True):
 class Staging(Struct, frozen=True, kw_only=True):
     """Where files are staged."""
 
-    root: Annotated[str, Meta(min_length=1, description="a folder")] = "staging"
+    root: Annotated[str, Meta(min_length=1, description="a folder"), Variable("STAGING_ROOT")] = "staging"
 
 
 class Quality(Struct, frozen=True, kw_only=True):
@@ -103,22 +153,44 @@ class Quality(Struct, frozen=True, kw_only=True):
 class Mongo(Struct, frozen=True, kw_only=True):
     """The database the results are loaded into."""
 
-    uri: Annotated[str, Meta(pattern=r"^mongodb(\+srv)?://\S+$", description="mongodb:// or mongodb+srv://")] = (
-        "mongodb://127.0.0.1:27017"
-    )
+    uri: Annotated[
+        str,
+        Meta(pattern=r"^mongodb(\+srv)?://\S+$", description="mongodb:// or mongodb+srv://"),
+        Variable("MONGODB_URI"),
+        Secret.LOGIN,
+    ] = "mongodb://127.0.0.1:27017"
     database: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9_-]{1,63}$", description="letters, digits, _ and -, at most 63")
+        str,
+        Meta(pattern=r"^[A-Za-z0-9_-]{1,63}$", description="letters, digits, _ and -, at most 63"),
+        Variable("MONGODB_DATABASE"),
     ] = "air_quality"
     timeout_seconds: Seconds = 5.0
     failover_seconds: Seconds = 30.0
-    tls_ca_file: str = ""
-    tls_certificate_key_file: str = ""
+    tls_ca_file: Annotated[str, Variable("MONGODB_CA_FILE")] = ""
+    tls_certificate_key_file: Annotated[str, Variable("MONGODB_CERTIFICATE_KEY_FILE")] = ""
     retention_days: Annotated[
         int, Meta(ge=0, le=36_500, description="0 (keep all), or a whole number of days from 62 to 36500")
     ] = 0
 
+    def __post_init__(self) -> None:
+        """Check what no type can say."""
+        if 0 < self.retention_days < _FEWEST_DAYS:
+            raise ConfigError(
+                f"luigi.cfg [mongo] retention_days = {self.retention_days}: allowed is 0 (keep all), or a whole number "
+                f"of days from {_FEWEST_DAYS} on"
+            )
+        for option in ("tls_ca_file", "tls_certificate_key_file"):
+            try:
+                if path := getattr(self, option):
+                    Path(path).open("rb").close()
+            except OSError as error:
+                variable = f"MONGODB_{option.removeprefix('tls_').upper()}"
+                raise ConfigError(
+                    f"{variable} ([mongo] {option}) = {path!r}: the file cannot be read ({error.strerror})"
+                ) from None
 
-class Forecast(Struct, frozen=True, kw_only=True):
+
+class Forecasting(Struct, frozen=True, kw_only=True):
     """Training and forecasting."""
 
     train_days: Count = 400
@@ -131,6 +203,8 @@ class Forecast(Struct, frozen=True, kw_only=True):
             pattern=r"^((sqlite|https?|postgresql|mysql)(\+\w+)?://\S+)?$",
             description="empty (SQLite under the staging root), or an http(s), sqlite, postgresql or mysql URL",
         ),
+        Variable("MLFLOW_TRACKING_URI"),
+        Secret.LOGIN,
     ] = ""
     compare_days: Annotated[int, Meta(ge=7, le=90, description="a whole number of days from 7 to 90")] = 14
     promote_confidence: Annotated[float, Meta(ge=0.5, lt=1, description="a number from 0.5 to below 1")] = 0.90
@@ -138,6 +212,14 @@ class Forecast(Struct, frozen=True, kw_only=True):
     drift_coverage_low: Share = 0.70
     drift_coverage_high: Share = 0.90
     drift_hours: Annotated[int, Meta(ge=24, le=168, description="a whole number from 24 to 168")] = 72
+
+    def __post_init__(self) -> None:
+        """Check the options that belong together."""
+        if self.drift_coverage_low >= self.drift_coverage_high:
+            raise ConfigError(
+                f"luigi.cfg [forecast] drift_coverage_low = {self.drift_coverage_low}: it must lie below "
+                f"drift_coverage_high = {self.drift_coverage_high}"
+            )
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -149,8 +231,8 @@ class Status(Struct, frozen=True, kw_only=True):
 class Alerts(Struct, frozen=True, kw_only=True):
     """Whom to tell, and from when on; see `docs/alerts.md`."""
 
-    urls: str = ""
-    heartbeat_url: OptionalUrl = ""
+    urls: Annotated[str, Variable("ALERT_URLS"), Secret.URL] = ""
+    heartbeat_url: Annotated[OptionalUrl, Variable("ALERT_HEARTBEAT_URL"), Secret.URL] = ""
     no_success_hours: Hours = 3
     silent_hours: Hours = 6
     revised_readings: Annotated[int, Meta(ge=1, description="a whole number above 0")] = 48
@@ -160,11 +242,49 @@ class Alerts(Struct, frozen=True, kw_only=True):
 class Metrics(Struct, frozen=True, kw_only=True):
     """Where a run leaves its Prometheus metrics."""
 
-    textfile: str = ""
-    pushgateway_url: OptionalUrl = ""
+    textfile: Annotated[str, Variable("METRICS_TEXTFILE")] = ""
+    pushgateway_url: Annotated[OptionalUrl, Variable("PUSHGATEWAY_URL"), Secret.LOGIN] = ""
 
 
 class Logging(Struct, frozen=True, kw_only=True):
     """The form of what a run says on the terminal."""
 
-    console: Literal["text", "json"] = "text"
+    console: Annotated[Literal["text", "json"], Variable("LOG_CONSOLE")] = "text"
+
+
+class Core(Struct, frozen=True, kw_only=True):
+    """Of Luigi's own section the option that the environment overrides."""
+
+    default_scheduler_url: Annotated[str, Variable("LUIGID_URL")] = "http://127.0.0.1:8082"
+
+
+class Smtp(Struct, frozen=True, kw_only=True):
+    """Of Luigi's own section the option that is secret."""
+
+    password: Annotated[str, Secret.WHOLE] = ""
+
+
+class Sendgrid(Struct, frozen=True, kw_only=True):
+    """Of Luigi's own section the option that is secret."""
+
+    apikey: Annotated[str, Secret.WHOLE] = ""
+
+
+#: The pipeline's own sections by name, but those of the stations.
+SECTIONS: dict[str, type[Struct]] = {
+    "airqino": AirQino,
+    "staging": Staging,
+    "quality": Quality,
+    "mongo": Mongo,
+    "forecast": Forecasting,
+    "status": Status,
+    "alerts": Alerts,
+    "metrics": Metrics,
+    "logging": Logging,
+}
+
+
+#: Every option that is not a station's; of Luigi's sections those that we override or mask.
+OPTIONS = options({**SECTIONS, "core": Core, "smtp": Smtp, "sendgrid": Sendgrid})
+#: Environment variable → the option that it overrides.
+ENVIRONMENT = {option.variable: option for option in OPTIONS if option.variable}

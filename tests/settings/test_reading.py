@@ -10,7 +10,7 @@ import pytest
 from luigi.configuration import LuigiConfigParser
 
 from airqino.errors import ConfigError
-from tasks.settings import reading
+from tasks.settings import reading, sections
 
 ROOT = Path(__file__).resolve().parents[2]
 AT = datetime(2024, 9, 9, 10, tzinfo=UTC)
@@ -19,7 +19,7 @@ AT = datetime(2024, 9, 9, 10, tzinfo=UTC)
 @pytest.fixture
 def read(tmp_path, monkeypatch):
     """Read the settings of a luigi.cfg as a process started beside it does."""
-    for variable in (*reading.ENVIRONMENT, "RETRY_FAILED_AT_ONCE"):
+    for variable in sections.ENVIRONMENT:
         monkeypatch.delenv(variable, raising=False)
 
     def settings(text: str = "", **environment: str) -> reading.Settings:
@@ -48,7 +48,7 @@ def run(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         "    read = settings(); print(read.airqino.retries, read.mongo.uri, read.now.isoformat()); return 0\n"
         "command(main)"
     )
-    kept = {k: v for k, v in os.environ.items() if k not in reading.ENVIRONMENT}
+    kept = {k: v for k, v in os.environ.items() if k not in sections.ENVIRONMENT}
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
@@ -64,18 +64,17 @@ def run(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_without_a_file_every_option_has_its_default(read):
     got = read()
-    assert got.airqino == reading.AirQino()
-    assert (got.staging, got.quality, got.mongo) == (reading.Staging(), reading.Quality(), reading.Mongo())
-    assert (got.forecast, got.status, got.stations) == (reading.Forecast(), reading.Status(), {})
+    assert got.airqino == sections.AirQino()
+    assert (got.staging, got.quality, got.mongo) == (sections.Staging(), sections.Quality(), sections.Mongo())
+    assert (got.forecast, got.status, got.stations) == (sections.Forecasting(), sections.Status(), {})
     assert abs(got.now - datetime.now(UTC)) < timedelta(seconds=30)
-    assert got.retry_failed_at_once is False
 
 
 def test_the_file_that_is_shipped_says_what_the_defaults_say(read):
     got = read((ROOT / "luigi.cfg").read_text())
     token_url = "https://airqino-auth.magentalab.it/realms/airqino/protocol/openid-connect/token"
-    assert got.airqino == reading.AirQino(token_url=token_url)
-    assert (got.quality, got.mongo, got.forecast) == (reading.Quality(), reading.Mongo(), reading.Forecast())
+    assert got.airqino == sections.AirQino(token_url=token_url)
+    assert (got.quality, got.mongo, got.forecast) == (sections.Quality(), sections.Mongo(), sections.Forecasting())
     assert got.stations.keys() == set(got.airqino.stations)
 
 
@@ -91,7 +90,7 @@ def test_values_are_read_with_their_types(read):
 
 
 def test_an_empty_option_means_its_default(read):
-    assert read("[airqino]\nretries =\nnow =\nbase_url =   \n").airqino == reading.AirQino()
+    assert read("[airqino]\nretries =\nnow =\nbase_url =   \n").airqino == sections.AirQino()
 
 
 # --- wrong values
@@ -143,7 +142,7 @@ def test_a_wrong_hour_of_service_is_told_with_an_example(read, option):
 def test_an_unknown_option_is_told_with_those_that_there_are(read, section):
     message = error_of(read, f"[{section}]\nretrys = 3\n")
     assert message.startswith(f"luigi.cfg [{section}] retrys: no such option; there are ")
-    struct = reading.Station if section == "stations.1" else getattr(read(), section).__class__
+    struct = sections.Station if section == "stations.1" else getattr(read(), section).__class__
     assert message.split("there are ")[1].split(", ") == sorted(struct.__struct_fields__)
 
 
@@ -184,7 +183,7 @@ def test_a_user_name_needs_the_rest_of_the_credentials(read, missing):
     ],
 )
 def test_the_environment_wins_over_the_file_and_an_empty_variable_does_not(read, variable, in_file, in_environment):
-    section, option = reading.ENVIRONMENT[variable]
+    section, option = sections.ENVIRONMENT[variable].section, sections.ENVIRONMENT[variable].name
     text = f"[{section}]\n{option} = {in_file}\n"
     for value, expected in (("", in_file), (in_environment, in_environment)):
         got = getattr(getattr(read(text, **{variable: value}), section), option)
@@ -200,11 +199,6 @@ def test_a_user_name_from_the_environment_needs_the_rest_too(read):
     assert "AIRQINO_PASSWORD" in error_of(read, AIRQINO_USERNAME="u", AIRQINO_CLIENT_ID="c")
 
 
-def test_a_backfill_asks_failed_stations_at_once(read):
-    assert read(RETRY_FAILED_AT_ONCE="1").retry_failed_at_once is True
-    assert read(RETRY_FAILED_AT_ONCE="0").retry_failed_at_once is False
-
-
 # --- stations
 
 
@@ -214,8 +208,8 @@ def test_what_the_operator_says_of_a_station(read):
         "[stations.1]\nname = Port\nlatitude = 5.3\nlongitude = -3.96\ntime_zone = Africa/Abidjan\n"
         "[stations.2]\ntime_zone = Asia/Kolkata\nvalid_from = 2024-09-09T10\nvalid_to = 2024-09-09T12\n"
     )
-    assert got.station("1") == reading.Station(name="Port", latitude=5.3, longitude=-3.96, time_zone="Africa/Abidjan")
-    assert got.station("3") == reading.Station()
+    assert got.station("1") == sections.Station(name="Port", latitude=5.3, longitude=-3.96, time_zone="Africa/Abidjan")
+    assert got.station("3") == sections.Station()
     assert [got.zone(station) for station in "123"] == ["Africa/Abidjan", "Asia/Kolkata", "UTC"]
     in_service = [[s for s in got.active_stations(AT + timedelta(hours=h)) if s == "2"] for h in (-1, 0, 2, 3)]
     assert in_service == [[], ["2"], ["2"], []]

@@ -157,7 +157,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import pyarrow as pa
-from tasks.stores import parquet
+from airqino.stores import parquet
 path, number = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
 while True:

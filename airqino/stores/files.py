@@ -1,0 +1,88 @@
+"""The one way to write a file: whole, on disk before it bears its name, under a temporary name nobody else can have."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+from airqino.errors import StagingError
+
+__all__ = ["TEMPORARY", "write", "write_folder"]
+
+#: Pattern of the temporary names. What bears one for long was left behind by a process that was killed.
+TEMPORARY = ".*.tmp"
+
+
+def write(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> os.stat_result:
+    """Write a file: a reader sees the old one or the new one, never a part, even after a power cut.
+
+    Args:
+        path: The file; missing folders are made.
+        content: What it holds, or a function that writes it.
+
+    Returns:
+        The new file's status.
+
+    Raises:
+        StagingError: The file cannot be written; what was there before still is.
+    """
+    with _temporary(path) as temporary:
+        with temporary.open("wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            status = os.fstat(file.fileno())
+        temporary.replace(path)
+    return status
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder with some files in place of the one there is; it bears its name only when it is whole.
+
+    Args:
+        folder: The folder; missing parents are made.
+        files: Content by file name.
+
+    Raises:
+        StagingError: The folder cannot be written.
+    """
+    with _temporary(folder) as temporary, _temporary(folder) as old:
+        temporary.mkdir()
+        for name, content in files.items():
+            with (temporary / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(old)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Yield a name beside a path that no other process, host or container can have; nothing is left under it.
+
+    A process id would not do: containers that share a folder use the same ones.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+    except OSError as error:
+        raise StagingError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)

@@ -1,0 +1,107 @@
+"""Every path under a staging root. Nothing else builds one."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+__all__ = ["Paths"]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The layout of a staging root.
+
+    A partition is a folder for each day, named ``2024-09-09`` (UTC).
+
+    Attributes:
+        root: The staging root.
+    """
+
+    root: Path
+
+    def partition(self, day: date) -> Path:
+        """Return the folder of a day."""
+        return self.root / f"{day:%Y-%m-%d}"
+
+    def raw_hours(self, day: date) -> Path:
+        """Return the folder of a day's raw hours."""
+        return self.partition(day) / "raw"
+
+    def raw(self, hour: datetime) -> Path:
+        """Return the raw hour: one row for each station, its readings or why there are none."""
+        return self.raw_hours(hour) / f"{hour:%H}.parquet"
+
+    def revisions(self, day: date) -> Path:
+        """Return the ledger of a day's readings that the source changed later."""
+        return self.partition(day) / "revisions.parquet"
+
+    def hourly(self, day: date) -> Path:
+        """Return the typed and flagged hours of a day."""
+        return self.partition(day) / "hourly.parquet"
+
+    def daily(self, day: date) -> Path:
+        """Return each station's daily means."""
+        return self.partition(day) / "daily.parquet"
+
+    def forecasts(self, day: date) -> Path:
+        """Return the folder of a day's forecasts."""
+        return self.partition(day) / "forecast"
+
+    def forecast(self, hour: datetime) -> Path:
+        """Return what was forecast when an hour was over."""
+        return self.forecasts(hour) / f"{hour:%H}.parquet"
+
+    def scores(self, day: date) -> Path:
+        """Return the scores of the forecasts for a day."""
+        return self.partition(day) / "scores.parquet"
+
+    def station(self, station: str) -> Path:
+        """Return what the API says of a station: name and coordinates."""
+        return self.root / "stations" / f"{station}.parquet"
+
+    @property
+    def models(self) -> Path:
+        """The folder of the forecast models."""
+        return self.root / "models"
+
+    def model(self, version: str | date) -> Path:
+        """Return the folder of a model version."""
+        return self.models / f"{version}"
+
+    @property
+    def champion(self) -> Path:
+        """The file that names the model version whose forecasts are published."""
+        return self.models / "champion.json"
+
+    @property
+    def registry(self) -> Path:
+        """The SQLite file of the model registry where no other is configured."""
+        return self.root / "mlflow" / "mlflow.db"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the log files."""
+        return self.root / "logs"
+
+    def log(self, moment: datetime) -> Path:
+        """Return the log file of a month."""
+        return self.logs / f"pipeline-{moment:%Y-%m}.jsonl"
+
+    @property
+    def alerts(self) -> Path:
+        """The file of the incidents."""
+        return self.root / "alerts.json"
+
+    @property
+    def last_success(self) -> Path:
+        """The file that names the last hourly run that succeeded."""
+        return self.root / "last_success.json"
+
+    @property
+    def demo(self) -> Path:
+        """The staging root of the demo, which holds its servers' data too."""
+        return self.root / "demo"
+
+    def lock(self, name: str) -> Path:
+        """Return a lock file: ``hourly``, ``run``, ``alerts`` or ``alerts.sending``."""
+        return self.root / f".{name}.lock"

@@ -1,0 +1,27 @@
+"""Importing a part of the library loads only what that part uses."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"luigi", "lightgbm", "mlflow", "pymongo", "requests", "tornado"}
+#: What is imported → the heavy packages that it is made of.
+PARTS = {
+    "airqino, airqino.errors, airqino.times, airqino.readings": set(),
+    "airqino.quality.flags, airqino.quality.means": set(),
+    "airqino.forecasting.features, airqino.forecasting.scoring, airqino.forecasting.calibration": set(),
+    "airqino.forecasting.training, airqino.forecasting.model, airqino.forecasting.contest": set(),
+    "airqino.forecasting.backtest": set(),
+    "airqino.stores.paths, airqino.stores.files, airqino.stores.parquet, airqino.stores.models": set(),
+    "airqino.source.raw, airqino.source.client, airqino.source.auth, airqino.source.response": {"requests"},
+    "airqino.stores.mongo, airqino.stores.archive, airqino.views": {"pymongo"},
+    "airqino.sandbox.series, airqino.sandbox.faults": set(),
+}
+
+
+@pytest.mark.parametrize("modules", PARTS)
+def test_a_part_loads_only_what_it_uses(modules: str) -> None:
+    code = f"import {modules}, sys; print(*sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {name for name in HEAVY if name in printed} == PARTS[modules]
