@@ -48,12 +48,12 @@ class DayTask(Stage):
 
 
 def _first_start(day: date) -> datetime:
-    """When a day begins in UTC or, east of it, at a station."""
+    """Return when a day begins: in UTC or, where a station lies east of it, at that station."""
     return min(local_day(day, zone).start for zone in {"UTC", *settings().zones.values()})
 
 
 def last_hour(day: date) -> datetime:
-    """The last hour of a day that is over and published: 23:00 for a past day."""
+    """Return the last hour of a day that is over and published: 23:00 for a past day."""
     return min(day_start(day) + DAY - HOUR, settings().last_hour)
 
 
@@ -91,31 +91,31 @@ class CleanDay(DayTask):
         return due((hour for hour in hours if hour <= self.through), settings())
 
     def _stale(self) -> dict[date, str]:
-        """The days whose table is not up to date, and the fingerprint of what each is to be built from."""
+        """Return the days whose table is not up to date, and the fingerprint of what each is to be built from."""
         inputs = _inputs(self.day)
-        return {day: of_day for day, of_day in inputs.items() if targets.hourly(day).inputs != of_day}
+        return {day: fingerprint for day, fingerprint in inputs.items() if targets.hourly(day).inputs != fingerprint}
 
 
 def split_days(
-    rows: pd.DataFrame, of: "pd.Series[Any]", days: Iterable[date], order: list[str]
+    rows: pd.DataFrame, day_of_row: "pd.Series[Any]", days: Iterable[date], order: list[str]
 ) -> Iterator[tuple[date, pa.Table]]:
     """Cut rows into one table for each day, an empty one where a day has none.
 
     Args:
         rows: Rows of these days.
-        of: The day of each row.
+        day_of_row: The day of each row.
         days: The days.
         order: Columns that each day's rows are sorted by.
     """
-    rows = rows.assign(_day=of).sort_values(["_day", *order], ignore_index=True)
-    at, table = rows.pop("_day"), pa.Table.from_pandas(rows, preserve_index=False)
+    rows = rows.assign(_day=day_of_row).sort_values(["_day", *order], ignore_index=True)
+    sorted_days, table = rows.pop("_day"), pa.Table.from_pandas(rows, preserve_index=False)
     for day in days:
-        begin, end = at.searchsorted(day, side="left"), at.searchsorted(day, side="right")
+        begin, end = sorted_days.searchsorted(day, side="left"), sorted_days.searchsorted(day, side="right")
         yield day, table.slice(begin, end - begin)
 
 
 def _raw_frame(days: list[date]) -> pd.DataFrame:
-    """The raw rows of some days, without bookkeeping."""
+    """Return the raw rows of some days, without bookkeeping."""
     tables = [table for day in days if (table := targets.raw_day(day).table) is not None]
     table = parquet.concat(tables or [raw.SCHEMA.empty_table()])
     frame: pd.DataFrame = table.drop_columns(list(raw.BOOKKEEPING)).to_pandas()
@@ -123,44 +123,44 @@ def _raw_frame(days: list[date]) -> pd.DataFrame:
 
 
 def thresholds() -> flags.Thresholds:
-    """The rules' numbers, from the settings."""
+    """Return the rules' numbers, from the settings."""
     q = settings().quality
     return flags.Thresholds(q.stuck_hours, q.dead_days, q.dead_hours, q.dead_share, q.spike_deviations)
 
 
 def _inputs(days: Iterable[date]) -> dict[date, str]:
-    """Fingerprint of all that each day's table is built from."""
+    """Return the fingerprint of all that each day's table is built from."""
     rules = vars(thresholds())
     return {
-        day: targets.fingerprint(targets.raw_day(day).prints, context.content(), rules, _VERSION)
+        day: targets.fingerprint(targets.raw_day(day).fingerprints, context.content(), rules, _VERSION)
         for day, context in _contexts(days).items()
     }
 
 
-_Prints = tuple[tuple[str, ...], ...]
+_Fingerprints = tuple[tuple[str, ...], ...]
 _REMEMBERED_DAYS = 64
-_contexts_known: dict[date, tuple[_Prints, flags.Thresholds, flags.Context]] = {}
+_contexts_known: dict[date, tuple[_Fingerprints, flags.Thresholds, flags.Context]] = {}
 
 
 def _contexts(days: Iterable[date]) -> dict[date, flags.Context]:
-    """What the flags of each day need to know of the days before it.
+    """Return what the flags of each day need to know of the days before it.
 
-    Worked out once for as long as the raw files of the days before stay as they are.
+    It is computed once for as long as the raw files of the days before stay as they are.
     """
     rules = thresholds()
-    staged = {d: targets.raw_day(d).prints for d in {d for day in days for d in _before(day, rules)}}
-    prints = {day: tuple(staged[d] for d in _before(day, rules)) for day in days}
-    unknown = [day for day in prints if _contexts_known.get(day, ())[:2] != (prints[day], rules)]
+    staged = {d: targets.raw_day(d).fingerprints for d in {d for day in days for d in _before(day, rules)}}
+    fingerprints = {day: tuple(staged[d] for d in _before(day, rules)) for day in days}
+    unknown = [day for day in fingerprints if _contexts_known.get(day, ())[:2] != (fingerprints[day], rules)]
     if unknown:
         rows = _raw_frame(sorted({d for day in unknown for d in _before(day, rules)}))
         starts = [pd.Timestamp(day_start(day)) for day in unknown]
         for day, context in zip(unknown, flags.contexts(rows, starts, rules), strict=True):
             _contexts_known.pop(day, None)
-            _contexts_known[day] = prints[day], rules, context
-    found = {day: _contexts_known[day][2] for day in prints}
+            _contexts_known[day] = fingerprints[day], rules, context
+    contexts = {day: _contexts_known[day][2] for day in fingerprints}
     while len(_contexts_known) > _REMEMBERED_DAYS:
         del _contexts_known[next(iter(_contexts_known))]
-    return found
+    return contexts
 
 
 def _before(day: date, rules: flags.Thresholds) -> list[date]:

@@ -25,7 +25,7 @@ class DailyMeans(DayTask):
 
     def requires(self) -> luigi.Task:
         """The hourly tables of the UTC days that the stations' local days lie in."""
-        days = tuple(sorted({utc for of_day in _utc_days(self.day).values() for utc in of_day}))
+        days = tuple(sorted({utc_day for utc_days in _utc_days(self.day).values() for utc_day in utc_days}))
         return CleanDay(day=days, through=self.through if days[-1] == self.day[-1] else last_hour(days[-1]))
 
     def output(self) -> list[targets.ParquetTarget]:
@@ -40,24 +40,26 @@ class DailyMeans(DayTask):
         """Average the hours of the days whose means are not up to date."""
         if not (stale := self._stale()):
             return
-        utc_days = sorted({utc for of_day in _utc_days(stale).values() for utc in of_day})
+        utc_days = sorted({utc_day for days in _utc_days(stale).values() for utc_day in days})
         hourly = targets.frame([targets.hourly(day) for day in utc_days])
         means = daily_means(hourly, list(stale), settings().zones, settings().quality.valid_share)
         for day, table in split_days(means, means["day"], stale, ["station"]):
             targets.daily(day).write(table, inputs=stale[day])
 
     def _stale(self) -> dict[date, str]:
-        """The days whose means are not up to date, and the fingerprint of what each is to be built from."""
+        """Return the days whose means are not up to date, and the fingerprint of what each is to be built from."""
         zones, share = settings().zones, settings().quality.valid_share
         inputs = {
-            day: targets.fingerprint([targets.hourly(utc).fingerprint for utc in of_day], zones, share, _VERSION)
-            for day, of_day in _utc_days(self.day).items()
+            day: targets.fingerprint(
+                [targets.hourly(utc_day).fingerprint for utc_day in utc_days], zones, share, _VERSION
+            )
+            for day, utc_days in _utc_days(self.day).items()
         }
-        return {day: of_day for day, of_day in inputs.items() if targets.daily(day).inputs != of_day}
+        return {day: fingerprint for day, fingerprint in inputs.items() if targets.daily(day).inputs != fingerprint}
 
 
 def _utc_days(days: Iterable[date]) -> dict[date, list[date]]:
-    """The UTC days, begun by now, that each day lies in for some station."""
+    """Return the UTC days, begun by now, that each day lies in for some station."""
     last, zones = settings().last_hour, {*settings().zones.values()} - {"UTC"}
     return {day: [d for d in _touched(day, frozenset(zones)) if day_start(d) <= last] for day in days}
 
@@ -72,6 +74,6 @@ def _touched(day: date, zones: frozenset[str]) -> list[date]:
 
 
 def local_days(first: datetime, last: datetime) -> tuple[date, date]:
-    """The first and the last local day, of any station's zone, that hours from `first` to `last` lie in."""
+    """Return the first and the last local day, of any station's zone, that hours from `first` to `last` lie in."""
     zones = {"UTC", *settings().zones.values()}
     return min(local_date(first, zone) for zone in zones), max(local_date(last, zone) for zone in zones)

@@ -21,7 +21,7 @@ COLLECTIONS = ("hourly_measurements", "daily_averages", "coverage", "revisions")
 
 
 def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
-    """A day's documents by collection."""
+    """Return a day's documents by collection."""
     hourly, name = targets.hourly(day).rows(), cache(lambda station: station_name(station, config))
     return {
         "hourly_measurements": [_hourly_document(row, name, config) for row in hourly if row["status"] == "ok"],
@@ -32,7 +32,7 @@ def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
 
 
 def _hourly_document(row: Document, name: Callable[[str], str], config: Settings) -> Document:
-    """A station's readings of one hour; `day` is the station's local day."""
+    """Return a station's readings of one hour; `day` is the station's local day."""
     station, at = row["station"], row["observed_at"]
     return {
         "_id": f"{station}|{format_hour(at)}",
@@ -54,8 +54,8 @@ def _daily_document(row: Document, name: Callable[[str], str]) -> Document:
 def _coverage_documents(
     day: date, hourly: list[Document], name: Callable[[str], str], config: Settings
 ) -> list[Document]:
-    """How much of a UTC day each station reported, and why not all: also for days without any reading."""
-    rows = [row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values()]
+    """Say how much of a UTC day each station reported, and why not all, also for days without any reading."""
+    rows = [row for by_station in targets.raw_day(day).rows.values() for row in by_station.values()]
     details = views.coverage_details(hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, NAMES)
     documents = []
     for station in sorted({row["station"] for row in rows}):
@@ -76,7 +76,7 @@ def _coverage_documents(
 
 
 def station_name(station: str, config: Settings) -> str:
-    """The operator's name for a station, else the API's, else its id."""
+    """Return the operator's name for a station, else the API's, else its id."""
     return str(_identity(station, config)["name"])
 
 
@@ -94,7 +94,10 @@ def _revision_document(row: Document) -> Document:
 
 
 def station_updates(measured: list[Document], config: Settings) -> list[tuple[Document, Document, bool]]:
-    """First and last seen grow; which sensors are dead is taken from the newest day, in whatever order days come."""
+    """Return updates by which first and last seen grow and the newest day says which sensors are dead.
+
+    They give the same documents in whatever order days are loaded.
+    """
     updates: list[tuple[Document, Document, bool]] = []
     for station in sorted({document["station"] for document in measured}):
         rows = [document for document in measured if document["station"] == station]
@@ -109,12 +112,12 @@ def station_updates(measured: list[Document], config: Settings) -> list[tuple[Do
 
 
 def _identity(station: str, config: Settings) -> Document:
-    """Name, place and time zone: what the operator says, else what the API says."""
-    told = next(iter(targets.station(station).rows()), {})
-    ours = config.station(station)
+    """Return name, place and time zone: what the operator says, else what the API says."""
+    header = next(iter(targets.station(station).rows()), {})
+    configured = config.station(station)
     return {
-        "name": ours.name or told.get("name") or station,
-        "latitude": ours.latitude if ours.latitude is not None else told.get("latitude"),
-        "longitude": ours.longitude if ours.longitude is not None else told.get("longitude"),
-        "time_zone": ours.time_zone,
+        "name": configured.name or header.get("name") or station,
+        "latitude": configured.latitude if configured.latitude is not None else header.get("latitude"),
+        "longitude": configured.longitude if configured.longitude is not None else header.get("longitude"),
+        "time_zone": configured.time_zone,
     }

@@ -25,8 +25,7 @@ from tasks.stage import FETCHED, Stage
 
 log = logging.getLogger("airqino.fetch")
 
-Key = tuple[str, datetime]  # station, hour
-_NEVER = object()
+StationHour = tuple[str, datetime]
 
 
 class FetchHour(Stage):
@@ -74,7 +73,7 @@ class FetchHour(Stage):
 
 
 def policy(config: Settings, retry_failed: bool = False) -> raw.Policy:
-    """When hours are asked for again, from the settings."""
+    """Return when hours are asked for again, from the settings."""
     source = config.airqino
     return raw.Policy(
         late_window=timedelta(hours=source.late_window_hours),
@@ -85,7 +84,7 @@ def policy(config: Settings, retry_failed: bool = False) -> raw.Policy:
 
 
 def client(source: AirQino, **changes: Any) -> Client:
-    """A client as the settings want it, but for the arguments of `Client` that are named."""
+    """Return a client as the settings want it; `changes` are arguments of `Client` that differ."""
     credentials = Credentials(
         token_url=source.token_url,
         client_id=source.client_id,
@@ -133,16 +132,16 @@ def _blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
     return blocks
 
 
-def _spans(wanted: Iterable[Key]) -> dict[str, tuple[datetime, datetime]]:
-    """For each station the first and last hour wanted of it."""
+def _spans(station_hours: Iterable[StationHour]) -> dict[str, tuple[datetime, datetime]]:
+    """Return for each station the first and last hour wanted of it."""
     hours: dict[str, list[datetime]] = defaultdict(list)
-    for station, hour in wanted:
+    for station, hour in station_hours:
         hours[station].append(hour)
-    return {station: (min(of), max(of)) for station, of in sorted(hours.items())}
+    return {station: (min(wanted), max(wanted)) for station, wanted in sorted(hours.items())}
 
 
 def _refuse_unknown(answers: dict[str, Answer]) -> None:
-    """A station that the API does not know and that never answered is a mistake in the settings."""
+    """Refuse a station that the API does not know and that never answered: a mistake in the settings."""
     for station, answer in answers.items():
         if isinstance(answer.error, UnknownStationError) and not targets.station(station).exists():
             raise ConfigError(
@@ -151,7 +150,7 @@ def _refuse_unknown(answers: dict[str, Answer]) -> None:
             )
 
 
-def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> None:
+def _stage(wanted: set[StationHour], answers: dict[str, Answer], config: Settings) -> None:
     """Merge answers into the raw files; where no station answered, hours that have no file yet get none."""
     rules = policy(config)
     readings = {station: raw.readings(answer) for station, answer in answers.items()}
@@ -167,10 +166,10 @@ def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> No
         if silent and not rows:
             continue
         for station in stations:
-            rows[station], found = raw.merge(
+            rows[station], changes = raw.merge(
                 rows.get(station), station, hour, readings[station].get(hour), answers[station].error, config.now, rules
             )
-            revisions[hour.date()] += found
+            revisions[hour.date()] += changes
         changed[hour] = rows
     for station, answer in answers.items():
         if answer.response and answer.response.unreadable:
@@ -191,9 +190,9 @@ def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> No
                     }
                 )
             )
-    for day, found in revisions.items():
-        if found:  # the ledger first: a run that is killed in between finds the same revisions again
-            _record(day, found)
+    for day, changes in revisions.items():
+        if changes:  # the ledger first: a run that is killed in between finds the same revisions again
+            _record(day, changes)
     _write(changed, exchanges)
     if changed:
         came = sum(hour in readings[station] for station, hour in wanted)
@@ -202,30 +201,31 @@ def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> No
 
 
 def _write(changed: dict[datetime, dict[str, dict[str, Any]]], exchanges: str) -> None:
-    rows = [row for _, of in sorted(changed.items()) for _, row in sorted(of.items())]
+    rows = [row for _, by_station in sorted(changed.items()) for _, row in sorted(by_station.items())]
     table = pa.Table.from_pylist(rows, schema=raw.SCHEMA)
     content = [name for name in raw.SCHEMA.names if name not in raw.BOOKKEEPING]
     begin = 0
-    for hour, of in sorted(changed.items()):
-        prints = parquet.digest([[of[station][name] for name in content] for station in sorted(of)])
-        parquet.write(
-            targets.raw(hour).path, table.slice(begin, len(of)), content=prints, extra={"exchanges": exchanges}
-        )
-        begin += len(of)
+    for hour, by_station in sorted(changed.items()):
+        fingerprint = parquet.digest([[row[name] for name in content] for _, row in sorted(by_station.items())])
+        hour_table = table.slice(begin, len(by_station))
+        parquet.write(targets.raw(hour).path, hour_table, content=fingerprint, extra={"exchanges": exchanges})
+        begin += len(by_station)
 
 
-def _record(day: date, found: list[dict[str, Any]]) -> None:
+def _record(day: date, changes: list[dict[str, Any]]) -> None:
     """Add revisions to the day's ledger; one that is there already stays as it was first seen."""
     ledger = targets.revisions(day)
-    known = ledger.rows()
-    last = {(r["station"], r["observed_at"], r["reading"]): r["new"] for r in known}
-    # found again after a kill between ledger and raw file, a revision is there already
-    new = [r for r in found if last.get((r["station"], r["observed_at"], r["reading"]), _NEVER) != r["new"]]
-    ledger.write(pa.Table.from_pylist(known + new, schema=raw.REVISION_SCHEMA))
+    recorded = ledger.rows()
+    newest = {(r["station"], r["observed_at"], r["reading"]): r for r in recorded}
+    for change in changes:  # seen again after a kill between ledger and raw file, a revision is there already
+        last = newest.get((change["station"], change["observed_at"], change["reading"]))
+        if last is None or last["new"] != change["new"]:
+            recorded.append(change)
+    ledger.write(pa.Table.from_pylist(recorded, schema=raw.REVISION_SCHEMA))
 
 
-def _refuse_fast_clock(not_over: set[Key], answers: dict[str, Answer], config: Settings) -> None:
-    """An hour that is over by our clock but not by the API's would be fetched as a partial mean."""
+def _refuse_fast_clock(not_over: set[StationHour], answers: dict[str, Answer], config: Settings) -> None:
+    """Refuse an hour that is over by our clock but not by the API's: it would be fetched as a partial mean."""
     for station, hour in sorted(not_over)[:1]:
         served = answers[station].served_at
         raise ClockError(

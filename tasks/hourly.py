@@ -63,13 +63,13 @@ class Hourly(Stage):
         return [TrainModel(day=monday(self.hour.date())), Forecast(hour=self.hour), *self._unloaded(), *scores]
 
     def _unloaded(self) -> list[luigi.Task]:
-        """Forecasts of the window that were staged when MongoDB was away."""
+        """Return the forecasts of the window that were staged when MongoDB was away."""
         first = self.hour - settings().airqino.late_window_hours * HOUR
         staged = targets.forecast_hours(first, self.hour - HOUR)
         return [task for hour in staged if not (task := Forecast(hour=hour)).complete()]
 
     def _retrainings(self) -> list[luigi.Task]:
-        """One for each drift that lasts, on the day that it began."""
+        """Return a training for each drift that lasts, on the day that it began."""
         return [TrainModel(day=day) for day in retrain_days(self.hour.date())]
 
 
@@ -109,7 +109,7 @@ class Backfill(Stage):
         yield self._scores()
 
     def _fetch(self) -> FetchHour:
-        """Whole days, or half a day's mean would mislead; who starts a backfill has mended what failed."""
+        """Fetch whole days, or half a day's mean would mislead; who starts a backfill has mended what failed."""
         begin = day_start(self.start.date())
         hours = hour_range(begin, min(day_start(self.stop.date()) + DAY - HOUR, settings().last_hour))
         return FetchHour(hour=hours, retry_failed=True)
@@ -118,24 +118,24 @@ class Backfill(Stage):
         return [LoadDay(day=day_range(*local_days(self.start, self.stop)))]
 
     def _followers(self) -> list[luigi.Task]:
-        """The days after the range whose flags may depend on it, where they have been through the pipeline."""
+        """Load the days after the range whose flags may depend on it, where they have been through the pipeline."""
         after = local_days(self.start, self.stop)[1] + DAY
         days = day_range(after, after + (settings().quality.dead_days - 1) * DAY)
-        there = [day for day in days if targets.daily(day).exists()]
-        return [LoadDay(day=there)] if there else []
+        averaged = [day for day in days if targets.daily(day).exists()]
+        return [LoadDay(day=averaged)] if averaged else []
 
     def _forecasts(self) -> list[luigi.Task]:
-        """All as hindcasts; else those that are staged and gone from MongoDB."""
+        """Return all hours as hindcasts; without, those whose forecast is staged and gone from MongoDB."""
         if self.hindcast:
             return [Forecast(hour=hour_range(self.start, self.stop))]
         hours = {*targets.forecast_hours(self.start, self.stop)}
         if hours:
-            of_range = {"kind": "forecast", "issued_at": {"$gte": self.start, "$lte": self.stop}}
-            hours -= set(mongo.distinct(targets.database(), "loads", "issued_at", of_range))
+            in_range = {"kind": "forecast", "issued_at": {"$gte": self.start, "$lte": self.stop}}
+            hours -= set(mongo.distinct(targets.database(), "loads", "issued_at", in_range))
         return [Forecast(hour=hours)] if hours else []
 
     def _scores(self) -> list[luigi.Task]:
-        """Of the range where it is forecast, and of the month after it where that is scored already."""
+        """Score the range where it is forecast, and the month after it where that was scored before."""
         days = day_range(self.start.date(), self.stop.date() + (max(WINDOWS) - 1) * DAY)
         hindcast = [day for day in days if self.hindcast and day <= self.stop.date()]
         return [ScoreForecasts(day=day) for day in days if day in hindcast or scored(day).exists()]

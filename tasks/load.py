@@ -34,7 +34,7 @@ class LoadDay(DayTask):
 
     def output(self) -> list[targets.LoadTarget]:
         """Each day's row in ``loads``."""
-        return [_load(day) for day in self.day]
+        return [_target(day) for day in self.day]
 
     def complete(self) -> bool:
         """Whether the staged tables are complete and MongoDB holds them."""
@@ -58,21 +58,22 @@ class LoadDay(DayTask):
         # a UTC day touches two local days where a station is not on UTC
         local = {date.fromisoformat(document["day"]) for document in measured}
         mongo.ask(database, lambda db: views.refresh_profiles(db, local, kept.date()))
-        targets.record_loads({_load(day): (stale[day], _record(day, of_day)) for day, of_day in days.items()})
+        targets.record_loads({_target(day): (stale[day], _record(day, of_day)) for day, of_day in days.items()})
 
     def _stale(self) -> dict[date, str]:
-        """The days that are not loaded as they are staged, and the fingerprint of what is to be loaded."""
+        """Return the days that are not loaded as they are staged, and the fingerprint of what is to be loaded."""
         inputs = _inputs(self.day, settings())
-        loaded = _loaded(self.day)
-        return {day: of_day for day, of_day in inputs.items() if loaded.get(day) != of_day}
+        loaded = _loaded_inputs(self.day)
+        return {day: fingerprint for day, fingerprint in inputs.items() if loaded.get(day) != fingerprint}
 
 
-def _load(day: date) -> targets.LoadTarget:
+def _target(day: date) -> targets.LoadTarget:
+    """Return the day's row in ``loads``."""
     return targets.LoadTarget(f"day|{day}")
 
 
 def _inputs(days: Iterable[date], config: Settings) -> dict[date, str]:
-    """Fingerprint of all that each day's documents are made from."""
+    """Return the fingerprint of all that each day's documents are made from."""
     stations = repr([(s, config.station(s)) for s in config.airqino.stations])
     return {
         day: targets.fingerprint(
@@ -84,15 +85,15 @@ def _inputs(days: Iterable[date], config: Settings) -> dict[date, str]:
     }
 
 
-def _loaded(days: Sequence[date]) -> dict[date, str]:
-    """What the days were loaded from, of those whose documents are still there.
+def _loaded_inputs(days: Sequence[date]) -> dict[date, str]:
+    """Return what the days were loaded from, of those whose documents are still there.
 
-    A document more than was loaded (of a station-day that is gone from the staged files) stays.
+    A document that was not loaded with the day (of a station-day that is gone from the staged files) stays.
     """
     database, kept = targets.database(), targets.kept_since()
-    records = mongo.find_many(database, "loads", [_load(day).load for day in days])
+    records = mongo.find_many(database, "loads", [_target(day).load for day in days])
     span, texts = (day_start(days[0]), day_start(days[-1]) + DAY), (f"{days[0]}", f"{days[-1]}~")
-    there = {
+    counts = {
         "hourly_documents": mongo.count_by_day(database, "hourly_measurements", "observed_at", *span),
         "daily_documents": mongo.count_by_day(database, "daily_averages", "day", *texts),
         "coverage_documents": mongo.count_by_day(database, "coverage", "day", *texts),
@@ -100,10 +101,10 @@ def _loaded(days: Sequence[date]) -> dict[date, str]:
     return {
         day: record["inputs"]
         for day in days
-        if (record := records.get(_load(day).load))
+        if (record := records.get(_target(day).load))
         and all(
-            of.get(f"{day}", 0) >= record[name]
-            for name, of in there.items()
+            by_day.get(f"{day}", 0) >= record[name]
+            for name, by_day in counts.items()
             if name != "hourly_documents" or day_start(day) >= kept
         )
     }
@@ -121,12 +122,12 @@ def _record(day: date, loaded: dict[str, list[Document]]) -> Document:
 
 
 def provisional_days(before: date) -> list[date]:
-    """The loaded days of the month before a day that may still change: a pause of the pipeline left them behind."""
+    """Return the loaded days of the month before a day that may still change: a pause of the pipeline left them so."""
     first = before - PROVISIONAL_DAYS * DAY
-    found = mongo.distinct(
+    days = mongo.distinct(
         targets.database(),
         "daily_averages",
         "day",
         {"provisional": True, "day": {"$gte": f"{first}", "$lt": f"{before}"}},
     )
-    return [date.fromisoformat(day) for day in found]
+    return [date.fromisoformat(day) for day in days]

@@ -94,12 +94,12 @@ class RawDay:
     """All that is staged of a day's raw hours.
 
     Attributes:
-        prints: Each hour that has a file, with its fingerprint.
+        fingerprints: Each hour that has a file, with its fingerprint.
         rows: Each hour's rows, by station.
         table: All rows together; None where no hour has a file.
     """
 
-    prints: tuple[str, ...]
+    fingerprints: tuple[str, ...]
     rows: Mapping[datetime, Mapping[str, dict[str, Any]]]
     table: pa.Table | None
 
@@ -221,11 +221,11 @@ def _raw_day(folder: Path, day: date) -> RawDay:
         for entry in sorted((e for e in entries if _HOUR_NAME.fullmatch(e.name)), key=lambda e: e.name):
             hour = day_start(day) + int(entry.name[:2]) * HOUR
             tables[hour] = parquet.read_as(folder / entry.name, parquet.sign(entry.stat()))
-    prints = tuple(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())
+    fingerprints = tuple(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())
     known = _raw_days.get(day)
-    if known and known[2].prints == prints:  # only bookkeeping changed, or nothing did
+    if known and known[2].fingerprints == fingerprints:  # only bookkeeping changed, or nothing did
         return replace(known[2], rows=_rows(tables))
-    return RawDay(prints, _rows(tables), parquet.concat(tables.values()) if tables else None)
+    return RawDay(fingerprints, _rows(tables), parquet.concat(tables.values()) if tables else None)
 
 
 def _rows(tables: Mapping[datetime, pa.Table]) -> dict[datetime, dict[str, dict[str, Any]]]:

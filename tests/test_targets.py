@@ -128,7 +128,7 @@ def test_a_day_holds_its_hours_in_order_by_station():
     found = targets.raw_day(DAY)
     assert seen() == {0: [0, 0.5], 10: [10, 10.5], 23: [23, 23.5]}
     assert list(found.rows[hour(10)]) == ["1", "2"]
-    assert found.prints == tuple(f"{hour(n)} {parquet.fingerprint(table(n, n, n + 0.5))}" for n in (0, 10, 23))
+    assert found.fingerprints == tuple(f"{hour(n)} {parquet.fingerprint(table(n, n, n + 0.5))}" for n in (0, 10, 23))
     assert found.table.to_pylist() == [row for n in (0, 10, 23) for row in table(n, n, n + 0.5).to_pylist()]
 
 
@@ -178,7 +178,7 @@ def test_a_change_of_bookkeeping_alone_keeps_fingerprints_and_shows_in_the_rows(
         rows = table(10, 5.0).append_column("attempts", pa.array([attempts]))
         parquet.write(target.path, rows, content="same rows")
         found = targets.raw_day(DAY)
-        assert found.prints == (f"{hour(10)} same rows",)
+        assert found.fingerprints == (f"{hour(10)} same rows",)
         assert found.rows[hour(10)]["1"]["attempts"] == attempts
 
 

@@ -49,7 +49,7 @@ _BREATH = 0.2
 EXPIRY = "expiry"
 Database = _Database[Document]
 
-#: The indexes of each collection, for the queries of the loads, the scripts and the dashboards.
+#: Every index of each collection, for the queries of the loads, the commands, the views and the dashboards.
 INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
     "hourly_measurements": (
         (("observed_at", ASCENDING), ("station", ASCENDING)),
@@ -62,6 +62,7 @@ INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
     "coverage": ((("day", ASCENDING), ("station", ASCENDING)),),
     "forecasts": (
         (("issued_at", ASCENDING), ("station", ASCENDING)),
+        (("station", ASCENDING), ("issued_at", ASCENDING)),
         (("target_at", ASCENDING), ("station", ASCENDING)),
     ),
     "forecast_scores": (
@@ -69,6 +70,10 @@ INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
         (("station", ASCENDING), ("day", ASCENDING)),
     ),
     "revisions": ((("observed_at", ASCENDING), ("station", ASCENDING)), (("seen_at", ASCENDING),)),
+    "profiles": (
+        (("station_name", ASCENDING), ("month", ASCENDING)),
+        (("month", ASCENDING), ("weekday", ASCENDING)),
+    ),
     "loads": ((("kind", ASCENDING), ("loaded_at", ASCENDING)), (("kind", ASCENDING), ("issued_at", ASCENDING))),
 }
 

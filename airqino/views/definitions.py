@@ -1,4 +1,4 @@
-"""All views, and the indexes they need.
+"""All views.
 
 A chart asks for columns of one collection and groups them itself. Where that would be wrong or slow, MongoDB keeps a
 shape made for it: a view holds no data, what it shows is what the collections hold at that moment.
@@ -14,17 +14,9 @@ from airqino.readings import LABELS
 from airqino.views.now import hourly_levels, station_map, station_now
 from airqino.views.terms import Document, Pipeline, label
 
-__all__ = ["INDEXES", "VIEWS", "ensure_views"]
+__all__ = ["VIEWS", "ensure_views"]
 
 _NAMESPACE_EXISTS = 48
-
-#: Indexes for the charts' queries; the load makes them with its own.
-INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
-    "coverage": ((("day", 1), ("station", 1)),),
-    "forecasts": ((("station", 1), ("issued_at", 1)),),
-    "forecast_scores": ((("day", 1), ("station", 1)),),
-    "profiles": ((("station_name", 1), ("month", 1)), (("month", 1), ("weekday", 1))),
-}
 
 
 def _guideline_days() -> Pipeline:
@@ -117,10 +109,7 @@ VIEWS: Mapping[str, tuple[str, Pipeline]] = {
 
 @lru_cache(maxsize=8)
 def ensure_views(db: Database[Document]) -> None:
-    """Make the indexes and views of the dashboards, or bring them up to date; asked once per process and database."""
-    for collection, indexes in INDEXES.items():
-        for keys in indexes:
-            db[collection].create_index(list(keys))
+    """Make the views, or bring them up to date; asked once per process and database."""
     there = {view["name"]: view["options"] for view in db.list_collections(filter={"type": "view"})}
     for name, (source, pipeline) in VIEWS.items():
         wanted: Document = {"viewOn": source, "pipeline": pipeline}

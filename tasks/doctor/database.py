@@ -46,7 +46,7 @@ NAMES = (
 #: The oldest server that the loads and the dashboards' views were tried with.
 _OLDEST = (6, 0)
 _TIMEOUT = 3.0
-_COLLECTIONS = ("stations", "models", *store.INDEXES, *views.INDEXES)
+_COLLECTIONS = ("stations", "models", *store.INDEXES)
 _ACTIONS = frozenset({"find", "insert", "update", "createIndex"})
 _VIEW_ACTIONS = frozenset({"createCollection", "collMod"})
 
@@ -226,15 +226,13 @@ def _indexes(client: MongoClient[Document], database: str) -> Result:
     there = {found["name"]: found for found in db.list_collections()}
     if "loads" not in there:
         return ok(name, "none yet: the first load makes them")
-    wanted = {**store.INDEXES, **views.INDEXES}
     lacks = []
-    for collection in wanted:
+    for collection, asked in store.INDEXES.items():
         keys = (
             [tuple(index["key"]) for index in db[collection].index_information().values()]
             if collection in there
             else []
         )
-        asked = (*store.INDEXES.get(collection, ()), *views.INDEXES.get(collection, ()))
         lacks += [f"{collection} ({', '.join(f for f, _ in index)})" for index in asked if index not in keys]
     for view, (source, pipeline) in views.VIEWS.items():
         if there.get(view, {}).get("options") != {"viewOn": source, "pipeline": pipeline}:
