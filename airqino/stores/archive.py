@@ -13,14 +13,14 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 
 from airqino.errors import StagingError
-from airqino.stores import mongo
+from airqino.stores import files, mongo
 
 __all__ = ["check", "documents", "extract", "write"]
 
@@ -50,31 +50,26 @@ def write(path: Path, root: Path, db: mongo.Database | None) -> Document:
         StagingError: A file cannot be read or written.
         MongoError: The database cannot be read.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    about: Document = {"files": 0, "documents": {}}
-    try:
+    manifest: Document = {"files": 0, "documents": {}}
+
+    def fill(archive: IO[bytes]) -> None:
         with (
             tempfile.TemporaryDirectory(dir=path.parent, prefix=".dump-") as folder,
-            tarfile.open(temporary, "w:gz", compresslevel=1) as tar,
+            tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar,
         ):
             scratch = Path(folder)
-            about["files"] = sum(_add(tar, root, file, scratch) for file in _files(root))
+            manifest["files"] = sum(_add(tar, root, file, scratch) for file in _files(root))
             if db is not None:
-                about["documents"] = mongo.ask(db, lambda db: _dump(db, scratch))
-                for collection in about["documents"]:
+                manifest["documents"] = mongo.ask(db, lambda db: _dump(db, scratch))
+                for collection in manifest["documents"]:
                     tar.add(scratch / f"{collection}.bson", f"database/{collection}.bson")
-            text = json.dumps(about, indent=1).encode()
+            text = json.dumps(manifest, indent=1).encode()
             entry = tarfile.TarInfo(_MANIFEST)
             entry.size = len(text)
             tar.addfile(entry, io.BytesIO(text))
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StagingError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return about
+
+    files.write(path, fill)
+    return manifest
 
 
 def _dump(db: mongo.Database, folder: Path) -> dict[str, int]:
@@ -93,10 +88,10 @@ def _dump(db: mongo.Database, folder: Path) -> dict[str, int]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
+    for folder, folders, names in os.walk(root):
         at = Path(folder)
         folders[:] = sorted(f for f in folders if str((at / f).relative_to(root)) not in _LEFT_OUT)
-        yield from (at / f for f in sorted(files) if not f.startswith(".") and not f.endswith(_SQLITE_COMPANIONS))
+        yield from (at / n for n in sorted(names) if not n.startswith(".") and not n.endswith(_SQLITE_COMPANIONS))
 
 
 def _add(tar: tarfile.TarFile, root: Path, file: Path, scratch: Path) -> bool:
@@ -149,12 +144,7 @@ def extract(path: Path, root: Path) -> int:
     for name, content in _entries(path, "staging"):
         if name.is_absolute() or ".." in name.parts:
             raise StagingError(f"{path} names a file outside of the staging root: {name}")
-        target = root / name
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content.read())
-        except OSError as error:
-            raise StagingError(f"{target} cannot be written: {error.strerror}") from error
+        files.write(root / name, content.read())
         count += 1
     return count
 
