@@ -17,6 +17,8 @@ The tree::
         ├── ServerError           5xx after all retries
         ├── SourceTimeoutError    no answer in time
         ├── UnreachableError      no connection, or it broke off
+        ├── ReportedError         200, but the answer is an error message
+        ├── AnswerTooLargeError   more bytes or rows than an answer can have
         ├── NotJSONError          the answer is not JSON
         └── UnexpectedShapeError  the answer is JSON of another shape
 """
@@ -80,6 +82,14 @@ class SourceTimeoutError(SourceError):
 
 class UnreachableError(SourceError):
     """No connection to the API could be made, or it broke off."""
+
+
+class ReportedError(SourceError):
+    """The API answered 200, but with an error message in place of data."""
+
+
+class AnswerTooLargeError(SourceError):
+    """The API's answer has more bytes, rows or values than an answer can have; reading was broken off."""
 
 
 class NotJSONError(SourceError):

@@ -163,18 +163,14 @@ def _stage(wanted: set[Key], answers: dict[str, Answer], config: Settings) -> No
         if silent and not rows:
             continue
         for station in stations:
-            rows[station], found = raw.merge(
-                rows.get(station), station, hour, readings[station].get(hour), answers[station].error, config.now, rules
-            )
+            values = readings[station].get(hour)
+            fault = None if values else raw.fault(answers[station], hour)
+            rows[station], found = raw.merge(rows.get(station), station, hour, values, fault, config.now, rules)
             revisions[hour.date()] += found
         changed[hour] = rows
     for station, answer in answers.items():
-        if answer.response and answer.response.unreadable:
-            log.warning(
-                "station %s: %d rows are not of the documented shape: left out",
-                *(station, answer.response.unreadable),
-                extra={"station": station},
-            )
+        for remark in answer.exchange.remarks:
+            log.warning("station %s: %s", station, remark, extra={"station": station})
         if answer.response and answer.response.data:
             header = answer.response.header
             targets.station(station).write(

@@ -16,11 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from airqino.errors import SourceError
+from airqino.errors import SourceError, UnexpectedShapeError
 from airqino.source.client import Answer
 from airqino.source.response import VALUES
 
-__all__ = ["BOOKKEEPING", "REVISION_SCHEMA", "SCHEMA", "Policy", "is_due", "is_over", "merge", "readings"]
+__all__ = ["BOOKKEEPING", "REVISION_SCHEMA", "SCHEMA", "Policy", "fault", "is_due", "is_over", "merge", "readings"]
 
 _TIME = pa.timestamp("us", tz="UTC")
 HOUR = timedelta(hours=1)
@@ -174,17 +174,19 @@ def is_over(hour: datetime, answer: Answer) -> bool:
 def readings(answer: Answer) -> dict[datetime, dict[str, float | None]]:
     """Pick the usable rows of an answer.
 
-    Rows of an hour that was not over by the API's own clock are partial means and are left out; so are rows not on
-    the hour. Of doubles the last counts.
+    Rows of an hour that was not over by the API's own clock are partial means and are left out.
 
     Returns:
         Readings by hour.
     """
     if answer.response is None:
         return {}
-    return {
-        row.hour: row.values()
-        for row in answer.response.data
-        if row.timestamp.minute == row.timestamp.second == 0
-        and (answer.served_at is None or row.hour + HOUR <= answer.served_at)
-    }
+    rows = ((row.hour, row) for row in answer.response.data)
+    return {hour: row.values() for hour, row in rows if answer.served_at is None or hour + HOUR <= answer.served_at}
+
+
+def fault(answer: Answer, hour: datetime) -> SourceError | None:
+    """Say why an hour that is not among the `readings` of an answer cannot be called absent; None if it can."""
+    if answer.response and answer.response.may_hold(hour):
+        return UnexpectedShapeError(f"what the answer has of it cannot be read: {'; '.join(answer.response.remarks())}")
+    return answer.error
