@@ -17,6 +17,10 @@ The tree::
         ├── ServerError           5xx after all retries
         ├── SourceTimeoutError    no answer in time
         ├── UnreachableError      no connection, or it broke off
+        ├── NotOverError          the answer was made before the hour was over: a cache's, or a slow clock's
+        ├── WrongStationError     the answer is another station's
+        ├── ReportedError         200, but the answer is an error message
+        ├── AnswerTooLargeError   more bytes or rows than an answer can have
         ├── NotJSONError          the answer is not JSON
         └── UnexpectedShapeError  the answer is JSON of another shape
 """
@@ -80,6 +84,22 @@ class SourceTimeoutError(SourceError):
 
 class UnreachableError(SourceError):
     """No connection to the API could be made, or it broke off."""
+
+
+class NotOverError(SourceError):
+    """The answer was made, by the API's clock, before the hour was over."""
+
+
+class WrongStationError(SourceError):
+    """The answer bears another station's name, coordinates or readings."""
+
+
+class ReportedError(SourceError):
+    """The API answered 200, but with an error message in place of data."""
+
+
+class AnswerTooLargeError(SourceError):
+    """The API's answer has more bytes, rows or values than an answer can have; reading was broken off."""
 
 
 class NotJSONError(SourceError):

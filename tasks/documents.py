@@ -11,8 +11,9 @@ from airqino.readings import NAMES
 from airqino.times import format_hour, local_date
 from tasks import targets
 from tasks.settings.reading import Settings
+from tasks.stations import identity, station_name
 
-__all__ = ["COLLECTIONS", "Document", "of_day", "station_name", "station_updates"]
+__all__ = ["COLLECTIONS", "Document", "of_day", "station_updates"]
 
 Document = dict[str, Any]
 
@@ -75,11 +76,6 @@ def _coverage_documents(
     return documents
 
 
-def station_name(station: str, config: Settings) -> str:
-    """Return the operator's name for a station, else the API's, else its id."""
-    return str(_identity(station, config)["name"])
-
-
 def _revision_document(row: Document) -> Document:
     seen = f"{row['seen_at']:%Y-%m-%dT%H:%M:%S}"
     return {
@@ -104,20 +100,8 @@ def station_updates(measured: list[Document], config: Settings) -> list[tuple[Do
         first, last = min(r["observed_at"] for r in rows), max(r["observed_at"] for r in rows)
         newest_day = [row for row in rows if row["observed_at"].date() == last.date()]
         dead = [name for name in NAMES if any(row[f"{name}_flag"] == "dead" for row in newest_day)]
-        grow = {"$min": {"first_seen_at": first}, "$max": {"last_seen_at": last}, "$set": _identity(station, config)}
+        grow = {"$min": {"first_seen_at": first}, "$max": {"last_seen_at": last}, "$set": identity(station, config)}
         newest = {"_id": station, "$or": [{"dead_as_of": None}, {"dead_as_of": {"$lte": last}}]}
         updates.append(({"_id": station}, grow, True))
         updates.append((newest, {"$set": {"dead_sensors": dead, "dead_as_of": last}}, False))
     return updates
-
-
-def _identity(station: str, config: Settings) -> Document:
-    """Return name, place and time zone: what the operator says, else what the API says."""
-    header = next(iter(targets.station(station).rows()), {})
-    configured = config.station(station)
-    return {
-        "name": configured.name or header.get("name") or station,
-        "latitude": configured.latitude if configured.latitude is not None else header.get("latitude"),
-        "longitude": configured.longitude if configured.longitude is not None else header.get("longitude"),
-        "time_zone": configured.time_zone,
-    }

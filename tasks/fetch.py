@@ -16,12 +16,13 @@ from airqino.source import raw
 from airqino.source.auth import Credentials
 from airqino.source.client import Answer, Client
 from airqino.stores import parquet
-from airqino.times import format_hour
+from airqino.times import DAY, HOUR, day_start, format_hour
 from tasks import targets
 from tasks.parameters import HoursParameter
 from tasks.settings.reading import Settings, refuse_unpublished, settings
 from tasks.settings.sections import AirQino
-from tasks.stage import FETCHED, Stage
+from tasks.stage import FETCHED, Stage, exclusive
+from tasks.stations import note_place, refuse_others
 
 log = logging.getLogger("airqino.fetch")
 
@@ -36,9 +37,10 @@ class FetchHour(Stage):
     """
 
     hour = HoursParameter(description="hour or hours to fetch, such as 2024-09-09T10 or 2024-09-01T00..2024-09-30T23")
-    retry_failed = luigi.BoolParameter(
-        default=False, description="ask stations that failed again at once, whatever the pauses say"
+    backfill = luigi.BoolParameter(
+        default=False, description="ask failed and unsettled hours again at once, whatever the pauses say"
     )
+    again = luigi.BoolParameter(default=False, description="ask for everything again, what is settled too")
     max_batch_size = 1000
 
     @classmethod
@@ -54,32 +56,34 @@ class FetchHour(Stage):
 
     def complete(self) -> bool:
         """Whether nothing is missing or due."""
-        return not due(self.hour, settings(), self.retry_failed)
+        return not self._due()
 
+    @exclusive
     def run(self) -> None:
         """Ask each station once for each span of due hours; write what came."""
-        config = settings()
-        asked = due(self.hour, config, self.retry_failed)
+        config, asked = settings(), self._due()
         with client(config.airqino) as api:
             for block in _blocks(asked, timedelta(days=config.airqino.max_days_per_request)):
                 wanted = {(station, hour) for hour in block for station in asked[hour]}
-                answers = api.hourly_of(_spans(wanted))
+                answers = refuse_others(api.hourly_of(_spans(wanted)), config)
                 _refuse_unknown(answers)
-                over = {(s, h) for s, h in wanted if raw.is_over(h, answers[s])}
-                _stage(over, answers, config)
-                self.trigger_event(FETCHED, self, over, answers)
+                _refuse_fast_clock(wanted, answers, config)
+                _stage(wanted, answers, config)
+                self.trigger_event(FETCHED, self, wanted, answers)
                 _refuse_silence(answers, block, config)
-                _refuse_fast_clock(wanted - over, answers, config)
+
+    def _due(self) -> dict[datetime, list[str]]:
+        return due(self.hour, settings(), backfill=self.backfill, again=self.again)
 
 
-def policy(config: Settings, retry_failed: bool = False) -> raw.Policy:
-    """Return when hours are asked for again, from the settings."""
+def policy(config: Settings, **changes: Any) -> raw.Policy:
+    """Return when hours are asked for again, from the settings; `changes` are arguments of `raw.Policy`."""
     source = config.airqino
     return raw.Policy(
         late_window=timedelta(hours=source.late_window_hours),
         pauses=tuple(timedelta(hours=h) for h in source.retry_pauses_hours),
         reread_after=timedelta(hours=source.reread_after_hours),
-        retry_failed_at_once=retry_failed,
+        **changes,
     )
 
 
@@ -104,9 +108,9 @@ def client(source: AirQino, **changes: Any) -> Client:
     return Client(source.base_url, **(options | changes))
 
 
-def due(hours: Iterable[datetime], config: Settings, retry_failed: bool = False) -> dict[datetime, list[str]]:
-    """Return the stations that are to be asked now, for each hour that has such."""
-    rules = policy(config, retry_failed)
+def due(hours: Iterable[datetime], config: Settings, **changes: bool) -> dict[datetime, list[str]]:
+    """Return the stations that are to be asked now, for each hour that has such; `changes` as for `policy`."""
+    rules = policy(config, **changes)
     asked = {}
     for day, of_day in groupby(sorted(hours), key=datetime.date):
         staged = targets.raw_day(day).rows
@@ -133,11 +137,22 @@ def _blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
 
 
 def _spans(station_hours: Iterable[StationHour]) -> dict[str, tuple[datetime, datetime]]:
-    """Return for each station the first and last hour wanted of it."""
+    """Return for each station the first and last hour to ask for.
+
+    Of a day that is over the whole is asked for: that an hour is missing means something only beside others.
+    """
     hours: dict[str, list[datetime]] = defaultdict(list)
     for station, hour in station_hours:
         hours[station].append(hour)
-    return {station: (min(wanted), max(wanted)) for station, wanted in sorted(hours.items())}
+    newest = max((max(wanted) for wanted in hours.values()), default=None)
+    spans = {}
+    for station, wanted in sorted(hours.items()):
+        first, last = min(wanted), max(wanted)
+        if newest and first < newest - DAY:
+            first = day_start(first.date())
+        day_end = day_start(last.date()) + DAY - HOUR
+        spans[station] = first, day_end if newest and day_end < newest else last
+    return spans
 
 
 def _refuse_unknown(answers: dict[str, Answer]) -> None:
@@ -166,30 +181,15 @@ def _stage(wanted: set[StationHour], answers: dict[str, Answer], config: Setting
         if silent and not rows:
             continue
         for station in stations:
-            rows[station], changes = raw.merge(
-                rows.get(station), station, hour, readings[station].get(hour), answers[station].error, config.now, rules
-            )
+            finding = raw.finding(answers[station], hour, readings[station], config.now)
+            rows[station], changes = raw.merge(rows.get(station), station, hour, finding, rules)
             revisions[hour.date()] += changes
         changed[hour] = rows
     for station, answer in answers.items():
-        if answer.response and answer.response.unreadable:
-            log.warning(
-                "station %s: %d rows are not of the documented shape: left out",
-                *(station, answer.response.unreadable),
-                extra={"station": station},
-            )
-        if answer.response and answer.response.data:
-            header = answer.response.header
-            targets.station(station).write(
-                pa.table(
-                    {
-                        "station": [station],
-                        "name": [header.station_name],
-                        "latitude": pa.array([header.station_lat], pa.float64()),
-                        "longitude": pa.array([header.station_lon], pa.float64()),
-                    }
-                )
-            )
+        for remark in answer.exchange.remarks:
+            log.warning("station %s: %s", station, remark, extra={"station": station})
+        if readings[station]:
+            note_place(station, answer, max(readings[station]))
     for day, changes in revisions.items():
         if changes:  # the ledger first: a run that is killed in between finds the same revisions again
             _record(day, changes)
@@ -224,13 +224,18 @@ def _record(day: date, changes: list[dict[str, Any]]) -> None:
     ledger.write(pa.Table.from_pylist(recorded, schema=raw.REVISION_SCHEMA))
 
 
-def _refuse_fast_clock(not_over: set[StationHour], answers: dict[str, Answer], config: Settings) -> None:
-    """Refuse an hour that is over by our clock but not by the API's: it would be fetched as a partial mean."""
-    for station, hour in sorted(not_over)[:1]:
-        served = answers[station].served_at
+def _refuse_fast_clock(wanted: set[StationHour], answers: dict[str, Answer], config: Settings) -> None:
+    """Refuse to write anything where an hour is over by our clock, but by none of the API's.
+
+    It would be fetched as a partial mean. One node of the API with a slow clock or an old answer is none of ours: its
+    station waits.
+    """
+    clocks = [answer.clock for answer in answers.values() if answer.clock]
+    newest = max(hour for _, hour in wanted)
+    if clocks and newest + HOUR > max(clocks):
         raise ClockError(
-            f"hour {format_hour(hour)} is not over by the API's clock ({served:%Y-%m-%dT%H:%M}), but by this "
-            f"machine's ({config.now:%Y-%m-%dT%H:%M}) it is: set the clock right; nothing was written for it"
+            f"hour {format_hour(newest)} is not over by the API's clock ({max(clocks):%Y-%m-%dT%H:%M}), but by this "
+            f"machine's ({config.now:%Y-%m-%dT%H:%M}) it is: set the clock right; nothing was written"
         )
 
 

@@ -15,10 +15,10 @@ from airqino.stores.models import Champion
 from airqino.times import day_range, format_hour
 from tasks import promotion, targets
 from tasks.clean import CleanDay, thresholds
-from tasks.documents import station_name
 from tasks.parameters import HoursParameter
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage
+from tasks.stations import station_name
 
 log = logging.getLogger("airqino.forecast")
 

@@ -112,7 +112,7 @@ class Backfill(Stage):
         """Fetch whole days, or half a day's mean would mislead; who starts a backfill has mended what failed."""
         begin = day_start(self.start.date())
         hours = hour_range(begin, min(day_start(self.stop.date()) + DAY - HOUR, settings().last_hour))
-        return FetchHour(hour=hours, retry_failed=True)
+        return FetchHour(hour=hours, backfill=True)
 
     def _loads(self) -> list[luigi.Task]:
         return [LoadDay(day=day_range(*local_days(self.start, self.stop)))]

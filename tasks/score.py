@@ -13,9 +13,9 @@ from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_range, day_start
 from tasks import promotion, stage, targets
 from tasks.clean import CleanDay, DayTask
-from tasks.documents import station_name
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
+from tasks.stations import station_name
 from tasks.train import limits
 
 log = logging.getLogger("airqino.score")

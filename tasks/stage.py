@@ -1,14 +1,25 @@
 """The base of all tasks, the pipeline's own Luigi events, and what a run counts of them."""
 
+import functools
 from collections import defaultdict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import luigi
 
+from airqino.errors import StagingError
+from airqino.stores.locks import held
+from airqino.stores.paths import Paths
 from tasks.logs import labels
+from tasks.settings.reading import staging_root
 from tasks.settings.secrets import redact
 
-__all__ = ["DRIFT", "FETCHED", "Stage", "TaskContext", "stage_seconds"]
+T = TypeVar("T", bound="Stage")
+
+#: Seconds that a task waits for another of its stage: a month's fetch at the API's slowest takes less.
+_PATIENCE = 1800
+
+__all__ = ["DRIFT", "FETCHED", "Stage", "TaskContext", "exclusive", "stage_seconds"]
 
 #: Luigi event of a model that has drifted: called once for each drift with the task and a list of
 #: (station, pollutant).
@@ -33,6 +44,26 @@ class Stage(luigi.Task):
     def on_failure(self, exception: BaseException) -> str:
         """Return the traceback as Luigi tells it, masked."""
         return redact(super().on_failure(exception))
+
+
+def exclusive(run: Callable[[T], None]) -> Callable[[T], None]:
+    """Let only one task of a stage run at a time under a staging root, however the runs were started.
+
+    Who comes second waits, looks at what the first has written, and does the rest.
+    """
+
+    @functools.wraps(run)
+    def alone(task: T) -> None:
+        path = Paths(staging_root()).lock(f"stage.{type(task).__name__}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with held(path, wait=_PATIENCE) as got:
+            if not got:
+                raise StagingError(
+                    f"another run has held {path} for {_PATIENCE / 60:.0f} minutes: see what it does, then run again"
+                )
+            run(task)
+
+    return alone
 
 
 class TaskContext:

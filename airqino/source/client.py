@@ -1,38 +1,43 @@
-"""HTTP client for the AirQino API: pooled connections, time-outs, retries that honour Retry-After, a rate limit."""
+"""HTTP client for the AirQino API: deadlines, retries that honour Retry-After, a rate limit, bounded answers."""
 
 import hashlib
+import logging
+import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import MaxRetryError
-from urllib3.util.retry import Retry
 
 from airqino.errors import (
-    CredentialsError,
     NotJSONError,
     RateLimitedError,
-    RequestRefusedError,
     ServerError,
     SourceError,
     SourceTimeoutError,
-    UnknownStationError,
     UnreachableError,
 )
 from airqino.source.auth import Credentials, TokenAuth
-from airqino.source.response import Response, parse
+from airqino.source.pace import Pace
+from airqino.source.replies import age, charset, http_date, raise_for, reason_of, retry_after
+from airqino.source.response import Header, Response, parse
+from airqino.source.transport import BoundedAdapter, deadline
+from airqino.source.values import tidy
 
-__all__ = ["Answer", "Client", "Exchange"]
+__all__ = ["Answer", "Client", "Exchange", "Reply"]
+
+log = logging.getLogger(__name__)
+
+#: Errors that another try may not meet.
+_PASSING = (UnreachableError, SourceTimeoutError, NotJSONError, RateLimitedError, ServerError)
+_MAX_REDIRECTS = 3
+_MAX_REMARKS = 10
+#: Seconds after a station's time is over until its thread is left to itself, such as in a name resolution that hangs.
+_GRACE = 5.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Exchange:
     seconds: float = 0.0
     sha256: str = ""
     error: str = ""
+    remarks: tuple[str, ...] = ()  #: what was not read as documented: counts and examples, see `Response.remarks`
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields as plain content."""
@@ -60,7 +66,27 @@ class Answer:
     exchange: Exchange
     response: Response | None = None
     error: SourceError | None = None
-    served_at: datetime | None = None  #: the API's clock when it answered, UTC
+    served_at: datetime | None = None  #: the API's clock when it made the answer, UTC
+    age_seconds: float = 0.0  #: how long a cache then held the answer
+
+    @property
+    def clock(self) -> datetime | None:
+        """What the API's clock showed when this answer was sent to us, if it said so."""
+        return self.served_at + timedelta(seconds=self.age_seconds) if self.served_at else None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The last of the tries to get an answer from an address."""
+
+    content: Any = None  #: what `read` made of the body; None if there is an error
+    error: SourceError | None = None
+    status: int | None = None
+    body: bytes = field(default=b"", repr=False)
+    served_at: datetime | None = None
+    age_seconds: float = 0.0
+    pause: float | None = None  #: seconds that the API wants to have before another try
+    seconds: float = 0.0
 
 
 class Client:
@@ -77,40 +103,38 @@ class Client:
         concurrency: int = 4,
         requests_per_second: float = 5.0,
         credentials: Credentials | None = None,
+        request_seconds: float = 60.0,
+        station_seconds: float = 100.0,
+        max_body_bytes: int = 32 << 20,
     ) -> None:
         """Prepare a session; nothing is sent yet.
 
         Args:
             base_url: Root of the API.
-            timeout: Connect and read time-outs in seconds.
+            timeout: Connect time-out, and the longest wait for the next bytes, in seconds.
             retries: Tries after the first.
             backoff: First pause between tries in seconds; it doubles.
             retry_after_max: The longest Retry-After to wait for, in seconds.
             concurrency: Stations asked at the same time.
             requests_per_second: The most requests that go out in a second.
             credentials: For the token endpoint; None for an open API.
+            request_seconds: For one request from the connection to the last byte, a token for it included.
+            station_seconds: For all tries of one station and the pauses between them.
+            max_body_bytes: The largest body, unpacked; a year has 2 MB.
         """
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
         self._retries = retries
         self._backoff = backoff
-        self._concurrency = concurrency
+        self._retry_after_max = retry_after_max
+        self._request_seconds = request_seconds
+        self._station_seconds = station_seconds
         self._auth = TokenAuth(credentials, timeout) if credentials else None
-        # moments of the latest requests: as many as may go out at once, and not again within the period
-        self._sent: deque[float] = deque(maxlen=max(1, int(requests_per_second)))
-        self._period = max(1, int(requests_per_second)) / requests_per_second
-        self._lock = threading.Lock()
-        retry = _BoundedRetry(
-            total=retries,
-            backoff_factor=backoff,
-            status_forcelist=(429, 500, 502, 503, 504),
-            allowed_methods=("GET",),
-            raise_on_status=False,
-            redirect=3,
-        )
-        retry.longest = retry_after_max
+        self._pace = Pace(concurrency, requests_per_second)
         self._session = requests.Session()
-        self._session.mount(self._base_url, HTTPAdapter(max_retries=retry, pool_maxsize=concurrency, pool_block=True))
+        self._session.max_redirects = _MAX_REDIRECTS
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, BoundedAdapter(max_body_bytes, request_seconds, pool_maxsize=concurrency))
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -123,20 +147,34 @@ class Client:
         self._session.close()
 
     def hourly_of(self, spans: Mapping[str, tuple[datetime, datetime]]) -> dict[str, Answer]:
-        """Ask for several stations at the same time.
+        """Ask for several stations at the same time; none waits for another that is slow.
 
         Args:
             spans: For each station the first and last hour wanted.
 
         Returns:
-            An answer for each station; a station's failure is in its answer, never raised.
+            An answer for each station, in that order; a station's failure is in its answer, never raised.
         """
-        pool = ThreadPoolExecutor(max_workers=self._concurrency)
-        try:
-            answers = pool.map(lambda station: self.hourly(station, *spans[station]), spans)
-            return dict(zip(spans, answers, strict=True))
-        finally:  # who is told to stop waits for no answer
-            pool.shutdown(wait=False, cancel_futures=True)
+        done: queue.SimpleQueue[tuple[str, Answer]] = queue.SimpleQueue()
+        begun: dict[str, float] = {}
+        answers: dict[str, Answer] = {}
+
+        def ask(station: str) -> None:
+            done.put((station, self._hourly(station, *spans[station], lambda: begun.setdefault(station, _now()))))
+
+        for station in spans:  # daemons: who is told to stop waits for no answer
+            threading.Thread(target=ask, args=(station,), name=f"station {station}", daemon=True).start()
+        while waiting := spans.keys() - answers.keys():
+            try:
+                station, answer = done.get(timeout=0.5)
+                answers[station] = answer
+            except queue.Empty:
+                late = _now() - self._station_seconds - _GRACE
+                for station in waiting:
+                    if begun.get(station, late) < late:
+                        error = SourceTimeoutError(f"no answer within {self._station_seconds:g} s")
+                        answers[station] = _answer(station, spans[station], Reply(error=error))
+        return {station: answers[station] for station in spans}
 
     def hourly(self, station: str, first: datetime, last: datetime) -> Answer:
         """Ask for one station's hourly means from `first` to `last`, both included.
@@ -150,136 +188,114 @@ class Client:
             last: Beginning of the last hour, UTC.
 
         Returns:
-            The answer, or the error as one of the `SourceError` classes.
+            The answer, or the error as one of the `SourceError` classes; nothing is raised.
         """
+        return self._hourly(station, first, last, lambda: None)
+
+    def _hourly(self, station: str, first: datetime, last: datetime, begin: Callable[[], object]) -> Answer:
         params = {
             "start_date": f"{first - timedelta(minutes=1):%Y%m%d-%H%M}",
             "end_date": f"{last + timedelta(minutes=59):%Y%m%d-%H%M}",
         }
-        url = f"{self._base_url}/v3/getStationHourlyAvg/{station}"
+        reply = self.get(f"/v3/getStationHourlyAvg/{station}", params, parse, Response(Header(), []), begin=begin)
+        return _answer(station, (first, last), reply)
+
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        read: Callable[[bytes, str | None], Any],
+        empty: Any = None,
+        *,
+        begin: Callable[[], object] = lambda: None,
+    ) -> Reply:
+        """Ask for anything of the API, again where that may help.
+
+        Args:
+            path: Below the root of the API.
+            params: Of the query.
+            read: Reads a body of the character set that the answer declares, if any; may raise a `SourceError`.
+            empty: What 204, "no content", stands for.
+            begin: Called when the first try goes out.
+
+        Returns:
+            The content or the error; nothing is raised.
+        """
+        end = 0.0
         for attempt in range(self._retries + 1):
-            answer = self._try(station, url, params, (first, last))
-            # urllib3 retries what it sees; a body that breaks off or is garbled shows only when it is read.
-            if not isinstance(answer.error, UnreachableError | NotJSONError) or answer.exchange.status is None:
+            with self._pace.turn():
+                begin()
+                end = end or _now() + self._station_seconds
+                reply = self._try(path, params, read, empty, min(self._request_seconds, end - _now()))
+            pause = self._backoff * 2**attempt if reply.pause is None else reply.pause
+            again = isinstance(reply.error, _PASSING) and attempt < self._retries
+            if not again or pause > self._retry_after_max or _now() + pause >= end:
                 break
-            if attempt < self._retries:
-                time.sleep(self._backoff * 2**attempt)
-        return answer
-
-    def _try(self, station: str, url: str, params: dict[str, str], span: tuple[datetime, datetime]) -> Answer:
-        began = time.monotonic()
-        status, body, served_at = None, b"", None
-        error: SourceError | None = None
-        parsed: Response | None = None
-        try:
-            reply = self._send(url, params)
-            with reply:
-                status = reply.status_code
-                served_at = _date(reply)
-                body = reply.content
-            _raise_for(status, body, bool(self._auth), reply.headers.get("Retry-After"))
-            parsed = parse(body)
-        except SourceError as failure:
-            error = failure
-        except requests.Timeout as failure:
-            error = SourceTimeoutError(f"no answer within {self._timeout[1]:g} s")
-            error.__cause__ = failure
-        except requests.RequestException as failure:
-            if "timed out" in str(failure):  # requests calls a read that timed out in a retry a lost connection
-                error = SourceTimeoutError(f"no answer within {self._timeout[1]:g} s")
-                error.__cause__ = failure
-            broken = "the connection broke off" if status else "no connection"
-            error = error or UnreachableError(f"{broken} ({_reason(failure)})")
-            error.__cause__ = failure
-        exchange = Exchange(
-            station=station,
-            first=f"{span[0]:%Y-%m-%dT%H}",
-            last=f"{span[1]:%Y-%m-%dT%H}",
-            status=status,
-            bytes=len(body),
-            seconds=round(time.monotonic() - began, 3),
-            sha256=hashlib.sha256(body).hexdigest() if body else "",
-            error=f"{type(error).__name__}: {error}" if error else "",
-        )
-        return Answer(exchange, parsed, error, served_at)
-
-    def _send(self, url: str, params: dict[str, str]) -> requests.Response:
-        self._wait_for_turn()
-        reply = self._session.get(url, params=params, timeout=self._timeout, auth=self._auth, stream=True)
-        if reply.status_code == 401 and self._auth:  # the token may have been withdrawn early: once more with a new one
-            reply.close()
-            self._auth.forget()
-            self._wait_for_turn()
-            reply = self._session.get(url, params=params, timeout=self._timeout, auth=self._auth, stream=True)
+            time.sleep(pause)
         return reply
 
-    def _wait_for_turn(self) -> None:
-        with self._lock:
-            turn = time.monotonic()
-            if len(self._sent) == self._sent.maxlen:
-                turn = max(turn, self._sent[0] + self._period)
-            self._sent.append(turn)
-        time.sleep(max(0.0, turn - time.monotonic()))
+    def _try(
+        self, path: str, params: Mapping[str, str], read: Callable[[bytes, str | None], Any], empty: Any, seconds: float
+    ) -> Reply:
+        began = _now()
+        reply, limit = Reply(), None
+        error: SourceError | None = None
+        try:
+            with deadline(seconds) as limit:
+                sent = self._send(f"{self._base_url}{path}", params)
+            served_at = http_date(sent.headers.get("Date"))
+            reply = Reply(
+                status=sent.status_code,
+                body=sent.content,
+                served_at=served_at,
+                age_seconds=age(sent.headers.get("Age")),
+                pause=retry_after(sent.headers.get("Retry-After"), served_at or datetime.now(UTC)),
+            )
+            if sent.status_code != 204:
+                raise_for(sent, has_token=bool(self._auth))
+            reply = replace(reply, content=read(sent.content, charset(sent)) if sent.status_code != 204 else empty)
+        except SourceError as failure:
+            error = type(failure)(self._without_secrets(str(failure)))
+        except requests.Timeout:
+            error = SourceTimeoutError(f"no answer within {self._timeout[1]:g} s")
+        except requests.RequestException as failure:
+            if "timed out" in str(failure):  # requests calls a body that timed out a lost connection
+                error = SourceTimeoutError(f"no answer within {self._timeout[1]:g} s")
+            else:
+                broken = "the connection broke off" if limit and limit.status else "no connection"
+                error = UnreachableError(f"{broken} ({reason_of(failure)})")
+        except Exception as failure:  # whatever one station's answer does must not cost the others
+            log.exception("%s: unforeseen", path)
+            error = SourceError(f"unforeseen {type(failure).__name__}: {self._without_secrets(tidy(failure, 200))}")
+        status = reply.status or (limit.status if limit else None)
+        return replace(reply, error=error, status=status, seconds=round(_now() - began, 3))
+
+    def _send(self, url: str, params: Mapping[str, str]) -> requests.Response:
+        reply = self._session.get(url, params=params, timeout=self._timeout, auth=self._auth)
+        if reply.status_code == 401 and self._auth:  # the token may have been withdrawn early: once more with a new one
+            self._auth.forget()
+            self._pace.wait()
+            reply = self._session.get(url, params=params, timeout=self._timeout, auth=self._auth)
+        return reply
+
+    def _without_secrets(self, text: str) -> str:
+        return self._auth.redact(text) if self._auth else text
 
 
-class _BoundedRetry(Retry):
-    """urllib3's retry, but a Retry-After longer than a run can wait for ends the tries at once."""
-
-    longest: float = 120.0
-
-    def new(self, **changes: Any) -> Self:
-        other = super().new(**changes)
-        other.longest = self.longest
-        return other
-
-    def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        _pool: Any = None,
-        _stacktrace: TracebackType | None = None,
-    ) -> Self:
-        if response is not None and (self.get_retry_after(response) or 0) > self.longest:
-            raise MaxRetryError(_pool, url or "")  # with raise_on_status off, urllib3 then returns the answer
-        return super().increment(method, url, response, error, _pool, _stacktrace)
+_now = time.monotonic
 
 
-def _raise_for(status: int, body: bytes, has_token: bool, retry_after: str | None) -> None:
-    """Turn an HTTP status into the error that says what to do about it."""
-    if status == 200:
-        return
-    if status in (401, 403):
-        raise CredentialsError(
-            f"HTTP {status}: the API refused the token; check that AIRQINO_USERNAME may read this station"
-            if has_token
-            else f"HTTP {status}: the API wants a token and no credentials are set; set AIRQINO_USERNAME, "
-            "AIRQINO_PASSWORD, AIRQINO_CLIENT_ID and AIRQINO_CLIENT_SECRET"
-        )
-    if status == 404:
-        raise UnknownStationError("HTTP 404: the API does not know this station")
-    if status == 429:
-        raise RateLimitedError(f"HTTP 429: too many requests (Retry-After: {retry_after or 'none'})")
-    if status >= 500:
-        raise ServerError(f"HTTP {status}: the API has a fault")
-    text = " ".join(body[:200].decode("utf-8", "replace").split())
-    raise RequestRefusedError(f"HTTP {status}: the API refused the request: {text or 'no reason given'}")
-
-
-def _date(reply: requests.Response) -> datetime | None:
-    try:
-        return parsedate_to_datetime(reply.headers["Date"]).astimezone(UTC)
-    except (KeyError, ValueError, TypeError):
-        return None
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause in a few words, without object addresses."""
-    inner: Any = error
-    while isinstance(getattr(inner, "reason", None), BaseException) or (
-        inner.args and isinstance(inner.args[0], BaseException)
-    ):
-        inner = inner.reason if isinstance(getattr(inner, "reason", None), BaseException) else inner.args[0]
-    text = str(inner).split("object at 0x")[-1]
-    return " ".join((text.split(": ", 1)[-1] or type(inner).__name__).split())[:160]
+def _answer(station: str, span: tuple[datetime, datetime], reply: Reply) -> Answer:
+    """Turn the reply to a request for hourly means into an answer, with its record."""
+    exchange = Exchange(
+        station=station,
+        first=f"{span[0]:%Y-%m-%dT%H}",
+        last=f"{span[1]:%Y-%m-%dT%H}",
+        status=reply.status,
+        bytes=len(reply.body),
+        seconds=reply.seconds,
+        sha256=hashlib.sha256(reply.body).hexdigest() if reply.body else "",
+        error=f"{type(reply.error).__name__}: {reply.error}" if reply.error else "",
+        remarks=tuple(reply.content.remarks()[:_MAX_REMARKS]) if reply.content else (),
+    )
+    return Answer(exchange, reply.content, reply.error, reply.served_at, reply.age_seconds)

@@ -2,10 +2,13 @@
 
 A raw row is a station's readings of one hour or the reason why there are none. Its life::
 
-    (none) ──answer with a row──▶ ok, provisional ──read again unchanged──▶ ok, final
-       │                              └──read again, changed──▶ ok, provisional (+ revisions)
-       ├──answer without a row──▶ absent ──asked again with growing pauses──▶ ok, or absent and final
-       └──no usable answer──────▶ failed ──likewise──▶ ok or absent; never final
+    (none) ──answer with readings──▶ ok ──read again 47 h and 8 days after its hour──▶ ok, final
+       ├──answer without the hour──▶ absent ──asked again with growing pauses──▶ ok, or absent and final
+       └──no usable answer─────────▶ failed ──likewise──▶ ok or absent; never final
+
+Becoming final needs real time between two readings: the smaller of our clock and the API's counts, so that neither a
+second run at the same moment nor a clock that is ahead makes an hour final too early. A final row changes only when a
+later reading (`Policy.again`, or the weekly rotation through old months) finds another value.
 
 Everything here is pure; times are UTC.
 """
@@ -16,16 +19,25 @@ from typing import Any
 
 import pyarrow as pa
 
-from airqino.errors import SourceError
+from airqino.errors import NotOverError, SourceError, UnexpectedShapeError
 from airqino.source.client import Answer
 from airqino.source.response import VALUES
+from airqino.times import DAY, HOUR, day_start
 
-__all__ = ["BOOKKEEPING", "REVISION_SCHEMA", "SCHEMA", "Policy", "is_due", "is_over", "merge", "readings"]
+__all__ = [
+    "BOOKKEEPING",
+    "REVISION_SCHEMA",
+    "SCHEMA",
+    "Finding",
+    "Policy",
+    "fault",
+    "finding",
+    "is_due",
+    "merge",
+    "readings",
+]
 
 _TIME = pa.timestamp("us", tz="UTC")
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
-
 #: One row per station and hour.
 SCHEMA = pa.schema(
     [
@@ -35,13 +47,14 @@ SCHEMA = pa.schema(
         ("reason", pa.string()),  # why not ok
         ("final", pa.bool_()),  # will not be asked for again
         *[(name, pa.float64()) for name in VALUES],
-        ("read_at", _TIME),  # when these readings were first seen
-        ("checked_at", _TIME),  # when the API was last asked
-        ("attempts", pa.int16()),  # tries without a row
+        ("read_at", _TIME),  # real time of the first answer with these readings, or, where absent, without the hour
+        ("seen_at", _TIME),  # real time of the last such answer
+        ("checked_at", _TIME),  # when the API was last asked, by this machine's clock
+        ("attempts", pa.int16()),  # tries in a row that brought no reading
     ]
 )
 #: Columns that say how we asked, not what the station measured: they do not count in the fingerprint.
-BOOKKEEPING = ("reason", "read_at", "checked_at", "attempts")
+BOOKKEEPING = ("reason", "read_at", "seen_at", "checked_at", "attempts")
 
 #: One row per changed reading.
 REVISION_SCHEMA = pa.schema(
@@ -58,16 +71,54 @@ REVISION_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Policy:
-    """When an hour is asked for again."""
+    """When an hour is asked for again.
 
-    late_window: timedelta = timedelta(hours=72)
+    Attributes:
+        late_window: How long after its hour a missing row is looked for by itself. The source computes its hourly view
+            anew for 7 days, and stations upload late.
+        pauses: Growing pauses between tries without a reading.
+        reread_after: How long after the end of its day a reading is read again the first time.
+        final_after: How long after the end of its day a reading is read again the last time, and how long after its
+            hour a row can become final.
+        confirm_after: The real time that must lie between the first answer and the one that makes a row final.
+        backfill: Ask `failed` and unsettled `absent` hours again at once, and provisional readings after
+            `backfill_after`: who starts a backfill has mended what was broken.
+        backfill_after: See `backfill`.
+        again: Ask for everything again.
+    """
+
+    late_window: timedelta = timedelta(days=9)
     pauses: tuple[timedelta, ...] = tuple(timedelta(hours=h) for h in (1, 2, 4, 8, 24, 48))
     reread_after: timedelta = timedelta(hours=47)
-    retry_failed_at_once: bool = False
+    final_after: timedelta = timedelta(days=8)
+    confirm_after: timedelta = timedelta(hours=24)
+    backfill: bool = False
+    backfill_after: timedelta = timedelta(hours=20)
+    again: bool = False
 
     def pause(self, attempts: int) -> timedelta:
-        """How long to wait after this many tries without a row."""
+        """Return how long to wait after this many tries without a reading."""
         return self.pauses[min(max(attempts, 1), len(self.pauses)) - 1]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one station's answer says of one hour.
+
+    Attributes:
+        at: When it was asked, by this machine's clock.
+        real: The smaller of this machine's clock and the API's.
+        values: The readings; None where there are none.
+        error: Why it cannot be told whether there are any; None if it can.
+        confirms: Whether the answer holds other rows, so that a missing one means something: a source that is behind
+            answers with empty lists.
+    """
+
+    at: datetime
+    real: datetime
+    values: dict[str, float | None] | None = None
+    error: SourceError | None = None
+    confirms: bool = True
 
 
 def is_due(row: dict[str, Any], now: datetime, policy: Policy) -> bool:
@@ -75,35 +126,48 @@ def is_due(row: dict[str, Any], now: datetime, policy: Policy) -> bool:
 
     Args:
         row: A row of `SCHEMA`.
-        now: The moment of this run; rows checked in this run are never due.
+        now: The moment of this run by this machine's clock; rows checked in this run are never due.
         policy: The pauses and windows.
 
     Returns:
         True for a row that a request could still change and whose pause is over.
     """
-    if row["final"] or row["checked_at"] == now:
+    if row["checked_at"] == now:
         return False
-    end = row["observed_at"] + HOUR
-    if row["status"] == "ok":
-        return bool(now >= max(end + policy.reread_after, row["read_at"] + DAY))
-    if (row["status"] == "failed" and policy.retry_failed_at_once) or row["checked_at"] > now:  # or a clock ran ahead
+    if policy.again:
         return True
+    if row["final"]:
+        return False
+    hour = row["observed_at"]
+    if row["status"] == "ok":
+        seen_at = row.get("seen_at") or row["read_at"]
+        if policy.backfill and now >= seen_at + policy.backfill_after:
+            return True
+        # whole days at a time: one request for each station and day
+        day_end = day_start(hour.date()) + DAY
+        last = max(day_end + policy.final_after, row["read_at"] + policy.confirm_after)
+        rereading = now >= last or now >= day_end + policy.reread_after > seen_at
+        return rereading and (not row["attempts"] or now >= _next_try(row, policy))
+    if policy.backfill or row["checked_at"] > now:  # or a clock ran ahead
+        return True
+    again = _next_try(row, policy)
+    if row["status"] == "absent":
+        closes = hour + HOUR + policy.late_window
+        if row["checked_at"] >= closes:
+            return False
+        again = min(again, closes)  # the last try falls at the end of the window
+    return bool(now >= again)
+
+
+def _next_try(row: dict[str, Any], policy: Policy) -> datetime:
     pause = policy.pause(row["attempts"])
-    again = row["checked_at"] + pause
-    if row["status"] == "absent":  # the last try falls at the end of the window
-        again = min(again, end + policy.late_window)
     # cron does not start to the second: an hour's pause counts as over a quarter early
-    return bool(now >= again - min(pause / 4, HOUR / 4))
+    again: datetime = row["checked_at"] + pause - min(pause / 4, HOUR / 4)
+    return again
 
 
 def merge(
-    old: dict[str, Any] | None,
-    station: str,
-    hour: datetime,
-    values: dict[str, float | None] | None,
-    error: SourceError | None,
-    now: datetime,
-    policy: Policy,
+    old: dict[str, Any] | None, station: str, hour: datetime, finding: Finding, policy: Policy
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Put what an answer says of one hour together with what is staged.
 
@@ -111,80 +175,119 @@ def merge(
         old: The staged row, or None.
         station: Numeric id.
         hour: The hour asked for.
-        values: The readings the API gave for the hour (see `readings`), or None.
-        error: Why there is no answer, or None.
-        now: The moment of this run.
+        finding: What the answer says of it.
         policy: The pauses and windows.
 
     Returns:
         The new row, and the revisions it brings (rows of `REVISION_SCHEMA`).
     """
-    end = hour + HOUR
-    row: dict[str, Any] = {
+    attempts = (old["attempts"] if old else 0) + 1
+    values = finding.values
+    if old is not None and old["status"] == "ok":
+        if finding.error is not None or (values is None and not finding.confirms):
+            return {**old, "checked_at": finding.at, "attempts": attempts}, []
+        row = {
+            **old,
+            **(values or {}),  # a row that the source withdrew stays as it was read, with a trace
+            "final": old["final"] or _is_settled(hour, old["read_at"], finding, policy),
+            "seen_at": finding.real,
+            "checked_at": finding.at,
+            "attempts": 0,
+        }
+        return row, _revisions(old, values, finding)
+    row = {
         "station": station,
         "observed_at": hour,
         "status": "ok",
         "reason": "",
-        "final": now >= end + policy.reread_after,
+        "final": finding.real >= hour + HOUR + policy.final_after,
         **dict.fromkeys(VALUES),
-        "read_at": now,
-        "checked_at": now,
+        "read_at": finding.real,
+        "seen_at": finding.real,
+        "checked_at": finding.at,
         "attempts": 0,
     }
-    if old is not None and old["status"] == "ok":
-        if error is not None:  # no answer: it is asked for once more
-            return {**old, "checked_at": now}, []
-        new = values or dict.fromkeys(VALUES)
-        revisions = [
-            {"station": station, "observed_at": hour, "reading": n, "old": old[n], "new": new[n], "seen_at": now}
-            for n in VALUES
-            if new[n] != old[n]
-        ]
-        if not revisions or values is None:  # a row that the source withdrew stays as it was read, with a trace
-            return {**old, "checked_at": now, "final": True}, revisions
-        return {**row, **values, "final": False}, revisions
     if values is not None:
-        return {**row, **values}, []
-    attempts = (old["attempts"] if old else 0) + 1
-    over = now >= end + policy.late_window - HOUR / 4
-    if error is None:
+        # an hour that was given up and comes after all is a change of the past like any other
+        return {**row, **values}, _revisions(old, values, finding) if old and old["final"] else []
+    if finding.error is None:
+        confirmed = (old or {}).get("read_at") if old and old["status"] == "absent" else None
         return {
             **row,
             "status": "absent",
-            "reason": "no row",
-            "final": over,
-            "read_at": None,
+            "reason": "no row" if finding.confirms else "no row: the answer is empty",
+            "final": bool(old and old["final"])
+            or (finding.confirms and _is_settled(hour, confirmed or finding.real, finding, policy)),
+            "read_at": confirmed or (finding.real if finding.confirms else None),
+            "seen_at": finding.real if finding.confirms else (old or {}).get("seen_at"),
             "attempts": attempts,
         }, []
+    if old is not None and old["final"]:  # what is known stays known
+        return {**old, "checked_at": finding.at}, []
     return {
         **row,
         "status": "failed",
-        "reason": f"{type(error).__name__}: {error}",
+        "reason": f"{type(finding.error).__name__}: {finding.error}",
         "final": False,
         "read_at": None,
+        "seen_at": None,
         "attempts": attempts,
     }, []
 
 
-def is_over(hour: datetime, answer: Answer) -> bool:
-    """Whether an hour was over by the API's own clock when it answered; a failed answer does not say no."""
-    return answer.response is None or answer.served_at is None or hour + HOUR <= answer.served_at
+def _is_settled(hour: datetime, first: datetime, finding: Finding, policy: Policy) -> bool:
+    """Whether an answer comes late enough, after the hour and after the first answer, to be the last word."""
+    return finding.real >= max(hour + HOUR + policy.final_after, first + policy.confirm_after)
+
+
+def _revisions(old: dict[str, Any], values: dict[str, float | None] | None, finding: Finding) -> list[dict[str, Any]]:
+    new = values or dict.fromkeys(VALUES)
+    place = {"station": old["station"], "observed_at": old["observed_at"]}
+    return [
+        {**place, "reading": name, "old": old[name], "new": new[name], "seen_at": finding.at}
+        for name in VALUES
+        if new[name] != old[name]
+    ]
+
+
+def finding(answer: Answer, hour: datetime, readings: dict[datetime, Any], now: datetime) -> Finding:
+    """Tell what an answer says of an hour.
+
+    Args:
+        answer: One station's answer.
+        hour: The hour asked for.
+        readings: What `readings` picks of the answer.
+        now: The moment of this run by this machine's clock.
+
+    Returns:
+        The readings, or why there are none. An answer made when the hour was not over yet says nothing of it.
+    """
+    real = min(now, answer.clock) if answer.clock else now
+    values = readings.get(hour)
+    if values is not None:
+        return Finding(now, real, values)
+    error = fault(answer, hour)
+    if error is None and answer.served_at is not None and hour + HOUR > answer.served_at:
+        error = NotOverError(f"the answer was made at {answer.served_at:%Y-%m-%dT%H:%M}, before the hour was over")
+    return Finding(now, real, None, error, confirms=bool(readings))
 
 
 def readings(answer: Answer) -> dict[datetime, dict[str, float | None]]:
     """Pick the usable rows of an answer.
 
-    Rows of an hour that was not over by the API's own clock are partial means and are left out; so are rows not on
-    the hour. Of doubles the last counts.
+    Rows of an hour that was not over by the API's own clock are partial means and are left out.
 
     Returns:
         Readings by hour.
     """
     if answer.response is None:
         return {}
-    return {
-        row.hour: row.values()
-        for row in answer.response.data
-        if row.timestamp.minute == row.timestamp.second == 0
-        and (answer.served_at is None or row.hour + HOUR <= answer.served_at)
-    }
+    rows = ((row.hour, row) for row in answer.response.data)
+    return {hour: row.values() for hour, row in rows if answer.served_at is None or hour + HOUR <= answer.served_at}
+
+
+def fault(answer: Answer, hour: datetime) -> SourceError | None:
+    """Say why an hour that is not among the `readings` of an answer cannot be called absent; None if it can."""
+    if answer.response and answer.response.may_hold(hour):
+        return UnexpectedShapeError(f"what the answer has of it cannot be read: {'; '.join(answer.response.remarks())}")
+    return answer.error

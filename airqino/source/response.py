@@ -2,22 +2,31 @@
 
 Units are not in the answer (source: the AirQino documentation and the sensors' data sheets): CO mg/m³; PM2.5, PM10,
 NO2, O3 µg/m³; T °C; RH %; ``T. int.`` is raw counts of the board's thermistor, not a temperature.
+
+An answer as documented is read straight into its shape. Any other is read value by value: what cannot be read costs
+itself, is counted, and an example of it is kept (see `Response.remarks`).
 """
 
-import contextlib
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
-from airqino.errors import NotJSONError, UnexpectedShapeError
+from airqino.errors import ReportedError, UnexpectedShapeError
+from airqino.source.decoding import check_size, content_of, reported_failure, said, text_of
+from airqino.source.rows import Rows, read_rows, spelling
+from airqino.source.values import number, tidy
 
-__all__ = ["VALUES", "Header", "Response", "Row", "parse"]
+__all__ = ["API_NAMES", "LONGEST_NAME", "VALUES", "Header", "Response", "Row", "parse"]
+
+#: The most characters of a station's name.
+LONGEST_NAME = 100
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What the API says of the station; its coordinates are unreliable and may be missing.
+    """What the API says of the station; its coordinates are unreliable, and any of it may be missing.
 
-    Latitude and longitude are in degrees.
+    Latitude and longitude are in degrees. A name or coordinate that cannot be read is as if it were missing.
     """
 
     station_name: str = ""
@@ -25,10 +34,10 @@ class Header(msgspec.Struct, frozen=True):
     station_lon: float | None = None
 
 
-class Row(msgspec.Struct, frozen=True):
-    """The mean of one hour. A sensor without data has no key, so it is None here."""
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The mean of one hour. A sensor without data has no key, so it is None here; one at least has data."""
 
-    timestamp: datetime
+    timestamp: datetime  #: beginning of the hour, UTC; without zone, as the API writes it
     co: float | None = msgspec.field(default=None, name="CO")
     no2: float | None = msgspec.field(default=None, name="NO2")
     o3: float | None = msgspec.field(default=None, name="O3")
@@ -41,67 +50,155 @@ class Row(msgspec.Struct, frozen=True):
     @property
     def hour(self) -> datetime:
         """The beginning of the hour, UTC."""
-        return self.timestamp.astimezone(UTC) if self.timestamp.tzinfo else self.timestamp.replace(tzinfo=UTC)
+        return self.timestamp.replace(tzinfo=UTC)
 
     def values(self) -> dict[str, float | None]:
         """The readings by the pipeline's names for them."""
-        return {name: getattr(self, name) for name in VALUES}
+        return dict(zip(VALUES, msgspec.structs.astuple(self)[1:], strict=True))
 
 
 #: The readings of a row, by the pipeline's names for them.
 VALUES = tuple(name for name in Row.__struct_fields__ if name != "timestamp")
+#: The API's name of each reading, by the pipeline's.
+API_NAMES = dict(zip(Row.__struct_fields__, Row.__struct_encode_fields__, strict=True))
 
 
 class Response(msgspec.Struct, frozen=True):
-    """One whole answer; rows in the order they came, doubles and all."""
+    """One whole answer: a row for each hour, in the order they came, and what of the answer is in no row.
+
+    Two rows of one hour are one here: of each reading the last value counts. A row without any reading is none.
+    """
 
     header: Header
     data: list[Row]
-    unreadable: int = 0  #: rows left out because they are not of the documented shape
+    found: Rows = msgspec.field(default_factory=Rows)  #: what of the rows is not in `data`
+    missing_fields: tuple[str, ...] = ()  #: documented readings, by the API's names, that no row has a field for
+    notice: str = ""  #: what the API says beside the data
+
+    def may_hold(self, hour: datetime) -> bool:
+        """Whether the answer may say something of an hour that is not in `data`, but could not be read."""
+        return bool(self.found.no_objects.count or self.found.nowhere) or hour in self.found.unread
+
+    def remarks(self) -> list[str]:
+        """Say in a line each what was not read as it is documented; empty for an ordinary answer."""
+        found, lines = self.found, []
+        counts = [("rows are no objects", found.no_objects), ("rows name no hour", found.unplaced)]
+        counts += [(f"values of {API_NAMES[name]} cannot be read", many) for name, many in found.unreadable.items()]
+        counts += [("rows are of an hour that has another: the last value of a reading counts", found.doubled)]
+        lines = [f"{many.count} {what}, such as {many.example!r}" for what, many in counts if many.count]
+        if found.unknown:
+            lines.append(f"unknown fields: {', '.join(map(repr, found.unknown))}")
+            if self.missing_fields:
+                lines.append(f"missing fields: {', '.join(map(repr, self.missing_fields))}")
+        if self.notice:
+            lines.append(f"the API says: {self.notice}")
+        return lines
 
 
-class _Loose(msgspec.Struct):
+class _Documented(msgspec.Struct):
     header: Header
-    data: list[msgspec.Raw]
+    data: list[Row]
 
 
-_decoder = msgspec.json.Decoder(Response)
-_loose = msgspec.json.Decoder(_Loose)
+_documented = msgspec.json.Decoder(_Documented)
+_FIELDS = {spelling(theirs): ours for ours, theirs in API_NAMES.items()}
+_FIRST, _LAST = datetime(2000, 1, 1), datetime(2099, 12, 31, 23)
 
 
-def parse(body: bytes) -> Response:
+def parse(body: bytes, charset: str | None = None) -> Response:
     """Read an answer.
 
     Args:
         body: The body as it came.
+        charset: The character set that the Content-Type header declares, if any.
 
     Returns:
-        Header and rows.
+        Header and rows. ``null``, an empty list and an object without data but with a header's fields have no rows.
 
     Raises:
         NotJSONError: The body is not JSON.
-        UnexpectedShapeError: It is JSON, but not of the documented shape; the message says where. A few bad rows do
-            not make the others worthless: they are left out, and counted.
+        UnexpectedShapeError: It is JSON, but nothing of the documented shape; the message says why.
+        ReportedError: It is an error message of the API.
+        AnswerTooLargeError: It has more rows than an answer can have.
     """
-    try:
-        return _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        if (rest := _without_bad_rows(body)) is not None:
-            return rest
-        raise UnexpectedShapeError(f"the answer has another shape: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NotJSONError(f"the answer is not JSON: {error}") from error
+    check_size(body)
+    if (response := _as_documented(body)) is not None:
+        return response
+    return _value_by_value(content_of(text_of(body, charset)))
 
 
-def _without_bad_rows(body: bytes) -> Response | None:
-    """Read an answer row by row; None where that does not help: half of the rows or more are bad."""
+def _as_documented(body: bytes) -> Response | None:
+    """Read an answer straight into its shape; None if it is not, to the letter, as documented."""
     try:
-        loose = _loose.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        answer = _documented.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    rows: list[Row] = []
-    for raw in loose.data:
-        with contextlib.suppress(msgspec.ValidationError):
-            rows.append(msgspec.json.decode(raw, type=Row))
-    bad = len(loose.data) - len(rows)
-    return Response(loose.header, rows, bad) if bad * 2 < len(loose.data) else None
+    header, rows = answer.header, answer.data
+    stamps = {row.timestamp for row in rows}
+    if len(stamps) < len(rows) or not rows or header != _header(msgspec.structs.asdict(header)):
+        return None
+    if any(at.tzinfo or at.minute or at.second or at.microsecond or not _FIRST <= at <= _LAST for at in stamps):
+        return None
+    if any(row.pm2_5 is None and not any(value is not None for value in row.values().values()) for row in rows):
+        return None
+    silent = [name for name in VALUES if all(getattr(row, name) is None for row in rows)]
+    missing = (API_NAMES[name] for name in silent)
+    return Response(header, rows, missing_fields=tuple(name for name in missing if f'"{name}"'.encode() not in body))
+
+
+def _value_by_value(content: Any) -> Response:
+    """Read the plain content of an answer."""
+    if content is None:
+        return Response(Header(), [])
+    if isinstance(content, str):
+        raise ReportedError(f"the answer is an error message: {tidy(content, 200) or 'no reason given'}")
+    if isinstance(content, list):
+        content = {"data": content}
+    if not isinstance(content, dict):
+        raise UnexpectedShapeError(f"the answer has another shape: {tidy(content)!r} in place of an object")
+    fields = {spelling(name): value for name, value in content.items() if len(name) <= LONGEST_NAME}
+    rows = _row_list(fields, content)
+    found = read_rows(rows, _FIELDS)
+    data = [Row(hour.replace(tzinfo=None), **values) for hour, values in found.hours.items()]
+    missing = tuple(API_NAMES[name] for name in VALUES if name not in found.seen) if rows else ()
+    return Response(_header(fields.get("header")), data, found, missing, said(content))
+
+
+def _row_list(fields: dict[str, Any], content: dict[str, Any]) -> list[Any]:
+    """Return the rows of an answer, also where they are in an object, by number or the only one.
+
+    Raises:
+        ReportedError: The answer is an error message.
+        UnexpectedShapeError: It has no rows in any form.
+    """
+    rows = fields.get("data")
+    if isinstance(rows, dict) and rows:
+        rows = [rows] if "timestamp" in map(spelling, rows) else list(rows.values())
+    if not rows and (failure := reported_failure(content)):
+        raise ReportedError(f"the answer is an error message: {failure}")
+    if isinstance(rows, list):
+        return rows
+    if "data" in fields:
+        if not rows and not isinstance(rows, bool | int | float):
+            return []
+        raise UnexpectedShapeError(f"the answer has another shape: data is {tidy(rows)!r}, not a list of rows")
+    names = ", ".join(tidy(name) for name in list(content)[:10])
+    raise UnexpectedShapeError(f"the answer has another shape: it has no data, but {names or 'nothing'}")
+
+
+def _header(header: Any) -> Header:
+    """Read a header field by field."""
+    fields = (
+        {spelling(name[:LONGEST_NAME]): value for name, value in header.items()} if isinstance(header, dict) else {}
+    )
+    name = fields.get("stationname")
+    return Header(
+        tidy(name, LONGEST_NAME) if isinstance(name, str | int) and not isinstance(name, bool) else "",
+        _coordinate(fields.get("stationlat"), 90),
+        _coordinate(fields.get("stationlon"), 180),
+    )
+
+
+def _coordinate(value: Any, most: int) -> float | None:
+    degrees = number(value, decimal_commas=True)
+    return degrees if degrees is not None and abs(degrees) <= most else None

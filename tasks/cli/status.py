@@ -17,8 +17,8 @@ from airqino.times import DAY, HOUR, format_hour, hour_range, runs_of
 from tasks import targets
 from tasks.cli.disk import database_use, staging_use
 from tasks.cli.run import command
-from tasks.documents import station_name
 from tasks.settings.reading import settings
+from tasks.stations import station_name
 
 #: Why an hour has no reading, from the pipeline outwards.
 REASONS = ("pipeline down", "API down", "station off", "sensor absent")

@@ -15,9 +15,9 @@ from airqino.errors import MongoError
 from airqino.stores import mongo
 from airqino.times import DAY, HOUR, hour_range
 from tasks import targets
-from tasks.documents import station_name
 from tasks.score import scored
 from tasks.settings.reading import Settings, settings
+from tasks.stations import station_name
 
 __all__ = ["SENSORS", "Observed", "Revised", "Seen", "Success", "last_success", "observe"]
 

@@ -1,0 +1,119 @@
+"""Stations: what they are called and where they are, now and before, and whether an answer is their own."""
+
+import logging
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from airqino.errors import WrongStationError
+from airqino.source import raw
+from airqino.source.client import Answer
+from airqino.source.identity import MOVED_METRES, Place, distance, impostors, same_readings
+from airqino.source.response import VALUES
+from airqino.times import DAY, hour_range
+from tasks import targets
+from tasks.settings.reading import Settings
+
+__all__ = ["identity", "note_place", "refuse_others", "station_name"]
+
+log = logging.getLogger("airqino.stations")
+
+#: What the API said of a station, oldest first, and from which hour on. Files of 0.1 hold one row without `since`.
+_SCHEMA = pa.schema(
+    [
+        ("station", pa.string()),
+        ("name", pa.string()),
+        ("latitude", pa.float64()),
+        ("longitude", pa.float64()),
+        ("since", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+def _history(station: str) -> list[dict[str, Any]]:
+    return targets.station(station).rows()
+
+
+def _place(station: str) -> Place:
+    """Return what the API last said of a station."""
+    rows = _history(station)
+    return Place(rows[-1]["name"] or "", rows[-1]["latitude"], rows[-1]["longitude"]) if rows else Place()
+
+
+def _header(answer: Answer) -> Place:
+    return Place(*msgspec.structs.astuple(answer.response.header)) if answer.response else Place()
+
+
+def station_name(station: str, config: Settings) -> str:
+    """Return the operator's name for a station, else the API's, else its id."""
+    return str(identity(station, config)["name"])
+
+
+def identity(station: str, config: Settings) -> dict[str, Any]:
+    """Return name, place and time zone: what the operator says, else what the API says."""
+    header = _place(station)
+    configured, history = config.station(station), _history(station)
+    return {
+        "name": configured.name or header.name or station,
+        "latitude": configured.latitude if configured.latitude is not None else header.latitude,
+        "longitude": configured.longitude if configured.longitude is not None else header.longitude,
+        "time_zone": configured.time_zone,
+        "history": [{name: row.get(name) for name in ("name", "latitude", "longitude", "since")} for row in history],
+    }
+
+
+def refuse_others(answers: dict[str, Answer], config: Settings) -> dict[str, Answer]:
+    """Turn an answer that is another station's into a failure."""
+    known = {station: _place(station) for station in config.airqino.stations}
+    answered = {station: _header(answer) for station, answer in answers.items() if answer.response}
+    reasons = impostors(answered, known)
+    for station, other in same_readings(_recent_readings(answers, config)).items():
+        if station in answers and answers[station].response:
+            reasons.setdefault(station, f"its readings equal those of station {other} over a day")
+    for station, reason in reasons.items():
+        error = WrongStationError(
+            f"{reason}; compare both with the API, and correct AIRQINO_STATIONS if one was replaced"
+        )
+        answers[station] = replace(answers[station], response=None, error=error)
+    return answers
+
+
+def _recent_readings(answers: dict[str, Answer], config: Settings) -> dict[str, dict[datetime, Any]]:
+    """Return what came, and of the day before what is staged, of each station that is configured."""
+    came = {station: raw.readings(answers[station]) for station in config.airqino.stations if station in answers}
+    newest = max((hour for readings in came.values() for hour in readings), default=None)
+    if newest is None:
+        return {}
+    recent: dict[str, dict[datetime, Any]] = {station: {} for station in config.airqino.stations}
+    for hour in hour_range(newest - DAY, newest):
+        for station, row in targets.raw_day(hour.date()).rows.get(hour, {}).items():
+            if station in recent and row["status"] == "ok":
+                recent[station][hour] = {name: row[name] for name in VALUES}
+    return {station: readings | came.get(station, {}) for station, readings in recent.items()}
+
+
+def note_place(station: str, answer: Answer, hour: datetime) -> None:
+    """Add to a station's history what the API says of it, where that is new; what it leaves out stays as it was."""
+    history, before, place = _history(station), _place(station), _header(answer)
+    place = Place(
+        place.name or before.name,
+        *((place.latitude, place.longitude) if place.latitude is not None else (before.latitude, before.longitude)),
+    )
+    metres = distance(before, place)
+    moved = metres > MOVED_METRES if metres is not None else before.latitude is None and place.latitude is not None
+    if history and place.name == before.name and not moved:
+        return
+    if history:
+        log.warning(
+            "station %s: %s; the days before keep what was said of them",
+            station,
+            f"it moved by {metres:.0f} m"
+            if moved and metres
+            else f"the API calls it {place.name!r}, not {before.name!r}",
+            extra={"station": station},
+        )
+    history.append({"station": station, **asdict(place), "since": hour})
+    targets.station(station).write(pa.Table.from_pylist(history, schema=_SCHEMA))
