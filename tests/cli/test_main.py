@@ -113,6 +113,7 @@ def into_closed_pipe(command: list[str], env: dict[str, str]) -> tuple[int, str]
     """Exit code and standard error of a command whose reader is gone before it writes."""
     reader, writer = os.pipe()
     os.close(reader)
+    env = env | {"PYTHONUNBUFFERED": ""}  # else each print writes at once, and nothing is left for the end
     try:
         done = subprocess.run(command, cwd=ROOT, env=env, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
     finally:
