@@ -28,6 +28,8 @@ REVISED_HOURS = 50
 REVISED_STATION = "283164601"
 TITLES = {"co": "CO", "pm2_5": "PM2.5"}
 DIGITS = {"co": 2, "pm2_5": 1}
+#: In the repository only, not in an installed package.
+SUPERSET = Path(__file__).parents[2] / "scripts" / "superset"
 
 
 class Servers:
@@ -139,8 +141,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     console = Console(highlight=False)
     servers = Servers(Path(os.environ.get("STAGING_ROOT") or "staging") / "demo")
-    if arguments.superset:
-        _superset_script()
+    if arguments.superset and not SUPERSET.exists():
+        raise ConfigError(f"there is no {SUPERSET}: for --superset run scripts/demo in a clone of the repository")
     if arguments.stop:
         if arguments.superset or (servers.root / "superset").exists():
             _superset("down", servers)
@@ -161,16 +163,9 @@ def main(argv: Sequence[str]) -> int:
     return code
 
 
-def _superset_script() -> Path:
-    script = Path(__file__).parents[2] / "scripts" / "superset"
-    if not script.exists():
-        raise ConfigError(f"there is no {script}: for --superset run scripts/demo in a clone of the repository")
-    return script
-
-
 def _superset(action: str, servers: Servers) -> int:
     env = os.environ | {"STAGING_ROOT": str(servers.root.absolute())}
-    return subprocess.run([_superset_script(), action], env=env, check=False).returncode
+    return subprocess.run([SUPERSET, action], env=env, check=False).returncode
 
 
 def _timed(work: Callable[[], Any]) -> float:
