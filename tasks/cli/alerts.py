@@ -1,4 +1,4 @@
-"""scripts/alerts: what is wrong now, and whether the channels work."""
+"""airqino alerts: what is wrong now, and whether the channels work."""
 
 import argparse
 import contextlib
@@ -12,7 +12,6 @@ import msgspec
 
 from airqino.errors import ConfigError, StagingError
 from tasks import logs
-from tasks.cli.run import command
 from tasks.instruments import channels, incidents
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Incident
@@ -28,10 +27,10 @@ _EPILOG = """commands:
   end KEY      end an incident that cannot end by itself, such as a failed rerun of something that is not wanted"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run one of the commands."""
     parser = argparse.ArgumentParser(
-        "scripts/alerts",
+        "airqino alerts",
         description="Look after the alerts. Each incident is told once when it begins and once when it ends; where to, "
         "says ALERT_URLS or luigi.cfg [alerts] urls. docs/alerts.md explains every kind.",
         epilog=_EPILOG,
@@ -90,7 +89,3 @@ def _test(urls: str) -> int:
         outcome = "sent" if result.sent else f"FAILED: {result.reason}"
         print(f"{channels.name(urls, channel)}: {outcome}", file=sys.stdout if result.sent else sys.stderr)
     return 0 if all(result.sent for result in results.values()) else 1
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,4 +1,4 @@
-"""scripts/backtest: forecast a past time as it would have been forecast then, and score it."""
+"""airqino backtest: forecast a past time as it would have been forecast then, and score it."""
 
 import argparse
 import json
@@ -17,17 +17,16 @@ from airqino.errors import ConfigError, SourceError
 from airqino.quality.flags import flag_history
 from airqino.source.response import VALUES, parse
 from airqino.times import format_hour, parse_hour
-from tasks.cli.run import command
 
 __all__ = ["main", "read_responses"]
 
 _UNITS = {"co": "mg/m³", "pm2_5": "µg/m³"}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run a backtest and print its scores."""
     parser = argparse.ArgumentParser(
-        "scripts/backtest",
+        "airqino backtest",
         description="Train on what lay before START, forecast every hour from START to STOP, and compare with what "
         "came and with 'no change'.",
     )
@@ -177,7 +176,3 @@ def _show(table: pd.DataFrame, hourly: pd.DataFrame, start: datetime, stop: date
         for pollutant in _UNITS:
             if (station, pollutant) not in scored:
                 console.print(f"{station} {pollutant}: nothing to score (sensor dead, or nothing measured)")
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,4 +1,4 @@
-"""scripts/doctor: what is wrong with this deployment, and what to do about it."""
+"""airqino doctor: what is wrong with this deployment, and what to do about it."""
 
 import argparse
 import json
@@ -11,17 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tasks.cli.run import command
 from tasks.doctor import examine
 from tasks.doctor.checks import Outcome, Result
 
 _MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[bold red]✗[/]", "skipped": "[dim]–[/]"}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check everything and print it; 1 when something failed."""
     parser = argparse.ArgumentParser(
-        "scripts/doctor",
+        "airqino doctor",
         description="Check settings, API, credentials, clock, MongoDB, staging root, luigid, model registry, alerts "
         "and cron, and say what to do about what is wrong. Changes nothing, shows no secret, takes less than 10 s.",
         epilog="✓ as it should be, ! runs go on but look at it, ✗ runs cannot go on or are wrong, – not checked. "
@@ -56,7 +55,3 @@ def _show(results: Sequence[Result], console: Console) -> None:
         "skipped": "not checked",
     }
     console.print(", ".join(f"{counts[outcome]} {words}" for outcome, words in told.items() if counts[outcome]))
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,4 +1,4 @@
-"""scripts/models: the forecast models, which one is published, and how to change that."""
+"""airqino models: the forecast models, which one is published, and how to change that."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from airqino.stores import models
 from airqino.stores.registry import RegistryError
 from airqino.times import parse_day
 from tasks import promotion
-from tasks.cli.run import command, lock, preflight
+from tasks.cli.running import lock, preflight
 
 __all__ = ["main"]
 
@@ -23,9 +23,13 @@ is published changes with the next hourly run. exit codes: 0 done; 2 no such ver
 setting, the staging root or MongoDB cannot be used; 10 a run is under way"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """List the models, promote one, or roll back to the one before."""
-    parser = argparse.ArgumentParser("scripts/models", description=__doc__, epilog=_EPILOG)
+    parser = argparse.ArgumentParser(
+        "airqino models",
+        description="The forecast models, which one is published, and how to change that.",
+        epilog=_EPILOG,
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="versions with their scores on recent hours, newest first")
     listing.add_argument("--json", action="store_true", help="as JSON, with the scores of each station")
@@ -129,7 +133,3 @@ def _ends(skills: list[float]) -> tuple[float | None, float | None]:
 
 def _shown(number: float | None) -> str:
     return "" if number is None else f"{number:.3f}"
-
-
-if __name__ == "__main__":
-    command(main)

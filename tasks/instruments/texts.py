@@ -87,7 +87,7 @@ def no_success(hour: str, last: datetime, limit: int) -> Told:
     return f"no hourly run has succeeded for more than {limit} h", _lines(
         f"{done}. Either cron (or the timer) does not start it, or it hangs, or it fails each time. To run it by hand:",
         "scripts/hourly",
-        look=f"the end of {log_path()}; scripts/status; crontab -l; is an old run still there: pgrep -af tasks.cli",
+        look=f"the end of {log_path()}; scripts/status; crontab -l; is an old run still there: pgrep -af bin/airqino",
     )
 
 

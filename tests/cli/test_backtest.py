@@ -33,7 +33,7 @@ def answer(path, first=0, hours=500, seed=0, co=None):
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "tasks.cli.backtest", *map(str, arguments)],
+        [sys.executable, "-m", "tasks.cli", "backtest", *map(str, arguments)],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{ROOT}", "COLUMNS": "140"}, capture_output=True, text=True,
     )  # fmt: skip
 

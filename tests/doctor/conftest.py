@@ -45,7 +45,7 @@ def luigid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def account() -> Iterator[Sandbox]:
     """The API with its sign-in."""
-    with Sandbox(credentials=ACCOUNT) as server:
+    with Sandbox(account=ACCOUNT) as server:
         yield server
 
 

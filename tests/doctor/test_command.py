@@ -15,7 +15,7 @@ def doctor_of(healthy: Deployment, *arguments: str, **more: str) -> subprocess.C
     kept = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "tasks.cli.doctor", *arguments],
+        [sys.executable, "-m", "tasks.cli", "doctor", *arguments],
         cwd=ROOT,
         env=kept | healthy.env | {"PATH": os.environ["PATH"]} | more,
         capture_output=True,
@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_parsed_is_told_by_doctor_and_by_every_command(hea
     assert found["API"]["outcome"] == found["MongoDB"]["outcome"] == found["staging root"]["outcome"] == "skipped"
     assert found["Python and packages"]["outcome"] == "ok"
     status = subprocess.run(
-        [sys.executable, "-m", "tasks.cli.status"],
+        [sys.executable, "-m", "tasks.cli", "status"],
         cwd=ROOT,
         env=os.environ | {"LUIGI_CONFIG_PATH": f"{path}"},
         capture_output=True,

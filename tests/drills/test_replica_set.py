@@ -34,7 +34,7 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
 def make_users(members: ReplicaSet, database: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
     passwords = {f"{name.upper()}_PASSWORD": password for name, password in PASSWORDS.items()}
     return subprocess.run(
-        [sys.executable, "-m", "tasks.cli.mongo_users", *options],
+        [sys.executable, "-m", "tasks.cli", "mongo-users", *options],
         env={
             **{"MONGODB_ADMIN_URI": members.admin_uri, "MONGODB_CA_FILE": str(members.ca_file)},
             **{"MONGODB_DATABASE": database, **passwords, **env},

@@ -120,7 +120,7 @@ def test_the_command_in_an_alert_mends_it(alerted: Pipeline, sandbox: Sandbox, w
     sandbox.clear_faults()
     (command,) = re.findall(r"^    (scripts/.*)$", web.alerts[0]["message"], re.MULTILINE)
     module, *arguments = shlex.split(command)[1:]
-    done = alerted.script("rerun", module, *arguments)
+    done = alerted.script("run", module, *arguments)
     assert done.returncode == 0, done.stderr
     assert "going on with the local scheduler" in done.stderr
     assert web.titles[-1].startswith("[AirQino] resolved: FetchHour")

@@ -17,7 +17,7 @@ TASK = """
 import logging, os
 import tasks
 
-class Chatty(tasks.logs.Stage):
+class Chatty(tasks.stage.Stage):
     hour = tasks.hourly.HourParameter(description="an hour")
 
     def run(self):

@@ -46,7 +46,7 @@ class Pipeline:
     def script(self, name: str, *arguments: str, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command as its script does, without the set-up check."""
         return subprocess.run(
-            [sys.executable, "-m", f"tasks.cli.{name}", *arguments],
+            [sys.executable, "-m", "tasks.cli", name, *arguments],
             env=self.env | env,
             cwd=ROOT,
             capture_output=True,

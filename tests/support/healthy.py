@@ -14,20 +14,20 @@ import pytest
 from luigi.configuration import LuigiConfigParser
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
-from support.deployment import OURS, ROOT
-from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 
 from airqino import views
 from airqino.sandbox.mongod import find_mongod, free_port
-from airqino.sandbox.server import Credentials, Sandbox
+from airqino.sandbox.server import Account, Sandbox
 from airqino.stores import models, mongo
+from support.deployment import OURS, ROOT
+from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 from tasks import doctor
 from tasks.doctor.checks import Result
 
 DATABASE = "air_quality"
 #: Passwords and tokens that no output may hold.
 SECRETS = ("Writer-S3cret", ADMIN_PASSWORD, "Reader-S3cret", "sandbox-S3cret", "demo-S3cret", "Alert-S3cret")
-ACCOUNT = Credentials("airqino-sandbox", "sandbox-S3cret", "operator", "demo-S3cret")
+ACCOUNT = Account("airqino-sandbox", "sandbox-S3cret", "operator", "demo-S3cret")
 
 
 class Server:
