@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus is told of the last hourly run, by a file for node-exporter and by a Pushgateway."""
+"""Metrics: what Prometheus gets of the last hourly run, by a file for node-exporter and by a Pushgateway."""
 
 import math
 from collections import Counter
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from tasks.instruments.incidents import KINDS, Book
-from tasks.instruments.observed import SENSORS, Observed, Success, revised_now
+from tasks.instruments.observed import SENSORS, PipelineState, Success
 from tasks.instruments.tally import Tally
 
-if TYPE_CHECKING:  # 50 ms that only a run with metrics pays
+if TYPE_CHECKING:  # takes 50 ms: imported only by a run with metrics
     from prometheus_client import CollectorRegistry
 
-__all__ = ["JOB", "push", "registry", "write"]
+__all__ = ["JOB", "gauges", "push", "write"]
 
 #: The Pushgateway's job.
 JOB = "airqino"
 _PUSH_SECONDS = 5
 
 
-def registry(
-    seen: Observed | None,
+def gauges(
+    state: PipelineState | None,
     tally: Tally | None,
     book: Book | None,
     success: Success | None,
@@ -30,10 +30,10 @@ def registry(
     ended: float,
     seconds: float,
 ) -> "CollectorRegistry":
-    """Everything as gauges; what could not be observed is left out rather than zero.
+    """Return all metrics as gauges; what could not be observed is left out rather than zero.
 
     Args:
-        seen: The state of stations, forecasts and disk.
+        state: The state of stations, forecasts and disk.
         tally: What the run counted; None where it could not.
         book: The incidents; None where they cannot be read.
         success: The last run that succeeded, this one included.
@@ -43,10 +43,10 @@ def registry(
     """
     from prometheus_client import CollectorRegistry, Gauge
 
-    made = CollectorRegistry()
+    registry = CollectorRegistry()
 
-    def gauge(name: str, told: str, *labels: str) -> Any:
-        return Gauge(f"airqino_{name}", told, labels, registry=made)
+    def gauge(name: str, meaning: str, *labels: str) -> Any:
+        return Gauge(f"airqino_{name}", meaning, labels, registry=registry)
 
     if success:
         gauge("last_success_timestamp_seconds", "End of the last hourly run that succeeded").set(success.at.timestamp())
@@ -60,53 +60,53 @@ def registry(
         lasting = Counter(incident.kind for incident in book.open())
         for kind in KINDS:
             incidents.labels(kind).set(lasting[kind])
-    if seen:
-        _of_observed(seen, gauge)
-    return made
+    if state:
+        _of_state(state, gauge)
+    return registry
 
 
 def _of_tally(tally: Tally, gauge: Callable[..., Any]) -> None:
-    for name, told, label, of in (
+    for name, meaning, label, counted in (
         ("stage_duration_seconds", "Seconds that the tasks of a stage took in the last run", "stage", "seconds"),
         ("tasks_failed", "Failed tasks of the last run", "stage", "failed"),
         ("requests", "Requests of the last run by HTTP status, after retries", "status", "requests"),
         ("documents_upserted", "Documents written to MongoDB in the last run", "collection", "documents"),
     ):
-        made = gauge(name, told, label)
-        for value, amount in sorted(tally.totals(of).items()):
-            made.labels(value).set(amount)
+        metric = gauge(name, meaning, label)
+        for value, amount in sorted(tally.totals(counted).items()):
+            metric.labels(value).set(amount)
     gauge("hours_fetched", "Station-hours that came with a reading in the last run").set(tally.total("hours"))
     gauge("rows_fetched", "Rows that the API sent in the last run").set(tally.total("rows"))
 
 
-def _of_observed(seen: Observed, gauge: Callable[..., Any]) -> None:
-    if seen.revised is not None:
-        gauge("revised_readings", "Readings that the source changed, seen in the last run").set(revised_now(seen))
+def _of_state(state: PipelineState, gauge: Callable[..., Any]) -> None:
+    if state.revisions is not None:
+        revised = gauge("revised_readings", "Readings that the source changed, seen in the last run")
+        revised.set(state.readings_revised_now)
     newest = gauge("newest_hour_timestamp_seconds", "Beginning of the newest hour with a reading", "station")
-    complete = gauge("completeness_ratio", "Share of the last 24 published hours with a reading", "station")
+    completeness = gauge("completeness_ratio", "Share of the last 24 published hours with a reading", "station")
     dead = gauge("sensor_dead", "Whether a sensor is dead or stuck", "station", "sensor")
-    for station in seen.stations:
+    for station in state.stations:
         if not station.in_service:  # one that was taken down would be called silent for ever
             continue
         if station.newest:
             newest.labels(station.station).set(station.newest.timestamp())
-        complete.labels(station.station).set(station.completeness)
+        completeness.labels(station.station).set(station.completeness)
         for sensor in SENSORS:
-            if flag := station.flags.get(sensor):
-                dead.labels(station.station, sensor).set(flag in ("dead", "stuck"))
-    by = ("station", "pollutant", "horizon")
-    skill = gauge("forecast_skill", "7-day skill of the forecasts against persistence", *by)
-    coverage = gauge("forecast_coverage80", "7-day share of readings inside the 80 % band", *by)
-    for row in seen.scores:
-        key = (row["station"], row["pollutant"], f"{row['horizon_h']}")
-        for made, value in ((skill, row["skill"]), (coverage, row["coverage80"])):
+            if station.flags.get(sensor):
+                dead.labels(station.station, sensor).set(sensor in station.broken)
+    labels = ("station", "pollutant", "horizon")
+    skill = gauge("forecast_skill", "7-day skill of the forecasts against persistence", *labels)
+    coverage = gauge("forecast_coverage80", "7-day share of readings inside the 80 % band", *labels)
+    for row in state.scores:
+        for metric, value in ((skill, row["skill"]), (coverage, row["coverage80"])):
             if value is not None and math.isfinite(value):
-                made.labels(*key).set(value)
-    if seen.disk_free is not None:
-        gauge("disk_free_ratio", "Free share of the staging root's disk").set(seen.disk_free)
+                metric.labels(row["station"], row["pollutant"], f"{row['horizon_h']}").set(value)
+    if state.disk_free is not None:
+        gauge("disk_free_ratio", "Free share of the staging root's disk").set(state.disk_free)
 
 
-def write(of: "CollectorRegistry", path: Path) -> None:
+def write(registry: "CollectorRegistry", path: Path) -> None:
     """Write the text file, atomically.
 
     Raises:
@@ -114,10 +114,10 @@ def write(of: "CollectorRegistry", path: Path) -> None:
     """
     from prometheus_client import write_to_textfile
 
-    write_to_textfile(str(path), of)
+    write_to_textfile(str(path), registry)
 
 
-def push(of: "CollectorRegistry", url: str) -> None:
+def push(registry: "CollectorRegistry", url: str) -> None:
     """Replace what the Pushgateway has of the job; user and password of the URL are sent as basic authentication.
 
     Raises:
@@ -126,15 +126,15 @@ def push(of: "CollectorRegistry", url: str) -> None:
     from prometheus_client import push_to_gateway
     from prometheus_client.exposition import basic_auth_handler, default_handler
 
-    at = urlsplit(url)
-    bare = at._replace(netloc=at.netloc.rpartition("@")[2]).geturl().rstrip("/")
+    parts = urlsplit(url)
+    without_login = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
     def send(
         url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
     ) -> Callable[[], None]:
-        if at.username:
-            login = unquote(at.username), unquote(at.password or "")
+        if parts.username:
+            login = unquote(parts.username), unquote(parts.password or "")
             return basic_auth_handler(url, method, timeout, headers, data, *login)
         return default_handler(url, method, timeout, headers, data)
 
-    push_to_gateway(bare, job=JOB, registry=of, timeout=_PUSH_SECONDS, handler=send)
+    push_to_gateway(without_login, job=JOB, registry=registry, timeout=_PUSH_SECONDS, handler=send)

@@ -111,7 +111,7 @@ def test_a_channel_that_cannot_be_reached_fails_no_run(quick: Pipeline, url: str
     everything = done.stderr + done.stdout + "".join(p.read_text() for p in (quick.root / "logs").iterdir())
     assert not re.search("geheim1234|T0KEN1234|T1JJ3T3L2|TIiajkdnlazkcOXrIdevi7FQ", everything)
     (one,) = read(quick.root).open()  # to be told by the next run
-    assert (one.kind, one.told) == ("disk_low", {})
+    assert (one.kind, one.notified) == ("disk_low", {})
 
 
 def test_the_command_in_an_alert_mends_it(alerted: Pipeline, sandbox: Sandbox, web: Web) -> None:

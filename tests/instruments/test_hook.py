@@ -20,7 +20,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("STAGING_ROOT", str(tmp_path))
     monkeypatch.setattr(hook, "_hourly", False)
     yield tmp_path
-    hook.told()  # this process has nobody to tell at its end
+    hook.mark_sent()  # this process has nobody to tell at its end
 
 
 def fail(*failing: luigi.Task) -> None:
@@ -33,7 +33,7 @@ def keys(root: Path) -> list[str]:
 
 
 def test_what_the_hourly_run_failed_at_ends_with_a_later_hourly_however_old_it_is(root: Path) -> None:
-    hook.of_hourly_run()
+    hook.mark_hourly_run()
     fail(TrainModel(day=date(2024, 9, 9)), ScoreForecasts(day=date(2024, 8, 1)), LoadDay(day=DAYS))
     assert keys(root) == ["task_failed|LoadDay", "task_failed|ScoreForecasts", "task_failed|TrainModel"]
     hourly = Hourly(hour=LATER)
@@ -42,7 +42,7 @@ def test_what_the_hourly_run_failed_at_ends_with_a_later_hourly_however_old_it_i
 
 
 def test_an_hourly_of_the_past_ends_nothing_that_came_after_it(root: Path) -> None:
-    hook.of_hourly_run()
+    hook.mark_hourly_run()
     fail(Hourly(hour=LATER))
     before = Hourly(hour=LATER.replace(hour=9))
     before.trigger_event(luigi.Event.SUCCESS, before)

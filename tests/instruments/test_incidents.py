@@ -23,19 +23,21 @@ from tasks.instruments.observed import note_success
 AT = datetime(2024, 9, 9, 11, 5, tzinfo=UTC)
 
 
-def incident(kind: str = "disk_low", what: str = "", **more) -> Incident:
-    return Incident(kind=kind, what=what, since=AT, title=f"{kind} {what}".strip(), text="do something", **more)
+def incident(kind: str = "disk_low", subject: str = "", **more) -> Incident:
+    return Incident(
+        kind=kind, subject=subject, since=AT, title=f"{kind} {subject}".strip(), text="do something", **more
+    )
 
 
-def begin(root: Path, *those: Incident) -> None:
-    with book(root) as of:
-        for one in those:
-            of.begin(one)
+def begin(root: Path, *new: Incident) -> None:
+    with book(root) as incidents:
+        for one in new:
+            incidents.begin(one)
 
 
 def end(root: Path, key: str) -> None:
-    with book(root) as of:
-        of.end(key)
+    with book(root) as incidents:
+        incidents.end(key)
 
 
 def test_an_incident_seen_again_keeps_its_beginning_and_gathers_what_failed(tmp_path: Path) -> None:
@@ -61,14 +63,14 @@ def test_processes_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0
-    assert {i.what for i in read(tmp_path).open()} == {f"{n}-{i}" for n in range(6) for i in range(20)}
+    assert {i.subject for i in read(tmp_path).open()} == {f"{n}-{i}" for n in range(6) for i in range(20)}
     assert not [*tmp_path.glob("*.tmp"), *tmp_path.glob(".*.tmp")]
 
 
 def test_what_a_killed_writer_leaves_is_named_as_the_doctor_and_the_back_up_know_it(tmp_path: Path) -> None:
     def write() -> None:
-        with book(tmp_path) as of:
-            of.begin(incident())
+        with book(tmp_path) as incidents:
+            incidents.begin(incident())
             (tmp_path / "alerts.json").mkdir()  # so that it comes no further than a killed one
 
     with pytest.raises(IsADirectoryError):
@@ -204,15 +206,15 @@ def test_a_handful_are_told_one_by_one_and_a_crowd_at_once(tmp_path: Path) -> No
 def test_a_channel_that_never_answers_takes_no_longer_than_it_may(tmp_path: Path) -> None:
     with Web(seconds=60) as slow, Web() as good:
         message = channels.Message("title", "body", "info")
-        work = {
+        outbox = {
             "slow": (f"json://127.0.0.1:{slow.port}", [message]),
             "good": (f"json://127.0.0.1:{good.port}", [message]),
         }
         begun = datetime.now(UTC)
-        results = channels.send(work, seconds=2)
+        results = channels.send(outbox, seconds=2)
         assert datetime.now(UTC) - begun < timedelta(seconds=4)
     assert (results["slow"].sent, results["slow"].reason) == (0, "no answer in time")
-    assert results["good"] == channels.Result(1, "")
+    assert results["good"] == channels.SendResult(1, "")
 
 
 @pytest.mark.parametrize("url", ["json://ops:topsecret99@127.0.0.1:{port}/T0KEN12345", "nonsense://topsecret99"])

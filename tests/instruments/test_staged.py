@@ -134,7 +134,7 @@ def test_the_event_of_a_drift_opens_the_incident_that_the_scores_confirm(
 
     task = Scores(day=date(2024, 9, 9))
     task.trigger_event(stage.DRIFT, task, [("77", "co")])
-    hook.told()  # this process has nobody to tell at its end
+    hook.mark_sent()  # this process has nobody to tell at its end
     (one,) = read(tmp_path).open()
     assert one.key == "drift|77 co"
     assert "2024-09-09" in one.text

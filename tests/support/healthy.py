@@ -14,13 +14,13 @@ import pytest
 from luigi.configuration import LuigiConfigParser
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
-from support.deployment import OURS, ROOT
-from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 
 from airqino import views
 from airqino.sandbox.mongod import find_mongod, free_port
 from airqino.sandbox.server import Credentials, Sandbox
 from airqino.stores import models, mongo
+from support.deployment import OURS, ROOT
+from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 from tasks import doctor
 from tasks.doctor.checks import Result
 
