@@ -41,6 +41,14 @@ def test_what_the_hourly_run_failed_at_ends_with_a_later_hourly_however_old_it_i
     assert keys(root) == []
 
 
+def test_an_hourly_that_is_run_again_for_the_same_hour_ends_its_own_failure(root: Path) -> None:
+    hook.mark_hourly_run()
+    hourly = Hourly(hour=LATER)
+    fail(hourly)
+    hourly.trigger_event(luigi.Event.SUCCESS, hourly)
+    assert keys(root) == []
+
+
 def test_an_hourly_of_the_past_ends_nothing_that_came_after_it(root: Path) -> None:
     hook.mark_hourly_run()
     fail(Hourly(hour=LATER))
