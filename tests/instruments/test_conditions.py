@@ -189,6 +189,19 @@ def test_a_station_that_is_configured_no_more_is_let_go():
     assert not {"station_silent", "sensor_dead"} & {i.kind for i in book.open()}
 
 
+def test_metrics_say_which_sensor_is_broken_and_count_the_revisions_of_this_run_alone():
+    revisions = [
+        StationRevisions(at, "77", count, LAST - 50 * HOUR, LAST - 47 * HOUR)
+        for at, count in ((NOW, 3), (NOW, 4), (NOW - HOUR, 100))
+    ]
+    state = replace(station(flags={"co": "stuck", "pm2_5": "ok"}), revisions=revisions)
+    registry = metrics.gauges(state, None, None, None, 0, 0.0, 0.0)
+    labels = {"station": "77"}
+    assert registry.get_sample_value("airqino_sensor_dead", labels | {"sensor": "co"}) == 1
+    assert registry.get_sample_value("airqino_sensor_dead", labels | {"sensor": "pm2_5"}) == 0
+    assert registry.get_sample_value("airqino_revised_readings") == 7
+
+
 @pytest.mark.parametrize(("in_service", "named"), [(True, {"77"}), (False, set())])
 def test_a_station_out_of_service_has_no_metrics_that_call_it_silent(in_service, named):
     state = station(in_service=in_service)

@@ -49,6 +49,24 @@ def test_an_hourly_that_is_run_again_for_the_same_hour_ends_its_own_failure(root
     assert keys(root) == []
 
 
+@pytest.mark.parametrize(
+    ("event", "detail", "reason"),
+    [
+        (luigi.Event.FAILURE, [ValueError("broken")], "ValueError: broken"),
+        (luigi.Event.BROKEN_TASK, [ValueError("broken")], "ValueError: broken"),
+        (luigi.Event.DEPENDENCY_MISSING, [], "could not find out whether it is complete"),
+        (luigi.Event.PROCESS_FAILURE, ["died unexpectedly"], "died unexpectedly (out of memory?)"),
+        (luigi.Event.TIMEOUT, ["timed out"], "timed out (out of memory?)"),
+    ],
+)
+def test_each_way_in_which_a_task_fails_opens_an_incident(root: Path, event: str, detail: list, reason: str) -> None:
+    task = LoadDay(day=DAYS)
+    task.trigger_event(event, task, *detail)
+    (one,) = read(root).open()
+    assert (one.key, one.units) == ("task_failed|LoadDay (past)", [f"{day}" for day in DAYS])
+    assert reason in one.text
+
+
 def test_an_hourly_of_the_past_ends_nothing_that_came_after_it(root: Path) -> None:
     hook.mark_hourly_run()
     fail(Hourly(hour=LATER))

@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -99,9 +99,11 @@ def test_an_ended_incident_is_kept_until_its_end_is_sent_but_no_longer_than_a_da
     begin(tmp_path, incident("disk_low", notified={"slow": "start"}), incident("no_success", notified={"quick": "end"}))
     end(tmp_path, "disk_low|")
     end(tmp_path, "no_success|")
-    with book(tmp_path) as incidents_of:
-        incidents_of.prune(["slow", "quick"])
-        assert [*incidents_of.incidents] == ["disk_low|"]
-        incidents_of.incidents["disk_low|"].ended_at -= timedelta(hours=24)
-        incidents_of.prune(["slow", "quick"])
-        assert incidents_of.incidents == {}
+    with book(tmp_path) as kept:
+        for hours_ago in (0, 23.9):
+            kept.incidents["disk_low|"].ended_at = datetime.now(UTC) - timedelta(hours=hours_ago)
+            kept.prune(["slow", "quick"])
+            assert [*kept.incidents] == ["disk_low|"]
+        kept.incidents["disk_low|"].ended_at = datetime.now(UTC) - timedelta(hours=24)
+        kept.prune(["slow", "quick"])
+        assert kept.incidents == {}
