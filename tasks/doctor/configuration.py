@@ -23,19 +23,7 @@ from luigi.configuration import LuigiConfigParser, get_config
 
 from airqino.errors import ConfigError
 from tasks.doctor.checks import Result, failed, ok, warning
-from tasks.settings import luigi_cfg, reading
-from tasks.settings.sections import (
-    AirQino,
-    Alerts,
-    Forecast,
-    Logging,
-    Metrics,
-    Mongo,
-    Quality,
-    Staging,
-    Station,
-    Status,
-)
+from tasks.settings import luigi_cfg, reading, sections
 
 __all__ = ["ENV_FILE", "Deployment", "configuration", "packages", "permissions", "read"]
 
@@ -58,12 +46,12 @@ _OLDEST_PYTHON = (3, 11)
 class Deployment:
     """The settings as far as they can be read; a section with a mistake is None."""
 
-    airqino: AirQino | None
-    staging: Staging | None
-    mongo: Mongo | None
-    forecast: Forecast | None
-    alerts: Alerts | None
-    stations: dict[str, Station]
+    airqino: sections.AirQino | None
+    staging: sections.Staging | None
+    mongo: sections.Mongo | None
+    forecast: sections.Forecast | None
+    alerts: sections.Alerts | None
+    stations: dict[str, sections.Station]
     luigid: str
     errors: tuple[str, ...] = ()
 
@@ -81,15 +69,20 @@ def read() -> Deployment:
             errors.append(str(error))
             return None
 
-    for struct, name in ((Quality, "quality"), (Status, "status"), (Metrics, "metrics"), (Logging, "logging")):
+    for struct, name in (
+        (sections.Quality, "quality"),
+        (sections.Status, "status"),
+        (sections.Metrics, "metrics"),
+        (sections.Logging, "logging"),
+    ):
         section(struct, name)
-    stations = {name.removeprefix("stations."): section(Station, name) for name in reading.station_sections()}
+    stations = {name.removeprefix("stations."): section(sections.Station, name) for name in reading.station_sections()}
     return Deployment(
-        airqino=section(AirQino, "airqino"),
-        staging=section(Staging, "staging"),
-        mongo=section(Mongo, "mongo"),
-        forecast=section(Forecast, "forecast"),
-        alerts=section(Alerts, "alerts"),
+        airqino=section(sections.AirQino, "airqino"),
+        staging=section(sections.Staging, "staging"),
+        mongo=section(sections.Mongo, "mongo"),
+        forecast=section(sections.Forecast, "forecast"),
+        alerts=section(sections.Alerts, "alerts"),
         stations={name: station for name, station in stations.items() if station},
         luigid=os.environ.get("LUIGID_URL") or get_config().get("core", "default_scheduler_url", ""),
         errors=(*errors, *_luigi_errors()),
@@ -130,13 +123,12 @@ def _unread_files() -> list[str]:
 
 def _misspelt() -> list[str]:
     known_sections = [*_OURS, *_LUIGI_SECTIONS]
-    sections = [
-        name for name in get_config().sections() if name not in known_sections and not name.startswith("stations.")
-    ]
     doubts = [
         f"luigi.cfg has a section [{name}]: is [{close[0]}] meant?"
-        for name in sections
-        if (close := get_close_matches(name.partition(".")[0], [*known_sections, "stations"], cutoff=0.8))
+        for name in get_config().sections()
+        if name not in known_sections
+        and not name.startswith("stations.")
+        and (close := get_close_matches(name.partition(".")[0], [*known_sections, "stations"], cutoff=0.8))
     ]
     for variable in os.environ.keys() - reading.ENVIRONMENT.keys():
         if close := get_close_matches(variable, reading.ENVIRONMENT, cutoff=0.85):
@@ -181,7 +173,7 @@ def packages(repository: Path) -> Result:
     return ok(name, f"Python {python}; packages as in constraints.txt")
 
 
-def permissions(repository: Path, system: Path, mongo: Mongo | None) -> Result:
+def permissions(repository: Path, system: Path, mongo: sections.Mongo | None) -> Result:
     """Check that only their owner and group can read files with secrets."""
     name = "secrets"
     paths = [repository / ".env", repository / "deploy" / ".env", system / ENV_FILE]

@@ -105,10 +105,7 @@ class Book(Struct, kw_only=True):
 
 @contextlib.contextmanager
 def book(root: Path) -> Iterator[Book]:
-    """Read the incidents, and write them when the block has changed them; no other process writes meanwhile.
-
-    Args:
-        root: The staging root.
+    """Read a staging root's incidents, and write them if the block has changed them; nobody else writes meanwhile.
 
     Raises:
         OSError: The staging root cannot be written.

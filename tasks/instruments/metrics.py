@@ -2,9 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from tasks.instruments.incidents import KINDS, Book
@@ -19,6 +19,8 @@ __all__ = ["JOB", "gauges", "push", "write"]
 #: The Pushgateway's job.
 JOB = "airqino"
 _PUSH_SECONDS = 5
+#: Values of the labels → value of the metric.
+Samples = Mapping[tuple[str, ...], float]
 
 
 def gauges(
@@ -45,65 +47,57 @@ def gauges(
 
     registry = CollectorRegistry()
 
-    def gauge(name: str, meaning: str, *labels: str) -> Any:
-        return Gauge(f"airqino_{name}", meaning, labels, registry=registry)
+    def add(name: str, meaning: str, samples: float | Samples, *labels: str) -> None:
+        gauge = Gauge(f"airqino_{name}", meaning, labels, registry=registry)
+        for values, amount in samples.items() if isinstance(samples, Mapping) else [((), samples)]:
+            (gauge.labels(*values) if values else gauge).set(amount)
 
     if success:
-        gauge("last_success_timestamp_seconds", "End of the last hourly run that succeeded").set(success.at.timestamp())
-    gauge("last_run_timestamp_seconds", "End of the last hourly run").set(ended)
-    gauge("run_success", "Whether the last hourly run succeeded").set(code == 0)
-    gauge("run_duration_seconds", "Duration of the last hourly run").set(seconds)
+        add("last_success_timestamp_seconds", "End of the last hourly run that succeeded", success.at.timestamp())
+    add("last_run_timestamp_seconds", "End of the last hourly run", ended)
+    add("run_success", "Whether the last hourly run succeeded", code == 0)
+    add("run_duration_seconds", "Duration of the last hourly run", seconds)
     if tally:
-        _of_tally(tally, gauge)
+        _add_counts(tally, add)
     if book:
-        incidents = gauge("open_incidents", "Open alerts", "kind")
         lasting = Counter(incident.kind for incident in book.open())
-        for kind in KINDS:
-            incidents.labels(kind).set(lasting[kind])
+        add("open_incidents", "Open alerts", {(kind,): lasting[kind] for kind in KINDS}, "kind")
     if state:
-        _of_state(state, gauge)
+        _add_state(state, add)
     return registry
 
 
-def _of_tally(tally: Tally, gauge: Callable[..., Any]) -> None:
+def _add_counts(tally: Tally, add: Callable[..., None]) -> None:
     for name, meaning, label, counted in (
         ("stage_duration_seconds", "Seconds that the tasks of a stage took in the last run", "stage", "seconds"),
         ("tasks_failed", "Failed tasks of the last run", "stage", "failed"),
         ("requests", "Requests of the last run by HTTP status, after retries", "status", "requests"),
         ("documents_upserted", "Documents written to MongoDB in the last run", "collection", "documents"),
     ):
-        metric = gauge(name, meaning, label)
-        for value, amount in sorted(tally.totals(counted).items()):
-            metric.labels(value).set(amount)
-    gauge("hours_fetched", "Station-hours that came with a reading in the last run").set(tally.total("hours"))
-    gauge("rows_fetched", "Rows that the API sent in the last run").set(tally.total("rows"))
+        add(name, meaning, {(value,): amount for value, amount in sorted(tally.totals(counted).items())}, label)
+    add("hours_fetched", "Station-hours that came with a reading in the last run", tally.total("hours"))
+    add("rows_fetched", "Rows that the API sent in the last run", tally.total("rows"))
 
 
-def _of_state(state: PipelineState, gauge: Callable[..., Any]) -> None:
+def _add_state(state: PipelineState, add: Callable[..., None]) -> None:
     if state.revisions is not None:
-        revised = gauge("revised_readings", "Readings that the source changed, seen in the last run")
-        revised.set(state.readings_revised_now)
-    newest = gauge("newest_hour_timestamp_seconds", "Beginning of the newest hour with a reading", "station")
-    completeness = gauge("completeness_ratio", "Share of the last 24 published hours with a reading", "station")
-    dead = gauge("sensor_dead", "Whether a sensor is dead or stuck", "station", "sensor")
-    for station in state.stations:
-        if not station.in_service:  # one that was taken down would be called silent for ever
-            continue
-        if station.newest:
-            newest.labels(station.station).set(station.newest.timestamp())
-        completeness.labels(station.station).set(station.completeness)
-        for sensor in SENSORS:
-            if station.flags.get(sensor):
-                dead.labels(station.station, sensor).set(sensor in station.broken)
-    labels = ("station", "pollutant", "horizon")
-    skill = gauge("forecast_skill", "7-day skill of the forecasts against persistence", *labels)
-    coverage = gauge("forecast_coverage80", "7-day share of readings inside the 80 % band", *labels)
-    for row in state.scores:
-        for metric, value in ((skill, row["skill"]), (coverage, row["coverage80"])):
-            if value is not None and math.isfinite(value):
-                metric.labels(row["station"], row["pollutant"], f"{row['horizon_h']}").set(value)
+        add("revised_readings", "Readings that the source changed, seen in the last run", state.readings_revised_now)
+    stations = [s for s in state.stations if s.in_service]  # one that was taken down would be called silent for ever
+    newest = {(s.station,): s.newest.timestamp() for s in stations if s.newest}
+    add("newest_hour_timestamp_seconds", "Beginning of the newest hour with a reading", newest, "station")
+    completeness = {(s.station,): s.completeness for s in stations}
+    add("completeness_ratio", "Share of the last 24 published hours with a reading", completeness, "station")
+    dead = {(s.station, sensor): sensor in s.broken for s in stations for sensor in SENSORS if s.flags.get(sensor)}
+    add("sensor_dead", "Whether a sensor is dead or stuck", dead, "station", "sensor")
+    for column, name, meaning in (
+        ("skill", "forecast_skill", "7-day skill of the forecasts against persistence"),
+        ("coverage80", "forecast_coverage80", "7-day share of readings inside the 80 % band"),
+    ):
+        rows = [row for row in state.scores if row[column] is not None and math.isfinite(row[column])]
+        scores = {(row["station"], row["pollutant"], f"{row['horizon_h']}"): row[column] for row in rows}
+        add(name, meaning, scores, "station", "pollutant", "horizon")
     if state.disk_free is not None:
-        gauge("disk_free_ratio", "Free share of the staging root's disk").set(state.disk_free)
+        add("disk_free_ratio", "Free share of the staging root's disk", state.disk_free)
 
 
 def write(registry: "CollectorRegistry", path: Path) -> None:

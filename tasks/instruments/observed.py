@@ -19,16 +19,7 @@ from tasks.documents import station_name
 from tasks.score import scored
 from tasks.settings.reading import Settings, settings
 
-__all__ = [
-    "SENSORS",
-    "PipelineState",
-    "StationRevisions",
-    "StationState",
-    "Success",
-    "last_success",
-    "note_success",
-    "observe",
-]
+__all__ = ["SENSORS", "PipelineState", "StationRevisions", "StationState", "Success", "last_success", "observe"]
 
 #: The sensors that are watched: those that are published and forecast.
 SENSORS = ("co", "pm2_5")
@@ -116,11 +107,7 @@ class PipelineState:
 
 
 def observe(root: Path) -> PipelineState:
-    """Look at everything once.
-
-    Args:
-        root: The staging root.
-    """
+    """Read the state once, from a staging root and MongoDB."""
     config = settings()
     last_seen, revisions = {}, None
     with contextlib.suppress(MongoError):  # the task that needs MongoDB reports it
@@ -154,34 +141,24 @@ def note_success(root: Path, hour: str, at: datetime) -> None:
 def _stations(config: Settings, last_seen: dict[str, datetime]) -> list[StationState]:
     hours = hour_range(config.last_hour - _DAYS * DAY + HOUR, config.last_hour)
     staged = [(hour, targets.raw_day(hour.date()).rows.get(hour, {})) for hour in hours]
-    flags = _flags(config.last_hour.date())
-    return [
-        _station(station, staged, flags.get(station, {}), last_seen.get(station), config)
-        for station in config.airqino.stations
-    ]
-
-
-def _station(
-    station: str,
-    staged: list[tuple[datetime, Any]],
-    flags: dict[str, str],
-    last_seen: datetime | None,
-    config: Settings,
-) -> StationState:
-    rows = [(hour, row_of[station]) for hour, row_of in staged if station in row_of]
-    silent_hours = config.alerts.silent_hours
-    recent = [row for hour, row in rows if hour > config.last_hour - silent_hours * HOUR]
-    service = config.station(station)
-    return StationState(
-        station=station,
-        name=station_name(station, config),
-        newest=max((hour for hour, row in rows if row["status"] == "ok"), default=last_seen),
-        asked=bool(recent),
-        reason=recent[-1]["reason"] if recent else "",
-        completeness=sum(row["status"] == "ok" for hour, row in rows if hour > config.last_hour - DAY) / 24,
-        flags=flags,
-        in_service=service.active(config.last_hour) and service.active(config.last_hour - (silent_hours - 1) * HOUR),
-    )
+    flags, silent_hours = _flags(config.last_hour.date()), config.alerts.silent_hours
+    states = []
+    for station in config.airqino.stations:
+        rows = [(hour, row_of[station]) for hour, row_of in staged if station in row_of]
+        recent = [row for hour, row in rows if hour > config.last_hour - silent_hours * HOUR]
+        first_hour = config.last_hour - (silent_hours - 1) * HOUR
+        state = StationState(
+            station=station,
+            name=station_name(station, config),
+            newest=max((hour for hour, row in rows if row["status"] == "ok"), default=last_seen.get(station)),
+            asked=bool(recent),
+            reason=recent[-1]["reason"] if recent else "",
+            completeness=sum(row["status"] == "ok" for hour, row in rows if hour > config.last_hour - DAY) / 24,
+            flags=flags.get(station, {}),
+            in_service=all(map(config.station(station).active, (first_hour, config.last_hour))),
+        )
+        states.append(state)
+    return states
 
 
 def _flags(day: date) -> dict[str, dict[str, str]]:
@@ -221,8 +198,7 @@ def _revisions(now: datetime) -> list[StationRevisions]:
 
 
 def _disk_free(root: Path) -> float | None:
-    try:
+    with contextlib.suppress(OSError):
         usage = shutil.disk_usage(root)
-    except OSError:
-        return None
-    return usage.free / usage.total
+        return usage.free / usage.total
+    return None

@@ -97,11 +97,7 @@ class Checked(NamedTuple):
 
 
 def check(root: Path) -> Checked:
-    """Evaluate the conditions, and send the channels what is new.
-
-    Args:
-        root: The staging root.
-    """
+    """Evaluate the conditions of a staging root, and send the channels what is new."""
     config, state, evaluated, delivered = settings().alerts, None, False, False
     with _warning_only("looking at the state of things"):
         root.mkdir(parents=True, exist_ok=True)

@@ -14,19 +14,7 @@ from tasks.instruments.incidents import Incident
 from tasks.logs import RUN_ID, log_path, staging_root
 from tasks.parameters import HoursParameter
 
-__all__ = [
-    "TitleAndText",
-    "command_for",
-    "disk_low",
-    "drift",
-    "drift_without_scores",
-    "mass_revision",
-    "message",
-    "no_success",
-    "sensor_dead",
-    "station_silent",
-    "task_failed",
-]
+__all__ = ["command_for", "drift", "message", "station_silent", "task_failed"]
 
 TitleAndText = tuple[str, str]
 
@@ -150,11 +138,7 @@ def drift_without_scores(station: str, pollutant: str, day: date) -> TitleAndTex
 
 
 def mass_revision(spans: Sequence[tuple[str, str, int, datetime, datetime]]) -> TitleAndText:
-    """Return the text about the source having rewritten its past.
-
-    Args:
-        spans: Station's name and id, number of readings changed, first and last hour of these.
-    """
+    """Return the text about changed past readings; `spans`: station's name and id, how many, first and last hour."""
     listed = "; ".join(
         f"{name} ({station}): {count} readings of {format_hour(first)}…{format_hour(last)}"
         for name, station, count, first, last in spans
