@@ -4,9 +4,9 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     results = examine(Path(__file__).parents[2])
     healthy = all(result.outcome != "failed" for result in results)
     if arguments.json:
-        found = {"healthy": healthy, "checks": [asdict(result) for result in results]}
+        found = {"healthy": healthy, "checks": [msgspec.to_builtins(result) for result in results]}
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
         _show(results, Console(width=None if Console().is_terminal else 140))
@@ -45,7 +45,7 @@ def _show(results: Sequence[Result], console: Console) -> None:
     table.add_column(overflow="fold")
     for result in results:
         cure = f"\n[bold]→ {escape(result.cure)}[/]" if result.cure else ""
-        table.add_row(_MARKS[result.outcome], escape(result.name), escape(result.found) + cure)
+        table.add_row(_MARKS[result.outcome], escape(result.name), escape(result.finding) + cure)
     console.print(table, highlight=False)
     counts = Counter(result.outcome for result in results)
     told: dict[Outcome, str] = {

@@ -18,10 +18,10 @@ from airqino.sandbox.server import Sandbox
 
 @pytest.fixture(scope="session")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    made = Secured(tmp_path_factory.mktemp("secured"))
-    yield made
-    made.client.close()
-    made.server.stop()
+    database = Secured(tmp_path_factory.mktemp("secured"))
+    yield database
+    database.client.close()
+    database.server.stop()
 
 
 @pytest.fixture(scope="session")
