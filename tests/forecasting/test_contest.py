@@ -1,0 +1,132 @@
+"""The contest on synthetic series: whom a challenger meets, when it wins, and where persistence takes over."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from airqino.forecasting.contest import Opponent, Policy, compare, hold_contest
+from airqino.forecasting.features import POLLUTANTS, WEATHER
+from airqino.forecasting.model import train
+
+FIRST, DAY = date(2024, 1, 1), date(2024, 2, 19)
+DAYS = (DAY - FIRST).days
+POLICY = Policy(threads=1)
+
+
+def readings(seed=0):
+    """Two stations with a daily cycle and noise that reverts, so that there is something to forecast."""
+    random = np.random.default_rng(seed)
+    hours = DAYS * 24
+    at = pd.date_range(FIRST, periods=hours, freq="h", tz="UTC").astype("datetime64[us, UTC]")
+    parts = []
+    for station in ("a", "b"):
+        table = pd.DataFrame({"station": station, "observed_at": at})
+        for name in POLLUTANTS + WEATHER:
+            noise = random.normal(0, 3, hours)
+            table[name] = np.maximum(10 + 5 * np.sin(2 * np.pi * np.arange(hours) / 24) + noise, 0.1)
+        for name in POLLUTANTS:
+            table[f"{name}_flag"] = "ok"
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+HOURLY = readings()
+
+
+@pytest.fixture(scope="module")
+def good():
+    return train(HOURLY, pd.Timestamp(DAY - timedelta(days=14), tz="UTC"), num_threads=1)
+
+
+@pytest.fixture(scope="module")
+def bad(good):
+    """A model that learnt noise: it is trained on shuffled hours."""
+    random = np.random.default_rng(1)
+    noise = HOURLY.copy()
+    for name in ("co", "pm2_5"):
+        noise[name] = random.uniform(0, 90, len(noise))
+    return train(noise, pd.Timestamp(DAY - timedelta(days=14), tz="UTC"), num_threads=1)
+
+
+def test_without_a_champion_persistence_is_to_be_beaten():
+    outcome = hold_contest(DAY, HOURLY, DAYS, None, POLICY)
+    assert (outcome.against, outcome.promoted) == ("persistence", True)
+    assert outcome.comparison.days == 12  # a quarter of the 49 days staged, and not more than 14
+    assert outcome.comparison.skill > 0.1
+    assert np.isnan(outcome.comparison.skill_champion)
+    assert outcome.comparison.scores["mae_champion"].isna().all()
+    assert outcome.reason.startswith("better than persistence (confidence 1.00 over 12 days, skill 0.")
+
+
+def test_a_better_challenger_takes_the_place_of_a_champion(bad):
+    champion = Opponent("2024-02-05", bad)
+    outcome = hold_contest(DAY, HOURLY, DAYS, champion, POLICY)
+    assert (outcome.against, outcome.promoted) == ("2024-02-05", True)
+    assert outcome.comparison.skill > outcome.comparison.skill_champion
+    kept = hold_contest(DAY, HOURLY, DAYS, champion, replace(POLICY, promote_confidence=1.1))
+    assert not kept.promoted
+    assert kept.reason.startswith("not better than 2024-02-05")
+    # the champion stays: persistence where it was beyond the limits in its last week
+    assert kept.fallback == {("a", "co"), ("b", "co"), ("a", "pm2_5"), ("b", "pm2_5")}
+
+
+def test_a_young_champion_stays(good):
+    pairs = frozenset({("a", "co"), ("elsewhere", "co")})
+    outcome = hold_contest(DAY, HOURLY, DAYS, Opponent("2024-02-15", good, pairs), POLICY)
+    assert (outcome.comparison, outcome.promoted) == (None, False)
+    assert outcome.reason == "champion 2024-02-15 is younger than 7 days: it stays"
+    assert ("elsewhere", "co") in outcome.fallback  # too few hours to say: it stays as it was
+
+
+def test_too_short_a_history_to_compare():
+    start = pd.Timestamp(DAY - timedelta(days=8), tz="UTC")
+    outcome = hold_contest(DAY, HOURLY[HOURLY["observed_at"] >= start], 8, None, POLICY)
+    assert (outcome.comparison, outcome.promoted, outcome.fallback) == (None, False, frozenset())
+    assert outcome.reason == "history too short to judge it"
+
+
+def forecasts(n=240, seed=0, error=1.0):
+    """Forecasts of one pair with errors of a given size, and what was measured; persistence errs by 2 on average."""
+    random = np.random.default_rng(seed)
+    target = np.random.default_rng(9).gamma(5, 4, n)
+    p50 = target + error * random.normal(0, 1, n)
+    at = pd.date_range("2024-09-01", periods=n, freq="h", tz="UTC")
+    table = pd.DataFrame({"station": "a", "pollutant": "co", "horizon_h": 1, "target_at": at, "method": "lightgbm"})
+    last = target + np.random.default_rng(8).normal(0, 2.5, n)
+    return table.assign(last_value=last, p10=p50 - 1, p50=p50, p90=p50 + 1, target=target)
+
+
+def test_comparison_against_naive_sums():
+    new, old = forecasts(), forecasts(seed=1, error=2.0)
+    new.loc[3, "target"] = np.nan
+    old.loc[5, "p50"] = np.nan
+    result = compare(new, old)
+    used = [i for i in range(240) if i not in (3, 5)]
+    mine, theirs, naive = (
+        np.mean([abs(table[name][i] - new["target"][i]) for i in used])
+        for table, name in ((new, "p50"), (old, "p50"), (new, "last_value"))
+    )
+    assert (result.rows, result.days) == (238, 10)
+    assert result.skill == pytest.approx(1 - mine / naive)
+    assert result.skill_champion == pytest.approx(1 - theirs / naive)
+    assert result.confidence > 0.99
+    (row,) = result.scores.to_dict("records")
+    assert (row["mae"], row["mae_champion"]) == (pytest.approx(mine), pytest.approx(theirs))
+    assert compare(old, new).confidence < 0.01
+
+
+def test_where_persistence_is_published_it_is_what_has_to_be_beaten():
+    new, old = forecasts(), forecasts(seed=1, error=9.0)
+    replaced = compare(new, old, {("a", "co")})
+    assert replaced.skill_champion == pytest.approx(0.0)
+    assert compare(new, old, {("b", "co")}).skill_champion < -1
+
+
+def test_nothing_to_compare():
+    new = forecasts()
+    perfect = compare(new.assign(last_value=new["target"]), None)
+    assert (perfect.rows, perfect.confidence) == (0, 0.5)
+    assert np.isnan(perfect.skill)
