@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from airqino.forecasting import contest
 from airqino.forecasting.contest import Opponent, Policy, compare, hold_contest
 from airqino.forecasting.features import POLLUTANTS, WEATHER
 from airqino.forecasting.model import Recipe, train
@@ -89,7 +90,7 @@ def forecasts(n=240, seed=0, error=1.0):
     at = pd.date_range("2024-09-01", periods=n, freq="h", tz="UTC")
     table = pd.DataFrame({"station": "a", "pollutant": "co", "horizon_h": 1, "target_at": at, "method": "lightgbm"})
     last = target + np.random.default_rng(8).normal(0, 2.5, n)
-    return table.assign(last_value=last, p10=p50 - 1, p50=p50, p90=p50 + 1, target=target)
+    return table.assign(last_value=last, p10=p50 - 1.2816 * error, p50=p50, p90=p50 + 1.2816 * error, target=target)
 
 
 def test_comparison_against_naive_sums():
@@ -116,6 +117,18 @@ def test_where_persistence_is_published_it_is_what_has_to_be_beaten():
     replaced = compare(new, old, {("a", "co")})
     assert replaced.skill_champion == pytest.approx(0.0)
     assert compare(new, old, {("b", "co")}).skill_champion < -1
+
+
+def test_a_pair_that_holds_again_gets_its_model_back():
+    table, pairs = forecasts(), frozenset({("a", "co"), ("b", "co")})
+    day, limits = date(2024, 9, 11), POLICY.drift
+    assert contest._fallback(table, day, limits, pairs) == {("b", "co")}  # of b there is nothing new to say
+    bad = table.assign(p50=table["p50"] + 20)
+    assert contest._fallback(bad, day, limits) == {("a", "co")}
+    bad.loc[bad["target_at"] >= pd.Timestamp("2024-09-04", tz="UTC"), "p50"] -= (
+        20  # a week ago and before does not count
+    )
+    assert contest._fallback(bad, day, limits) == set()
 
 
 def test_nothing_to_compare():
