@@ -11,6 +11,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import msgspec
+
 from airqino.forecasting.scoring import null_if_undefined
 
 __all__ = ["Band", "ForecastModel", "Score"]
@@ -147,26 +149,14 @@ class ForecastModel:
         try:
             about = json.loads(files["model.json"])
             if about.pop("format") != _FORMAT:
-                raise ValueError(f"model.json is not of format {_FORMAT}")
-            return cls(
-                **about
-                | {
-                    "pollutants": tuple(about["pollutants"]),
-                    "horizons": tuple(about["horizons"]),
-                    "stations": tuple(about["stations"]),
-                    "features": {name: tuple(columns) for name, columns in about["features"].items()},
-                    "boosters": {key: files[name].decode() for key, name in about["boosters"].items()},
-                    "networks": {key: files[name] for key, name in about["networks"].items()},
-                    "bands": tuple(Band(**band) for band in about["bands"]),
-                    "scores": tuple(_score(score) for score in about["scores"]),
-                }
-            )
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+                raise ValueError(f"its format is not {_FORMAT}")
+            about["boosters"] = {key: files[name].decode() for key, name in about["boosters"].items()}
+            about["networks"] = {key: files[name] for key, name in about["networks"].items()}
+            for score in about["scores"]:
+                score["skill"] = math.nan if score["skill"] is None else score["skill"]
+            return msgspec.convert(about, cls)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not a readable forecast model: {error!r}") from error
-
-
-def _score(about: dict[str, Any]) -> Score:
-    return Score(**{**about, "skill": math.nan if about["skill"] is None else about["skill"]})
 
 
 def _file_name(key: str, kind: str) -> str:

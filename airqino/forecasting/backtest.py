@@ -55,9 +55,7 @@ def backtest(
         ValueError: retrain is neither once nor weekly, or start lies after stop.
     """
     if retrain not in ("once", "weekly") or start > stop:
-        raise ValueError(
-            f"retrain is {retrain!r}, from {start} to {stop}: expected once or weekly, and start before stop"
-        )
+        raise ValueError(f"retrain {retrain!r}, from {start} to {stop}: expected once or weekly, and start before stop")
     begins = [start] if retrain == "once" else list(pd.date_range(start, stop, freq=_WEEK))
     total, parts = len(begins) * _STEPS, []
     report = progress or (lambda done, total, text: None)

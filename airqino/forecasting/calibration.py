@@ -119,16 +119,7 @@ def covered(pollutant: str, lead: int, stations: Names, hour: Ints, raw: Quantil
     Even weeks are scored with the calibration of odd weeks, and the reverse; a band that is scored on its own weeks
     would cover 80 % by construction. Only where all hours are in weeks of one kind, they are scored with their own.
 
-    Args:
-        pollutant: co or pm2_5.
-        lead: hours from the last reading to the target.
-        stations: (n,) station of each forecast.
-        hour: (n,) hour of the last reading, counted from anywhere.
-        raw: p10, p50, p90 as the models gave them.
-        target: (n,) what was measured.
-
-    Returns:
-        (n,) whether each target lies in its band.
+    Args: those of `calibrate_and_score`; target: (n,) what was measured.
     """
     inside = np.zeros(len(target), dtype=bool)
     odd = hour // 168 % 2 == 1

@@ -20,18 +20,9 @@ import numpy as np
 import pandas as pd
 
 from airqino.errors import InsufficientHistoryError
+from airqino.forecasting import scoring
 from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict, train
-from airqino.forecasting.scoring import (
-    EPISODE_DAYS,
-    KEY,
-    DriftLimits,
-    Pair,
-    drifted_pairs,
-    improvement_confidence,
-    match,
-    score_groups,
-    with_errors,
-)
+from airqino.forecasting.scoring import KEY, DriftLimits, Pair
 from airqino.quality.flags import Thresholds, flag_history
 from airqino.times import HOUR, day_start
 
@@ -182,19 +173,19 @@ def compare(challenger: pd.DataFrame, champion: pd.DataFrame | None, fallback: C
         rows = challenger.merge(champion[[*row_key, "p50"]].rename(columns={"p50": "opponent"}), on=row_key)
         pairs = pd.MultiIndex.from_frame(rows[["station", "pollutant"]])
         rows["opponent"] = rows["opponent"].where(~pairs.isin(list(fallback)), rows["last_value"])
-    rows = with_errors(rows[rows[["target", "p50", "opponent"]].notna().all(axis=1)], champion="opponent")
+    rows = scoring.with_errors(rows[rows[["target", "p50", "opponent"]].notna().all(axis=1)], champion="opponent")
     unit = rows["error_persistence"].abs().groupby([rows[name] for name in KEY]).transform("mean")
     rows, unit = rows[unit > 0], unit[unit > 0]
     days = rows["target_at"].dt.floor("D")
     share, share_opponent = rows["error"] / unit, rows["error_champion"] / unit
     scored = rows if champion is not None else rows.assign(error_champion=np.nan)
     return Comparison(
-        scores=score_groups(scored)[list(SCORES)],
+        scores=scoring.score_groups(scored)[list(SCORES)],
         rows=len(rows),
         days=int(days.nunique()),
         skill=1.0 - float(share.abs().mean()),
         skill_champion=1.0 - float(share_opponent.abs().mean()) if champion is not None else float("nan"),
-        confidence=improvement_confidence(share.to_numpy(), share_opponent.to_numpy(), days.to_numpy()),
+        confidence=scoring.improvement_confidence(share.to_numpy(), share_opponent.to_numpy(), days.to_numpy()),
     )
 
 
@@ -206,13 +197,13 @@ def _published(model: ForecastModel, readings: pd.DataFrame, start: date, day: d
     values = recent.drop(columns=[name for name in recent.columns if name.endswith("_flag")])
     causal = flag_history(values.reset_index(drop=True), policy.thresholds, causal=True)  # as when each hour ended
     hours = list(pd.date_range(first, last, freq="h"))
-    return match(predict(model, causal, hours, policy.threads), readings)
+    return scoring.match(predict(model, causal, hours, policy.threads), readings)
 
 
 def _fallback(
     matched: pd.DataFrame, day: date, limits: DriftLimits, before: frozenset[Pair] = frozenset()
 ) -> frozenset[Pair]:
     """Return where a model was beyond the limits in the last week; pairs with too few hours stay as before."""
-    week = matched[matched["target_at"] >= pd.Timestamp(day_start(day)) - pd.Timedelta(days=EPISODE_DAYS)]
-    drifted, scored = drifted_pairs(week, limits)
+    week = matched[matched["target_at"] >= pd.Timestamp(day_start(day)) - pd.Timedelta(days=scoring.EPISODE_DAYS)]
+    drifted, scored = scoring.drifted_pairs(week, limits)
     return frozenset(drifted | (before - scored))

@@ -42,6 +42,11 @@ _HOUR_US = 3_600_000_000
 _LAGS = (1, 2, 3, 4, 5, 6, 8, 12, 23, 24, 25, 47, 48, 168)
 _MEANS = (3, 6, 12, 24, 72, 168, 672)
 _ZEROS = (6, 24, 168)
+#: How a station usually changes between the anchor's and the target's hour: hours between the changes, and how many.
+_HABITS = {
+    "yesterday": (24, 1), "last_week": (168, 1), "habit_7": (24, 7), "habit_14": (24, 14), "habit_28": (24, 28),
+    "habit_weeks": (168, 4),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -196,22 +201,11 @@ def _columns(
         out[f"others_change_{lag}"] = now - _at(others, row - lag, column)
     out["others_mean_24"] = now - _rolling_mean(others, 24)[row, column]
     for lead in leads:
-        habits = _habits(own, lead, row, column) | {"usual": _usual(own, lead, row, column) - anchor}
+        habits = {name: _mean_change(own, lead, row, column, *periods) for name, periods in _HABITS.items()}
+        habits["usual"] = _usual(own, lead, row, column) - anchor
         habits["others_habit_14"] = _mean_change(others, lead, row, column, 24, 14)
         out |= {f"{name}+{lead}": values for name, values in habits.items()}
     return out
-
-
-def _habits(own: Floats, lead: int, row: Ints, column: Ints) -> dict[str, Floats]:
-    """Say how this station usually changes between the anchor's and the target's hour, of the day and of the week."""
-    return {
-        "yesterday": _mean_change(own, lead, row, column, 24, 1),
-        "last_week": _mean_change(own, lead, row, column, 168, 1),
-        "habit_7": _mean_change(own, lead, row, column, 24, 7),
-        "habit_14": _mean_change(own, lead, row, column, 24, 14),
-        "habit_28": _mean_change(own, lead, row, column, 24, 28),
-        "habit_weeks": _mean_change(own, lead, row, column, 168, 4),
-    }
 
 
 def _usual(own: Floats, offset: int, row: Ints, column: Ints) -> Floats:

@@ -99,13 +99,13 @@ class _Anchors:
         present = np.concatenate([np.zeros((1, n)), np.cumsum(~np.isnan(values), axis=0)])
         before = np.maximum(self.issued - 5, 0)
         self.missing = 6.0 - (present[self.issued + 1, self.column] - present[before, self.column])
-        self.known = self.anchor >= 0
-        self.last = np.where(self.known, values[np.maximum(self.anchor, 0), self.column], np.nan)
+        self.has_reading = self.anchor >= 0
+        self.last = np.where(self.has_reading, values[np.maximum(self.anchor, 0), self.column], np.nan)
 
     def reasons(self) -> npt.NDArray[np.object_]:
         """Say why there is no forecast, where there is none."""
         out = np.array([f"no reading for {age} h" for age in self.age], dtype=object)
-        out[~self.known] = f"no reading in the last {HISTORY_HOURS // 24} days"
+        out[~self.has_reading] = f"no reading in the last {HISTORY_HOURS // 24} days"
         for flag in (*_BROKEN, "out_of_range"):
             rows = self.flag == flag
             out[rows] = f"sensor {flag.replace('_', ' ')}"
@@ -126,7 +126,7 @@ class _Model:
         # Of many stations, every k-th hour of the last two weeks is enough to see what the bands missed.
         step = -(-len(grid.stations) * calibration.RECENT_HOURS // _MOST_RECENT_ROWS)
         usable[(grid.start + np.arange(len(values))) % step != 0] = False
-        usable[anchors.anchor[anchors.known], anchors.column[anchors.known]] = True
+        usable[anchors.anchor[anchors.has_reading], anchors.column[anchors.has_reading]] = True
         row, column = np.nonzero(usable)
         code = {station: float(position) for position, station in enumerate(model.stations)}
         codes = np.array([code.get(station, np.nan) for station in grid.stations])
@@ -176,7 +176,7 @@ class _Model:
 
 def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int, no_model_reason: str) -> pd.DataFrame:
     lead = anchors.age + horizon
-    possible = anchors.known & ~anchors.broken & np.isin(lead, LEADS)
+    possible = anchors.has_reading & ~anchors.broken & np.isin(lead, LEADS)
     quantiles = np.full((3, len(lead)), np.nan)
     reason = np.where(possible, no_model_reason, anchors.reasons())
     method = np.where(possible, "persistence", "none").astype(object)
@@ -205,7 +205,7 @@ def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int,
             "method": method,
             "reason": reason,
             "last_value": anchors.last,
-            "last_observed_at": _moments(grid, anchors.anchor).where(anchors.known),
+            "last_observed_at": _moments(grid, anchors.anchor).where(anchors.has_reading),
         }
     )
 

@@ -42,51 +42,28 @@ class Champion(Struct, frozen=True):
 
 
 class ModelCard(Struct, frozen=True, kw_only=True):
-    """What a person or a task wants to know of a version without loading its model.
+    """What a person or a task wants to know of a version without loading its model; None: not defined, or not known."""
 
-    Attributes:
-        trained: whether there is a model; if not, `reason` says why, and only it, `trained_for` and `days` are set.
-        trained_for: the day it was trained for, and its name: it knows nothing of that day or later.
-        trained_at: when (ISO 8601, UTC).
-        trained_from: first hour used (ISO 8601, UTC).
-        trained_until: the first hour that was not used.
-        days: days staged that it was trained on.
-        rows: training rows over all pollutants and leads.
-        fingerprint: of the training data.
-        against: the champion that it was compared with, or persistence.
-        reason: what came of it, in words.
-        compared_rows: forecasts compared.
-        compared_days: days compared.
-        skill: of the recent hours compared; None: not defined.
-        skill_champion: the same of the champion.
-        confidence: that it is the better one.
-        scores: one record for each station, pollutant and horizon (`forecasting.contest.SCORES`).
-        promoted: whether it became champion, and was not rolled back.
-        promoted_at: when it became champion.
-        rolled_back_at: when it was rolled back.
-        sha256: checksum of each of its files.
-    """
-
-    trained: bool = False
-    trained_for: str = ""
-    trained_at: str | None = None
-    trained_from: str | None = None
-    trained_until: str | None = None
-    days: int | None = None
-    rows: int | None = None
-    fingerprint: str | None = None
-    against: str | None = None
-    reason: str | None = None
-    compared_rows: int | None = None
+    trained: bool = False  # else there is no model, and `reason` says why
+    trained_for: str = ""  # the day that names it: it knows nothing of that day or later
+    trained_at: str | None = None  # this and all times: ISO 8601, UTC
+    trained_from: str | None = None  # first hour used
+    trained_until: str | None = None  # the first hour that was not used
+    days: int | None = None  # days staged that it was trained on
+    rows: int | None = None  # training rows over all pollutants and leads
+    fingerprint: str | None = None  # of the training data
+    against: str | None = None  # the champion that it was compared with, or persistence
+    reason: str | None = None  # what came of it, in words
+    compared_rows: int | None = None  # forecasts compared
     compared_days: int | None = None
-    skill: float | None = None
+    skill: float | None = None  # on the hours compared, of its stand-in
     skill_champion: float | None = None
-    confidence: float | None = None
-    scores: list[dict[str, Any]] = []
-    promoted: bool = False
+    confidence: float | None = None  # that it is better than the champion
+    scores: list[dict[str, Any]] = []  # one for each station, pollutant and horizon (`forecasting.contest.SCORES`)
+    promoted: bool = False  # whether it became champion, and was not rolled back
     promoted_at: str | None = None
     rolled_back_at: str | None = None
-    sha256: dict[str, str] = {}
+    sha256: dict[str, str] = {}  # checksum of each of its files
 
 
 def save(folder: Path, files: dict[str, bytes], about: ModelCard) -> None:
