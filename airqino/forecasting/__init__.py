@@ -1,1 +1,1 @@
-"""Pure functions on pandas and NumPy: quality, means, features, model, skill. No I/O."""
+"""The forecast: features, training, models, calibration, scores and contests. Pure functions, no I/O."""
