@@ -7,7 +7,7 @@ from typing import Any
 import luigi
 
 from airqino.errors import ConfigError
-from airqino.forecasting.scores import WINDOWS
+from airqino.forecasting.scoring import WINDOWS
 from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_range, day_start, format_hour, hour_range
 from tasks import targets

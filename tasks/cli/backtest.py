@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from airqino.errors import ConfigError, SourceError
+from airqino.forecasting.backtest import backtest, score_backtest
+from airqino.forecasting.scoring import null_if_undefined
 from airqino.quality.flags import flag_history
 from airqino.source.response import VALUES, parse
 from airqino.times import format_hour, parse_hour
@@ -137,8 +138,6 @@ def _check_range(hourly: pd.DataFrame, start: datetime, stop: datetime) -> None:
 
 
 def _run(hourly: pd.DataFrame, start: datetime, stop: datetime, arguments: argparse.Namespace) -> pd.DataFrame:
-    from airqino.forecasting.backtest import backtest, scores  # LightGBM takes long to import
-
     columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("backtest")
@@ -151,13 +150,13 @@ def _run(hourly: pd.DataFrame, start: datetime, stop: datetime, arguments: argpa
             seed=arguments.seed,
             num_threads=arguments.threads,
         )
-    return scores(forecasts, hourly)
+    return score_backtest(forecasts, hourly)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The scores as JSON knows them: a number that is none becomes null."""
+    """Return the scores as JSON knows them: a number that is not defined becomes null."""
     return [
-        {str(k): None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+        {str(k): null_if_undefined(v) if isinstance(v, float) else v for k, v in record.items()}
         for record in table.to_dict("records")
     ]
 

@@ -3,9 +3,9 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -60,14 +60,14 @@ def _promote(version: str) -> int:
     else:
         promotion.promote(version)
         print(f"{version} is published from the next hourly run on, in place of {before.version if before else 'none'}")
-    _tell()
+    _sync()
     return 0
 
 
 def _roll_back() -> int:
     old, new = promotion.roll_back()
     print(f"{new} is published again from the next hourly run on, in place of {old}")
-    _tell()
+    _sync()
     return 0
 
 
@@ -79,49 +79,51 @@ def _fetch(version: str) -> None:
         raise ConfigError(f"there is no version {version} in {promotion.root()}, and {error}") from None
 
 
-def _tell() -> None:
-    """Let the registry and MongoDB know; the registry may be away."""
+def _sync() -> None:
+    """Bring the registry's alias and MongoDB up to date; the registry may be away."""
     try:
-        promotion.tell(promotion.registry())
+        promotion.sync_alias(promotion.registry())
     except RegistryError as error:
         print(f"warning: {error}; its alias is not moved", file=sys.stderr)
-    promotion.publish()
+    promotion.load_documents()
 
 
 def _list(as_json: bool) -> int:
     champion = promotion.champion()
-    cards = {v: models.card(promotion.folder(v)) for v in reversed(models.versions(promotion.root()))}
-    unreadable = {"trained": False, "reason": "its card cannot be read"}
-    rows = [{"version": version, **(card or unreadable)} for version, card in cards.items()]
+    unreadable = models.ModelCard(reason="its card cannot be read")
+    versions = reversed(models.versions(promotion.root()))
+    cards = {version: models.card(promotion.folder(version)) or unreadable for version in versions}
     if as_json:
-        marked = [row | {"champion": bool(champion and champion.version == row["version"])} for row in rows]
-        print(json.dumps(marked, indent=1))
+        live = champion.version if champion else None
+        rows = [{"version": v, **msgspec.to_builtins(card), "champion": v == live} for v, card in cards.items()]
+        print(json.dumps(rows, indent=1))
         return 0
-    if not rows:
+    if not cards:
         print(f"no models in {promotion.root()} yet: the hourly run trains one when 14 days are staged")
         return 0
-    _show(rows, champion)
+    _show(cards, champion)
     return 0
 
 
-def _show(rows: list[dict[str, Any]], champion: models.Champion | None) -> None:
+def _show(cards: Mapping[str, models.ModelCard], champion: models.Champion | None) -> None:
     console = Console(width=None if Console().is_terminal else 140)
     view = Table(title=f"Forecast models in {promotion.root()}")
     for name in ("version", "alias", "trained rows", "skill", "champion's", "confidence", "worst", "best"):
         view.add_column(name, justify="left" if name in ("version", "alias") else "right", no_wrap=True)
     view.add_column("what came of it")
-    for row in rows:
-        skills = [s["skill"] for s in row.get("scores", []) if s["skill"] is not None]
-        numbers = (row.get("skill"), row.get("skill_champion"), row.get("confidence"), *_ends(skills))
-        alias = "champion" if champion and champion.version == row["version"] else ""
-        view.add_row(row["version"], alias, f"{row.get('rows', '')}", *map(_shown, numbers), str(row.get("reason", "")))
+    for version, card in cards.items():
+        skills = [score["skill"] for score in card.scores if score["skill"] is not None]
+        numbers = (card.skill, card.skill_champion, card.confidence, *_ends(skills))
+        alias = "champion" if champion and champion.version == version else ""
+        trained_rows = "" if card.rows is None else f"{card.rows}"
+        view.add_row(version, alias, trained_rows, *map(_shown, numbers), card.reason or "")
     console.print(view)
     console.print(
         "skill: 1 − error / error of persistence on recent hours that the model had not seen, over all stations, "
         "pollutants and horizons; worst and best of them; confidence: that it is better than the champion of its time"
     )
-    if champion and champion.aside:
-        pairs = ", ".join(f"{station} {pollutant}" for station, pollutant in champion.aside)
+    if champion and champion.fallback:
+        pairs = ", ".join(f"{station} {pollutant}" for station, pollutant in champion.fallback)
         console.print(f"persistence is published in the champion's place, for it has drifted there: {pairs}")
     if champion is None:
         console.print("none of them is published: forecasts are persistence")

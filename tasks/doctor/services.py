@@ -70,7 +70,7 @@ def _registry(uri: str) -> Result:
 def _champion(root: Path) -> Result:
     name = REGISTRY[1]
     try:
-        champion = models.champion(root)
+        champion = models.read_champion(root)
     except ValueError:
         cure = "choose a champion again: scripts/models list, then scripts/models promote VERSION"
         return warning(name, f"{root / 'champion.json'} cannot be read", cure)

@@ -10,7 +10,7 @@ import pytest
 from support.deployment import Pipeline
 from support.receivers import Web
 
-from airqino.forecasting.scores import summarise
+from airqino.forecasting.scoring import summarise
 from airqino.sandbox.server import Sandbox
 from airqino.stores import parquet
 from tasks import stage
