@@ -32,12 +32,7 @@ def fit_dataset(features: Matrix, target: Floats) -> Any:
 
 
 def early_stopped_rounds(
-    dataset: Any,
-    features: Matrix,
-    target: Floats,
-    params: dict[str, Any],
-    rounds: int,
-    patience: int,
+    dataset: Any, features: Matrix, target: Floats, params: dict[str, Any], rounds: int, patience: int
 ) -> tuple[str, int]:
     """Fit until a later block of time no longer gets better.
 

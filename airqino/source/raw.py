@@ -148,14 +148,7 @@ def merge(
     attempts = (old["attempts"] if old else 0) + 1
     over = now >= end + policy.late_window - HOUR / 4
     if error is None:
-        return {
-            **row,
-            "status": "absent",
-            "reason": "no row",
-            "final": over,
-            "read_at": None,
-            "attempts": attempts,
-        }, []
+        return {**row, "status": "absent", "reason": "no row", "final": over, "read_at": None, "attempts": attempts}, []
     return {
         **row,
         "status": "failed",

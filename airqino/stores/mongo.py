@@ -55,25 +55,16 @@ INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
         (("observed_at", ASCENDING), ("station", ASCENDING)),
         (("station", ASCENDING), ("observed_at", ASCENDING)),
     ),
-    "daily_averages": (
-        (("day", ASCENDING), ("station", ASCENDING)),
-        (("station", ASCENDING), ("day", ASCENDING)),
-    ),
+    "daily_averages": ((("day", ASCENDING), ("station", ASCENDING)), (("station", ASCENDING), ("day", ASCENDING))),
     "coverage": ((("day", ASCENDING), ("station", ASCENDING)),),
     "forecasts": (
         (("issued_at", ASCENDING), ("station", ASCENDING)),
         (("station", ASCENDING), ("issued_at", ASCENDING)),
         (("target_at", ASCENDING), ("station", ASCENDING)),
     ),
-    "forecast_scores": (
-        (("day", ASCENDING), ("station", ASCENDING)),
-        (("station", ASCENDING), ("day", ASCENDING)),
-    ),
+    "forecast_scores": ((("day", ASCENDING), ("station", ASCENDING)), (("station", ASCENDING), ("day", ASCENDING))),
     "revisions": ((("observed_at", ASCENDING), ("station", ASCENDING)), (("seen_at", ASCENDING),)),
-    "profiles": (
-        (("station_name", ASCENDING), ("month", ASCENDING)),
-        (("month", ASCENDING), ("weekday", ASCENDING)),
-    ),
+    "profiles": ((("station_name", ASCENDING), ("month", ASCENDING)), (("month", ASCENDING), ("weekday", ASCENDING))),
     "loads": ((("kind", ASCENDING), ("loaded_at", ASCENDING)), (("kind", ASCENDING), ("issued_at", ASCENDING))),
 }
 

@@ -15,9 +15,7 @@ from tasks.settings import secrets
 from tasks.settings.sections import Station
 
 
-def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def hang():
         yield checks.ok("first", "fine")
         time.sleep(5)

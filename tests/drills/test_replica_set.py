@@ -132,11 +132,7 @@ def test_etl_writer_runs_everything_and_may_do_nothing_else(
 ) -> None:
     sandbox.now = NOW
     ours = Secured(tmp_path / "staging", members, mongod, sandbox.url, AIRQINO_NOW=f"{NOW:%Y-%m-%dT%H:%M}")
-    for done in (
-        ours.backfill("2026-02-10T00", "2026-03-08T23"),
-        ours.hourly(),
-        ours.script("status"),
-    ):
+    for done in (ours.backfill("2026-02-10T00", "2026-03-08T23"), ours.hourly(), ours.script("status")):
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert "database: " in done.stdout
     views = {view["name"] for view in ours.database.list_collections(filter={"type": "view"})}

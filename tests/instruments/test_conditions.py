@@ -151,13 +151,7 @@ def test_what_held_ends_when_it_does_not_hold_any_more():
 def test_what_is_not_known_stays_as_it_was():
     book = Book()
     update(book, evaluate(BAD, LIMITS, NOW, NOW))
-    blind = replace(
-        FINE,
-        stations=[replace(STATION, asked=False, flags={})],
-        scores=[],
-        revisions=None,
-        disk_free=None,
-    )
+    blind = replace(FINE, stations=[replace(STATION, asked=False, flags={})], scores=[], revisions=None, disk_free=None)
     update(book, evaluate(blind, LIMITS, NOW, NOW))
     assert [i.kind for i in book.open()] == ["station_silent", "sensor_dead", "drift", "mass_revision", "disk_low"]
 

@@ -411,10 +411,7 @@ def test_the_command_serves_until_it_is_interrupted(number):
         out, err = process.communicate(timeout=5)
     assert [answer.status_code for answer in answers] == [200, 503]
     assert (process.returncode, err) == (0, "")
-    assert [line.split()[:2] for line in out.splitlines()] == [
-        ["2024-09-09T10:30:00Z", A],
-        ["2024-09-09T10:30:00Z", B],
-    ]
+    assert [line.split()[:2] for line in out.splitlines()] == [["2024-09-09T10:30:00Z", A], ["2024-09-09T10:30:00Z", B]]
 
 
 def test_wrong_arguments_give_one_line_and_exit_code_2(sandbox, tmp_path):

@@ -43,10 +43,7 @@ def test_a_script_sets_up_and_runs_its_command_in_the_repository(tmp_path: Path,
     done = subprocess.run([script, "--hour", "2024-09-09T10", "two words"], cwd=elsewhere, timeout=20)
     assert done.returncode == 7
     command = [f"<{RENAMED.get(name, name)}>", "<--hour>", "<2024-09-09T10>", "<two words>"]
-    assert calls.read_text().splitlines() == [
-        *(f"{repository}", "install"),
-        *(f"{repository}", "airqino", *command),
-    ]
+    assert calls.read_text().splitlines() == [*(f"{repository}", "install"), *(f"{repository}", "airqino", *command)]
     (repository / "scripts" / "install").write_text("#!/bin/sh\nexit 2\n")  # a set-up that fails ends it
     calls.unlink()
     assert subprocess.run([script], cwd=elsewhere, timeout=20).returncode == 2

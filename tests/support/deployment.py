@@ -90,7 +90,4 @@ class Pipeline:
     def state(self) -> dict[str, Any]:
         """Everything that two runs must agree on."""
         collections = ("hourly_measurements", "daily_averages", "stations", "revisions")
-        return {
-            "staged": self.staged(),
-            **{name: self.documents(name) for name in collections},
-        }
+        return {"staged": self.staged(), **{name: self.documents(name) for name in collections}}
