@@ -24,26 +24,20 @@ log = logging.getLogger("airqino.models")
 _PREDECESSORS = 50
 
 
-def root() -> Path:
-    """Return the folder of all versions."""
-    return targets.root() / "models"
-
-
 def folder(version: str | date) -> Path:
     """Return the folder of a version."""
-    return root() / f"{version}"
+    return targets.paths().model(version)
 
 
 def registry() -> Registry:
     """Return the registry of the settings: a SQLite file under the staging root where none is named."""
-    path = (targets.root() / "mlflow" / "mlflow.db").absolute()
-    return Registry(settings().forecast.tracking_uri or f"sqlite:///{path}")
+    return Registry(settings().forecast.tracking_uri or f"sqlite:///{targets.paths().registry.absolute()}")
 
 
 def champion() -> Champion | None:
     """Return the version that is published now; where the file that names it is lost, the newest that was promoted."""
     try:
-        named = models.read_champion(root())
+        named = models.read_champion(targets.paths().champion)
     except ValueError as error:
         log.warning("%s: going on with the newest model that was promoted", error)
         named = None
@@ -78,7 +72,7 @@ def incumbent(day: date) -> Champion | None:
 
 def promoted_before(day: date) -> str | None:
     """Return the newest version that was promoted and trained for an earlier day."""
-    for version in reversed(models.versions(root())):
+    for version in reversed(models.versions(targets.paths().models)):
         if version < f"{day}" and _card(version).promoted:
             return version
     return None
@@ -86,13 +80,13 @@ def promoted_before(day: date) -> str | None:
 
 def trained_since(start: date, until: date) -> bool:
     """Say whether a version was trained for a day from `start` to `until`."""
-    versions = [version for version in models.versions(root()) if f"{start}" <= version <= f"{until}"]
+    versions = [version for version in models.versions(targets.paths().models) if f"{start}" <= version <= f"{until}"]
     return any(_card(version).trained for version in versions)
 
 
 def no_model_reason(day: date) -> str:
     """Say why no model is published on a day."""
-    for version in reversed(models.versions(root())):
+    for version in reversed(models.versions(targets.paths().models)):
         if version <= f"{day}" and (card := models.card(folder(version))):
             return f"no model yet: {card.reason or 'none was promoted'}"
     return "no model yet"
@@ -117,7 +111,9 @@ def promote(version: str, fallback: frozenset[tuple[str, str]] = frozenset()) ->
     now = settings().now.isoformat()
     models.annotate(folder(version), promoted=True, promoted_at=now)
     alias_version = old.alias_version if old else ""
-    models.write_champion(root(), Champion(version, now, predecessors, tuple(sorted(fallback)), alias_version))
+    models.write_champion(
+        targets.paths().champion, Champion(version, now, predecessors, tuple(sorted(fallback)), alias_version)
+    )
 
 
 def roll_back() -> tuple[str, str]:
@@ -137,7 +133,7 @@ def roll_back() -> tuple[str, str]:
         raise ConfigError(f"no model was published before {old.version}: there is nothing to go back to")
     now, previous = settings().now.isoformat(), usable[-1]
     models.annotate(folder(previous), promoted=True)
-    models.write_champion(root(), Champion(previous, now, tuple(usable[:-1]), (), old.alias_version))
+    models.write_champion(targets.paths().champion, Champion(previous, now, tuple(usable[:-1]), (), old.alias_version))
     if models.card(folder(old.version)):
         models.annotate(folder(old.version), promoted=False, rolled_back_at=now)
     return old.version, previous
@@ -146,7 +142,7 @@ def roll_back() -> tuple[str, str]:
 def set_fallback(pairs: frozenset[tuple[str, str]]) -> None:
     """Publish persistence for these (station, pollutant) pairs, and for no others, in the champion's place."""
     if (now := champion()) and set(now.fallback) != pairs:
-        models.write_champion(root(), replace(now, fallback=tuple(sorted(pairs))))
+        models.write_champion(targets.paths().champion, replace(now, fallback=tuple(sorted(pairs))))
 
 
 def follow_alias(store: Registry) -> None:
@@ -190,7 +186,7 @@ def sync_alias(store: Registry) -> None:
     if store.alias_version() != ours.version:
         store.move_alias(ours.version)
     if ours.alias_version != ours.version:
-        models.write_champion(root(), replace(ours, alias_version=ours.version))
+        models.write_champion(targets.paths().champion, replace(ours, alias_version=ours.version))
 
 
 def recorded_files(version: str, files: dict[str, bytes]) -> dict[str, bytes]:
@@ -219,7 +215,7 @@ def _card(version: str) -> ModelCard:
 
 def _documents() -> list[dict[str, Any]]:
     now = champion()
-    cards = {version: _card(version) for version in models.versions(root())}
+    cards = {version: _card(version) for version in models.versions(targets.paths().models)}
     return [_document(v, card, now is not None and now.version == v) for v, card in cards.items() if card.trained]
 
 

@@ -44,7 +44,7 @@ class ScoreForecasts(DayTask):
 
     def output(self) -> targets.ParquetTarget:
         """Return the day's scores."""
-        return scored(self.day)
+        return targets.scores(self.day)
 
     def complete(self) -> bool:
         """Say whether the scores are up to date, and loaded."""
@@ -77,7 +77,7 @@ class ScoreForecasts(DayTask):
         return [targets.hourly(day) for day in day_range(first, self.day)]
 
     def _inputs(self) -> str:
-        forecasts, root = self._forecasts(), targets.root()
+        forecasts, root = self._forecasts(), targets.paths().root
         names = [str(target.path.relative_to(root)) for target in forecasts]
         hourly = [target.fingerprint for target in self._hourly()] if forecasts else []
         return targets.fingerprint(names, hourly, asdict(drift_limits()), _VERSION)
@@ -99,14 +99,9 @@ class ScoreForecasts(DayTask):
         return targets.LoadTarget(f"score|{self.day}")
 
 
-def scored(day: date) -> targets.ParquetTarget:
-    """Return the scores of a day."""
-    return targets.ParquetTarget(targets.root() / f"{day}" / "scores.parquet")
-
-
 def drifted(day: date) -> set[tuple[str, str]]:
     """Return the (station, pollutant) pairs that were found drifted on a day."""
-    return {(row["station"], row["pollutant"]) for row in scored(day).rows() if row["drift"]}
+    return {(row["station"], row["pollutant"]) for row in targets.scores(day).rows() if row["drift"]}
 
 
 def retrain_days(day: date) -> list[date]:

@@ -1,10 +1,7 @@
 """Models on disk: a folder for each version, written whole or not at all, and a small file that names the champion."""
 
-import contextlib
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,7 @@ import msgspec
 from msgspec import Struct, field
 
 from airqino.errors import StagingError
+from airqino.stores import files
 
 __all__ = [
     "CARD", "Champion", "ModelCard", "annotate", "card", "decode_card", "load", "read_champion", "save", "versions",
@@ -20,7 +18,6 @@ __all__ = [
 
 #: Name of a version's card in its folder, and in the registry.
 CARD = "card.json"
-_CHAMPION = "champion.json"
 
 
 class Champion(Struct, frozen=True):
@@ -66,29 +63,20 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     sha256: dict[str, str] = {}  # checksum of each of its files
 
 
-def save(folder: Path, files: dict[str, bytes], about: ModelCard) -> None:
+def save(folder: Path, content_by_name: dict[str, bytes], about: ModelCard) -> None:
     """Write a version's files and its card, replacing what is there.
 
     Args:
         folder: The version's folder.
-        files: Content by file name.
+        content_by_name: The files.
         about: The card; the checksums on it are made here.
 
     Raises:
         StagingError: The folder cannot be written.
     """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for name, content in files.items():
-            (temporary / name).write_bytes(content)
-        (temporary / CARD).write_text(_json(msgspec.structs.replace(about, sha256=sums)))
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    except OSError as error:
-        raise StagingError(f"{folder} cannot be written: {error.strerror or error}") from error
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in content_by_name.items()}
+    card = _json(msgspec.structs.replace(about, sha256=sums))
+    files.write_folder(folder, {**content_by_name, CARD: card})
 
 
 def annotate(folder: Path, **facts: Any) -> None:
@@ -99,7 +87,7 @@ def annotate(folder: Path, **facts: Any) -> None:
     """
     if card(folder) is None:
         raise StagingError(f"{folder} holds no readable model card")
-    _write(folder / CARD, json.loads((folder / CARD).read_bytes()) | facts)
+    files.write(folder / CARD, _json(json.loads((folder / CARD).read_bytes()) | facts))
 
 
 def card(folder: Path) -> ModelCard | None:
@@ -129,11 +117,11 @@ def load(folder: Path) -> dict[str, bytes]:
     about = card(folder)
     if about is None or not about.sha256:
         raise ValueError(f"{folder} holds no model")
-    files = {name: (folder / name).read_bytes() for name in about.sha256}
-    for name, content in files.items():
+    content_by_name = {name: (folder / name).read_bytes() for name in about.sha256}
+    for name, content in content_by_name.items():
         if hashlib.sha256(content).hexdigest() != about.sha256[name]:
             raise ValueError(f"{folder / name} is damaged")
-    return files
+    return content_by_name
 
 
 def versions(root: Path) -> list[str]:
@@ -141,40 +129,28 @@ def versions(root: Path) -> list[str]:
     return sorted(path.name for path in root.glob("[0-9]*") if path.is_dir())
 
 
-def read_champion(root: Path) -> Champion | None:
-    """Return the champion; None where none was named.
+def read_champion(path: Path) -> Champion | None:
+    """Return the champion that a file names; None where there is no file.
 
     Raises:
-        ValueError: The file that names it cannot be read.
+        ValueError: The file cannot be read.
     """
     try:
-        return msgspec.json.decode((root / _CHAMPION).read_bytes(), type=Champion)
+        return msgspec.json.decode(path.read_bytes(), type=Champion)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise ValueError(f"{root / _CHAMPION} cannot be read ({error!r})") from error
+        raise ValueError(f"{path} cannot be read ({error!r})") from error
 
 
-def write_champion(root: Path, champion: Champion) -> None:
-    """Name the champion, atomically.
+def write_champion(path: Path, champion: Champion) -> None:
+    """Name the champion.
 
     Raises:
         StagingError: The file cannot be written.
     """
-    _write(root / _CHAMPION, champion)
+    files.write(path, _json(champion))
 
 
-def _json(content: Struct | dict[str, Any]) -> str:
-    return json.dumps(msgspec.to_builtins(content), indent=1, sort_keys=True) + "\n"
-
-
-def _write(path: Path, content: Struct | dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(_json(content))
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StagingError(f"{path} cannot be written: {error.strerror or error}") from error
+def _json(content: Struct | dict[str, Any]) -> bytes:
+    return f"{json.dumps(msgspec.to_builtins(content), indent=1, sort_keys=True)}\n".encode()

@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("folder", metavar="DIR", type=Path, help="where to write it; better on another machine's disk")
     parser.add_argument("--no-database", action="store_true", help="leave the documents out")
     arguments = parser.parse_args(argv)
-    folder, root = arguments.folder.absolute(), targets.root().absolute()
+    folder, root = arguments.folder.absolute(), targets.paths().root.absolute()
     if folder == root or root in folder.parents:
         raise StagingError(f"{folder} lies in the staging root {root}: a back-up of itself; name another folder")
     if not root.is_dir():

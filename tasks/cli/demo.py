@@ -20,6 +20,8 @@ from rich.table import Table
 
 from airqino.errors import ConfigError, PipelineError, StagingError
 from airqino.sandbox.mongod import Mongod, free_port
+from airqino.stores.paths import Paths
+from tasks.settings.reading import staging_root
 
 DAYS = 60
 HINDCAST_DAYS = 7
@@ -140,7 +142,7 @@ def main(argv: Sequence[str]) -> int:
     )
     arguments = parser.parse_args(argv)
     console = Console(highlight=False)
-    servers = Servers(Path(os.environ.get("STAGING_ROOT") or "staging") / "demo")
+    servers = Servers(Paths(staging_root()).demo)
     if arguments.superset and not SUPERSET.exists():
         raise ConfigError(f"there is no {SUPERSET}: for --superset run scripts/demo in a clone of the repository")
     if arguments.stop:

@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
         run.end(STOPPED)
         raise
     if code == _BUSY:
-        check(targets.root())  # a run that hangs is found by those that step aside for it
+        check(targets.paths().root)  # a run that hangs is found by those that step aside for it
         return code
     run.end(code)
     if code == 0:

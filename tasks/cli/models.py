@@ -13,7 +13,7 @@ from airqino.errors import ConfigError
 from airqino.stores import models
 from airqino.stores.registry import RegistryError
 from airqino.times import parse_day
-from tasks import promotion
+from tasks import promotion, targets
 from tasks.cli.running import lock, preflight
 
 __all__ = ["main"]
@@ -76,7 +76,7 @@ def _fetch(version: str) -> None:
     try:
         promotion.fetch(promotion.registry(), version)
     except RegistryError as error:
-        raise ConfigError(f"there is no version {version} in {promotion.root()}, and {error}") from None
+        raise ConfigError(f"there is no version {version} in {targets.paths().models}, and {error}") from None
 
 
 def _sync() -> None:
@@ -91,7 +91,7 @@ def _sync() -> None:
 def _list(as_json: bool) -> int:
     champion = promotion.champion()
     unreadable = models.ModelCard(reason="its card cannot be read")
-    versions = reversed(models.versions(promotion.root()))
+    versions = reversed(models.versions(targets.paths().models))
     cards = {version: models.card(promotion.folder(version)) or unreadable for version in versions}
     if as_json:
         live = champion.version if champion else None
@@ -99,7 +99,7 @@ def _list(as_json: bool) -> int:
         print(json.dumps(rows, indent=1))
         return 0
     if not cards:
-        print(f"no models in {promotion.root()} yet: the hourly run trains one when 14 days are staged")
+        print(f"no models in {targets.paths().models} yet: the hourly run trains one when 14 days are staged")
         return 0
     _show(cards, champion)
     return 0
@@ -107,7 +107,7 @@ def _list(as_json: bool) -> int:
 
 def _show(cards: Mapping[str, models.ModelCard], champion: models.Champion | None) -> None:
     console = Console(width=None if Console().is_terminal else 140)
-    view = Table(title=f"Forecast models in {promotion.root()}")
+    view = Table(title=f"Forecast models in {targets.paths().models}")
     for name in ("version", "alias", "trained rows", "skill", "champion's", "confidence", "worst", "best"):
         view.add_column(name, justify="left" if name in ("version", "alias") else "right", no_wrap=True)
     view.add_column("what came of it")

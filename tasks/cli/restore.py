@@ -34,14 +34,14 @@ def main(argv: Sequence[str]) -> int:
             _refuse_files()
         if database:
             _refuse_documents(arguments.drop)
-        files = archive.extract(arguments.file, targets.root()) if staging else 0
+        files = archive.extract(arguments.file, targets.paths().root) if staging else 0
         documents = _load(arguments.file) if database else 0
     print(f"restored from {arguments.file}: {files} files, {documents} documents")
     return 0
 
 
 def _refuse_files() -> None:
-    root = targets.root()
+    root = targets.paths().root
     there = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith(".") and entry.name != "logs")
     if there:
         raise StagingError(f"the staging root {root} is not empty ({there[0]} …): move it away, then restore")

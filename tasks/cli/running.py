@@ -34,7 +34,7 @@ def preflight() -> None:
         PipelineError: One of them is not usable.
     """
     settings()
-    root = targets.root()
+    root = targets.paths().root
     probe = root / f".probe.{time.time_ns()}"
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def lock(name: str, wait: float = 0) -> Iterator[bool]:
     Yields:
         Whether the lock was got.
     """
-    with held(targets.root() / f".{name}.lock", wait) as got:
+    with held(targets.paths().lock(name), wait) as got:
         yield got
 
 

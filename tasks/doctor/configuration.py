@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import luigi.interface
 import luigi.retcodes
@@ -30,7 +30,6 @@ __all__ = ["ENV_FILE", "Deployment", "configuration", "packages", "permissions",
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-_OURS = ("airqino", "staging", "quality", "mongo", "forecast", "status", "alerts", "metrics", "logging")
 #: Luigi's own sections, whose wrong values it would refuse only in the middle of a run.
 _LUIGI_SECTIONS = {
     "core": luigi.interface.core,
@@ -70,22 +69,12 @@ def read() -> Deployment:
             errors.append(str(error))
             return None
 
-    for struct, name in (
-        (sections.Quality, "quality"),
-        (sections.Status, "status"),
-        (sections.Metrics, "metrics"),
-        (sections.Logging, "logging"),
-    ):
-        section(struct, name)
+    ours: dict[str, Any] = {name: section(struct, name) for name, struct in sections.SECTIONS.items()}
     stations = {name.removeprefix("stations."): section(sections.Station, name) for name in reading.station_sections()}
     return Deployment(
-        airqino=section(sections.AirQino, "airqino"),
-        staging=section(sections.Staging, "staging"),
-        mongo=section(sections.Mongo, "mongo"),
-        forecast=section(sections.Forecasting, "forecast"),
-        alerts=section(sections.Alerts, "alerts"),
+        **{name: ours[name] for name in ("airqino", "staging", "mongo", "forecast", "alerts")},
         stations={name: station for name, station in stations.items() if station},
-        luigid=os.environ.get("LUIGID_URL") or get_config().get("core", "default_scheduler_url", ""),
+        luigid=reading.text("core", "default_scheduler_url"),
         errors=(*errors, *_luigi_errors()),
     )
 
@@ -116,14 +105,11 @@ def configuration(deployment: Deployment, system: Path) -> Result:
 def _unread_files() -> list[str]:
     """Return the files that Luigi could not open: it ignores them silently."""
     paths = [Path(path) for path in LuigiConfigParser._config_paths]
-    errors = [f"{p} cannot be read by this user" for p in paths if p.exists() and not os.access(p, os.R_OK)]
-    if not any(path.name == "luigi.cfg" and path.exists() for path in paths):
-        errors.append(f"there is no luigi.cfg in {Path.cwd()}: without its [retcode], a run that failed exits with 0")
-    return errors
+    return [f"{path} cannot be read by this user" for path in paths if path.exists() and not os.access(path, os.R_OK)]
 
 
 def _misspelt() -> list[str]:
-    known_sections = [*_OURS, *_LUIGI_SECTIONS]
+    known_sections = [*sections.SECTIONS, *_LUIGI_SECTIONS]
     doubts = [
         f"luigi.cfg has a section [{name}]: is [{close[0]}] meant?"
         for name in get_config().sections()

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airqino.errors import StagingError
-from airqino.stores import parquet
+from airqino.stores import files, parquet
+from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.instruments.observed import last_success
@@ -27,7 +28,7 @@ _LEFTOVER_SECONDS = 3600
 _DAYS = 3
 #: An hourly run takes much less; one that lasts longer hangs.
 _LONG_HOURS = 1
-_LOCKS = {".hourly.lock": "an hourly run", ".run.lock": "an hourly run or a backfill"}
+_LOCKS = {"hourly": "an hourly run", "run": "an hourly run or a backfill"}
 
 
 def examine(staging: Staging | None, alerts: Alerts | None) -> Iterator[Result]:
@@ -77,10 +78,11 @@ def _space(root: Path, share: float) -> Result:
 
 def _leftovers(root: Path) -> Result:
     old = time.time() - _LEFTOVER_SECONDS
-    leftovers = [path for path in root.rglob(".*.tmp") if _changed(path) < old]
+    leftovers = [path for path in root.rglob(files.TEMPORARY) if _changed(path) < old]
     if leftovers:
         finding = f"{len(leftovers)} left behind by runs that were killed: {_first_three(leftovers, root)}"
-        return warning("temporary files", finding, f"find {root} -name '.*.tmp' -mmin +60 -prune -exec rm -r {{}} +")
+        cure = f"find {root} -name '{files.TEMPORARY}' -mmin +60 -prune -exec rm -r {{}} +"
+        return warning("temporary files", finding, cure)
     return ok("temporary files", "none left behind")
 
 
@@ -95,7 +97,7 @@ def _files(root: Path) -> Result:
     today = datetime.now(UTC).date()
     readable, damaged = 0, []
     for day in (today - n * DAY for n in range(_DAYS)):
-        for path in sorted((root / f"{day}").rglob("*.parquet")):
+        for path in sorted(Paths(root).partition(day).rglob("*.parquet")):
             try:
                 parquet.read(path)
                 readable += 1
@@ -115,13 +117,13 @@ def _first_three(paths: list[Path], root: Path) -> str:
 
 def _runs(root: Path) -> Result:
     name = "runs under way"
-    holders = {lock: pid for lock in _LOCKS if (pid := _holder(root / lock))}
+    holders = {lock: pid for lock in _LOCKS if (pid := _holder(Paths(root).lock(lock)))}
     if not holders:
         return ok(name, "none")
     lock, pid = next(iter(holders.items()))
     hours = _age(pid) / 3600
     finding = f"{_LOCKS[lock]}: process {pid} ({_command(pid)}), for {hours * 60:.0f} min"
-    if hours > _LONG_HOURS and lock == ".hourly.lock":
+    if hours > _LONG_HOURS and lock == "hourly":
         return warning(
             name, finding, f"look at the log. If it hangs: kill {pid}; staged files stay, the next run goes on"
         )
@@ -155,7 +157,7 @@ def _command(pid: int) -> str:
 
 
 def _success(root: Path, limit: timedelta) -> Result:
-    name, path = "last success", root / "last_success.json"
+    name, path = "last success", Paths(root).last_success
     success = last_success(root)
     if success is None and not path.exists():
         return warning(name, "no hourly run has succeeded yet", "run one, and read what it prints: scripts/hourly")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import requests
 
 from airqino.stores import models
+from airqino.stores.paths import Paths
 from tasks.doctor.checks import Result, ok, warning
 from tasks.settings.sections import Alerts, Forecasting, Staging
 
@@ -39,10 +40,10 @@ def registry(forecast: Forecasting | None, staging: Staging | None) -> Iterator[
     """Check that trainings can be recorded, and which model is published."""
     if forecast is None or staging is None:
         return
-    uri = forecast.tracking_uri or f"sqlite:///{Path(staging.root).absolute()}/mlflow/mlflow.db"
-    yield _registry(uri)
-    if Path(staging.root).is_dir():
-        yield _champion(Path(staging.root) / "models")
+    paths = Paths(Path(staging.root))
+    yield _registry(forecast.tracking_uri or f"sqlite:///{paths.registry.absolute()}")
+    if paths.root.is_dir():
+        yield _champion(paths)
 
 
 def _registry(uri: str) -> Result:
@@ -67,18 +68,18 @@ def _registry(uri: str) -> Result:
     return ok(name, f"{where} answers")
 
 
-def _champion(root: Path) -> Result:
+def _champion(paths: Paths) -> Result:
     name = REGISTRY[1]
     try:
-        champion = models.read_champion(root)
+        champion = models.read_champion(paths.champion)
     except ValueError:
         cure = "choose a champion again: scripts/models list, then scripts/models promote VERSION"
-        return warning(name, f"{root / 'champion.json'} cannot be read", cure)
+        return warning(name, f"{paths.champion} cannot be read", cure)
     if champion is None:
         cure = "wait: once 14 staged days are there, a model is trained on Mondays. Sooner: scripts/backfill the past"
         return warning(name, "none: forecasts are persistence", cure)
     try:
-        models.load(root / champion.version)
+        models.load(paths.model(champion.version))
     except (OSError, ValueError):
         cure = f"get them from the registry: scripts/models promote {champion.version}; or scripts/models rollback"
         return warning(name, f"the files of {champion.version} are missing or damaged", cure)

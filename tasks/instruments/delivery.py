@@ -7,6 +7,7 @@ from pathlib import Path
 
 from airqino.errors import PipelineError
 from airqino.stores.locks import held
+from airqino.stores.paths import Paths
 from tasks import logs
 from tasks.instruments import channels, hook, incidents, texts
 from tasks.instruments.channels import Message
@@ -36,7 +37,7 @@ def deliver(root: Path, urls: str) -> bool:
     Returns:
         Whether every channel knows everything. False where a channel failed, or another process was still sending.
     """
-    with held(root / ".alerts.sending.lock", wait=_WAIT_SECONDS) as alone:
+    with held(Paths(root).lock("alerts.sending"), wait=_WAIT_SECONDS) as alone:
         if not alone:
             return False
         by_id = channels.urls_by_id(urls)

@@ -17,7 +17,7 @@ from typing import Any
 
 import luigi
 
-from airqino.errors import PipelineError
+from airqino.errors import PipelineError, StagingError
 from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.times import format_hour
@@ -147,8 +147,8 @@ def _change_book(change: Callable[[Book], None]) -> None:
         with incidents.book(staging_root()) as book:
             change(book)
         _unsent[0] = 1
-    except OSError as error:
-        log.warning("alerts.json cannot be written (%s): no alert of this", error.strerror)
+    except (OSError, StagingError) as error:
+        log.warning("%s: no alert of this", error)
 
 
 def _units(task: luigi.Task) -> list[str]:

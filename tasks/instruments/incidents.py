@@ -6,7 +6,6 @@ All processes of a run, and several runs at the same time, share the file under 
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
+from airqino.stores import files
 from airqino.stores.locks import held
+from airqino.stores.paths import Paths
 
 __all__ = ["KINDS", "Book", "Incident", "book", "read"]
 
@@ -108,33 +109,27 @@ def book(root: Path) -> Iterator[Book]:
     """Read a staging root's incidents, and write them if the block has changed them; nobody else writes meanwhile.
 
     Raises:
-        OSError: The staging root cannot be written.
+        StagingError: The staging root cannot be written.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    with held(root / ".alerts.lock"):
+    paths = Paths(root)
+    with held(paths.lock("alerts")):
         incidents = read(root)
         before = _encode(incidents)
         yield incidents
         after = _encode(incidents)
-        if after != before or not _path(root).exists():
-            temporary = root / f".alerts.json.{os.getpid()}.tmp"
-            temporary.write_bytes(after)
-            temporary.replace(_path(root))
+        if after != before or not paths.alerts.exists():
+            files.write(paths.alerts, after)
 
 
 def read(root: Path) -> Book:
     """Read the incidents; an empty book where there is no file, or where it is damaged."""
     try:
-        return msgspec.json.decode(_path(root).read_bytes(), type=Book)
+        return msgspec.json.decode(Paths(root).alerts.read_bytes(), type=Book)
     except FileNotFoundError:
         return Book()
     except msgspec.MsgspecError as error:
-        log.warning("%s is damaged (%s): incidents are counted anew", _path(root), error)
+        log.warning("%s is damaged (%s): incidents are counted anew", Paths(root).alerts, error)
         return Book()
-
-
-def _path(root: Path) -> Path:
-    return root / "alerts.json"
 
 
 def _encode(incidents: Book) -> bytes:

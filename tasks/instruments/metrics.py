@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from airqino.stores import files
 from tasks.instruments.incidents import KINDS, Book
 from tasks.instruments.observed import SENSORS, PipelineState, Success
 from tasks.instruments.tally import Tally
@@ -104,11 +105,11 @@ def write(registry: "CollectorRegistry", path: Path) -> None:
     """Write the text file, atomically.
 
     Raises:
-        OSError: Its folder is missing or cannot be written.
+        StagingError: It cannot be written.
     """
-    from prometheus_client import write_to_textfile
+    from prometheus_client import generate_latest
 
-    write_to_textfile(str(path), registry)
+    files.write(path, generate_latest(registry))
 
 
 def push(registry: "CollectorRegistry", url: str) -> None:

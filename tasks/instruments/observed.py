@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -12,11 +11,11 @@ from typing import Any
 import msgspec
 
 from airqino.errors import MongoError
-from airqino.stores import mongo
+from airqino.stores import files, mongo
+from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR, hour_range
 from tasks import targets
 from tasks.documents import station_name
-from tasks.score import scored
 from tasks.settings.reading import Settings, settings
 
 __all__ = ["SENSORS", "PipelineState", "StationRevisions", "StationState", "Success", "last_success", "observe"]
@@ -126,16 +125,15 @@ def observe(root: Path) -> PipelineState:
 def last_success(root: Path) -> Success | None:
     """Return the last hourly run that succeeded; None where none is known."""
     try:
-        return msgspec.json.decode((root / "last_success.json").read_bytes(), type=Success)
+        return msgspec.json.decode(Paths(root).last_success.read_bytes(), type=Success)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
 def note_success(root: Path, hour: str, at: datetime) -> None:
     """Write down that the hourly run of `hour` succeeded, and that it ended at `at`."""
-    temporary = root / f".last_success.json.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps({"hour": hour, "at": at.isoformat(timespec="seconds")}))
-    temporary.replace(root / "last_success.json")
+    content = {"hour": hour, "at": at.isoformat(timespec="seconds")}
+    files.write(Paths(root).last_success, json.dumps(content).encode())
 
 
 def _stations(config: Settings, last_seen: dict[str, datetime]) -> list[StationState]:
@@ -175,7 +173,7 @@ def _flags(day: date) -> dict[str, dict[str, str]]:
 def _scores(day: date) -> list[dict[str, Any]]:
     """Return the 7-day scores of the newest of three days that has some."""
     for back in range(3):
-        if rows := [row for row in scored(day - back * DAY).rows() if row["window_days"] == 7]:
+        if rows := [row for row in targets.scores(day - back * DAY).rows() if row["window_days"] == 7]:
             return rows
     return []
 

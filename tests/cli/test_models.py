@@ -22,7 +22,9 @@ def versions(pipeline: Pipeline) -> Path:
     for version in ("2024-09-02", "2024-09-09", "2024-09-16"):
         models.save(root / version, {"model.json": b"{}"}, card(version, version < "2024-09-16"))
     models.save(root / "2024-08-26", {}, models.ModelCard(reason="10 days staged, 14 needed", days=10))
-    models.write_champion(root, models.Champion("2024-09-09", "2024-09-09T00:05:00+00:00", ("2024-09-02",)))
+    models.write_champion(
+        root / "champion.json", models.Champion("2024-09-09", "2024-09-09T00:05:00+00:00", ("2024-09-02",))
+    )
     return root
 
 
@@ -67,7 +69,7 @@ def test_roll_back_without_a_registry_warns(pipeline: Pipeline, versions: Path) 
     done = pipeline.script("models", "rollback", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert done.returncode == 0
     assert "warning: the model registry at http://127.0.0.1:9 cannot be used" in done.stderr
-    assert models.read_champion(versions).version == "2024-09-02"
+    assert models.read_champion(versions / "champion.json").version == "2024-09-02"
 
 
 @pytest.mark.parametrize(

@@ -65,10 +65,10 @@ def test_a_card_there_and_back(tmp_path: Path) -> None:
 
 def test_the_champions_file_keeps_its_keys(tmp_path: Path) -> None:
     (tmp_path / "champion.json").write_text(CHAMPION)
-    champion = models.read_champion(tmp_path)
+    champion = models.read_champion(tmp_path / "champion.json")
     assert champion == Champion("v", "t", ("2024-09-02",), (("1", "co"),), "2024-09-02")
-    models.write_champion(tmp_path, champion)
+    models.write_champion(tmp_path / "champion.json", champion)
     assert json.loads((tmp_path / "champion.json").read_text()) == json.loads(CHAMPION)
     (tmp_path / "champion.json").write_text("{")
     with pytest.raises(ValueError, match=r"champion\.json cannot be read"):
-        models.read_champion(tmp_path)
+        models.read_champion(tmp_path / "champion.json")

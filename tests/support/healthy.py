@@ -116,7 +116,9 @@ class Deployment:
         self.root.mkdir()
         self.success(hour)
         models.save(self.root / "models" / "2024-09-09", {"model.json": b"{}"}, models.ModelCard())
-        models.write_champion(self.root / "models", models.Champion("2024-09-09", "2024-09-09T00:05:00+00:00"))
+        models.write_champion(
+            self.root / "models" / "champion.json", models.Champion("2024-09-09", "2024-09-09T00:05:00+00:00")
+        )
         (self.system / "etc" / "cron.d").mkdir(parents=True)
         self.crontab("airqino", "5 * * * * etl cd /srv/airqino && scripts/hourly\n")
         (self.system / "proc" / "77").mkdir(parents=True)
