@@ -56,7 +56,7 @@ def main() -> None:
     if arguments.responses:
         first, last, now = ("2023-09-10T11", "2024-06-30T23", "2024-07-05T00:05")
     clock = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    python, module = sys.executable, "tasks.cli."
+    airqino = [sys.executable, "-m", "tasks.cli"]
     with (
         tempfile.TemporaryDirectory() as folder,
         Mongod(Path(folder) / "mongod") as mongod,
@@ -76,20 +76,16 @@ def main() -> None:
             last.replace("-", "").replace("T", "-") + "59",
             client["plain"],
         )
-        start_up = seconds([python, "-c", "import tasks, tasks.cli.backfill"], env)
+        start_up = seconds([sys.executable, "-c", "import tasks.graph, tasks.cli.backfill"], env)
         api.reset()
-        results = [
-            ("backfill, interpreter start included", seconds([python, "-m", module + "backfill", first, last], env))
-        ]
+        results = [("backfill, interpreter start included", seconds([*airqino, "backfill", first, last], env))]
         asked = api.stats()["by_station"]
-        results.append(
-            ("the same again, nothing to do", seconds([python, "-m", module + "backfill", first, last], env))
-        )
-        seconds([python, "-m", module + "hourly"], env)  # trains the week's model
-        results.append(("hourly run with nothing to do", seconds([python, "-m", module + "hourly"], env)))
+        results.append(("the same again, nothing to do", seconds([*airqino, "backfill", first, last], env)))
+        seconds([*airqino, "hourly"], env)  # trains the week's model
+        results.append(("hourly run with nothing to do", seconds([*airqino, "hourly"], env)))
         api.now = clock.replace(hour=1)
         later = env | {"AIRQINO_NOW": now.replace("T00", "T01")}
-        results.append(("hourly run with one new hour", seconds([python, "-m", module + "hourly"], later)))
+        results.append(("hourly run with one new hour", seconds([*airqino, "hourly"], later)))
     table = Table(title=f"two stations, {first} to {last}")
     for column in ("what", "seconds", "× plain pandas"):
         table.add_column(column, justify="left" if column == "what" else "right")

@@ -1,15 +1,29 @@
-"""The AirQino pipeline's public tasks: ``luigi --module tasks <Task>``."""
+"""The AirQino pipeline's public tasks: ``luigi --module tasks <Task>``.
 
-import tasks.settings.luigi_cfg  # noqa: F401 - before anything that imports Luigi
-from tasks.clean import CleanDay
-from tasks.daily import DailyMeans
-from tasks.fetch import FetchHour
-from tasks.forecast import Forecast
-from tasks.hourly import Backfill, Hourly
-from tasks.instruments import hook as hook
-from tasks.load import LoadDay
-from tasks.score import ScoreForecasts
-from tasks.train import TrainModel
+They are imported when the first of them is asked for, and at once where Luigi is there already: it finds a task only
+after its import. So a command that runs none of them starts quickly.
+"""
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+_LUIGI_IS_THERE = "luigi" in sys.modules
+
+import tasks.settings.luigi_cfg  # noqa: E402, F401 - before anything that imports Luigi
+
+if TYPE_CHECKING:
+    from tasks.graph import (
+        Backfill,
+        CleanDay,
+        DailyMeans,
+        FetchHour,
+        Forecast,
+        Hourly,
+        LoadDay,
+        ScoreForecasts,
+        TrainModel,
+    )
 
 __all__ = [
     "Backfill",
@@ -22,3 +36,12 @@ __all__ = [
     "ScoreForecasts",
     "TrainModel",
 ]
+
+if _LUIGI_IS_THERE:
+    importlib.import_module("tasks.graph")
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(importlib.import_module("tasks.graph"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ from typing import Any
 import luigi
 import pandas as pd
 
+from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict
 from airqino.quality.flags import flag_history
 from airqino.stores import models, mongo
 from airqino.stores.models import Champion
@@ -41,33 +42,31 @@ class Forecast(Stage):
         return values
 
     def requires(self) -> luigi.Task:
-        """The hourly tables of these hours' days."""
+        """Return the hourly tables of these hours' days."""
         return CleanDay(day=sorted({hour.date() for hour in self.hour}))
 
     def output(self) -> list[luigi.Target]:
-        """For each hour the Parquet file, and the row in ``loads``."""
-        return [t for hour in self.hour for t in (targets.forecast(hour), _load(hour))]
+        """Return for each hour the Parquet file, and the row in ``loads``."""
+        return [t for hour in self.hour for t in (targets.forecast(hour), _load_target(hour))]
 
     def run(self) -> None:
         """Forecast the hours that are not published yet, then load what is not in MongoDB yet."""
         live = self._is_live()
         missing = [hour for hour in self.hour if not targets.forecast(hour).exists()]
         for champion, hours in groupby(missing, key=lambda hour: promotion.champion_on(hour.date(), live)):
-            _publish(list(hours), champion, hindcast=not live)
-        _load_all([hour for hour in self.hour if not _load(hour).exists()])
+            _stage_forecasts(list(hours), champion, hindcast=not live)
+        _load_documents([hour for hour in self.hour if not _load_target(hour).exists()])
 
     def _is_live(self) -> bool:
         return self.hour == (settings().last_hour,)
 
 
-def _load(hour: datetime) -> targets.LoadTarget:
+def _load_target(hour: datetime) -> targets.LoadTarget:
     return targets.LoadTarget(f"forecast|{format_hour(hour)}")
 
 
-def _publish(hours: list[datetime], champion: Champion | None, hindcast: bool) -> None:
+def _stage_forecasts(hours: list[datetime], champion: Champion | None, hindcast: bool) -> None:
     """Forecast some hours with one model and stage the result, a file for each hour."""
-    from airqino.forecasting.model import HISTORY_HOURS
-
     first, last = hours[0].date() - timedelta(days=HISTORY_HOURS // 24), hours[-1].date()
     tables = [targets.hourly(day) for day in day_range(first, last)]
     readings = targets.frame(tables)
@@ -76,43 +75,43 @@ def _publish(hours: list[datetime], champion: Champion | None, hindcast: bool) -
         readings = flag_history(values, thresholds(), causal=True)
     predicted, version = _predict(hours, readings, champion)
     if champion is None and not hindcast:
-        log.warning("persistence is published: %s", promotion.why_none(last))
+        log.warning("persistence is published: %s", promotion.no_model_reason(last))
     predicted = predicted.assign(model_version=version, hindcast=hindcast)
-    inputs = targets.fingerprint(*(table.fingerprint for table in tables), version, champion and champion.aside)
+    inputs = targets.fingerprint(*(table.fingerprint for table in tables), version, champion and champion.fallback)
     for hour in hours:
         rows = predicted[predicted["issued_at"] == pd.Timestamp(hour)].reset_index(drop=True)
         targets.forecast(hour).write(rows, inputs=inputs)
 
 
 def _predict(hours: list[datetime], readings: pd.DataFrame, champion: Champion | None) -> tuple[pd.DataFrame, str]:
-    """Forecasts of the champion, and its version; persistence and "" where there is none or it cannot be used."""
-    from airqino.forecasting.model import ForecastModel, predict  # LightGBM takes long to import
-
+    """Return the champion's forecasts and its version; persistence and "" where there is none or it cannot be used."""
     moments, threads = [pd.Timestamp(hour) for hour in hours], settings().forecast.threads
     if champion is None:
-        why_none = promotion.why_none(hours[-1].date())
-        return predict(None, readings, moments, threads, no_model_reason=why_none), ""
+        reason = promotion.no_model_reason(hours[-1].date())
+        return predict(None, readings, moments, threads, no_model_reason=reason), ""
     try:
-        known = ForecastModel.from_files(models.load(promotion.folder(champion.version)))
-        predicted = predict(known, readings, moments, threads)
+        model = ForecastModel.from_files(models.load(promotion.folder(champion.version)))
+        predicted = predict(model, readings, moments, threads)
     except Exception as error:  # whatever is wrong with a model never stops a forecast
-        why = f"model {champion.version} cannot be used"
-        log.warning("%s (%s): persistence is published", why, error)
-        return predict(None, readings, moments, threads, no_model_reason=why), ""
-    aside = pd.MultiIndex.from_frame(predicted[["station", "pollutant"]]).isin(list(champion.aside))
-    if aside.any():  # both tables have the same rows in the same order
-        why = "model has drifted here, and no better one was found"
-        persistence = predict(None, readings, moments, threads, no_model_reason=why)
-        predicted = pd.concat([predicted[~aside], persistence[aside]]).sort_index()
+        reason = f"model {champion.version} cannot be used"
+        log.warning("%s (%s): persistence is published", reason, error)
+        return predict(None, readings, moments, threads, no_model_reason=reason), ""
+    fallback = pd.MultiIndex.from_frame(predicted[["station", "pollutant"]]).isin(list(champion.fallback))
+    if fallback.any():  # both tables have the same rows in the same order
+        reason = "model has drifted here, and no better one was found"
+        persistence = predict(None, readings, moments, threads, no_model_reason=reason)
+        predicted = pd.concat([predicted[~fallback], persistence[fallback]]).sort_index()
     return predicted, champion.version
 
 
-def _load_all(hours: Iterable[datetime]) -> None:
+def _load_documents(hours: Iterable[datetime]) -> None:
     for hour in hours:
         target = targets.forecast(hour)
         documents = [_document(row) for row in target.rows()]
         mongo.replace(targets.database(), "forecasts", documents)
-        _load(hour).write(target.inputs or "", {"kind": "forecast", "issued_at": hour, "documents": len(documents)})
+        _load_target(hour).write(
+            target.inputs or "", {"kind": "forecast", "issued_at": hour, "documents": len(documents)}
+        )
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import luigi
 
 from airqino.errors import ConfigError
-from airqino.forecasting.scores import WINDOWS
+from airqino.forecasting.scoring import WINDOWS
 from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_range, day_start, format_hour, hour_range
 from tasks import targets
@@ -16,7 +16,7 @@ from tasks.fetch import FetchHour
 from tasks.forecast import Forecast
 from tasks.load import LoadDay, provisional_days
 from tasks.parameters import HourParameter
-from tasks.score import ScoreForecasts, retrain_days, scored
+from tasks.score import ScoreForecasts, retrain_days
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage
 from tasks.train import TrainModel, monday
@@ -138,4 +138,4 @@ class Backfill(Stage):
         """Score the range where it is forecast, and the month after it where that was scored before."""
         days = day_range(self.start.date(), self.stop.date() + (max(WINDOWS) - 1) * DAY)
         hindcast = [day for day in days if self.hindcast and day <= self.stop.date()]
-        return [ScoreForecasts(day=day) for day in days if day in hindcast or scored(day).exists()]
+        return [ScoreForecasts(day=day) for day in days if day in hindcast or targets.scores(day).exists()]

@@ -8,7 +8,7 @@ from typing import Any
 import luigi
 import pandas as pd
 
-from airqino.forecasting import scores
+from airqino.forecasting import scoring
 from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_range, day_start
 from tasks import promotion, stage, targets
@@ -16,7 +16,7 @@ from tasks.clean import CleanDay, DayTask
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
 from tasks.stations import station_name
-from tasks.train import limits
+from tasks.train import drift_limits
 
 log = logging.getLogger("airqino.score")
 
@@ -39,48 +39,48 @@ class ScoreForecasts(DayTask):
     day = DayParameter(description="day whose forecasts are scored, UTC, such as 2024-09-09")  # type: ignore[assignment]
 
     def requires(self) -> luigi.Task:
-        """The day's hourly table; those of the days before are what they are."""
+        """Return the day's hourly table; those of the days before are what they are."""
         return CleanDay(day=self.day, through=self.through)
 
     def output(self) -> targets.ParquetTarget:
-        """The day's scores."""
-        return scored(self.day)
+        """Return the day's scores."""
+        return targets.scores(self.day)
 
     def complete(self) -> bool:
-        """Whether the scores are up to date, and loaded."""
+        """Say whether the scores are up to date, and loaded."""
         return self.requires().complete() and self.output().inputs == self._inputs() and self._is_loaded()
 
     def run(self) -> None:
         """Score, load, and say where a drift has begun."""
         before = drifted(self.day)
-        matched = scores.match(targets.frame(self._forecasts()), targets.frame(self._hourly()))
-        self.output().write(scores.summarise(matched, self.day, limits()), inputs=self._inputs())
+        matched = scoring.match(targets.frame(self._forecasts()), targets.frame(self._hourly()))
+        self.output().write(scoring.summarise(matched, self.day, drift_limits()), inputs=self._inputs())
         documents = [_document(row) for row in self.output().rows()]
         mongo.replace(targets.database(), "forecast_scores", documents)
-        self._load().write(self._content(), {"kind": "score", "day": f"{self.day}", "documents": len(documents)})
+        self._load_target().write(self._content(), {"kind": "score", "day": f"{self.day}", "documents": len(documents)})
         begun = [pair for pair in sorted(drifted(self.day) - before) if _start(self.day, pair) == self.day]
         if begun and self.day >= (settings().last_hour - settings().airqino.late_window_hours * HOUR).date():
             self._warn(begun)
 
     def _warn(self, begun: list[tuple[str, str]]) -> None:
-        told = ", ".join(f"{station} {pollutant}" for station, pollutant in begun)
-        log.warning("forecasts have drifted: %s, in the 7 days up to %s; a model is trained", told, self.day)
+        pairs = ", ".join(f"{station} {pollutant}" for station, pollutant in begun)
+        log.warning("forecasts have drifted: %s, in the 7 days up to %s; a model is trained", pairs, self.day)
         self.trigger_event(stage.DRIFT, self, begun)
 
     def _forecasts(self) -> list[targets.ParquetTarget]:
-        """What was published for targets in the longest window that have passed."""
-        first, last = day_start(self.day) - (max(scores.WINDOWS) - 1) * DAY - _AHEAD, self.through - HOUR
+        """Return what was published for targets in the longest window that have passed."""
+        first, last = day_start(self.day) - (max(scoring.WINDOWS) - 1) * DAY - _AHEAD, self.through - HOUR
         return [targets.forecast(hour) for hour in targets.forecast_hours(first, last)]
 
     def _hourly(self) -> list[targets.ParquetTarget]:
-        first = self.day - (max(scores.WINDOWS) - 1) * DAY
+        first = self.day - (max(scoring.WINDOWS) - 1) * DAY
         return [targets.hourly(day) for day in day_range(first, self.day)]
 
     def _inputs(self) -> str:
-        forecasts, root = self._forecasts(), targets.root()
+        forecasts, root = self._forecasts(), targets.paths().root
         names = [str(target.path.relative_to(root)) for target in forecasts]
         hourly = [target.fingerprint for target in self._hourly()] if forecasts else []
-        return targets.fingerprint(names, hourly, asdict(limits()), _VERSION)
+        return targets.fingerprint(names, hourly, asdict(drift_limits()), _VERSION)
 
     def _content(self) -> str:
         config = settings()
@@ -88,36 +88,31 @@ class ScoreForecasts(DayTask):
         return targets.fingerprint(self.output().fingerprint, names, _VERSION)
 
     def _is_loaded(self) -> bool:
-        record, key = self._load().record(), f"{self.day}"
+        record, key = self._load_target().record(), f"{self.day}"
         return (
             record is not None
             and record["inputs"] == self._content()
             and record["documents"] == mongo.count(targets.database(), "forecast_scores", "day", key, f"{key}~")
         )
 
-    def _load(self) -> targets.LoadTarget:
+    def _load_target(self) -> targets.LoadTarget:
         return targets.LoadTarget(f"score|{self.day}")
 
 
-def scored(day: date) -> targets.ParquetTarget:
-    """The scores of a day."""
-    return targets.ParquetTarget(targets.root() / f"{day}" / "scores.parquet")
-
-
 def drifted(day: date) -> set[tuple[str, str]]:
-    """The (station, pollutant) pairs that were found drifted on a day."""
-    return {(row["station"], row["pollutant"]) for row in scored(day).rows() if row["drift"]}
+    """Return the (station, pollutant) pairs that were found drifted on a day."""
+    return {(row["station"], row["pollutant"]) for row in targets.scores(day).rows() if row["drift"]}
 
 
 def retrain_days(day: date) -> list[date]:
-    """The days on which the drifts that last on a day began, where nothing was trained since: one training for each."""
+    """Return the days on which the drifts that last on a day began, where nothing was trained since."""
     starts = sorted({_start(day, pair) for pair in drifted(day)})
     return [start for start in starts if not promotion.trained_since(start, day)]
 
 
 def _start(day: date, pair: tuple[str, str]) -> date:
     earlier = [d for d in day_range(day - _LOOK_BACK, day - DAY) if pair in drifted(d)]
-    return scores.episode_start(day, earlier)
+    return scoring.episode_start(day, earlier)
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:

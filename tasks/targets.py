@@ -184,11 +184,6 @@ def paths() -> Paths:
     return Paths(Path(settings().staging.root))
 
 
-def root() -> Path:
-    """Return the staging root."""
-    return paths().root
-
-
 def raw(hour: datetime) -> ParquetTarget:
     """One row per station: its readings of the hour, or why there are none."""
     return ParquetTarget(paths().raw(hour))

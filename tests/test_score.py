@@ -2,22 +2,16 @@
 
 import ast
 import json
-import math
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from subprocess import run
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from support.deployment import ROOT, Pipeline
 
-from airqino.forecasting.scores import Limits, episode_start, match, strays, summarise
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 from airqino.stores import parquet
@@ -154,73 +148,3 @@ def test_drift_trains_and_tells_once(deployed: Pipeline, api: Sandbox) -> None:
     drifted = deployed.database.forecast_scores.find_one({"_id": "283164601|pm2_5|1|2026-03-12|7"})
     assert drifted["drift"]
     assert drifted["skill"] < 0
-
-
-def forecasts(n: int, seed: int = 0, method: str = "lightgbm") -> tuple[pd.DataFrame, pd.DataFrame]:
-    random = np.random.default_rng(seed)
-    at = pd.date_range("2024-09-01", periods=n, freq="h", tz="UTC")
-    value = random.gamma(2, 5, n)
-    hourly = pd.DataFrame({"station": "1", "observed_at": at, "pm2_5": value, "pm2_5_flag": "ok"})
-    p50 = value + random.normal(0, 1, n)
-    table = pd.DataFrame(
-        {"station": "1", "pollutant": "pm2_5", "horizon_h": 1, "target_at": at, "method": method}
-        | {"p10": p50 - 1.2816, "p50": p50, "p90": p50 + 1.2816, "last_value": value + random.normal(0, 3, n)}
-    )
-    return table, hourly
-
-
-def test_flagged_and_missing_targets_are_not_scored() -> None:
-    table, hourly = forecasts(24)
-    hourly.loc[0, "pm2_5_flag"] = "stuck"
-    hourly.loc[1, "pm2_5"] = np.nan
-    scores = summarise(match(table, hourly.drop(index=2), ["pm2_5"]), date(2024, 9, 1))
-    assert scores["n"].tolist() == [21, 21, 21]
-
-
-def test_nothing_measured_yet() -> None:
-    table, hourly = forecasts(24)
-    scores = summarise(match(table, hourly.iloc[:0], ["pm2_5"]), date(2024, 9, 1))
-    assert scores["n"].tolist() == [0, 0, 0]
-    assert scores["skill"].isna().all()
-    assert not scores["drift"].any()
-    assert len(summarise(match(table.iloc[:0], hourly, ["pm2_5"]), date(2024, 9, 1))) == 0
-
-
-@pytest.mark.parametrize(
-    ("hours", "change", "method", "drifts"),
-    [
-        (168, {}, "lightgbm", False),
-        (168, {"p50": 300.0}, "lightgbm", True),  # skill below 0
-        (168, {"p10": -50.0, "p90": 50.0}, "lightgbm", True),  # all inside the band
-        (168, {"p50": 300.0}, "persistence", False),  # which cannot drift
-        (71, {"p50": 300.0}, "lightgbm", False),  # too few to say
-        (72, {"p50": 300.0}, "lightgbm", True),
-    ],
-)
-def test_drift(hours: int, change: dict[str, float], method: str, drifts: bool) -> None:
-    table, hourly = forecasts(hours, method=method)
-    for name, by in change.items():
-        table[name] += by
-    matched = match(table, hourly, ["pm2_5"])
-    last = matched["target_at"].max().date()
-    scores = summarise(matched, last).set_index("window_days")
-    assert scores["drift"].to_dict() == {1: False, 7: drifts, 30: False}
-    assert strays(matched, Limits())[0] == ({("1", "pm2_5")} if drifts else set())
-
-
-@given(st.sets(st.integers(0, 59)), st.integers(60, 80))
-def test_episode_start_equals_a_walk_back(earlier: set[int], today: int) -> None:
-    origin = date(2024, 1, 1)
-    start, quiet = today, 0
-    for day in range(today - 1, -1, -1):
-        start, quiet = (day, 0) if day in earlier else (start, quiet + 1)
-        if quiet >= 7:
-            break
-    days = [origin + timedelta(days=d) for d in earlier]
-    assert episode_start(origin + timedelta(days=today), days) == origin + timedelta(days=start)
-
-
-def test_skill_of_a_perfect_persistence_is_none() -> None:
-    table, hourly = forecasts(24)
-    table["last_value"] = hourly["pm2_5"]
-    assert all(math.isnan(s) for s in summarise(match(table, hourly, ["pm2_5"]), date(2024, 9, 1))["skill"])

@@ -1,1 +1,1 @@
-"""Pure functions on pandas and NumPy: features, training, forecasts, their bands and their scores. No I/O."""
+"""The forecast: features, training, models, calibration, scores and contests. Pure functions, no I/O."""

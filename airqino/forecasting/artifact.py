@@ -7,8 +7,13 @@ that the same training twice gives the same fingerprint.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import msgspec
+
+from airqino.forecasting.scoring import null_if_undefined
 
 __all__ = ["Band", "ForecastModel", "Score"]
 
@@ -48,9 +53,9 @@ class Score:
         n: scored hours.
         mae: mean absolute error, in the pollutant's unit.
         mae_persistence: mean absolute error of "no change" on the same hours.
-        skill: 1 − mae / mae_persistence; None where persistence makes no error.
-        coverage80: share of targets inside the calibrated band; each half of the block is judged by the other half's
-            calibration.
+        skill: 1 − mae / mae_persistence; NaN where persistence makes no error.
+        coverage80: share of targets inside the calibrated band, each half of the block being scored with the other
+            half's calibration.
         beats: whether the model is to be used here.
     """
 
@@ -60,7 +65,7 @@ class Score:
     n: int
     mae: float
     mae_persistence: float
-    skill: float | None
+    skill: float
     coverage80: float
     beats: bool
 
@@ -102,27 +107,28 @@ class ForecastModel:
     fingerprint: str = ""
 
     def boosters_of(self, pollutant: str, lead: int) -> list[str]:
-        """Model strings of a pollutant and lead, in a fixed order."""
+        """Return the model strings of a pollutant and lead, in a fixed order."""
         return [text for key, text in sorted(self.boosters.items()) if key.startswith(f"{pollutant}/{lead}/")]
 
     def networks_of(self, pollutant: str) -> list[bytes]:
-        """Networks of a pollutant, in a fixed order."""
+        """Return the networks of a pollutant, in a fixed order."""
         return [content for key, content in sorted(self.networks.items()) if key.startswith(f"{pollutant}/")]
 
     def band(self, station: str, pollutant: str, lead: int) -> Band | None:
-        """Calibration of a station, or of all stations where it has none of its own."""
-        found = {(b.station, b.pollutant, b.lead): b for b in self.bands}
-        return found.get((station, pollutant, lead)) or found.get((_ANY, pollutant, lead))
+        """Return the calibration of a station, or of all stations where it has none of its own."""
+        bands = {(b.station, b.pollutant, b.lead): b for b in self.bands}
+        return bands.get((station, pollutant, lead)) or bands.get((_ANY, pollutant, lead))
 
     def score(self, station: str, pollutant: str, lead: int) -> Score | None:
-        """Validation score of a station; of all stations together for one that was not there in the training."""
+        """Return the validation score of a station; of all stations for one that was not there in the training."""
         name = station if station in self.stations else _ANY
         return {(s.station, s.pollutant, s.horizon_h): s for s in self.scores}.get((name, pollutant, lead))
 
     def to_files(self) -> dict[str, bytes]:
-        """Model as files: ``model.json``, and one for each booster (LightGBM text) and network (NumPy arrays)."""
+        """Return the model as files: ``model.json``, one for each booster (LightGBM text) and network (NumPy)."""
         about = asdict(self)
         about["format"] = _FORMAT
+        about["scores"] = [{**score, "skill": null_if_undefined(score["skill"])} for score in about["scores"]]
         about["boosters"] = {key: _file_name(key, "txt") for key in sorted(self.boosters)}
         about["networks"] = {key: _file_name(key, "npy") for key in sorted(self.networks)}
         files = {about["boosters"][key]: text.encode() for key, text in sorted(self.boosters.items())}
@@ -132,10 +138,10 @@ class ForecastModel:
 
     @classmethod
     def from_files(cls, files: dict[str, bytes]) -> ForecastModel:
-        """Reads a model back.
+        """Read a model back.
 
         Args:
-            files: content by file name, as :meth:`to_files` made it.
+            files: content by file name, as `to_files` made it.
 
         Raises:
             ValueError: a file is missing, damaged or of another format.
@@ -143,21 +149,13 @@ class ForecastModel:
         try:
             about = json.loads(files["model.json"])
             if about.pop("format") != _FORMAT:
-                raise ValueError(f"model.json is not of format {_FORMAT}")
-            return cls(
-                **about
-                | {
-                    "pollutants": tuple(about["pollutants"]),
-                    "horizons": tuple(about["horizons"]),
-                    "stations": tuple(about["stations"]),
-                    "features": {name: tuple(columns) for name, columns in about["features"].items()},
-                    "boosters": {key: files[name].decode() for key, name in about["boosters"].items()},
-                    "networks": {key: files[name] for key, name in about["networks"].items()},
-                    "bands": tuple(Band(**band) for band in about["bands"]),
-                    "scores": tuple(Score(**score) for score in about["scores"]),
-                }
-            )
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+                raise ValueError(f"its format is not {_FORMAT}")
+            about["boosters"] = {key: files[name].decode() for key, name in about["boosters"].items()}
+            about["networks"] = {key: files[name] for key, name in about["networks"].items()}
+            for score in about["scores"]:
+                score["skill"] = math.nan if score["skill"] is None else score["skill"]
+            return msgspec.convert(about, cls)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not a readable forecast model: {error!r}") from error
 
 

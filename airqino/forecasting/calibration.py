@@ -7,14 +7,26 @@ so that the correction grows with the band).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from airqino.forecasting.artifact import Band
+from airqino.forecasting.artifact import Band, Score
+from airqino.forecasting.scoring import score_groups
 
-__all__ = ["COVERAGE", "MISSING_WIDENS", "RECENT_HOURS", "apply_band", "calibrate", "change_band", "misses", "recent"]
+__all__ = [
+    "COVERAGE", "MISSING_WIDENS", "RECENT_HOURS", "Quantiles", "apply_band", "calibrate", "calibrate_and_score",
+    "change_band", "covered", "misses", "recent",
+]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Names = npt.NDArray[np.str_]
+#: p10, p50 and p90, each (n,), in the pollutant's unit.
+Quantiles = tuple[Floats, Floats, Floats]
 
 COVERAGE = 0.8
 #: Half widths grow by this share for each of the last six hours without a reading.
@@ -29,8 +41,8 @@ _SMALLEST_OTHER = 0.1
 RECENT_HOURS = 14 * 24
 
 
-def misses(pollutant: str, raw: tuple[Floats, Floats, Floats], target: Floats) -> tuple[Floats, Floats]:
-    """How far targets lie below and above a band, as a share of its half widths; negative inside of it.
+def misses(pollutant: str, raw: Quantiles, target: Floats) -> tuple[Floats, Floats]:
+    """Return how far targets lie below and above a band, as a share of its half widths; negative inside of it.
 
     Args:
         pollutant: co or pm2_5.
@@ -47,14 +59,8 @@ def misses(pollutant: str, raw: tuple[Floats, Floats, Floats], target: Floats) -
     return below, above
 
 
-def calibrate(
-    pollutant: str,
-    lead: int,
-    stations: npt.NDArray[np.str_],
-    raw: tuple[Floats, Floats, Floats],
-    target: Floats,
-) -> list[Band]:
-    """Corrections of a band from forecasts of hours the models had not seen.
+def calibrate(pollutant: str, lead: int, stations: Names, raw: Quantiles, target: Floats) -> list[Band]:
+    """Calibrate a band on forecasts of hours the models had not seen.
 
     Args:
         pollutant: co or pm2_5.
@@ -76,15 +82,73 @@ def calibrate(
     ]
 
 
+def calibrate_and_score(
+    pollutant: str, lead: int, stations: Names, hour: Ints, last: Floats, change: Floats, raw: Quantiles
+) -> tuple[list[Band], list[Score]]:
+    """Calibrate the band on forecasts of hours the models had not seen, and score them.
+
+    Args:
+        pollutant: co or pm2_5.
+        lead: hours from the last reading to the target.
+        stations: (n,) station of each forecast.
+        hour: (n,) hour of the last reading, counted from anywhere.
+        last: (n,) last reading, in the pollutant's unit.
+        change: (n,) change from there to the target; NaN where it is unknown.
+        raw: p10, p50, p90 as the models gave them, each (n,).
+
+    Returns:
+        Bands and scores, for each station and for all of them together (``"*"``); none if no target is known.
+    """
+    known = ~np.isnan(change)
+    if not known.any():
+        return [], []
+    stations, change, raw, target = stations[known], change[known], _part(raw, known), (last + change)[known]
+    rows = pd.DataFrame({"station": stations.astype(object), "pollutant": pollutant, "horizon_h": lead})
+    rows["error"], rows["error_persistence"] = np.maximum(raw[1], 0.0) - target, -change
+    rows["inside"] = covered(pollutant, lead, stations, hour[known], raw, target)
+    names = ["station", "pollutant", "horizon_h", "n", "mae", "mae_persistence", "skill", "coverage80"]
+    table = score_groups(pd.concat([rows.assign(station="*"), rows]))[names]
+    records: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+    scores = [Score(**row, beats=row["mae"] < row["mae_persistence"]) for row in records]
+    return calibrate(pollutant, lead, stations, raw, target), scores
+
+
+def covered(pollutant: str, lead: int, stations: Names, hour: Ints, raw: Quantiles, target: Floats) -> Bools:
+    """Say which targets lie in the calibrated band, without a band ever being scored on what it was calibrated on.
+
+    Even weeks are scored with the calibration of odd weeks, and the reverse; a band that is scored on its own weeks
+    would cover 80 % by construction. Only where all hours are in weeks of one kind, they are scored with their own.
+
+    Args: those of `calibrate_and_score`; target: (n,) what was measured.
+    """
+    inside = np.zeros(len(target), dtype=bool)
+    odd = hour // 168 % 2 == 1
+    for scored in (odd, ~odd):
+        other = scored if scored.all() else ~scored
+        if not scored.any():
+            continue
+        bands = calibrate(pollutant, lead, stations[other], _part(raw, other), target[other])
+        by_station = {band.station: band for band in bands}
+        used = [by_station.get(str(name), by_station["*"]) for name in stations[scored]]
+        below, above = np.array([band.below for band in used]), np.array([band.above for band in used])
+        low, _, high = apply_band(pollutant, _part(raw, scored), below, above, np.zeros(len(used)))
+        inside[scored] = (low <= target[scored]) & (target[scored] <= high)
+    return inside
+
+
+def _part(raw: Quantiles, rows: Bools) -> Quantiles:
+    return raw[0][rows], raw[1][rows], raw[2][rows]
+
+
 def _conformal(misses: Floats) -> float:
-    """The ⌈(n+1)·0.9⌉-th smallest miss: one side of the band is left by one target in ten."""
+    """Return the ⌈(n+1)·0.9⌉-th smallest miss: one side of the band is left by one target in ten."""
     n = len(misses)
     rank = min(int(np.ceil((n + 1) * (1 + COVERAGE) / 2)), n)
     return float(np.sort(misses)[rank - 1])
 
 
 def recent(window: Floats, trained: Floats) -> Floats:
-    """Correction of one side of a band by what it missed lately.
+    """Correct one side of a band by what it missed lately.
 
     Conformal calibration on a moving window: Gibbs & Candès (2021), "Adaptive Conformal Inference Under Distribution
     Shift", NeurIPS 34, show why; Wisniewski, Lindsay & Lindsay (2020), COPA, PMLR 128, use such a window.
@@ -100,15 +164,13 @@ def recent(window: Floats, trained: Floats) -> Floats:
     ordered = np.sort(window, axis=1)  # NaN sorts to the end
     count = (~np.isnan(ordered)).sum(axis=1)
     rank = np.minimum(np.ceil((count + 1) * (1 + COVERAGE) / 2).astype(int), count) - 1
-    found = np.where(count > 0, ordered[np.arange(len(ordered)), np.maximum(rank, 0)], 0.0)
+    windowed = np.where(count > 0, ordered[np.arange(len(ordered)), np.maximum(rank, 0)], 0.0)
     share = np.minimum(count / _FEWEST, 1.0)
-    return np.asarray(share * found + (1 - share) * trained, dtype=float)
+    return np.asarray(share * windowed + (1 - share) * trained, dtype=float)
 
 
-def apply_band(
-    pollutant: str, raw: tuple[Floats, Floats, Floats], below: Floats, above: Floats, missing: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Corrects a band, widens it where readings are missing, and keeps it in order and above zero.
+def apply_band(pollutant: str, raw: Quantiles, below: Floats, above: Floats, missing: Floats) -> Quantiles:
+    """Correct a band, widen it where readings are missing, and keep it in order and above zero.
 
     Args:
         pollutant: co or pm2_5.
@@ -130,7 +192,7 @@ def apply_band(
 
 
 def change_band(last: Floats, changes: Floats, missing: Floats) -> tuple[Floats, Floats]:
-    """The band around "no change": the 80 % quantile of the recent absolute changes on either side.
+    """Return the band around "no change": the 80 % quantile of the recent absolute changes on either side.
 
     Args:
         last: (n,) last readings.

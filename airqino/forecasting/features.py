@@ -42,6 +42,11 @@ _HOUR_US = 3_600_000_000
 _LAGS = (1, 2, 3, 4, 5, 6, 8, 12, 23, 24, 25, 47, 48, 168)
 _MEANS = (3, 6, 12, 24, 72, 168, 672)
 _ZEROS = (6, 24, 168)
+#: How a station usually changes between the anchor's and the target's hour: hours between the changes, and how many.
+_HABITS = {
+    "yesterday": (24, 1), "last_week": (168, 1), "habit_7": (24, 7), "habit_14": (24, 14), "habit_28": (24, 28),
+    "habit_weeks": (168, 4),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,16 +68,16 @@ class Grid:
 
     @property
     def n_hours(self) -> int:
-        """Number of hours (rows)."""
+        """Return the number of hours (rows)."""
         return len(next(iter(self.values.values())))
 
     def index(self, hours: pd.DatetimeIndex) -> Ints:
-        """Row numbers of UTC hours; below 0 or beyond the last row where the grid does not reach."""
+        """Return the row numbers of UTC hours; below 0 or beyond the last row where the grid does not reach."""
         return _epoch_hours(pd.Series(hours)) - self.start
 
 
 def to_grid(hourly: pd.DataFrame, first: pd.Timestamp | None = None, last: pd.Timestamp | None = None) -> Grid:
-    """Spreads a long table of readings over hours and stations.
+    """Spread a long table of readings over hours and stations.
 
     Args:
         hourly: one row per station and hour, in any order, with station, observed_at (UTC, beginning of the hour), the
@@ -109,7 +114,7 @@ def to_grid(hourly: pd.DataFrame, first: pd.Timestamp | None = None, last: pd.Ti
 
 
 def last_usable(values: Floats, limit: int) -> Ints:
-    """Row of the last reading at or before each hour.
+    """Return the row of the last reading at or before each hour.
 
     Args:
         values: (hours, stations), NaN where there is no usable reading.
@@ -124,12 +129,12 @@ def last_usable(values: Floats, limit: int) -> Ints:
 
 
 def change(values: Floats, row: Ints, column: Ints, lead: int) -> Floats:
-    """Change from the anchor to ``lead`` hours later, in the variable's unit; NaN where either is missing."""
+    """Return the change from the anchor to ``lead`` hours later, in the variable's unit; NaN if one is missing."""
     return _at(values, row + lead, column) - _at(values, row, column)
 
 
 def feature_names(pollutant: str, leads: Sequence[int]) -> list[str]:
-    """Names of the columns of :func:`feature_matrix` in their order; ``+2`` marks one that depends on the lead."""
+    """Name the columns of `feature_matrix` in their order; ``+2`` marks one that depends on the lead."""
     empty = Grid(0, ("",), {name: np.full((1, 1), np.nan) for name in POLLUTANTS + WEATHER}, {})
     zero = np.zeros(1, dtype=np.int64)
     return list(_columns(empty, pollutant, leads, zero, zero, np.zeros(1)))
@@ -138,7 +143,7 @@ def feature_names(pollutant: str, leads: Sequence[int]) -> list[str]:
 def feature_matrix(
     grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, column: Ints, codes: Floats
 ) -> npt.NDArray[np.float32]:
-    """Features of forecasts anchored at given hours and stations.
+    """Compute the features of forecasts anchored at given hours and stations.
 
     Args:
         grid: the readings; nothing later than an anchor's hour is read for it.
@@ -149,7 +154,7 @@ def feature_matrix(
         codes: (stations,) the model's code of each column's station; NaN for a station it does not know.
 
     Returns:
-        (n, features) float32, columns as in :func:`feature_names`; NaN where something was not measured.
+        (n, features) float32, columns as in `feature_names`; NaN where something was not measured.
     """
     columns = _columns(grid, pollutant, leads, row, column, codes)
     return np.column_stack([np.asarray(values, dtype=np.float32) for values in columns.values()])
@@ -196,26 +201,15 @@ def _columns(
         out[f"others_change_{lag}"] = now - _at(others, row - lag, column)
     out["others_mean_24"] = now - _rolling_mean(others, 24)[row, column]
     for lead in leads:
-        habits = _habits(own, lead, row, column) | {"usual": _usual(own, lead, row, column) - anchor}
+        habits = {name: _mean_change(own, lead, row, column, *periods) for name, periods in _HABITS.items()}
+        habits["usual"] = _usual(own, lead, row, column) - anchor
         habits["others_habit_14"] = _mean_change(others, lead, row, column, 24, 14)
         out |= {f"{name}+{lead}": values for name, values in habits.items()}
     return out
 
 
-def _habits(own: Floats, lead: int, row: Ints, column: Ints) -> dict[str, Floats]:
-    """How this station usually changes between the anchor's and the target's hour, of the day and of the week."""
-    return {
-        "yesterday": _mean_change(own, lead, row, column, 24, 1),
-        "last_week": _mean_change(own, lead, row, column, 168, 1),
-        "habit_7": _mean_change(own, lead, row, column, 24, 7),
-        "habit_14": _mean_change(own, lead, row, column, 24, 14),
-        "habit_28": _mean_change(own, lead, row, column, 24, 28),
-        "habit_weeks": _mean_change(own, lead, row, column, 168, 4),
-    }
-
-
 def _usual(own: Floats, offset: int, row: Ints, column: Ints) -> Floats:
-    """Mean level at the hour of the day ``offset`` hours after the anchor's, over two weeks."""
+    """Return the mean level at the hour of the day ``offset`` hours after the anchor's, over two weeks."""
     return _nanmean([_at(own, row + offset - 24 * day, column) for day in range(1, 15)])
 
 
@@ -246,7 +240,7 @@ def _at(values: Floats, row: Ints, column: Ints) -> Floats:
 
 
 def _others_mean(values: Floats) -> Floats:
-    """Mean of the other stations' readings of the same hour; NaN where no other station measured."""
+    """Return the mean of the other stations' readings of the same hour; NaN where no other station measured."""
     seen = ~np.isnan(values)
     count = seen.sum(axis=1, keepdims=True) - seen
     total = np.where(seen, values, 0.0)
@@ -275,7 +269,7 @@ def _rolling_std(values: Floats, hours: int) -> Floats:
 
 
 def _rolling(combine: np.ufunc, values: Floats, hours: int) -> Floats:
-    """Rolling fmax/fmin in log2(hours) steps: windows of 2ᵏ hours are joined until they cover the wanted length."""
+    """Combine rolling windows (fmax, fmin) in log2(hours) steps: windows of 2ᵏ hours are joined until they suffice."""
     out, width = values.copy(), 1
     while width < hours:
         step = min(width, hours - width)
@@ -286,7 +280,7 @@ def _rolling(combine: np.ufunc, values: Floats, hours: int) -> Floats:
 
 
 def _run_length(values: Floats) -> Floats:
-    """Hours measured without interruption up to each hour (0 where there is no reading), at most one week."""
+    """Count the hours measured without interruption up to each hour (0 where there is no reading), at most one week."""
     rows = np.arange(len(values))[:, None]
     gap = np.maximum.accumulate(np.where(np.isnan(values), rows, -1), axis=0)
     return np.minimum(rows - gap, 168).astype(float)

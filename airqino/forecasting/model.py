@@ -37,7 +37,7 @@ _RECENT_CHANGES = 28 * 24
 #: Recent forecasts that are made again to see what the bands missed, for all stations together.
 _MOST_RECENT_ROWS = 8000
 #: A model is not trusted at a station on less than two days of validation.
-_FEWEST_JUDGED = 48
+_FEWEST_VALIDATED = 48
 
 
 def predict(
@@ -49,7 +49,7 @@ def predict(
     horizons: Sequence[int] = (1, 2),
     no_model_reason: str = "no model",
 ) -> pd.DataFrame:
-    """Forecasts of every station in the readings, for each hour of issue.
+    """Forecast every station in the readings, for each hour of issue.
 
     Args:
         model: a trained model, or None: persistence everywhere.
@@ -73,12 +73,12 @@ def predict(
     rows = grid.index(hours)
     parts = []
     for pollutant in pollutants:
-        anchors, trained, why_not = _Anchors(grid, pollutant, rows), None, no_model_reason
+        anchors, quantiles, reason = _Anchors(grid, pollutant, rows), None, no_model_reason
         if model is not None and pollutant in model.pollutants:
-            trained = _Model(model, grid, anchors, num_threads)
+            quantiles = _Model(model, grid, anchors, num_threads)
         elif model is not None:
-            why_not = "history too short"  # for this pollutant, when the model was made
-        parts += [_forecast(trained, grid, anchors, int(horizon), why_not) for horizon in horizons]
+            reason = "history too short"  # for this pollutant, when the model was made
+        parts += [_forecast(quantiles, grid, anchors, int(horizon), reason) for horizon in horizons]
     return _table(parts)
 
 
@@ -93,19 +93,19 @@ class _Anchors:
         self.column = np.tile(np.arange(n), len(rows))
         self.anchor = last_usable(values, grid.n_hours)[self.issued, self.column]
         self.age = self.issued - self.anchor
-        told = last_usable(np.where(flags == "absent", np.nan, 0.0), grid.n_hours)[self.issued, self.column]
-        self.flag = np.where(told >= 0, flags[np.maximum(told, 0), self.column], "absent")
+        flagged = last_usable(np.where(flags == "absent", np.nan, 0.0), grid.n_hours)[self.issued, self.column]
+        self.flag = np.where(flagged >= 0, flags[np.maximum(flagged, 0), self.column], "absent")
         self.broken = np.isin(self.flag, _BROKEN)
         present = np.concatenate([np.zeros((1, n)), np.cumsum(~np.isnan(values), axis=0)])
         before = np.maximum(self.issued - 5, 0)
         self.missing = 6.0 - (present[self.issued + 1, self.column] - present[before, self.column])
-        self.known = self.anchor >= 0
-        self.last = np.where(self.known, values[np.maximum(self.anchor, 0), self.column], np.nan)
+        self.has_reading = self.anchor >= 0
+        self.last = np.where(self.has_reading, values[np.maximum(self.anchor, 0), self.column], np.nan)
 
     def reasons(self) -> npt.NDArray[np.object_]:
-        """Why there is no forecast, where there is none."""
+        """Say why there is no forecast, where there is none."""
         out = np.array([f"no reading for {age} h" for age in self.age], dtype=object)
-        out[~self.known] = f"no reading in the last {HISTORY_HOURS // 24} days"
+        out[~self.has_reading] = f"no reading in the last {HISTORY_HOURS // 24} days"
         for flag in (*_BROKEN, "out_of_range"):
             rows = self.flag == flag
             out[rows] = f"sensor {flag.replace('_', ' ')}"
@@ -121,11 +121,12 @@ class _Model:
         self.unseen = max(int(grid.index(pd.DatetimeIndex([model.trained_until]))[0]), 0)
         values = grid.values[self.pollutant]
         usable = ~np.isnan(values)
+        # This saves the work for hours whose forecasts correct no band; `quantiles` leaves out the targets seen.
         usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS, self.unseen) - max(LEADS)] = False
         # Of many stations, every k-th hour of the last two weeks is enough to see what the bands missed.
         step = -(-len(grid.stations) * calibration.RECENT_HOURS // _MOST_RECENT_ROWS)
         usable[(grid.start + np.arange(len(values))) % step != 0] = False
-        usable[anchors.anchor[anchors.known], anchors.column[anchors.known]] = True
+        usable[anchors.anchor[anchors.has_reading], anchors.column[anchors.has_reading]] = True
         row, column = np.nonzero(usable)
         code = {station: float(position) for position, station in enumerate(model.stations)}
         codes = np.array([code.get(station, np.nan) for station in grid.stations])
@@ -140,7 +141,7 @@ class _Model:
             self.raw[lead][:, row, column] = blend(values[row, column], boosted, quantiles[:, position])
 
     def quantiles(self, lead: int, rows: Ints) -> Floats:
-        """(3, n) calibrated quantiles of some of the anchors."""
+        """Return the (3, n) calibrated quantiles of some of the anchors."""
         anchors, raw = self.anchors, self.raw[lead]
         station = [self.model.band(name, self.pollutant, lead) for name in self.grid.stations]
         column, issued = anchors.column[rows], anchors.issued[rows]
@@ -161,12 +162,12 @@ class _Model:
             calibration.apply_band(self.pollutant, (here[0], here[1], here[2]), below, above, anchors.missing[rows])
         )
 
-    def judged(self, lead: int) -> npt.NDArray[np.object_]:
-        """For each station, why the model is not to be used; empty where it is."""
+    def reasons_against(self, lead: int) -> npt.NDArray[np.object_]:
+        """Say for each station why the model is not to be used; empty where it is."""
         reasons = []
         for station in self.grid.stations:
             score = self.model.score(station, self.pollutant, lead)
-            if score is None or score.n < _FEWEST_JUDGED:
+            if score is None or score.n < _FEWEST_VALIDATED:
                 reasons.append("too few recent hours to judge the model here")
             else:
                 reasons.append("" if score.beats else "model does not beat persistence here")
@@ -175,14 +176,14 @@ class _Model:
 
 def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int, no_model_reason: str) -> pd.DataFrame:
     lead = anchors.age + horizon
-    possible = anchors.known & ~anchors.broken & np.isin(lead, LEADS)
+    possible = anchors.has_reading & ~anchors.broken & np.isin(lead, LEADS)
     quantiles = np.full((3, len(lead)), np.nan)
     reason = np.where(possible, no_model_reason, anchors.reasons())
     method = np.where(possible, "persistence", "none").astype(object)
     for value in LEADS:
         rows = np.flatnonzero(possible & (lead == value))
         if model is not None:
-            reason[rows] = model.judged(value)[anchors.column[rows]]
+            reason[rows] = model.reasons_against(value)[anchors.column[rows]]
             modelled = rows[reason[rows] == ""]
             quantiles[:, modelled] = model.quantiles(value, modelled)
             method[modelled] = "lightgbm"
@@ -204,19 +205,19 @@ def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int,
             "method": method,
             "reason": reason,
             "last_value": anchors.last,
-            "last_observed_at": _moments(grid, anchors.anchor).where(anchors.known),
+            "last_observed_at": _moments(grid, anchors.anchor).where(anchors.has_reading),
         }
     )
 
 
 def _before(values: Floats, row: Ints, column: Ints, hours: int) -> Floats:
-    """(n, hours) values of the hours that end with each row, NaN before the first one."""
+    """Return the (n, hours) values of the hours that end with each row, NaN before the first one."""
     padded = np.vstack([np.full((hours, values.shape[1]), np.nan), values])
     return np.asarray(padded[row[:, None] + np.arange(1, hours + 1), column[:, None]], dtype=float)
 
 
 def _recent_changes(grid: Grid, anchors: _Anchors, lead: int, rows: Ints) -> Floats:
-    """(n, hours) changes over a lead that had happened by the anchors."""
+    """Return the (n, hours) changes over a lead that had happened by the anchors."""
     values = grid.values[anchors.pollutant]
     changes = np.full(values.shape, np.nan)
     changes[lead:] = values[lead:] - values[:-lead]

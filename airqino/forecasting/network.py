@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -38,7 +38,7 @@ _CLIP = 6.0
 #: Rows seen in all: 25 times each for two stations and two years, fewer times for a larger network of stations.
 _SEEN = 1_000_000
 _EPOCHS = 25
-#: With more stations than this the network is not told which one it looks at; the boosters still are.
+#: With more stations than this the network does not get the station; the boosters still do.
 _MOST_STATIONS = 32
 
 
@@ -47,7 +47,7 @@ class Network:
     """A fitted network.
 
     Attributes:
-        n_stations: stations it is told apart; codes beyond are unknown ones.
+        n_stations: stations it tells apart; codes beyond are unknown ones.
         cyclic: positions of the feature columns station, hour and weekday.
         centre: (columns,) median of each other feature.
         scale: (columns,) robust standard deviation.
@@ -65,7 +65,7 @@ class Network:
     n_leads: int
 
     def to_bytes(self) -> bytes:
-        """The network as consecutive NumPy arrays."""
+        """Return the network as consecutive NumPy arrays."""
         file = io.BytesIO()
         head = np.array([self.n_stations, *self.cyclic, self.unit, self.n_leads, len(self.layers)], dtype=np.float64)
         arrays: list[npt.NDArray[np.floating]] = [head, self.centre, self.scale, *self.layers]
@@ -75,7 +75,7 @@ class Network:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Network:
-        """Reads :meth:`to_bytes` back.
+        """Read `to_bytes` back.
 
         Raises:
             ValueError: the content is damaged.
@@ -91,7 +91,7 @@ class Network:
 
 
 def fit(features: Matrix, names: Sequence[str], targets: Floats, weight: Floats, n_stations: int, seed: int) -> Network:
-    """Fits a network.
+    """Fit a network.
 
     Args:
         features: (n, features); NaN where something was not measured.
@@ -117,11 +117,11 @@ def fit(features: Matrix, names: Sequence[str], targets: Floats, weight: Floats,
 
 
 def predict(networks: Sequence[Network], features: Matrix) -> Floats:
-    """Mean of several networks' quantiles.
+    """Return the mean of several networks' quantiles.
 
     Args:
         networks: fitted alike, with different seeds.
-        features: (n, features) as in :func:`fit`.
+        features: (n, features) as in `fit`.
 
     Returns:
         (n, leads, 3): the 0.1, 0.5 and 0.9 quantiles of the change; they may cross.
@@ -153,9 +153,9 @@ def _inputs(network: Network, features: Matrix) -> Matrix:
 def _descend(start: Network, inputs: Matrix, targets: Floats, weight: Floats, random: np.random.Generator) -> Network:
     n, outputs = len(inputs), start.n_leads * len(QUANTILES)
     level = np.tile(np.array(QUANTILES, dtype=np.float32), start.n_leads)
-    counts = np.tile(np.array(_COUNTS) * 1.0, start.n_leads) * weight[:, None]
-    known = (np.repeat(~np.isnan(targets), len(QUANTILES), axis=1) * counts).astype(np.float32)
-    wanted = np.repeat(np.nan_to_num(targets), len(QUANTILES), axis=1).astype(np.float32)
+    weights = np.tile(np.array(_COUNTS) * 1.0, start.n_leads) * weight[:, None]
+    counts = (np.repeat(~np.isnan(targets), len(QUANTILES), axis=1) * weights).astype(np.float32)
+    target = np.repeat(np.nan_to_num(targets), len(QUANTILES), axis=1).astype(np.float32)
     parameters, layers, decay = _initial((inputs.shape[1], *_HIDDEN, outputs), random)
     mean, square = np.zeros_like(parameters), np.zeros_like(parameters)
     batch = min(_BATCH, n)
@@ -167,7 +167,7 @@ def _descend(start: Network, inputs: Matrix, targets: Floats, weight: Floats, ra
             rows = order[first : first + batch]
             step += 1
             rate = _RATE * 0.5 * (1 + math.cos(math.pi * step / steps))
-            slope = _gradient(layers, inputs[rows], wanted[rows], known[rows], level, random)
+            slope = _gradient(layers, inputs[rows], target[rows], counts[rows], level, random)
             mean *= 0.9
             mean += 0.1 * slope
             np.multiply(slope, slope, out=slope)
@@ -179,12 +179,11 @@ def _descend(start: Network, inputs: Matrix, targets: Floats, weight: Floats, ra
             slope *= rate * math.sqrt(1 - 0.999**step) / (1 - 0.9**step)
             parameters -= slope
             parameters *= 1 - rate * decay
-    fitted = tuple(layer.copy() for layer in layers)
-    return Network(start.n_stations, start.cyclic, start.centre, start.scale, start.unit, fitted, start.n_leads)
+    return replace(start, layers=tuple(layer.copy() for layer in layers))
 
 
 def _initial(sizes: tuple[int, ...], random: np.random.Generator) -> tuple[Matrix, list[Matrix], Matrix]:
-    """He's initialisation (2015); the last layer starts small, at "no change".
+    """Draw the first parameters as He et al. (2015); the last layer starts small, at "no change".
 
     Returns:
         All parameters in one array; weights and biases in turn, as views of it; by how much each parameter decays.
@@ -204,34 +203,34 @@ def _initial(sizes: tuple[int, ...], random: np.random.Generator) -> tuple[Matri
 
 
 def _gradient(
-    layers: list[Matrix], inputs: Matrix, wanted: Matrix, known: Matrix, level: Matrix, random: np.random.Generator
+    layers: list[Matrix], inputs: Matrix, target: Matrix, counts: Matrix, level: Matrix, random: np.random.Generator
 ) -> Matrix:
-    """Gradient of the softened pinball loss by all parameters, with a fresh dropout."""
-    seen, kept = [inputs], [np.ones(0, dtype=np.float32)]
+    """Compute the gradient of the softened pinball loss by all parameters, with a fresh dropout."""
+    outputs, masks = [inputs], [np.ones(0, dtype=np.float32)]
     for position in range(0, len(layers) - 2, 2):
-        out = _product(seen[-1], layers[position])
+        out = _product(outputs[-1], layers[position])
         out += layers[position + 1]
         np.maximum(out, 0, out=out)
         drawn = np.frombuffer(random.bytes(out.size), dtype=np.uint8).reshape(out.shape)
         keep = (drawn >= _DROPPED) * np.float32(256 / (256 - _DROPPED))
         out *= keep
-        seen.append(out)
-        kept.append(keep)
-    error = _product(seen[-1], layers[-2]) + layers[-1] - wanted
-    slope = (np.tanh(error / _SOFT) * 0.5 + 0.5 - level) * known * (2 / len(inputs))
+        outputs.append(out)
+        masks.append(keep)
+    error = _product(outputs[-1], layers[-2]) + layers[-1] - target
+    slope = (np.tanh(error / _SOFT) * 0.5 + 0.5 - level) * counts * (2 / len(inputs))
     gradient: list[Matrix] = []
     for position in range(len(layers) - 2, -1, -2):
-        into = seen[position // 2]
+        into = outputs[position // 2]
         gradient[:0] = [_outer(into, slope).ravel(), slope.sum(axis=0)]
         if position:
             slope = _product(slope, np.ascontiguousarray(layers[position].T))
             slope *= into > 0
-            slope *= kept[position // 2]
+            slope *= masks[position // 2]
     return np.concatenate(gradient)
 
 
 def _product(left: Matrix, right: Matrix) -> Matrix:
-    """``left @ right`` in slices of 32 rows.
+    """Compute ``left @ right`` in slices of 32 rows.
 
     OpenBLAS starts threads above 64³ multiplications; on so small matrices they cost more than they bring, much more
     so on a busy machine. Slices stay below, and the result does not depend on the number of threads.
@@ -242,7 +241,7 @@ def _product(left: Matrix, right: Matrix) -> Matrix:
 
 
 def _outer(left: Matrix, right: Matrix) -> Matrix:
-    """``left.T @ right`` in slices of 32 rows, for the same reason."""
+    """Compute ``left.T @ right`` in slices of 32 rows, for the same reason."""
     if len(left) % 32:
         return left.T @ right
     slices = left.reshape(-1, 32, left.shape[1]).transpose(0, 2, 1) @ right.reshape(-1, 32, right.shape[1])

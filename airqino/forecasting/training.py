@@ -12,16 +12,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from airqino.errors import InsufficientHistoryError
-from airqino.forecasting import boosting, network
+from airqino.forecasting import boosting, calibration, network
 from airqino.forecasting.artifact import Band, ForecastModel, Score
 from airqino.forecasting.features import Grid, change, feature_matrix, feature_names, to_grid
-from airqino.forecasting.validation import judge
 
 __all__ = ["BOOSTED", "LEADS", "MIN_USABLE_HOURS", "Recipe", "blend", "train"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Quantiles = calibration.Quantiles
 
 #: Hours from the last reading to a target that are forecast: nothing is published beyond three.
 LEADS = (1, 2, 3)
@@ -65,7 +65,7 @@ class Recipe:
     max_rows: int = 300_000
 
     def params(self, seed: int) -> dict[str, Any]:
-        """LightGBM parameters of one booster."""
+        """Return the LightGBM parameters of one booster."""
         return {
             "objective": "l1",
             "learning_rate": self.learning_rate,
@@ -90,6 +90,7 @@ class _Rows:
     station: npt.NDArray[np.str_]
 
     def where(self, keep: Bools) -> _Rows:
+        """Return some of the rows, as copies."""
         return _Rows(self.features[keep], self.targets[keep], self.last[keep], self.row[keep], self.station[keep])
 
 
@@ -103,10 +104,10 @@ def train(
     recipe: Recipe | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ForecastModel:
-    """Trains a model on what was measured before a moment.
+    """Train a model on what was measured before a moment.
 
     Args:
-        hourly: readings as for :func:`airqino.forecasting.features.to_grid`.
+        hourly: readings as for `features.to_grid`.
         until: only rows with observed_at < until are used.
         pollutants: what to forecast.
         horizons: hours from the hour of issue to the target, for which boosters are fitted beside the networks.
@@ -132,6 +133,7 @@ def train(
     scores: list[Score] = []
     features: dict[str, tuple[str, ...]] = {}
     n_rows = most = 0
+    report = progress or (lambda text: None)
     for pollutant in pollutants:
         usable = int((~np.isnan(grid.values[pollutant])).sum())
         most = max(most, usable)
@@ -139,15 +141,16 @@ def train(
         if usable < MIN_USABLE_HOURS or len(rows.row) < MIN_USABLE_HOURS // 2:
             continue
         fit = _Fit(pollutant, tuple(horizons), len(grid.stations), seed, num_threads, recipe)
-        _tell(progress, f"{pollutant} validation")
-        rounds, held, block = fit.validate(rows)
+        report(f"{pollutant} validation")
+        rounds, block, quantiles = fit.validate(rows)
         for position, lead in enumerate(LEADS):
-            new_bands, new_scores = judge(
-                pollutant, lead, block.station, block.row, block.last, block.targets[:, position], held[position]
+            changes = block.targets[:, position]
+            new_bands, new_scores = calibration.calibrate_and_score(
+                pollutant, lead, block.station, block.row, block.last, changes, quantiles[position]
             )
             bands += new_bands
             scores += new_scores
-        _tell(progress, f"{pollutant} model")
+        report(f"{pollutant} model")
         new_boosters, new_networks = fit.everything(rows, rounds)
         boosters |= new_boosters
         networks |= new_networks
@@ -174,8 +177,8 @@ def train(
     )
 
 
-def blend(last: Floats, boosted: Floats | None, quantiles: Floats) -> tuple[Floats, Floats, Floats]:
-    """Raw p10, p50, p90 of one lead: the median blends both kinds of models, the half widths are the networks'.
+def blend(last: Floats, boosted: Floats | None, quantiles: Floats) -> Quantiles:
+    """Return raw p10, p50, p90 of one lead: the median blends both kinds of models, the half widths are the networks'.
 
     Args:
         last: (n,) last readings.
@@ -189,7 +192,7 @@ def blend(last: Floats, boosted: Floats | None, quantiles: Floats) -> tuple[Floa
 
 @dataclass(frozen=True)
 class _Fit:
-    """Fits the parts of the model for one pollutant.
+    """The fit of the parts of the model for one pollutant.
 
     Each booster is fitted by one thread, several boosters and the networks at the same time: threads *within* a fit of
     a few thousand rows mostly wait for each other, very long so where the machine has other work too.
@@ -204,20 +207,20 @@ class _Fit:
 
     @property
     def leads(self) -> list[int]:
-        """Leads that get boosters."""
+        """Return the leads that get boosters."""
         return [lead for lead in LEADS if lead in self.horizons]
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(feature_names(self.pollutant, LEADS))
 
-    def validate(self, rows: _Rows) -> tuple[dict[int, int], list[tuple[Floats, Floats, Floats]], _Rows]:
-        """Fits on all but the last block of time: rounds of each lead's boosters, quantiles on the block, the block."""
-        span = int(rows.row[-1] - rows.row[0]) + 1
-        cut = int(rows.row[-1]) - min(self.recipe.validation_days * 24, span // 4)
-        block = rows.where(rows.row > cut)
-        fitting = rows.where(rows.row <= cut)
-        fitting.targets[fitting.row[:, None] + np.array(LEADS) > cut] = np.nan  # the block's own readings
+    def validate(self, rows: _Rows) -> tuple[dict[int, int], _Rows, list[Quantiles]]:
+        """Fit on all but the last block of time.
+
+        Returns:
+            Rounds of each lead's boosters, the block, and raw quantiles of each lead on the block.
+        """
+        fitting, block = _split(rows, self.recipe.validation_days)
         known, later = ~np.isnan(fitting.targets), ~np.isnan(block.targets)
 
         def stopped(lead: int) -> tuple[str, int]:
@@ -232,17 +235,17 @@ class _Fit:
             )
 
         with ThreadPoolExecutor(self.num_threads) as pool:
-            promised = {lead: pool.submit(stopped, lead) for lead in self.leads}
+            futures = {lead: pool.submit(stopped, lead) for lead in self.leads}
             quantiles = network.predict(self.networks(fitting, self.recipe.validation_networks), block.features)
-            texts = {lead: future.result() for lead, future in promised.items()}
-        raw = []
+            texts = {lead: future.result() for lead, future in futures.items()}
+        raw: list[Quantiles] = []
         for position, lead in enumerate(LEADS):
             boosted = boosting.predict([texts[lead][0]], block.features, self.num_threads) if lead in texts else None
             raw.append(blend(block.last, boosted, quantiles[:, position]))
-        return {lead: number for lead, (_, number) in texts.items()}, raw, block
+        return {lead: number for lead, (_, number) in texts.items()}, block, raw
 
     def everything(self, rows: _Rows, rounds: dict[int, int]) -> tuple[dict[str, str], dict[str, bytes]]:
-        """Fits on all rows: boosters and networks by their keys."""
+        """Fit on all rows, and return boosters and networks by their keys."""
 
         def fitted(lead: int) -> dict[str, str]:
             at = LEADS.index(lead)
@@ -254,14 +257,14 @@ class _Fit:
 
         boosters: dict[str, str] = {}
         with ThreadPoolExecutor(self.num_threads) as pool:
-            promised = [pool.submit(fitted, lead) for lead in rounds]
+            futures = [pool.submit(fitted, lead) for lead in rounds]
             networks = self.networks(rows, self.recipe.networks)
-            for future in promised:
+            for future in futures:
                 boosters |= future.result()
         return boosters, {f"{self.pollutant}/{k}": net.to_bytes() for k, net in enumerate(networks)}
 
     def networks(self, rows: _Rows, number: int) -> list[network.Network]:
-        """Fits networks with different seeds."""
+        """Fit networks with different seeds."""
         weight = 0.5 ** ((rows.row[-1] - rows.row) / 24 / self.recipe.half_life_days)
         return [
             network.fit(rows.features, self.names, rows.targets, weight, self.n_stations, self.seed + k)
@@ -269,9 +272,13 @@ class _Fit:
         ]
 
 
-def _tell(progress: Callable[[str], None] | None, text: str) -> None:
-    if progress is not None:
-        progress(text)
+def _split(rows: _Rows, validation_days: int) -> tuple[_Rows, _Rows]:
+    """Split off the last block of time, at most a quarter of it; no target before it lies in it."""
+    span = int(rows.row[-1] - rows.row[0]) + 1
+    cut = int(rows.row[-1]) - min(validation_days * 24, span // 4)
+    fitting, block = rows.where(rows.row <= cut), rows.where(rows.row > cut)
+    fitting.targets[fitting.row[:, None] + np.array(LEADS) > cut] = np.nan  # the block's own readings
+    return fitting, block
 
 
 def _rows(grid: Grid, pollutant: str, max_rows: int) -> _Rows:

@@ -20,16 +20,7 @@ import pandas as pd
 
 from airqino.readings import NAMES, READINGS
 
-__all__ = [
-    "FLAGS",
-    "Context",
-    "Thresholds",
-    "context",
-    "contexts",
-    "flag",
-    "flag_days",
-    "flag_history",
-]
+__all__ = ["FLAGS", "Context", "Thresholds", "context", "contexts", "flag", "flag_days", "flag_history"]
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

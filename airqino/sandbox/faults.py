@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-__all__ = ["KINDS", "Answer", "Fault", "Faults", "spoil"]
+__all__ = ["KINDS", "Fault", "Faults", "Reply", "spoil"]
 
 KINDS = {
     "latency": "the answer comes SECONDS later (default 2)",
@@ -30,7 +30,7 @@ KINDS = {
 
 
 @dataclass
-class Answer:
+class Reply:
     """What goes back to a client; `cut` closes the connection in the middle of the body."""
 
     status: int
@@ -134,12 +134,12 @@ class Faults:
         return hits
 
 
-def spoil(fault: Fault, answer: Answer, now: datetime) -> Answer:
-    """Return what becomes of an honest answer under a fault.
+def spoil(fault: Fault, reply: Reply, now: datetime) -> Reply:
+    """Return what becomes of an honest reply under a fault.
 
     Args:
         fault: Of any kind but `latency`, which needs a clock.
-        answer: What the sandbox would have said.
+        reply: What the sandbox would have said.
         now: The sandbox's time, for rows of the future.
     """
     match fault.kind:
@@ -151,21 +151,21 @@ def spoil(fault: Fault, answer: Answer, now: datetime) -> Answer:
         case "server_error_500":
             return _error(500, "Internal server error")
         case "unauthorized" | "token_expired":
-            return Answer(401, "{}")
+            return Reply(401, "{}")
         case "unknown_station":
             return _error(404, "Station not found")
         case "html":
             page = "<!DOCTYPE html><html><body><h1>AirQino</h1><p>Under maintenance.</p></body></html>"
-            return Answer(200, page, content_type="text/html")
+            return Reply(200, page, content_type="text/html")
         case "wrong_shape":
-            return Answer(200, json.dumps({"status": "ok", "result": {"series": []}}))
+            return Reply(200, json.dumps({"status": "ok", "result": {"series": []}}))
         case "cut_off":
-            return Answer(answer.status, answer.body, cut=True)
+            return Reply(reply.status, reply.body, cut=True)
         case "malformed":
-            return Answer(200, answer.body[: max(len(answer.body) // 2, 1)])
-    if answer.status != 200:  # the kinds below need rows
-        return answer
-    document: dict[str, Any] = json.loads(answer.body)
+            return Reply(200, reply.body[: max(len(reply.body) // 2, 1)])
+    if reply.status != 200:  # the kinds below need rows
+        return reply
+    document: dict[str, Any] = json.loads(reply.body)
     rows = document["data"]
     match fault.kind:
         case "empty":
@@ -180,8 +180,8 @@ def spoil(fault: Fault, answer: Answer, now: datetime) -> Answer:
             rows = rows + [
                 pattern | {"timestamp": (hour + timedelta(hours=ahead)).isoformat(" ")} for ahead in (1, 2, 3)
             ]
-    return Answer(200, json.dumps(document | {"data": rows}))
+    return Reply(200, json.dumps(document | {"data": rows}))
 
 
-def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Answer:
-    return Answer(status, json.dumps({"message": message}), headers or {})
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Reply:
+    return Reply(status, json.dumps({"message": message}), headers or {})

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from tornado import httputil
 from tornado.web import Application, HTTPError, RequestHandler
 
-from airqino.sandbox.faults import Answer, Fault, spoil
+from airqino.sandbox.faults import Fault, Reply, spoil
 
 if TYPE_CHECKING:
     from airqino.sandbox.server import Sandbox
 
-__all__ = ["TOKEN_PATH", "Credentials", "Tokens", "application", "parse_time"]
+__all__ = ["TOKEN_PATH", "Account", "Tokens", "application", "parse_time"]
 
 TOKEN_PATH = "/realms/airqino/protocol/openid-connect/token"
 
@@ -27,7 +27,7 @@ _FIRST_YEAR = 2000  # nothing is older, and a span stays short enough to answer
 
 
 @dataclass(frozen=True)
-class Credentials:
+class Account:
     """What the token endpoint asks for. The defaults are the sandbox's demo ones, known to everybody."""
 
     client_id: str = "airqino-sandbox"
@@ -43,14 +43,14 @@ class Tokens:
     machine's.
     """
 
-    def __init__(self, credentials: Credentials, seconds: float) -> None:
+    def __init__(self, account: Account, seconds: float) -> None:
         """Start with none given out.
 
         Args:
-            credentials: What to accept.
+            account: What to accept.
             seconds: How long an access token is valid.
         """
-        self._credentials = credentials
+        self._account = account
         self._seconds = seconds
         self._access: dict[str, float] = {}
         self._refresh: dict[str, float] = {}
@@ -68,13 +68,13 @@ class Tokens:
         """Make an access token invalid."""
         self._access.pop(bearer, None)
 
-    def grant(self, form: dict[str, str]) -> Answer:
+    def grant(self, form: dict[str, str]) -> Reply:
         """Answer a token request as Keycloak does.
 
         Args:
             form: The fields of an OAuth2 password or refresh grant, client id and secret among them.
         """
-        known = self._credentials
+        known = self._account
         if (form.get("client_id"), form.get("client_secret")) != (known.client_id, known.client_secret):
             return _refusal(401, "unauthorized_client", "Invalid client or Invalid client credentials")
         match form.get("grant_type"):
@@ -100,7 +100,7 @@ class Tokens:
             "token_type": "Bearer",
             "scope": "profile email",
         }
-        return Answer(200, json.dumps(document), {"Cache-Control": "no-store"})
+        return Reply(200, json.dumps(document), {"Cache-Control": "no-store"})
 
 
 def application(sandbox: "Sandbox") -> Application:
@@ -151,17 +151,17 @@ class _Handler(RequestHandler):
         valid = scheme.lower() == "bearer" and self.sandbox.tokens.accepts(token)
         return token if valid or not self.sandbox.needs_token else None
 
-    async def send(self, answer: Answer) -> None:
-        body = answer.body.encode()
-        if answer.cut:
-            head = f"HTTP/1.1 {answer.status} Cut\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    async def send(self, reply: Reply) -> None:
+        body = reply.body.encode()
+        if reply.cut:
+            head = f"HTTP/1.1 {reply.status} Cut\r\nContent-Length: {len(body)}\r\n\r\n".encode()
             stream = self.detach()
             await stream.write(head + body[: len(body) // 2])
             stream.close()
             return
-        self.set_status(answer.status)
-        self.set_header("Content-Type", answer.content_type)
-        for name, value in answer.headers.items():
+        self.set_status(reply.status)
+        self.set_header("Content-Type", reply.content_type)
+        for name, value in reply.headers.items():
             self.set_header(name, value)
         await self.finish(body)
 
@@ -177,7 +177,7 @@ class _Hourly(_Handler):
         window: tuple[datetime, datetime] | None = None
         faults: list[Fault] = []
         if bearer is None:
-            answer = Answer(401, "{}")
+            reply = Reply(401, "{}")
         else:
             faults = self.sandbox.faults.draw(station)
             for fault in faults:
@@ -185,16 +185,16 @@ class _Hourly(_Handler):
                     await asyncio.sleep(2 if fault.seconds is None else fault.seconds)
             try:
                 window = self.window()
-                answer = self.sandbox.source.answer(station, *window, self.sandbox.now)
+                reply = self.sandbox.records.reply(station, *window, self.sandbox.now)
             except ValueError as error:
-                answer = Answer(400, json.dumps({"message": str(error)}))
+                reply = Reply(400, json.dumps({"message": str(error)}))
             for fault in faults:
                 if fault.kind == "token_expired":
                     self.sandbox.tokens.revoke(bearer)
                 if fault.kind != "latency":
-                    answer = spoil(fault, answer, self.sandbox.now)
-        self.sandbox.record(station, answer, window, [fault.kind for fault in faults])
-        await self.send(answer)
+                    reply = spoil(fault, reply, self.sandbox.now)
+        self.sandbox.record(station, reply, window, [fault.kind for fault in faults])
+        await self.send(reply)
 
     def window(self) -> tuple[datetime, datetime]:
         """Return the first and last time asked for; without dates the last 365 days."""
@@ -220,9 +220,9 @@ class _Hourly(_Handler):
 class _Stations(_Handler):
     async def get(self, project: str) -> None:
         if self.bearer() is None:
-            await self.send(Answer(401, "{}"))
+            await self.send(Reply(401, "{}"))
         else:
-            await self.send(Answer(200, json.dumps(self.sandbox.source.station_list())))
+            await self.send(Reply(200, json.dumps(self.sandbox.records.station_list())))
 
 
 class _Token(_Handler):
@@ -274,5 +274,5 @@ class _Control(_Handler):
             raise HTTPError(405)
 
 
-def _refusal(status: int, error: str, description: str) -> Answer:
-    return Answer(status, json.dumps({"error": error, "error_description": description}))
+def _refusal(status: int, error: str, description: str) -> Reply:
+    return Reply(status, json.dumps({"error": error, "error_description": description}))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from airqino.sandbox import series
-from airqino.sandbox.faults import Answer
+from airqino.sandbox.faults import Reply
 
-__all__ = ["Source"]
+__all__ = ["Records"]
 
 
-class Source:
+class Records:
     """What the API knows."""
 
     def __init__(self, replay: Path | str | None, stations: Iterable[str] | None) -> None:
@@ -30,7 +30,7 @@ class Source:
         self._stations = set(stations) if stations is not None else None
         self._overrides: dict[tuple[str, str], list[tuple[datetime, dict[str, Any] | None]]] = {}
 
-    def answer(self, station: str, start: datetime, stop: datetime, now: datetime) -> Answer:
+    def reply(self, station: str, start: datetime, stop: datetime, now: datetime) -> Reply:
         """Answer a data request.
 
         Args:
@@ -40,14 +40,14 @@ class Source:
             now: Time of asking; hours that begin later have no row.
         """
         if not self._knows(station):
-            return Answer(404, json.dumps({"message": f"Station {station} not found"}))
+            return Reply(404, json.dumps({"message": f"Station {station} not found"}))
         first, last = _stamp(start), _stamp(min(stop, now))
         if self._replay is not None:
             header = self._replay[station]["header"]
             rows = [row for row in self._replay[station]["data"] if first <= row["timestamp"] <= last]
         else:
             header, rows = series.header(station), series.rows(station, start, stop, now)
-        return Answer(200, json.dumps({"header": header, "data": self._overridden(station, rows, first, last, now)}))
+        return Reply(200, json.dumps({"header": header, "data": self._overridden(station, rows, first, last, now)}))
 
     def station_list(self) -> list[dict[str, Any]]:
         """Return id and header of the stations known by name, whatever the project."""

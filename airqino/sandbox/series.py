@@ -36,13 +36,7 @@ _LATE_SHARE = 0.01
 _REVISED_SHARE = 0.01
 
 # (weekday or None for any, hour of day or None for any, hours off, probability), as observed in real answers
-_OUTAGES = (
-    (None, None, 1, 0.003),
-    (None, 21, 10, 0.05),
-    (5, 14, 41, 0.30),
-    (5, 14, 65, 0.12),
-    (None, 8, 134, 0.002),
-)
+_OUTAGES = ((None, None, 1, 0.003), (None, 21, 10, 0.05), (5, 14, 41, 0.30), (5, 14, 65, 0.12), (None, 8, 134, 0.002))
 
 
 @dataclass(frozen=True)

@@ -3,48 +3,29 @@
 It speaks the API's contract as observed in real answers (2023 to 2026), with made-up series for any station
 (`airqino.sandbox.series`) or with files of real answers, and makes faults on demand (`airqino.sandbox.faults`).
 
-    python -m airqino.sandbox.server --help
-
-In a test::
+The command `airqino sandbox` serves it for people. In a test::
 
     with Sandbox(now=datetime(2024, 9, 9, 10, 30, tzinfo=UTC)) as sandbox:
         requests.get(f"{sandbox.url}/v3/getStationHourlyAvg/283181971")
 """
 
-import argparse
 import asyncio
-import signal
-import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from airqino.sandbox.faults import KINDS, Answer, Fault, Faults
-from airqino.sandbox.handlers import TOKEN_PATH, Credentials, Tokens, application, parse_time
-from airqino.sandbox.records import Source
+from airqino.sandbox.faults import Fault, Faults, Reply
+from airqino.sandbox.handlers import TOKEN_PATH, Account, Tokens, application
+from airqino.sandbox.records import Records
 
-__all__ = ["Credentials", "Sandbox", "main"]
-
-DEFAULT_PORT = 8765
-
-T = TypeVar("T")
-
-_CONTROL = """control, with curl for instance:
-  GET    /__stats     what was asked so far
-  POST   /__reset     count from zero again
-  POST   /__now       {"now": "2024-09-09T10:30"}, or {"now": null} for the machine's clock
-  POST   /__faults    {"kind": "latency", "probability": 0.1, "station": null, "times": 3, "seconds": 5}
-  DELETE /__faults    lift all faults
-  POST   /__override  {"station": "283181971", "hour": "2024-09-09T10:00", "values": {"CO": 0.5},
-                       "from": "2024-09-10T16:00"}   (values null: no row)
-"""
+__all__ = ["Account", "Sandbox"]
 
 
 class Sandbox:
@@ -60,7 +41,7 @@ class Sandbox:
         replay: Path | str | None = None,
         now: datetime | None = None,
         stations: Iterable[str] | None = None,
-        credentials: Credentials | None = None,
+        account: Account | None = None,
         token_seconds: float = 300,
         seed: int = 0,
         port: int = 0,
@@ -72,7 +53,7 @@ class Sandbox:
             replay: Folder of answers named `<station>.json`; None serves made-up series.
             now: Freezes the clock; None follows the machine's.
             stations: The only stations known; None for every file of `replay`, or any number.
-            credentials: Demands a token got with them; None lets everybody in.
+            account: Demands a token got with them; None lets everybody in.
             token_seconds: How long an access token is valid.
             seed: Of the faults' random draws.
             port: TCP port; 0 takes a free one.
@@ -82,13 +63,13 @@ class Sandbox:
             OSError: The port is in use.
             ValueError: The replay folder is missing, holds no answer, or holds a file that is none.
         """
-        self.source = Source(replay, stations)
+        self.records = Records(replay, stations)
         self._now = now
         self._log_requests = log_requests
         self._lock = threading.Lock()
         self.faults = Faults(seed)
-        self.needs_token = credentials is not None
-        self.tokens = Tokens(credentials or Credentials(), token_seconds)
+        self.needs_token = account is not None
+        self.tokens = Tokens(account or Account(), token_seconds)
         self.reset()
         self._sockets = bind_sockets(port, "127.0.0.1")
         self.url = f"http://127.0.0.1:{self._sockets[0].getsockname()[1]}"
@@ -145,17 +126,16 @@ class Sandbox:
     def override(
         self, station: str, hour: datetime, values: dict[str, Any] | None, since: datetime | None = None
     ) -> None:
-        """Change what an hour's row shows from the sandbox time `since` on; see `answers.Source.override`."""
-        self.source.override(station, hour, values, since)
+        """Change what an hour's row shows from the sandbox time `since` on; see `Records.override`."""
+        self.records.override(station, hour, values, since)
 
     def stats(self) -> dict[str, Any]:
         """Return what was counted since the start or the last `reset`.
 
         Returns:
-            `data_requests`, `token_requests`: how many; `by_station`, `by_status`: data requests by station
-                and by status (as
-            text); `windows`: the last 100,000 data requests, each with `station`, `start`, `stop` (ISO; None
-            for a bad request), `status`, `rows`, `faults`.
+            `data_requests`, `token_requests`: how many; `by_station`, `by_status`: data requests by station and by
+            status (as text); `windows`: the last 100,000 data requests, each with `station`, `start`, `stop` (ISO;
+            None for a bad request), `status`, `rows`, `faults`.
         """
         with self._lock:
             return {
@@ -174,25 +154,25 @@ class Sandbox:
             self._token_requests = 0
             self._windows: deque[dict[str, Any]] = deque(maxlen=100_000)
 
-    def record(self, station: str, answer: Answer, window: tuple[datetime, datetime] | None, faults: list[str]) -> None:
+    def record(self, station: str, reply: Reply, window: tuple[datetime, datetime] | None, faults: list[str]) -> None:
         """Count a data request and print its line."""
         start, stop = (moment.isoformat() for moment in window) if window else (None, None)
         entry = {
             "station": station,
             "start": start,
             "stop": stop,
-            "status": answer.status,
-            "rows": answer.body.count('"timestamp"'),
+            "status": reply.status,
+            "rows": reply.body.count('"timestamp"'),
             "faults": faults,
         }
         with self._lock:
             self._by_station[station] += 1
-            self._by_status[str(answer.status)] += 1
+            self._by_status[str(reply.status)] += 1
             self._windows.append(entry)
         if self._log_requests:
             why = f" ({', '.join(faults)})" if faults else ""
             print(
-                f"{self.now:%Y-%m-%dT%H:%M:%SZ} {station} {start} {stop} {answer.status} {entry['rows']} rows{why}",
+                f"{self.now:%Y-%m-%dT%H:%M:%SZ} {station} {start} {stop} {reply.status} {entry['rows']} rows{why}",
                 flush=True,
             )
 
@@ -202,99 +182,3 @@ class Sandbox:
             self._token_requests += 1
         if self._log_requests:
             print(f"{self.now:%Y-%m-%dT%H:%M:%SZ} token", flush=True)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a sandbox until it is interrupted.
-
-    Args:
-        argv: Command-line arguments; None takes the process's own.
-
-    Returns:
-        Exit code: 0 after SIGINT or SIGTERM, 2 when the port or a replay file is of no use.
-    """
-    options = _parser().parse_args(argv)
-    try:
-        sandbox = Sandbox(
-            replay=options.replay,
-            now=options.now,
-            stations=options.stations,
-            credentials=Credentials() if options.auth else None,
-            token_seconds=options.token_seconds,
-            seed=options.seed,
-            port=options.port,
-            log_requests=options.log_requests,
-        )
-    except (OSError, OverflowError) as error:
-        print(f"sandbox: port {options.port} cannot be used: {error}", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        print(f"sandbox: {error}", file=sys.stderr)
-        return 2
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    with sandbox:
-        for fault in options.fault:
-            sandbox.faults.add(fault)
-        print(f"AirQino sandbox on {sandbox.url}", flush=True)
-        if options.auth:
-            known = Credentials()
-            print(
-                f"  sign-in is on, with demo credentials that protect nothing: client {known.client_id}, "
-                f"secret {known.client_secret}, user {known.username}, password {known.password}\n"
-                f"  tokens: {sandbox.token_url}",
-                flush=True,
-            )
-        stopped.wait()
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    kinds = "\n".join(f"  {kind:17} {effect}" for kind, effect in KINDS.items())
-    parser = argparse.ArgumentParser(
-        prog="scripts/sandbox",
-        description="A stand-in for the AirQino API on 127.0.0.1: made-up series, or replayed answers.",
-        epilog=_CONTROL + "\nkinds of --fault (PROBABILITY 1, any STATION, no end of TIMES by default):\n" + kinds,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default %(default)s)")
-    parser.add_argument("--replay", type=Path, metavar="DIR", help="serve DIR/<station>.json, real answers of the API")
-    parser.add_argument("--now", type=_argument(parse_time), metavar="ISO", help="freeze the clock at a time, UTC")
-    parser.add_argument(
-        "--stations",
-        type=lambda text: text.split(","),
-        metavar="A,B",
-        help="know only these; any other is 404",
-    )
-    parser.add_argument(
-        "--fault",
-        type=_argument(Fault.parse),
-        action="append",
-        default=[],
-        metavar="KIND[:PROBABILITY[:STATION[:TIMES[:SECONDS]]]]",
-        help="make a fault on purpose; may be given more than once",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the faults' random draws (default %(default)s)")
-    parser.add_argument("--auth", action="store_true", help="answer 401 without a token got with the demo credentials")
-    parser.add_argument(
-        "--token-seconds", type=int, default=300, metavar="S", help="life of a token (default %(default)s)"
-    )
-    parser.add_argument("--log-requests", action="store_true", help="print a line per request")
-    return parser
-
-
-def _argument(read: Callable[[str], T]) -> Callable[[str], T]:
-    """Return a reader for argparse that passes on the reason why a value is wrong."""
-
-    def checked(text: str) -> T:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return checked
-
-
-if __name__ == "__main__":
-    sys.exit(main())

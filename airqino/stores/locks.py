@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from airqino.errors import StagingError
+
 __all__ = ["held"]
 
 
@@ -23,12 +25,17 @@ def held(path: Path, wait: float = math.inf) -> Iterator[bool]:
         Whether it was got.
 
     Raises:
-        OSError: The file cannot be opened, or its file system knows no locks.
+        StagingError: The file cannot be opened, or its file system knows no locks.
     """
     deadline = time.monotonic() + wait
-    with path.open("a") as file:
-        while not (got := _locked(file)) and time.monotonic() < deadline:
-            time.sleep(0.01)
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(path.open("a"))
+            while not (got := _locked(file)) and time.monotonic() < deadline:
+                time.sleep(0.01)
+        except OSError as error:
+            raise StagingError(f"{path} cannot be locked: {error.strerror or error}") from error
         yield got
 
 

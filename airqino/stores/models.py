@@ -1,84 +1,110 @@
 """Models on disk: a folder for each version, written whole or not at all, and a small file that names the champion."""
 
-import contextlib
 import hashlib
 import json
-import os
-import shutil
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import Struct, field
+
 from airqino.errors import StagingError
+from airqino.stores import files
 
-__all__ = ["Champion", "annotate", "card", "champion", "load", "save", "set_champion", "versions"]
+__all__ = [
+    "CARD", "Champion", "ModelCard", "annotate", "card", "decode_card", "load", "read_champion", "save", "versions",
+    "write_champion",
+]  # fmt: skip
 
-_CARD = "card.json"
-_CHAMPION = "champion.json"
+#: Name of a version's card in its folder, and in the registry.
+CARD = "card.json"
 
 
-@dataclass(frozen=True)
-class Champion:
+class Champion(Struct, frozen=True):
     """The version whose forecasts are published.
 
     Attributes:
         version: its name.
         promoted_at: when it became champion (ISO 8601, UTC).
-        before: the champions before it, oldest first: what a roll-back goes back to.
-        aside: (station, pollutant) pairs for which persistence is published in its place.
-        alias: the version that the registry's alias was last seen at; where it is elsewhere, somebody moved it there.
+        predecessors: the champions before it, oldest first: what a roll-back goes back to.
+        fallback: (station, pollutant) pairs for which persistence is published in its place.
+        alias_version: the version that the registry's alias was last seen at; where it is elsewhere, somebody moved it.
     """
 
     version: str
     promoted_at: str
-    before: tuple[str, ...] = ()
-    aside: tuple[tuple[str, str], ...] = ()
-    alias: str = ""
+    predecessors: tuple[str, ...] = field(default=(), name="before")
+    fallback: tuple[tuple[str, str], ...] = field(default=(), name="aside")
+    alias_version: str = field(default="", name="alias")
 
 
-def save(folder: Path, files: dict[str, bytes], about: dict[str, Any]) -> None:
+class ModelCard(Struct, frozen=True, kw_only=True):
+    """What a person or a task wants to know of a version without loading its model; None: not defined, or not known."""
+
+    trained: bool = False  # else there is no model, and `reason` says why
+    trained_for: str = ""  # the day that names it: it knows nothing of that day or later
+    trained_at: str | None = None  # this and all times: ISO 8601, UTC
+    trained_from: str | None = None  # first hour used
+    trained_until: str | None = None  # the first hour that was not used
+    days: int | None = None  # days staged that it was trained on
+    rows: int | None = None  # training rows over all pollutants and leads
+    fingerprint: str | None = None  # of the training data
+    against: str | None = None  # the champion that it was compared with, or persistence
+    reason: str | None = None  # what came of it, in words
+    compared_rows: int | None = None  # forecasts compared
+    compared_days: int | None = None
+    skill: float | None = None  # on the hours compared, of its stand-in
+    skill_champion: float | None = None
+    confidence: float | None = None  # that it is better than the champion
+    scores: list[dict[str, Any]] = []  # one for each station, pollutant and horizon (`forecasting.contest.SCORES`)
+    promoted: bool = False  # whether it became champion, and was not rolled back
+    promoted_at: str | None = None
+    rolled_back_at: str | None = None
+    sha256: dict[str, str] = {}  # checksum of each of its files
+
+
+def save(folder: Path, content_by_name: dict[str, bytes], about: ModelCard) -> None:
     """Write a version's files and its card, replacing what is there.
 
     Args:
         folder: The version's folder.
-        files: Content by file name.
-        about: The card: what a person or a task wants to know without loading the model.
+        content_by_name: The files.
+        about: The card; the checksums on it are made here.
 
     Raises:
         StagingError: The folder cannot be written.
     """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for name, content in files.items():
-            (temporary / name).write_bytes(content)
-        sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        (temporary / _CARD).write_text(_json(about | {"sha256": sums}))
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    except OSError as error:
-        raise StagingError(f"{folder} cannot be written: {error.strerror or error}") from error
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in content_by_name.items()}
+    card = _json(msgspec.structs.replace(about, sha256=sums))
+    files.write_folder(folder, {**content_by_name, CARD: card})
 
 
 def annotate(folder: Path, **facts: Any) -> None:
-    """Change some facts on a version's card, atomically.
+    """Change some facts on a version's card, atomically; what this version of the code does not know stays on it.
 
     Raises:
         StagingError: There is no such version, or the card cannot be written.
     """
-    about = card(folder)
-    if about is None:
+    if card(folder) is None:
         raise StagingError(f"{folder} holds no readable model card")
-    _write(folder / _CARD, about | facts)
+    files.write(folder / CARD, _json(json.loads((folder / CARD).read_bytes()) | facts))
 
 
-def card(folder: Path) -> dict[str, Any] | None:
+def card(folder: Path) -> ModelCard | None:
     """Return a version's card, or None where there is no such version or its card cannot be read."""
     try:
-        return dict(json.loads((folder / _CARD).read_text()))
+        return decode_card((folder / CARD).read_bytes())
     except (OSError, ValueError):
         return None
+
+
+def decode_card(content: bytes) -> ModelCard:
+    """Read a card as it is on disk and in the registry.
+
+    Raises:
+        ValueError: It is not a card.
+    """
+    return msgspec.json.decode(content, type=ModelCard)
 
 
 def load(folder: Path) -> dict[str, bytes]:
@@ -88,14 +114,14 @@ def load(folder: Path) -> dict[str, bytes]:
         ValueError: A file is missing, or is not what was saved.
         OSError: A file cannot be read.
     """
-    sums = (card(folder) or {}).get("sha256")
-    if not sums:
+    about = card(folder)
+    if about is None or not about.sha256:
         raise ValueError(f"{folder} holds no model")
-    files = {name: (folder / name).read_bytes() for name in sums}
-    for name, content in files.items():
-        if hashlib.sha256(content).hexdigest() != sums[name]:
+    content_by_name = {name: (folder / name).read_bytes() for name in about.sha256}
+    for name, content in content_by_name.items():
+        if hashlib.sha256(content).hexdigest() != about.sha256[name]:
             raise ValueError(f"{folder / name} is damaged")
-    return files
+    return content_by_name
 
 
 def versions(root: Path) -> list[str]:
@@ -103,47 +129,28 @@ def versions(root: Path) -> list[str]:
     return sorted(path.name for path in root.glob("[0-9]*") if path.is_dir())
 
 
-def champion(root: Path) -> Champion | None:
-    """Return the champion; None where none was named.
+def read_champion(path: Path) -> Champion | None:
+    """Return the champion that a file names; None where there is no file.
 
     Raises:
-        ValueError: The file that names it cannot be read.
+        ValueError: The file cannot be read.
     """
     try:
-        about = json.loads((root / _CHAMPION).read_text())
-        return Champion(
-            str(about["version"]),
-            str(about["promoted_at"]),
-            tuple(about["before"]),
-            tuple((str(station), str(pollutant)) for station, pollutant in about["aside"]),
-            str(about["alias"]),
-        )
+        return msgspec.json.decode(path.read_bytes(), type=Champion)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{root / _CHAMPION} cannot be read ({error!r})") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error!r})") from error
 
 
-def set_champion(root: Path, new: Champion) -> None:
-    """Name the champion, atomically.
+def write_champion(path: Path, champion: Champion) -> None:
+    """Name the champion.
 
     Raises:
         StagingError: The file cannot be written.
     """
-    _write(root / _CHAMPION, asdict(new))
+    files.write(path, _json(champion))
 
 
-def _json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=1, sort_keys=True) + "\n"
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(_json(content))
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StagingError(f"{path} cannot be written: {error.strerror or error}") from error
+def _json(content: Struct | dict[str, Any]) -> bytes:
+    return f"{json.dumps(msgspec.to_builtins(content), indent=1, sort_keys=True)}\n".encode()

@@ -55,25 +55,16 @@ INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
         (("observed_at", ASCENDING), ("station", ASCENDING)),
         (("station", ASCENDING), ("observed_at", ASCENDING)),
     ),
-    "daily_averages": (
-        (("day", ASCENDING), ("station", ASCENDING)),
-        (("station", ASCENDING), ("day", ASCENDING)),
-    ),
+    "daily_averages": ((("day", ASCENDING), ("station", ASCENDING)), (("station", ASCENDING), ("day", ASCENDING))),
     "coverage": ((("day", ASCENDING), ("station", ASCENDING)),),
     "forecasts": (
         (("issued_at", ASCENDING), ("station", ASCENDING)),
         (("station", ASCENDING), ("issued_at", ASCENDING)),
         (("target_at", ASCENDING), ("station", ASCENDING)),
     ),
-    "forecast_scores": (
-        (("day", ASCENDING), ("station", ASCENDING)),
-        (("station", ASCENDING), ("day", ASCENDING)),
-    ),
+    "forecast_scores": ((("day", ASCENDING), ("station", ASCENDING)), (("station", ASCENDING), ("day", ASCENDING))),
     "revisions": ((("observed_at", ASCENDING), ("station", ASCENDING)), (("seen_at", ASCENDING),)),
-    "profiles": (
-        (("station_name", ASCENDING), ("month", ASCENDING)),
-        (("month", ASCENDING), ("weekday", ASCENDING)),
-    ),
+    "profiles": ((("station_name", ASCENDING), ("month", ASCENDING)), (("month", ASCENDING), ("weekday", ASCENDING))),
     "loads": ((("kind", ASCENDING), ("loaded_at", ASCENDING)), (("kind", ASCENDING), ("issued_at", ASCENDING))),
 }
 
@@ -123,7 +114,7 @@ def _client(
             **{option: path for option, path in files.items() if path},
         )
     except (PyMongoError, ValueError, OSError) as error:
-        raise MongoError(refusals.of_settings(error)) from None
+        raise MongoError(refusals.explain_settings(error)) from None
     _met.discard(id(client))  # of a client that is gone
     _unreachable.pop(id(client), None)
     return client
@@ -153,8 +144,10 @@ def ask(db: Database, work: Callable[[Database], T]) -> T:
         return _through_a_failover(db, work)
     except PyMongoError as error:
         servers = db.client.topology_description.server_descriptions()
-        where = refusals.redact("mongodb://" + ",".join(f"{host}:{port}" for host, port in servers) + f"/{db.name}")
-        told = refusals.told(f"MongoDB at {where}", error, refusals.silence(servers.values()))
+        where = refusals.without_credentials(
+            "mongodb://" + ",".join(f"{host}:{port}" for host, port in servers) + f"/{db.name}"
+        )
+        told = refusals.explain(f"MongoDB at {where}", error, refusals.server_errors(servers.values()))
         if isinstance(error, ServerSelectionTimeoutError):
             _unreachable[client] = time.monotonic(), told
             _met.discard(client)

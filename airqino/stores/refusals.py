@@ -1,28 +1,22 @@
-"""What a person is told when MongoDB cannot be used: one line that says what is wrong and what to do.
+"""Error messages where MongoDB cannot be used: one line that says what is wrong and what to do.
 
-No line holds user, password or the documents that were sent.
+No message holds user, password or the documents that were sent.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 
-from pymongo.errors import (
-    BulkWriteError,
-    ConfigurationError,
-    OperationFailure,
-    PyMongoError,
-    ServerSelectionTimeoutError,
-)
+from pymongo import errors
 from pymongo.server_description import ServerDescription
 
-__all__ = ["of_settings", "redact", "silence", "told"]
+__all__ = ["explain", "explain_settings", "server_errors", "without_credentials"]
 
 #: MongoDB's error codes; 8000 is Atlas's own.
 _UNAUTHORIZED, _AUTHENTICATION, _ATLAS = 13, 18, 8000
 
 _TIMES = "renew it on the server, or set this machine's clock"
 _NAME = "name the server in MONGODB_URI as its certificate does, or have one made for this name"
-#: What OpenSSL says (pymongo keeps only its text) → what we say.
+#: Part of OpenSSL's error (pymongo keeps only its text) → our message.
 _TLS = {
     "certificate has expired": f"the server's TLS certificate has expired; {_TIMES}",
     "certificate is not yet valid": f"the server's TLS certificate is not valid yet; {_TIMES}",
@@ -36,73 +30,70 @@ _TLS = {
 }
 
 
-def redact(uri: str) -> str:
-    """Return a connection string that pymongo can read without user, password and options.
+def without_credentials(uri: str) -> str:
+    """Return a connection string without user, password and options.
 
-    One whose @ is escaped too (%40) is read as a host that holds the password.
+    An @ may be escaped as %40: pymongo then takes the password for a part of the host.
     """
     return re.sub(r"^([\w+]*://)?(.*(?:@|%40))?([^?]*).*$", r"\1\3", uri, flags=re.DOTALL)
 
 
-def silence(servers: Iterable[ServerDescription]) -> list[Exception | None]:
-    """Why each server does not answer; None where it does."""
-    return [of.error or (None if of.is_server_type_known else TimeoutError("no answer yet")) for of in servers]
+def server_errors(servers: Iterable[ServerDescription]) -> list[Exception | None]:
+    """Return why each server does not answer; None where it does."""
+    return [s.error or (None if s.is_server_type_known else TimeoutError("no answer yet")) for s in servers]
 
 
-def of_settings(error: Exception) -> str:
-    """What is wrong where not even a client can be made.
+def explain_settings(error: Exception) -> str:
+    """Say what is wrong with the settings if not even a client can be made.
 
-    No host is named: in a wrong connection string what stands in its place may be the password.
+    The message names no host: in a wrong connection string the password may be in its place.
 
     Args:
         error: What pymongo raised; its own text may hold a part of the password.
     """
-    where = "MongoDB"
     causes = [*_causes(error)]
     if any(type(cause).__module__.startswith("dns.") for cause in causes):
-        return (
-            f"{where}: there is no such cluster in the DNS; check the host in MONGODB_URI, and this machine's network"
-        )
+        return "MongoDB: there is no such cluster in the DNS; check the host in MONGODB_URI, and this machine's network"
     if any(isinstance(cause, OSError) for cause in causes) or "rivate key" in str(error):
         return (
-            f"{where}: a TLS file holds no usable certificate or key; MONGODB_CA_FILE ([mongo] tls_ca_file) and "
+            "MongoDB: a TLS file holds no usable certificate or key; MONGODB_CA_FILE ([mongo] tls_ca_file) and "
             "MONGODB_CERTIFICATE_KEY_FILE ([mongo] tls_certificate_key_file) must name PEM files"
         )
-    if isinstance(error, ConfigurationError) and "TLS has not been enabled" in str(error):
-        return f"{where}: MONGODB_URI says tls=false, yet [mongo] names a TLS file; drop one of them"
+    if isinstance(error, errors.ConfigurationError) and "TLS has not been enabled" in str(error):
+        return "MongoDB: MONGODB_URI says tls=false, yet [mongo] names a TLS file; drop one of them"
     return (
-        f"{where}: the connection string is wrong ({type(error).__name__}); check MONGODB_URI, and write / ? # @ : "
+        f"MongoDB: the connection string is wrong ({type(error).__name__}); check MONGODB_URI, and write / ? # @ : "
         "and % in user and password as %2F and so on (RFC 3986)"
     )
 
 
-def told(where: str, error: PyMongoError, servers: Iterable[Exception | None]) -> str:
-    """What is wrong with a server, or with what was asked of it.
+def explain(where: str, error: errors.PyMongoError, servers: Iterable[Exception | None]) -> str:
+    """Say what is wrong with a server, or with a request to it.
 
     Args:
         where: The server, as the message names it.
         error: What pymongo raised.
-        servers: Why each server that is known of does not answer; None where it does.
+        servers: Of each known server why it does not answer, as `server_errors` returns it.
     """
-    if isinstance(error, ServerSelectionTimeoutError):
-        return _missing(where, list(servers))
-    if isinstance(error, BulkWriteError):
+    if isinstance(error, errors.ServerSelectionTimeoutError):
+        return _unreachable(where, list(servers))
+    if isinstance(error, errors.BulkWriteError):
         return f"{where} refused: a write failed (code {error.code})"
-    if isinstance(error, OperationFailure):
+    if isinstance(error, errors.OperationFailure):
         return f"{where} refused: {_refusal(error)}"
-    return f"{where}: {type(error).__name__}; what is staged is loaded by the next run"
+    return f"{where}: {type(error).__name__}; the next run loads what is staged"
 
 
-def _missing(where: str, reasons: Sequence[Exception | None]) -> str:
-    for said, ours in _TLS.items():
-        if any(said in str(reason) for reason in reasons):
-            return f"{where}: {ours}"
+def _unreachable(where: str, reasons: Sequence[Exception | None]) -> str:
+    for openssl_text, text in _TLS.items():
+        if any(openssl_text in str(reason) for reason in reasons):
+            return f"{where}: {text}"
     if None in reasons:
         return f"{where} has no primary; a majority of its members must be up (rs.status() tells which are not)"
     return f"{where} cannot be reached; start it (systemctl start mongod), or correct MONGODB_URI"
 
 
-def _refusal(error: OperationFailure) -> str:
+def _refusal(error: errors.OperationFailure) -> str:
     reason = str((error.details or {}).get("errmsg", ""))
     if error.code in (_AUTHENTICATION, _ATLAS):
         return (
@@ -112,8 +103,8 @@ def _refusal(error: OperationFailure) -> str:
     if error.code == _UNAUTHORIZED and "requires authentication" in reason:
         return "it wants a user and a password, and MONGODB_URI names none; put them into it"
     if error.code == _UNAUTHORIZED:
-        asked = re.match(r'not authorized on (\S+) to execute command \{ (\w+): (?:"([^"]*)")?', reason)
-        what = f"{asked[2]} on {asked[1]}" + (f".{asked[3]}" if asked[3] else "") if asked else "this"
+        command = re.match(r'not authorized on (\S+) to execute command \{ (\w+): (?:"([^"]*)")?', reason)
+        what = f"{command[2]} on {command[1]}" + (f".{command[3]}" if command[3] else "") if command else "this"
         return f"the user of MONGODB_URI may not {what}; scripts/mongo-users makes users that may"
     return f"{reason or 'operation failed'} (code {error.code})"
 

@@ -94,9 +94,9 @@ class Registry:
                 raise
             if not client.search_registered_models(f"name = '{MODEL}'"):
                 client.create_registered_model(MODEL, description="Forecast of CO and PM2.5, 1 and 2 hours ahead")
-            told = f"{record.version}: trained on what was measured before that day"
+            description = f"{record.version}: trained on what was measured before that day"
             tags = {"version": record.version}
-            client.create_model_version(MODEL, f"runs:/{run}/model", run, tags=tags, description=told)
+            client.create_model_version(MODEL, f"runs:/{run}/model", run, tags=tags, description=description)
 
     def versions(self) -> list[str]:
         """Return the names of the registered versions, oldest first.
@@ -107,7 +107,7 @@ class Registry:
         with self._connected() as client:
             return sorted({v.tags.get("version", "") for v in self._registered(client)} - {""})
 
-    def champion(self) -> str | None:
+    def alias_version(self) -> str | None:
         """Return the version that has the alias, or None.
 
         Raises:
@@ -119,7 +119,7 @@ class Registry:
                     return str(client.get_model_version(MODEL, number).tags.get("version")) or None
             return None
 
-    def promote(self, version: str) -> None:
+    def move_alias(self, version: str) -> None:
         """Move the alias to a version.
 
         Raises:
@@ -140,30 +140,30 @@ class Registry:
             return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
 
     def _find(self, client: Any, version: str) -> Any:
-        """The registered version of that name; the newest, should it have been trained twice."""
-        found = [v for v in self._registered(client) if v.tags.get("version") == version]
-        if not found:
+        """Return the registered version of that name; the newest, should it have been trained twice."""
+        trainings = [v for v in self._registered(client) if v.tags.get("version") == version]
+        if not trainings:
             raise RegistryError(f"the model registry at {self._where()} does not know version {version}")
-        return max(found, key=lambda v: int(v.version))
+        return max(trainings, key=lambda v: int(v.version))
 
     @staticmethod
     def _registered(client: Any) -> list[Any]:
-        found: list[Any] = []
+        registered: list[Any] = []
         token = None
         while True:
             page = client.search_model_versions(f"name = '{MODEL}'", max_results=200, page_token=token)
-            found += page
+            registered += page
             token = page.token
             if not token:
-                return found
+                return registered
 
     def _experiment(self, client: Any) -> str:
-        known = client.get_experiment_by_name(EXPERIMENT)
-        if known is not None:
-            return str(known.experiment_id)
-        place = (self._sqlite().parent / "artifacts").as_uri() if self.uri.startswith("sqlite") else None
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        location = (self._sqlite().parent / "artifacts").as_uri() if self.uri.startswith("sqlite") else None
         kind = {"mlflow.experimentKind": "custom_model_development"}  # else its page shows it as one on language models
-        return str(client.create_experiment(EXPERIMENT, artifact_location=place, tags=kind))
+        return str(client.create_experiment(EXPERIMENT, artifact_location=location, tags=kind))
 
     @staticmethod
     def _fill(client: Any, run: str, record: Record) -> None:
@@ -184,7 +184,7 @@ class Registry:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
-        """MLflow's client; whatever goes wrong in it becomes one line."""
+        """Yield MLflow's client; whatever goes wrong in it becomes one line."""
         try:
             if self._client is None:
                 self._check()
@@ -219,13 +219,13 @@ class Registry:
         return Path(self.uri.partition(":///")[2]).absolute()
 
     def _where(self) -> str:
-        """The URI without user and password."""
+        """Return the URI without user and password."""
         parts = urlsplit(self.uri)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _plot(pollutant: str, gains: Mapping[str, float]) -> Any:
-    """Bars of the thirty features that gave most."""
+    """Draw bars of the thirty features that gave most."""
     from matplotlib.figure import Figure
 
     most = sorted(gains.items(), key=lambda item: item[1])[-30:]

@@ -18,9 +18,7 @@ def station_now() -> Pipeline:
     """One row for each station and pollutant: the last hour, the three before it, the newest forecast."""
 
     def row(pollutant: str) -> Document:
-        forecasts = {
-            "$filter": {"input": "$forecasts", "cond": {"$eq": ["$$this.pollutant", pollutant]}},
-        }
+        forecasts = {"$filter": {"input": "$forecasts", "cond": {"$eq": ["$$this.pollutant", pollutant]}}}
         return {
             "pollutant": LABELS[pollutant],
             "unit": reading(pollutant).unit,
@@ -121,11 +119,7 @@ def station_map() -> Pipeline:
     """
 
     def place(kind: str, away: float) -> Document:
-        return {
-            "kind": kind,
-            "latitude": {"$add": ["$latitude", away]},
-            "longitude": {"$add": ["$longitude", away]},
-        }
+        return {"kind": kind, "latitude": {"$add": ["$latitude", away]}, "longitude": {"$add": ["$longitude", away]}}
 
     return [
         {
@@ -133,11 +127,7 @@ def station_map() -> Pipeline:
                 "from": "daily_averages",
                 "localField": "_id",
                 "foreignField": "station",
-                "pipeline": [
-                    {"$match": {"pm2_5_quality": "ok"}},
-                    {"$sort": {"day": -1}},
-                    {"$limit": 1},
-                ],
+                "pipeline": [{"$match": {"pm2_5_quality": "ok"}}, {"$sort": {"day": -1}}, {"$limit": 1}],
                 "as": "days",
             }
         },

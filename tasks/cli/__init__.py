@@ -1,1 +1,1 @@
-"""The commands that people and cron run; each has a short script of the same name in scripts/."""
+"""The commands that people and cron run: a module each, found by `tasks.cli.main`."""

@@ -1,4 +1,4 @@
-"""scripts/alerts: what is wrong now, and whether the channels work."""
+"""airqino alerts: what is wrong now, and whether the channels work."""
 
 import argparse
 import contextlib
@@ -12,7 +12,6 @@ import msgspec
 
 from airqino.errors import ConfigError, StagingError
 from tasks import logs
-from tasks.cli.run import command
 from tasks.instruments import channels, incidents
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Incident
@@ -28,10 +27,10 @@ _EPILOG = """commands:
   end KEY      end an incident that cannot end by itself, such as a failed rerun of something that is not wanted"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run one of the commands."""
     parser = argparse.ArgumentParser(
-        "scripts/alerts",
+        "airqino alerts",
         description="Look after the alerts. Each incident is told once when it begins and once when it ends; where to, "
         "says ALERT_URLS or luigi.cfg [alerts] urls. docs/alerts.md explains every kind.",
         epilog=_EPILOG,
@@ -59,8 +58,8 @@ def _incidents(wanted: str, key: str, as_json: bool) -> int:
                 if not any(incident.key == key for incident in book.open()):
                     raise ConfigError(f"no open incident has the key {key!r}: see scripts/alerts list")
                 book.end(key)
-        if wanted != "list" and not check(root).settled:
-            raise StagingError("not everything could be judged, so nothing is said of what is open; the log says why")
+        if wanted != "list" and not check(root).conclusive:
+            raise StagingError("not everything could be checked, so the open incidents are not shown; the log says why")
         found = incidents.read(root).open()
     except OSError as error:
         raise StagingError(f"staging root {root} cannot be used ({error.strerror}); check STAGING_ROOT") from error
@@ -79,18 +78,14 @@ def _plain(incident: Incident) -> dict[str, object]:
 
 
 def _test(urls: str) -> int:
-    known = channels.channels(urls)
-    if not known:
+    urls_by_id = channels.urls_by_id(urls)
+    if not urls_by_id:
         raise ConfigError("no channel is set: set ALERT_URLS, or [alerts] urls in luigi.cfg")
     body = (
         f"Test of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from {socket.gethostname()}: alerts of AirQino arrive here.\n"
     )
-    results = channels.send({c: (url, [Message("[AirQino] test", body, "info")]) for c, url in known.items()})
+    results = channels.send({c: (url, [Message("[AirQino] test", body, "info")]) for c, url in urls_by_id.items()})
     for channel, result in results.items():
         outcome = "sent" if result.sent else f"FAILED: {result.reason}"
-        print(f"{channels.name(urls, channel)}: {outcome}", file=sys.stdout if result.sent else sys.stderr)
+        print(f"{channels.display_name(urls, channel)}: {outcome}", file=sys.stdout if result.sent else sys.stderr)
     return 0 if all(result.sent for result in results.values()) else 1
-
-
-if __name__ == "__main__":
-    command(main)

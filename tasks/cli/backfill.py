@@ -1,4 +1,4 @@
-"""scripts/backfill: bring a past range, month by month."""
+"""airqino backfill: bring a past range, month by month."""
 
 import argparse
 import logging
@@ -11,14 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from airqino.errors import ConfigError, StagingError
 from airqino.times import HOUR, format_hour, parse_hour
-from tasks.cli.run import command, lock, luigi_run, positive, preflight, scheduler
+from tasks.cli.running import lock, luigi_run, positive, preflight, scheduler
 from tasks.settings.reading import refuse_unpublished
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run a range in chunks of a month."""
     parser = argparse.ArgumentParser(
-        "scripts/backfill",
+        "airqino backfill",
         description="Fetch, average and load a past range of hours in few large requests. Safe to interrupt and to "
         "start again: what is done is skipped, stations that failed are asked again.",
     )
@@ -81,7 +81,3 @@ def _months(start: datetime, stop: datetime) -> Iterator[tuple[datetime, datetim
         month = (start.replace(day=1, hour=0) + timedelta(days=32)).replace(day=1)
         yield start, min(stop, month - HOUR)
         start = month
-
-
-if __name__ == "__main__":
-    command(main)

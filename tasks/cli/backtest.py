@@ -1,8 +1,7 @@
-"""scripts/backtest: forecast a past time as it would have been forecast then, and score it."""
+"""airqino backtest: forecast a past time as it would have been forecast then, and score it."""
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,20 +13,21 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from airqino.errors import ConfigError, SourceError
+from airqino.forecasting.backtest import backtest, score_backtest
+from airqino.forecasting.scoring import null_if_undefined
 from airqino.quality.flags import flag_history
 from airqino.source.response import VALUES, parse
 from airqino.times import format_hour, parse_hour
-from tasks.cli.run import command
 
 __all__ = ["main", "read_responses"]
 
 _UNITS = {"co": "mg/m³", "pm2_5": "µg/m³"}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run a backtest and print its scores."""
     parser = argparse.ArgumentParser(
-        "scripts/backtest",
+        "airqino backtest",
         description="Train on what lay before START, forecast every hour from START to STOP, and compare with what "
         "came and with 'no change'.",
     )
@@ -138,8 +138,6 @@ def _check_range(hourly: pd.DataFrame, start: datetime, stop: datetime) -> None:
 
 
 def _run(hourly: pd.DataFrame, start: datetime, stop: datetime, arguments: argparse.Namespace) -> pd.DataFrame:
-    from airqino.forecasting.backtest import backtest, scores  # LightGBM takes long to import
-
     columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("backtest")
@@ -152,13 +150,13 @@ def _run(hourly: pd.DataFrame, start: datetime, stop: datetime, arguments: argpa
             seed=arguments.seed,
             num_threads=arguments.threads,
         )
-    return scores(forecasts, hourly)
+    return score_backtest(forecasts, hourly)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The scores as JSON knows them: a number that is none becomes null."""
+    """Return the scores as JSON knows them: a number that is not defined becomes null."""
     return [
-        {str(k): None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+        {str(k): null_if_undefined(v) if isinstance(v, float) else v for k, v in record.items()}
         for record in table.to_dict("records")
     ]
 
@@ -177,7 +175,3 @@ def _show(table: pd.DataFrame, hourly: pd.DataFrame, start: datetime, stop: date
         for pollutant in _UNITS:
             if (station, pollutant) not in scored:
                 console.print(f"{station} {pollutant}: nothing to score (sensor dead, or nothing measured)")
-
-
-if __name__ == "__main__":
-    command(main)

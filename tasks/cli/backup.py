@@ -1,4 +1,4 @@
-"""scripts/backup: the staging root and the database in one file."""
+"""airqino backup: the staging root and the database in one file."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,21 +8,21 @@ from pathlib import Path
 from airqino.errors import StagingError
 from airqino.stores import archive, mongo
 from tasks import targets
-from tasks.cli.run import command, lock
+from tasks.cli.running import lock
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Write a back-up while no run is under way."""
     parser = argparse.ArgumentParser(
-        "scripts/backup",
+        "airqino backup",
         description="Write the staging root and all documents of the database into DIR/airqino-<time>.tar.gz. Waits "
         "for a run that is under way, and holds back the next. Only the staging root must be kept: from it "
-        "scripts/backfill makes the documents again, without asking the API.",
+        "`airqino backfill` makes the documents again, without asking the API.",
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="where to write it; better on another machine's disk")
     parser.add_argument("--no-database", action="store_true", help="leave the documents out")
     arguments = parser.parse_args(argv)
-    folder, root = arguments.folder.absolute(), targets.root().absolute()
+    folder, root = arguments.folder.absolute(), targets.paths().root.absolute()
     if folder == root or root in folder.parents:
         raise StagingError(f"{folder} lies in the staging root {root}: a back-up of itself; name another folder")
     if not root.is_dir():
@@ -42,7 +42,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     documents = sum(about["documents"].values())
     print(f"{path}: {about['files']} files, {documents} documents, {path.stat().st_size / 1e6:.1f} MB")
     return 0
-
-
-if __name__ == "__main__":
-    command(main)

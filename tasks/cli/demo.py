@@ -1,4 +1,4 @@
-"""scripts/demo: the whole pipeline on parts of its own, in about a minute."""
+"""airqino demo: the whole pipeline on parts of its own, in about a minute."""
 
 import argparse
 import contextlib
@@ -18,9 +18,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from airqino.errors import PipelineError
+from airqino.errors import ConfigError, PipelineError, StagingError
 from airqino.sandbox.mongod import Mongod, free_port
-from tasks.cli.run import command
+from airqino.stores.paths import Paths
+from tasks.settings.reading import staging_root
 
 DAYS = 60
 HINDCAST_DAYS = 7
@@ -29,6 +30,8 @@ REVISED_HOURS = 50
 REVISED_STATION = "283164601"
 TITLES = {"co": "CO", "pm2_5": "PM2.5"}
 DIGITS = {"co": 2, "pm2_5": 1}
+#: In the repository only, not in an installed package.
+SUPERSET = Path(__file__).parents[2] / "scripts" / "superset"
 
 
 class Servers:
@@ -51,11 +54,14 @@ class Servers:
         """Start what is not running, on free ports of the loopback interface."""
         if self.pids:
             return
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StagingError(f"{self.root} cannot be made ({error.strerror}); check STAGING_ROOT") from error
         mongod = Mongod(self.root / "mongod")
         self.ports, self.pids = {"mongod": mongod.port}, {"mongod": mongod.pid}
-        self._spawn("sandbox", [sys.executable, "-m", "airqino.sandbox.server", "--port"], "/__stats")
-        luigid = [str(Path(sys.executable).with_name("luigid")), "--address", "127.0.0.1"]
+        self._spawn("sandbox", [sys.executable, "-m", "tasks.cli", "sandbox", "--port"], "/__stats")
+        luigid = [sys.executable, "-c", "import luigi.cmdline as c; c.luigid()", "--address", "127.0.0.1"]
         self._spawn("luigid", [*luigid, "--state-path", str(self.root / "luigid.state"), "--port"], "/")
         self.file.write_text(json.dumps({"ports": self.ports, "pids": self.pids}))
 
@@ -121,10 +127,10 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the demo."""
     parser = argparse.ArgumentParser(
-        "scripts/demo",
+        "airqino demo",
         description=f"Start a sandbox API, a MongoDB and luigid on loopback, bring {DAYS} days and the current hour "
         f"through the whole pipeline, forecast the last {HINDCAST_DAYS} days as they would have been, and show the "
         "result. A second run skips all that is done.",
@@ -136,12 +142,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     console = Console(highlight=False)
-    servers = Servers(Path(os.environ.get("STAGING_ROOT") or "staging") / "demo")
+    servers = Servers(Paths(staging_root()).demo)
+    if arguments.superset and not SUPERSET.exists():
+        raise ConfigError(f"there is no {SUPERSET}: for --superset run scripts/demo in a clone of the repository")
     if arguments.stop:
         if arguments.superset or (servers.root / "superset").exists():
-            subprocess.run(
-                ["scripts/superset", "down"], env=os.environ | {"STAGING_ROOT": str(servers.root)}, check=False
-            )
+            _superset("down", servers)
         servers.stop()
         console.print("stopped")
         return 0
@@ -151,12 +157,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ |= servers.environment()
         code = _pipeline(servers, took, console)
         if code == 0 and arguments.superset:
-            code = subprocess.run(["scripts/superset", "up"], check=False).returncode
+            code = _superset("up", servers)
     finally:
         if not keep:
             servers.stop()
     _where(servers, keep, console)
     return code
+
+
+def _superset(action: str, servers: Servers) -> int:
+    env = os.environ | {"STAGING_ROOT": str(servers.root.absolute())}
+    return subprocess.run([SUPERSET, action], env=env, check=False).returncode
 
 
 def _timed(work: Callable[[], Any]) -> float:
@@ -212,8 +223,9 @@ def _before_a_revision(servers: Servers, last: datetime) -> None:
     moment = f"{then + timedelta(hours=1, minutes=5):%Y-%m-%dT%H:%M}"
     servers.tell_sandbox("now", now=f"{moment}:00+00:00")
     span = [f"{hour:%Y-%m-%dT%H}" for hour in (last - timedelta(days=DAYS), then)]
-    command = [sys.executable, "-m", "tasks.cli.backfill", *span]
-    subprocess.run(command, env=os.environ | {"AIRQINO_NOW": moment}, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "tasks.cli", "backfill", *span], env=os.environ | {"AIRQINO_NOW": moment}, check=True
+    )
     servers.tell_sandbox("now", now=None)
     for back in range(3):
         hour = then - timedelta(hours=back)
@@ -284,7 +296,3 @@ def _where(servers: Servers, keep: bool, console: Console) -> None:
         console.print("stop them with: scripts/demo --stop")
     else:
         console.print("the servers are stopped; scripts/demo --keep leaves them running to look at")
-
-
-if __name__ == "__main__":
-    command(main)

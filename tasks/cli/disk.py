@@ -26,7 +26,7 @@ def staging_use() -> dict[str, Any]:
         ``free_share`` of the disk, ``growth_bytes_per_day`` (mean of the last 30 whole days that are staged; None
         without any) and ``days_until_full`` (at this pace).
     """
-    root, today = targets.root(), settings().now.date()
+    root, today = targets.paths().root, settings().now.date()
     sizes = {entry.name: _size(entry) for entry in os.scandir(root)} if root.is_dir() else {}
     recent = [size for name, size in sizes.items() if today - timedelta(days=DAYS) <= _day(name) < today]
     growth = sum(recent) / len(recent) if recent else None

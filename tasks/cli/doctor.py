@@ -1,27 +1,26 @@
-"""scripts/doctor: what is wrong with this deployment, and what to do about it."""
+"""airqino doctor: what is wrong with this deployment, and what to do about it."""
 
 import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tasks.cli.run import command
 from tasks.doctor import examine
 from tasks.doctor.checks import Outcome, Result
 
 _MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[bold red]✗[/]", "skipped": "[dim]–[/]"}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check everything and print it; 1 when something failed."""
     parser = argparse.ArgumentParser(
-        "scripts/doctor",
+        "airqino doctor",
         description="Check settings, API, credentials, clock, MongoDB, staging root, luigid, model registry, alerts "
         "and cron, and say what to do about what is wrong. Changes nothing, shows no secret, takes less than 10 s.",
         epilog="✓ as it should be, ! runs go on but look at it, ✗ runs cannot go on or are wrong, – not checked. "
@@ -32,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = examine(Path(__file__).parents[2])
     healthy = all(result.outcome != "failed" for result in results)
     if arguments.json:
-        found = {"healthy": healthy, "checks": [asdict(result) for result in results]}
+        found = {"healthy": healthy, "checks": [msgspec.to_builtins(result) for result in results]}
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
         _show(results, Console(width=None if Console().is_terminal else 140))
@@ -46,7 +45,7 @@ def _show(results: Sequence[Result], console: Console) -> None:
     table.add_column(overflow="fold")
     for result in results:
         cure = f"\n[bold]→ {escape(result.cure)}[/]" if result.cure else ""
-        table.add_row(_MARKS[result.outcome], escape(result.name), escape(result.found) + cure)
+        table.add_row(_MARKS[result.outcome], escape(result.name), escape(result.finding) + cure)
     console.print(table, highlight=False)
     counts = Counter(result.outcome for result in results)
     told: dict[Outcome, str] = {
@@ -56,7 +55,3 @@ def _show(results: Sequence[Result], console: Console) -> None:
         "skipped": "not checked",
     }
     console.print(", ".join(f"{counts[outcome]} {words}" for outcome, words in told.items() if counts[outcome]))
-
-
-if __name__ == "__main__":
-    command(main)

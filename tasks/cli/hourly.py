@@ -1,4 +1,4 @@
-"""scripts/hourly: what cron runs each hour."""
+"""airqino hourly: what cron runs each hour."""
 
 import argparse
 import logging
@@ -11,7 +11,8 @@ from datetime import datetime
 from airqino.errors import MongoError
 from airqino.times import format_hour, parse_hour
 from tasks import logs, targets
-from tasks.cli.run import STOPPED, USAGE, Stopped, command, lock, luigi_run, positive, preflight, scheduler
+from tasks.cli.main import STOPPED, USAGE, Stopped
+from tasks.cli.running import lock, luigi_run, positive, preflight, scheduler
 from tasks.instruments.run import Run, check
 from tasks.settings.reading import refuse_unpublished, settings
 
@@ -28,10 +29,10 @@ _CODES = """exit codes:
   143    stopped by SIGTERM"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run one hour and whatever is missing before it."""
     parser = argparse.ArgumentParser(
-        "scripts/hourly",
+        "airqino hourly",
         description="Fetch, average, load and forecast the last hour that is over, and catch up what is missing or due "
         "in the late-data window before it. Safe to run at any time: what is done is skipped.",
         epilog=_CODES,
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run.end(STOPPED)
         raise
     if code == _BUSY:
-        check(targets.root())  # a run that hangs is found by those that step aside for it
+        check(targets.paths().root)  # a run that hangs is found by those that step aside for it
         return code
     run.end(code)
     if code == 0:
@@ -81,7 +82,3 @@ def _alone(hour: datetime, workers: int) -> int:
                 print("a backfill holds the staging root for 15 minutes: nothing done", file=sys.stderr)
                 return _BUSY
             return luigi_run(["Hourly", "--hour", format_hour(hour), "--workers", f"{workers}", *scheduler()])
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,11 +1,11 @@
-"""scripts/models: the forecast models, which one is published, and how to change that."""
+"""airqino models: the forecast models, which one is published, and how to change that."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -13,8 +13,8 @@ from airqino.errors import ConfigError
 from airqino.stores import models
 from airqino.stores.registry import RegistryError
 from airqino.times import parse_day
-from tasks import promotion
-from tasks.cli.run import command, lock, preflight
+from tasks import promotion, targets
+from tasks.cli.running import lock, preflight
 
 __all__ = ["main"]
 
@@ -23,9 +23,13 @@ is published changes with the next hourly run. exit codes: 0 done; 2 no such ver
 setting, the staging root or MongoDB cannot be used; 10 a run is under way"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """List the models, promote one, or roll back to the one before."""
-    parser = argparse.ArgumentParser("scripts/models", description=__doc__, epilog=_EPILOG)
+    parser = argparse.ArgumentParser(
+        "airqino models",
+        description="The forecast models, which one is published, and how to change that.",
+        epilog=_EPILOG,
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="versions with their scores on recent hours, newest first")
     listing.add_argument("--json", action="store_true", help="as JSON, with the scores of each station")
@@ -56,14 +60,14 @@ def _promote(version: str) -> int:
     else:
         promotion.promote(version)
         print(f"{version} is published from the next hourly run on, in place of {before.version if before else 'none'}")
-    _tell()
+    _sync()
     return 0
 
 
 def _roll_back() -> int:
     old, new = promotion.roll_back()
     print(f"{new} is published again from the next hourly run on, in place of {old}")
-    _tell()
+    _sync()
     return 0
 
 
@@ -72,52 +76,54 @@ def _fetch(version: str) -> None:
     try:
         promotion.fetch(promotion.registry(), version)
     except RegistryError as error:
-        raise ConfigError(f"there is no version {version} in {promotion.root()}, and {error}") from None
+        raise ConfigError(f"there is no version {version} in {targets.paths().models}, and {error}") from None
 
 
-def _tell() -> None:
-    """Let the registry and MongoDB know; the registry may be away."""
+def _sync() -> None:
+    """Bring the registry's alias and MongoDB up to date; the registry may be away."""
     try:
-        promotion.tell(promotion.registry())
+        promotion.sync_alias(promotion.registry())
     except RegistryError as error:
         print(f"warning: {error}; its alias is not moved", file=sys.stderr)
-    promotion.publish()
+    promotion.load_documents()
 
 
 def _list(as_json: bool) -> int:
     champion = promotion.champion()
-    cards = {v: models.card(promotion.folder(v)) for v in reversed(models.versions(promotion.root()))}
-    unreadable = {"trained": False, "reason": "its card cannot be read"}
-    rows = [{"version": version, **(card or unreadable)} for version, card in cards.items()]
+    unreadable = models.ModelCard(reason="its card cannot be read")
+    versions = reversed(models.versions(targets.paths().models))
+    cards = {version: models.card(promotion.folder(version)) or unreadable for version in versions}
     if as_json:
-        marked = [row | {"champion": bool(champion and champion.version == row["version"])} for row in rows]
-        print(json.dumps(marked, indent=1))
+        live = champion.version if champion else None
+        rows = [{"version": v, **msgspec.to_builtins(card), "champion": v == live} for v, card in cards.items()]
+        print(json.dumps(rows, indent=1))
         return 0
-    if not rows:
-        print(f"no models in {promotion.root()} yet: the hourly run trains one when 14 days are staged")
+    if not cards:
+        print(f"no models in {targets.paths().models} yet: the hourly run trains one when 14 days are staged")
         return 0
-    _show(rows, champion)
+    _show(cards, champion)
     return 0
 
 
-def _show(rows: list[dict[str, Any]], champion: models.Champion | None) -> None:
+def _show(cards: Mapping[str, models.ModelCard], champion: models.Champion | None) -> None:
     console = Console(width=None if Console().is_terminal else 140)
-    view = Table(title=f"Forecast models in {promotion.root()}")
+    view = Table(title=f"Forecast models in {targets.paths().models}")
     for name in ("version", "alias", "trained rows", "skill", "champion's", "confidence", "worst", "best"):
         view.add_column(name, justify="left" if name in ("version", "alias") else "right", no_wrap=True)
     view.add_column("what came of it")
-    for row in rows:
-        skills = [s["skill"] for s in row.get("scores", []) if s["skill"] is not None]
-        numbers = (row.get("skill"), row.get("skill_champion"), row.get("confidence"), *_ends(skills))
-        alias = "champion" if champion and champion.version == row["version"] else ""
-        view.add_row(row["version"], alias, f"{row.get('rows', '')}", *map(_shown, numbers), str(row.get("reason", "")))
+    for version, card in cards.items():
+        skills = [score["skill"] for score in card.scores if score["skill"] is not None]
+        numbers = (card.skill, card.skill_champion, card.confidence, *_ends(skills))
+        alias = "champion" if champion and champion.version == version else ""
+        trained_rows = "" if card.rows is None else f"{card.rows}"
+        view.add_row(version, alias, trained_rows, *map(_shown, numbers), card.reason or "")
     console.print(view)
     console.print(
         "skill: 1 − error / error of persistence on recent hours that the model had not seen, over all stations, "
         "pollutants and horizons; worst and best of them; confidence: that it is better than the champion of its time"
     )
-    if champion and champion.aside:
-        pairs = ", ".join(f"{station} {pollutant}" for station, pollutant in champion.aside)
+    if champion and champion.fallback:
+        pairs = ", ".join(f"{station} {pollutant}" for station, pollutant in champion.fallback)
         console.print(f"persistence is published in the champion's place, for it has drifted there: {pairs}")
     if champion is None:
         console.print("none of them is published: forecasts are persistence")
@@ -129,7 +135,3 @@ def _ends(skills: list[float]) -> tuple[float | None, float | None]:
 
 def _shown(number: float | None) -> str:
     return "" if number is None else f"{number:.3f}"
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,4 +1,4 @@
-"""scripts/mongo-users: the three users of the database, each with no more rights than it needs."""
+"""airqino mongo-users: the three users of the database, each with no more rights than it needs."""
 
 import argparse
 import json
@@ -9,7 +9,6 @@ from typing import Any
 
 from airqino.errors import ConfigError, MongoError
 from airqino.stores import mongo
-from tasks.cli.run import command
 from tasks.settings.reading import settings
 
 __all__ = ["ROLES", "main", "roles"]
@@ -24,7 +23,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         *_READ,
         *("insert", "update", "createCollection", "createIndex"),  # documents, $merge; collections and views
         *("collMod", "dropIndex"),  # views and the retention brought up to date
-        *("dbStats", "collStats"),  # scripts/status
+        *("dbStats", "collStats"),  # airqino status
     ),
     "dashboard_reader": _READ,
     "ops": (
@@ -45,10 +44,10 @@ _EPILOG = """environment:
                             is made and printed once, an old user keeps its own"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Make the users and roles, or bring them up to date."""
     parser = argparse.ArgumentParser(
-        "scripts/mongo-users",
+        "airqino mongo-users",
         description="Make the MongoDB users etl_writer (the pipeline), dashboard_reader (Superset) and ops (backup, "
         "restore, monitoring), each with a role of its own, or bring them up to date. Safe to run again.",
         epilog=_EPILOG,
@@ -140,7 +139,3 @@ def _ensure_user(db: mongo.Database, name: str) -> list[str]:
         "user as it should be" if right else "user brought up to date",
         f"password from {variable}" if given else "password kept",
     ]
-
-
-if __name__ == "__main__":
-    command(main)

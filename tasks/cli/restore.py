@@ -1,4 +1,4 @@
-"""scripts/restore: a back-up's files and documents, back where they were."""
+"""airqino restore: a back-up's files and documents, back where they were."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,19 +8,19 @@ from airqino import views
 from airqino.errors import MongoError, StagingError
 from airqino.stores import archive, mongo
 from tasks import targets
-from tasks.cli.run import command, lock, preflight
+from tasks.cli.running import lock, preflight
 from tasks.settings.reading import settings
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Restore what a back-up holds, over nothing that is there."""
     parser = argparse.ArgumentParser(
-        "scripts/restore",
+        "airqino restore",
         description="Write a back-up's files into the staging root and its documents into the database. Both must be "
         "empty: move the staging root away first; --drop empties the database. The user of MONGODB_URI needs the "
-        "rights of `ops` (scripts/mongo-users).",
+        "rights of `ops` (`airqino mongo-users`).",
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="what scripts/backup wrote")
+    parser.add_argument("file", metavar="FILE", type=Path, help="what `airqino backup` wrote")
     parser.add_argument("--only", choices=("staging", "database"), help="restore one of them")
     parser.add_argument("--drop", action="store_true", help="drop the database's collections first")
     arguments = parser.parse_args(argv)
@@ -34,14 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             _refuse_files()
         if database:
             _refuse_documents(arguments.drop)
-        files = archive.extract(arguments.file, targets.root()) if staging else 0
+        files = archive.extract(arguments.file, targets.paths().root) if staging else 0
         documents = _load(arguments.file) if database else 0
     print(f"restored from {arguments.file}: {files} files, {documents} documents")
     return 0
 
 
 def _refuse_files() -> None:
-    root = targets.root()
+    root = targets.paths().root
     there = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith(".") and entry.name != "logs")
     if there:
         raise StagingError(f"the staging root {root} is not empty ({there[0]} …): move it away, then restore")
@@ -62,7 +62,3 @@ def _load(file: Path) -> int:
     mongo.ensure_indexes(database, settings().mongo.retention_days)
     mongo.ask(database, views.ensure_views)
     return sum(mongo.replace(database, collection, some) for collection, some in archive.documents(file))
-
-
-if __name__ == "__main__":
-    command(main)

@@ -1,4 +1,4 @@
-"""scripts/status: what is there, what is missing, and why."""
+"""airqino status: what is there, what is missing, and why."""
 
 import argparse
 import json
@@ -16,7 +16,6 @@ from airqino.stores import mongo
 from airqino.times import DAY, HOUR, format_hour, hour_range, runs_of
 from tasks import targets
 from tasks.cli.disk import database_use, staging_use
-from tasks.cli.run import command
 from tasks.settings.reading import settings
 from tasks.stations import station_name
 
@@ -27,7 +26,7 @@ DAYS = 7
 
 
 def status() -> dict[str, Any]:
-    """Collect what `scripts/status` shows.
+    """Collect what `airqino status` shows.
 
     Returns:
         ``last_hour`` (the last one published), ``stations`` (id, name, newest hour with a reading, its age in hours,
@@ -147,10 +146,10 @@ def _moment(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "never"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Print the status; 1 when the newest hour is older than allowed, or MongoDB does not answer."""
     parser = argparse.ArgumentParser(
-        "scripts/status",
+        "airqino status",
         description="Show the newest hour of each station, the gaps of the last 7 days and why they are there, the "
         "last load and the last forecast. Exits 1 when the newest hour is older than [status] max_age_hours, or when "
         "MongoDB does not answer.",
@@ -163,7 +162,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         _show(found, Console())
     return 1 if found["late"] or found["mongodb"] != "ok" else 0
-
-
-if __name__ == "__main__":
-    command(main)

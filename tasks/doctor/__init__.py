@@ -1,6 +1,6 @@
-"""The checks of `scripts/doctor`: is everything there that an hourly run needs, and what to do where it is not.
+"""The checks of `scripts/doctor`: whether everything that an hourly run needs is there, and what to do if it is not.
 
-Each module looks at one side of a deployment: `configuration`, `source` (the API), `database`, `machine` (the staging
+Each module checks one side of a deployment: `configuration`, `source` (the API), `database`, `machine` (the staging
 root), `services` (luigid, registry, alerts) and `trigger` (cron, systemd). Nothing is changed or left behind.
 docs/doctor.md lists the checks.
 """
@@ -21,23 +21,23 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
     """Check everything, side by side.
 
     Args:
-        repository: Where constraints.txt and .env lie.
-        system: The root of the file system, where cron's files and the environment's lie.
+        repository: The folder of constraints.txt and .env.
+        system: The root of the file system, which holds cron's files and the environment file.
 
     Returns:
         One result for each check, in the order in which they build on each other.
     """
-    found = configuration.read()
+    deployed = configuration.read()
     groups = [
-        Group(("configuration",), lambda: [configuration.configuration(found, system)]),
+        Group(("configuration",), lambda: [configuration.configuration(deployed, system)]),
         Group(("Python and packages",), lambda: [configuration.packages(repository)]),
-        Group(("secrets",), lambda: [configuration.permissions(repository, system, found.mongo)]),
-        Group(source.NAMES, lambda: source.examine(found.airqino, found.stations)),
-        Group(database.NAMES, lambda: database.examine(found.mongo)),
-        Group(machine.NAMES, lambda: machine.examine(found.staging, found.alerts)),
-        Group(("luigid",), lambda: services.luigid(found.luigid)),
-        Group(services.REGISTRY, lambda: services.registry(found.forecast, found.staging)),
-        Group(("alerts",), lambda: services.alerts(found.alerts)),
+        Group(("secrets",), lambda: [configuration.permissions(repository, system, deployed.mongo)]),
+        Group(source.NAMES, lambda: source.examine(deployed.airqino, deployed.stations)),
+        Group(database.NAMES, lambda: database.examine(deployed.mongo)),
+        Group(machine.NAMES, lambda: machine.examine(deployed.staging, deployed.alerts)),
+        Group(("luigid",), lambda: services.luigid(deployed.luigid)),
+        Group(services.REGISTRY, lambda: services.registry(deployed.forecast, deployed.staging)),
+        Group(("alerts",), lambda: services.alerts(deployed.alerts)),
         Group(("trigger",), lambda: trigger(repository, system)),
     ]
     return run(groups, _SECONDS)

@@ -1,6 +1,6 @@
-"""Is luigi.cfg right, is this the Python it was tried with, and can others read its secrets?
+"""Check luigi.cfg, the version of Python and of the packages, and that others cannot read the secrets.
 
-Each section is read on its own, so that a wrong one leaves the others to the other checks.
+Each section is read on its own, so that one with a mistake does not stop the checks that need the others.
 """
 
 import os
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import luigi.interface
 import luigi.retcodes
@@ -23,36 +23,21 @@ from luigi.configuration import LuigiConfigParser, get_config
 
 from airqino.errors import ConfigError
 from tasks.doctor.checks import Result, failed, ok, warning
-from tasks.settings import luigi_cfg, reading
+from tasks.settings import luigi_cfg, reading, sections
 from tasks.settings.options import Secret
-from tasks.settings.sections import (
-    ENVIRONMENT,
-    OPTIONS,
-    AirQino,
-    Alerts,
-    Forecasting,
-    Logging,
-    Metrics,
-    Mongo,
-    Quality,
-    Staging,
-    Station,
-    Status,
-)
 
 __all__ = ["ENV_FILE", "Deployment", "configuration", "packages", "permissions", "read"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-_OURS = ("airqino", "staging", "quality", "mongo", "forecast", "status", "alerts", "metrics", "logging")
-#: Sections of Luigi's own whose values it would refuse only in the middle of a run.
-_LUIGIS = {
+#: Luigi's own sections, whose wrong values it would refuse only in the middle of a run.
+_LUIGI_SECTIONS = {
     "core": luigi.interface.core,
     "worker": luigi.worker.worker,
     "scheduler": luigi.scheduler.scheduler,
     "retcode": luigi.retcodes.retcode,
 }
-#: Where cron's line and the services of deploy/ find the settings and secrets.
+#: The file from which cron's line and the services of deploy/ take the settings and secrets.
 ENV_FILE = "etc/airqino/airqino.env"
 _OLDEST_PYTHON = (3, 11)
 
@@ -61,88 +46,81 @@ _OLDEST_PYTHON = (3, 11)
 class Deployment:
     """The settings as far as they can be read; a section with a mistake is None."""
 
-    airqino: AirQino | None
-    staging: Staging | None
-    mongo: Mongo | None
-    forecast: Forecasting | None
-    alerts: Alerts | None
-    stations: dict[str, Station]
+    airqino: sections.AirQino | None
+    staging: sections.Staging | None
+    mongo: sections.Mongo | None
+    forecast: sections.Forecasting | None
+    alerts: sections.Alerts | None
+    stations: dict[str, sections.Station]
     luigid: str
     errors: tuple[str, ...] = ()
 
 
 def read() -> Deployment:
-    """Read every section on its own."""
+    """Read every section on its own, and keep the errors."""
     errors = [luigi_cfg.BROKEN] if luigi_cfg.BROKEN else []
 
     def section(struct: type[S], name: str) -> S | None:
         if not luigi_cfg.READ:
-            return None  # what the file says is not known, and the defaults would lead astray
+            return None  # the file cannot be read, and checking the defaults would mislead
         try:
             return reading.section(struct, name)
         except ConfigError as error:
             errors.append(str(error))
             return None
 
-    for struct, name in ((Quality, "quality"), (Status, "status"), (Metrics, "metrics"), (Logging, "logging")):
-        section(struct, name)
-    stations = {name.removeprefix("stations."): section(Station, name) for name in reading.station_sections()}
+    ours: dict[str, Any] = {name: section(struct, name) for name, struct in sections.SECTIONS.items()}
+    stations = {name.removeprefix("stations."): section(sections.Station, name) for name in reading.station_sections()}
     return Deployment(
-        airqino=section(AirQino, "airqino"),
-        staging=section(Staging, "staging"),
-        mongo=section(Mongo, "mongo"),
-        forecast=section(Forecasting, "forecast"),
-        alerts=section(Alerts, "alerts"),
+        **{name: ours[name] for name in ("airqino", "staging", "mongo", "forecast", "alerts")},
         stations={name: station for name, station in stations.items() if station},
-        luigid=os.environ.get("LUIGID_URL") or get_config().get("core", "default_scheduler_url", ""),
-        errors=(*errors, *_luigis_errors()),
+        luigid=reading.text("core", "default_scheduler_url"),
+        errors=(*errors, *_luigi_errors()),
     )
 
 
-def _luigis_errors() -> list[str]:
+def _luigi_errors() -> list[str]:
     errors = []
-    for name, of in _LUIGIS.items():
+    for name, section in _LUIGI_SECTIONS.items():
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # on options that other parts of Luigi read
-                of()
+                warnings.simplefilter("ignore")  # about options that other parts of Luigi read
+                section()
         except (ValueError, luigi.parameter.ParameterException) as error:
             errors.append(f"luigi.cfg [{name}]: {error}")
     return errors
 
 
 def configuration(deployment: Deployment, system: Path) -> Result:
-    """Every section can be read, and says what was meant."""
+    """Check that every section can be read, and that no name looks misspelt."""
     name = "configuration"
     if errors := [*deployment.errors, *_unread_files()]:
         return failed(name, "; ".join(errors), "correct the file or variable named; luigi.cfg explains every option")
     if doubts := [*_misspelt(), *_pretended(deployment), *_not_loaded(system / ENV_FILE)]:
-        return warning(name, "; ".join(doubts), "correct it where it was not meant")
+        return warning(name, "; ".join(doubts), "correct it, unless it was meant")
     files = ", ".join(path for path in LuigiConfigParser._config_paths if Path(path).is_file())
-    return ok(name, f"{files}, and {sum(v in os.environ for v in ENVIRONMENT)} variables of the environment")
+    return ok(name, f"{files}, and {sum(v in os.environ for v in sections.ENVIRONMENT)} environment variables")
 
 
 def _unread_files() -> list[str]:
-    """Luigi passes over a file that it cannot open, in silence."""
+    """Return the files that Luigi could not open: it ignores them silently."""
     paths = [Path(path) for path in LuigiConfigParser._config_paths]
-    refused = [f"{p} cannot be read by this user" for p in paths if p.exists() and not os.access(p, os.R_OK)]
-    if not any(path.name == "luigi.cfg" and path.exists() for path in paths):
-        refused.append(f"there is no luigi.cfg in {Path.cwd()}: without its [retcode], a run that failed exits with 0")
-    return refused
+    return [f"{path} cannot be read by this user" for path in paths if path.exists() and not os.access(path, os.R_OK)]
 
 
 def _misspelt() -> list[str]:
-    known = [*_OURS, *_LUIGIS]
-    sections = [name for name in get_config().sections() if name not in known and not name.startswith("stations.")]
-    found = [
+    known_sections = [*sections.SECTIONS, *_LUIGI_SECTIONS]
+    doubts = [
         f"luigi.cfg has a section [{name}]: is [{close[0]}] meant?"
-        for name in sections
-        if (close := get_close_matches(name.partition(".")[0], [*known, "stations"], cutoff=0.8))
+        for name in get_config().sections()
+        if name not in known_sections
+        and not name.startswith("stations.")
+        and (close := get_close_matches(name.partition(".")[0], [*known_sections, "stations"], cutoff=0.8))
     ]
-    for variable in os.environ.keys() - ENVIRONMENT.keys():
-        if close := get_close_matches(variable, ENVIRONMENT, cutoff=0.85):
-            found.append(f"{variable} is set, which nothing reads: is {close[0]} meant?")
-    return found
+    for variable in os.environ.keys() - sections.ENVIRONMENT.keys():
+        if close := get_close_matches(variable, sections.ENVIRONMENT, cutoff=0.85):
+            doubts.append(f"{variable} is set, but nothing reads it: is {close[0]} meant?")
+    return doubts
 
 
 def _pretended(deployment: Deployment) -> list[str]:
@@ -151,18 +129,18 @@ def _pretended(deployment: Deployment) -> list[str]:
 
 
 def _not_loaded(path: Path) -> list[str]:
-    """A person's shell does not have what cron's line and the service load."""
+    """Return which variables this shell lacks that cron's line and the service load."""
     try:
         names = re.findall(r"(?m)^(?:export )?([A-Z_]+)=(?!(?:''|\"\")?$)", path.read_text())
     except OSError:
         return []
-    unset = [n for n in names if n in (*ENVIRONMENT, "LUIGI_CONFIG_PATH") and n not in os.environ]
-    told = f"{path} sets {', '.join(unset[:3])}, which is not set here: set -a; . {path}; set +a, then again"
-    return [told] if unset else []
+    unset = [n for n in names if n in (*sections.ENVIRONMENT, "LUIGI_CONFIG_PATH") and n not in os.environ]
+    text = f"{path} sets {', '.join(unset[:3])}, which this shell lacks: set -a; . {path}; set +a, then check again"
+    return [text] if unset else []
 
 
 def packages(repository: Path) -> Result:
-    """Python, and the packages that the pipeline was tested with."""
+    """Check that Python and the packages are those that the pipeline was tested with."""
     name, python = "Python and packages", ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < _OLDEST_PYTHON:
         return failed(name, f"Python {python}", "Python 3.11 or newer is needed: set PYTHON and run scripts/install")
@@ -171,32 +149,34 @@ def packages(repository: Path) -> Result:
     except OSError:
         return ok(name, f"Python {python}; no constraints.txt to compare with")
     installed = {d.name.lower().replace("_", "-"): d.version for d in metadata.distributions()}
-    other = [
-        f"{package} {there} (tested: {version})"
-        for package, version in pins
-        if (there := installed.get(package.lower().replace("_", "-"))) not in (None, version)
+    different = [
+        f"{package} {version} (tested: {pinned})"
+        for package, pinned in pins
+        if (version := installed.get(package.lower().replace("_", "-"))) not in (None, pinned)
     ]
-    if other:
+    if different:
         rebuild = "rm -rf .venv && scripts/install"
-        return warning(name, f"Python {python}; {', '.join(other[:5])}, {len(other)} in all", rebuild)
+        return warning(name, f"Python {python}; {', '.join(different[:5])}, {len(different)} in all", rebuild)
     return ok(name, f"Python {python}; packages as in constraints.txt")
 
 
-def permissions(repository: Path, system: Path, mongo: Mongo | None) -> Result:
-    """Files that hold secrets are for their owner and group alone."""
+def permissions(repository: Path, system: Path, mongo: sections.Mongo | None) -> Result:
+    """Check that only their owner and group can read files with secrets."""
     name = "secrets"
     paths = [repository / ".env", repository / "deploy" / ".env", system / ENV_FILE]
     paths += [path for path in map(Path, LuigiConfigParser._config_paths) if path.is_file() and _holds_secret(path)]
     if mongo and mongo.tls_certificate_key_file:
         paths.append(Path(mongo.tls_certificate_key_file))
-    there = [path for path in paths if path.is_file()]
-    if bare := [f"{path}" for path in there if path.stat().st_mode & stat.S_IROTH]:
-        return warning(name, f"others can read {', '.join(bare)}", f"chmod o-rwx {' '.join(bare)}")
-    return ok(name, f"{', '.join(map(str, there)) or 'no file with secrets'}{': hidden from others' if there else ''}")
+    files = [path for path in paths if path.is_file()]
+    if readable := [f"{path}" for path in files if path.stat().st_mode & stat.S_IROTH]:
+        return warning(name, f"others can read {', '.join(readable)}", f"chmod o-rwx {' '.join(readable)}")
+    return ok(
+        name, f"{', '.join(map(str, files)) or 'no file with secrets'}{': others cannot read it' if files else ''}"
+    )
 
 
 def _holds_secret(path: Path) -> bool:
-    options = "|".join(option.name for option in OPTIONS if option.secret in (Secret.WHOLE, Secret.URL))
+    options = "|".join(option.name for option in sections.OPTIONS if option.secret in (Secret.WHOLE, Secret.URL))
     try:
         text = path.read_text(errors="replace")
     except OSError:

@@ -1,26 +1,19 @@
-"""Is MongoDB there, safe to use, and allowed to us? Asked without writing anything.
+"""Check that MongoDB can be reached, is secured, and gives us the rights that we need, without changing anything.
 
-Rights are read from the server (``connectionStatus``), and the one write that is tried changes no document: it still
-waits for a majority of the members, as the loads do.
+The server lists the rights (``connectionStatus``). One write is tried: it matches no document, but waits for a majority
+of the members, as the loads do.
 """
 
 import contextlib
 import ipaddress
 import re
 import ssl
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import MongoClient, WriteConcern
-from pymongo.errors import (
-    ConfigurationError,
-    InvalidURI,
-    OperationFailure,
-    PyMongoError,
-    WriteConcernError,
-    WTimeoutError,
-)
+from pymongo import MongoClient, WriteConcern, errors
 
 from airqino import views
 from airqino.stores import mongo as store
@@ -29,7 +22,7 @@ from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.doctor.source import clock
 from tasks.settings.sections import Mongo
 
-__all__ = ["NAMES", "encryption", "examine", "lacking", "version"]
+__all__ = ["NAMES", "encryption", "examine", "missing_actions", "version"]
 
 Document = dict[str, Any]
 
@@ -52,20 +45,20 @@ _VIEW_ACTIONS = frozenset({"createCollection", "collMod"})
 
 
 def examine(config: Mongo | None) -> Iterator[Result]:
-    """From the connection to the indexes; stops where there is no use in going on."""
+    """Check the connection first and the indexes last; stop where the next check makes no sense."""
     if config is None:
         return
     try:
         client = _client(config)
-    except (PyMongoError, ValueError, OSError) as error:
+    except (errors.PyMongoError, ValueError, OSError) as error:
         yield _refusal(config, error)
         return
     with contextlib.closing(client):
         try:
             yield from _connected(client, config)
-        except PyMongoError as error:
+        except errors.PyMongoError as error:
             servers = client.topology_description.server_descriptions().values()
-            yield _refusal(config, error, refusals.silence(servers))
+            yield _refusal(config, error, refusals.server_errors(servers))
 
 
 def _client(config: Mongo) -> MongoClient[Document]:
@@ -83,7 +76,7 @@ def _client(config: Mongo) -> MongoClient[Document]:
 
 
 def _connected(client: MongoClient[Document], config: Mongo) -> Iterator[Result]:
-    where, database = refusals.redact(config.uri), client[config.database]
+    where, database = refusals.without_credentials(config.uri), client[config.database]
     database.command({"listCollections": 1, "nameOnly": True, "authorizedCollections": True})
     login = client.admin.command({"connectionStatus": 1, "showPrivileges": True})["authInfo"]
     hello = client.admin.command("hello")
@@ -109,16 +102,16 @@ def _access(where: str, users: list[str], hosts: list[str]) -> Result:
 
 
 def _refusal(config: Mongo, error: Exception, servers: Iterable[Exception | None] = ()) -> Result:
-    """Tell the ways in which a server cannot be used apart, in the words of the loads."""
-    where = f"MongoDB at {refusals.redact(config.uri)}"
+    """Say why a server cannot be used, in the words of the loads."""
+    where = f"MongoDB at {refusals.without_credentials(config.uri)}"
     if "wire version" in str(error).lower():
         return failed("MongoDB version", f"{where} is too old for this client", _upgrade())
-    if isinstance(error, PyMongoError) and not isinstance(error, ConfigurationError | InvalidURI):
-        text = refusals.told(where, error, servers)
+    if isinstance(error, errors.PyMongoError) and not isinstance(error, errors.ConfigurationError | errors.InvalidURI):
+        text = refusals.explain(where, error, servers)
     else:
-        text = refusals.of_settings(error)
-    told, _, cure = text.partition("; ")
-    return failed("MongoDB", told, cure or "see the server's log")
+        text = refusals.explain_settings(error)
+    finding, _, cure = text.partition("; ")
+    return failed("MongoDB", finding, cure or "look at the server's log")
 
 
 def _upgrade() -> str:
@@ -126,7 +119,7 @@ def _upgrade() -> str:
 
 
 def version(text: str) -> Result:
-    """Not older than what was tried."""
+    """Check that the server is not older than the versions that were tried."""
     if tuple(int(part) for part in re.findall(r"\d+", text)[:2]) < _OLDEST:
         return failed("MongoDB version", text, _upgrade())
     return ok("MongoDB version", text)
@@ -141,57 +134,57 @@ def _is_loopback(host: str) -> bool:
 
 
 def encryption(context: Any, hosts: Iterable[str]) -> Result:
-    """TLS, where the connection leaves this machine."""
+    """Check that a connection that leaves this machine uses TLS, and that the server's certificate is checked."""
     if context is not None:
         if context.verify_mode == ssl.CERT_NONE:
-            told = "on, but no certificate is checked: anybody can pose as the server"
-            cure = "take tlsInsecure and tlsAllowInvalidCertificates out of MONGODB_URI; MONGODB_CA_FILE names the CA"
-            return warning("MongoDB TLS", told, cure)
+            finding = "on, but no certificate is checked: anybody can pose as the server"
+            cure = "remove tlsInsecure and tlsAllowInvalidCertificates from MONGODB_URI; MONGODB_CA_FILE names the CA"
+            return warning("MongoDB TLS", finding, cure)
         return ok("MongoDB TLS", "on")
     if all(map(_is_loopback, hosts)):
         return ok("MongoDB TLS", "off; the connection stays on this machine")
-    told = "off: password and readings cross the network in the clear"
-    return warning("MongoDB TLS", told, "add ?tls=true to MONGODB_URI, and MONGODB_CA_FILE: docs/mongodb.md")
+    finding = "off: password and readings cross the network unencrypted"
+    return warning("MongoDB TLS", finding, "add ?tls=true to MONGODB_URI, and MONGODB_CA_FILE: docs/mongodb.md")
 
 
 def _members(client: MongoClient[Document], hello: Document) -> Result:
     name = "MongoDB members"
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
-        cure = (
-            "start mongod with --replSet and run rs.initiate(): three members survive the loss of one; docs/mongodb.md"
-        )
-        return warning(name, "a standalone server: no fail-over", cure)
+        cure = "start three members with --replSet, and run rs.initiate(): docs/mongodb.md"
+        return warning(name, "a standalone server: if it stops, no other takes over", cure)
     if not hello.get("isWritablePrimary"):
-        return failed(
-            name, "this member is not the primary", "name all members in MONGODB_URI, without directConnection"
-        )
+        cure = "name all members in MONGODB_URI, without directConnection"
+        return failed(name, "this member is not the primary", cure)
     members = [*hello.get("hosts", []), *hello.get("passives", []), *hello.get("arbiters", [])]
-    seen = client.topology_description
-    down = [f"{h}:{p}" for (h, p), s in seen.server_descriptions().items() if s.server_type_name == "Unknown"]
+    servers = client.topology_description.server_descriptions()
+    down = [f"{host}:{port}" for (host, port), server in servers.items() if server.server_type_name == "Unknown"]
     if down:
-        return warning(
-            name, f"{', '.join(down)} of {len(members)} does not answer", "start it: one more may stop writes"
-        )
+        finding = f"{', '.join(down)} of {len(members)} does not answer"
+        return warning(name, finding, "start it: if one more stops, writes may stop")
     return ok(name, f"replica set {hello['setName']} of {len(members)}" if members else "sharded")
 
 
 def _rights(client: MongoClient[Document], database: str, privileges: list[Document] | None) -> Result:
     name = "MongoDB rights"
-    if privileges is not None and (lacks := lacking(database, privileges)):
-        told = "; ".join(f"no {', '.join(actions)} on {where}" for where, actions in lacks.items())
-        return failed(name, told, "use the user etl_writer, or give it its role again: scripts/mongo-users")
+    if privileges is not None and (missing := missing_actions(database, privileges)):
+        finding = "; ".join(f"no {', '.join(actions)} on {where}" for where, actions in missing.items())
+        return failed(name, finding, "use the user etl_writer, or give it its role again: scripts/mongo-users")
     concern = WriteConcern("majority", wtimeout=2000)
     try:
         collection = client[database].get_collection("loads", write_concern=concern)
-        collection.update_one({"_id": "doctor"}, {"$set": {"seen": True}})  # fits no document
-    except (WTimeoutError, WriteConcernError):
-        return failed(name, "a majority of the members does not confirm writes", "start the members: rs.status()")
-    except OperationFailure as error:
-        return failed(name, f"a write was refused (code {error.code})", "see the server's log: is its disk full?")
+        collection.update_one({"_id": "doctor"}, {"$set": {"seen": True}})  # matches no document
+    except (errors.WTimeoutError, errors.WriteConcernError):
+        return failed(
+            name,
+            "a majority of the members does not confirm writes",
+            "start the members that rs.status() shows as down",
+        )
+    except errors.OperationFailure as error:
+        return failed(name, f"a write was refused (code {error.code})", "look at the server's log: is its disk full?")
     return ok(name, "may read, write and make indexes and views; a majority confirms")
 
 
-def lacking(database: str, privileges: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+def missing_actions(database: str, privileges: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Return the actions that a user lacks.
 
     Args:
@@ -199,23 +192,21 @@ def lacking(database: str, privileges: Iterable[Mapping[str, Any]]) -> dict[str,
         privileges: As ``connectionStatus`` lists them: ``resource`` and ``actions``.
 
     Returns:
-        By collection; one that lacks nothing is left out. Where all collections lack the same, they are one entry.
+        By collection; one that lacks nothing is left out. Collections that lack the same share one entry.
     """
-    wanted = {**dict.fromkeys(_COLLECTIONS, _ACTIONS), **dict.fromkeys(views.VIEWS, _VIEW_ACTIONS)}
-    lacks: dict[str, list[str]] = {}
-    for collection, needed in wanted.items():
+    needed = {**dict.fromkeys(_COLLECTIONS, _ACTIONS), **dict.fromkeys(views.VIEWS, _VIEW_ACTIONS)}
+    lacking: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for collection, actions in needed.items():
         given = {a for p in privileges if _covers(p["resource"], database, collection) for a in p["actions"]}
-        if missing := sorted(needed - given):
-            lacks[collection] = missing
-    grouped: dict[str, list[str]] = {}
-    for collection, actions in lacks.items():
-        same = [c for c, a in lacks.items() if a == actions]
-        grouped[f"{same[0]} and {len(same) - 1} more" if len(same) > 1 else collection] = actions
-    return grouped
+        if missing := tuple(sorted(actions - given)):
+            lacking[missing].append(collection)
+    return {
+        f"{first} and {len(more)} more" if more else first: [*actions] for actions, (first, *more) in lacking.items()
+    }
 
 
 def _covers(resource: Mapping[str, Any], database: str, collection: str) -> bool:
-    """Whether a privilege's resource holds a collection; an empty name means any."""
+    """Return whether a privilege's resource holds a collection; an empty name means any."""
     if resource.get("anyResource"):
         return True
     return "db" in resource and resource["db"] in ("", database) and resource["collection"] in ("", collection)
@@ -223,22 +214,18 @@ def _covers(resource: Mapping[str, Any], database: str, collection: str) -> bool
 
 def _indexes(client: MongoClient[Document], database: str) -> Result:
     name, db = "MongoDB indexes", client[database]
-    there = {found["name"]: found for found in db.list_collections()}
-    if "loads" not in there:
+    collections = {collection["name"]: collection for collection in db.list_collections()}
+    if "loads" not in collections:
         return ok(name, "none yet: the first load makes them")
-    lacks = []
-    for collection, asked in store.INDEXES.items():
-        keys = (
-            [tuple(index["key"]) for index in db[collection].index_information().values()]
-            if collection in there
-            else []
-        )
-        lacks += [f"{collection} ({', '.join(f for f, _ in index)})" for index in asked if index not in keys]
+    missing = []
+    for collection, needed in store.INDEXES.items():
+        indexes = db[collection].index_information() if collection in collections else {}
+        keys = [tuple(index["key"]) for index in indexes.values()]
+        missing += [f"{collection} ({', '.join(field for field, _ in index)})" for index in needed if index not in keys]
     for view, (source, pipeline) in views.VIEWS.items():
-        if there.get(view, {}).get("options") != {"viewOn": source, "pipeline": pipeline}:
-            lacks.append(f"view {view}")
-    if lacks:
-        return warning(
-            name, f"missing or of an older version: {', '.join(lacks)}", "the next load makes them: scripts/hourly"
-        )
-    return ok(name, f"all there, and {len(views.VIEWS)} views")
+        if collections.get(view, {}).get("options") != {"viewOn": source, "pipeline": pipeline}:
+            missing.append(f"view {view}")
+    if missing:
+        finding = f"missing or of an older version: {', '.join(missing)}"
+        return warning(name, finding, "the next load makes them: scripts/hourly")
+    return ok(name, f"all of them, and {len(views.VIEWS)} views")

@@ -1,4 +1,4 @@
-"""What a run uses where it is there: luigid, the model registry, a champion, somebody to tell."""
+"""Check what runs use but can do without: luigid, the model registry, a champion, a channel for alerts."""
 
 import contextlib
 import re
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import requests
 
 from airqino.stores import models
+from airqino.stores.paths import Paths
 from tasks.doctor.checks import Result, ok, warning
 from tasks.settings.sections import Alerts, Forecasting, Staging
 
@@ -22,33 +23,33 @@ _TIMEOUT = 2.0
 
 
 def luigid(url: str) -> Iterator[Result]:
-    """Whether the central scheduler answers; runs go on without it."""
-    name, cure = "luigid", "runs go on with the local scheduler; start it (luigid), or correct LUIGID_URL"
+    """Check that the central scheduler answers; runs go on without it."""
+    name, cure = "luigid", "runs go on with the local scheduler; start luigid, or correct LUIGID_URL"
     try:
         answer = requests.get(f"{url.rstrip('/')}/api/ping", timeout=_TIMEOUT)
     except (requests.RequestException, ValueError):
         yield warning(name, f"{_shown(url)} does not answer", cure)
         return
     if answer.status_code == 404:
-        yield warning(name, f"{_shown(url)} answers, but is no luigid", cure)
-    else:  # 500: it misses the arguments
+        yield warning(name, f"{_shown(url)} answers, but it is not luigid", cure)
+    else:  # luigid answers 500, because arguments are missing
         yield ok(name, f"{_shown(url)} answers")
 
 
 def registry(forecast: Forecasting | None, staging: Staging | None) -> Iterator[Result]:
-    """Whether trainings can be recorded, and which model is published."""
+    """Check that trainings can be recorded, and which model is published."""
     if forecast is None or staging is None:
         return
-    uri = forecast.tracking_uri or f"sqlite:///{Path(staging.root).absolute()}/mlflow/mlflow.db"
-    yield _registry(uri)
-    if Path(staging.root).is_dir():
-        yield _champion(Path(staging.root) / "models")
+    paths = Paths(Path(staging.root))
+    yield _registry(forecast.tracking_uri or f"sqlite:///{paths.registry.absolute()}")
+    if paths.root.is_dir():
+        yield _champion(paths)
 
 
 def _registry(uri: str) -> Result:
-    """Ask without MLflow, which takes seconds to import, and makes a file that is not there."""
+    """Check without MLflow: its import takes seconds, and it makes a file that is not there."""
     name, where = REGISTRY[0], _shown(uri)
-    cure = "start it, or correct MLFLOW_TRACKING_URI; forecasts go on, trainings are not recorded meanwhile"
+    cure = "start it, or correct MLFLOW_TRACKING_URI; until then forecasts go on, but trainings are not recorded"
     try:
         if uri.startswith("sqlite"):
             path = Path(uri.partition(":///")[2])
@@ -67,37 +68,37 @@ def _registry(uri: str) -> Result:
     return ok(name, f"{where} answers")
 
 
-def _champion(root: Path) -> Result:
+def _champion(paths: Paths) -> Result:
     name = REGISTRY[1]
     try:
-        champion = models.champion(root)
+        champion = models.read_champion(paths.champion)
     except ValueError:
-        cure = "name it again: scripts/models list, then scripts/models promote VERSION"
-        return warning(name, f"{root / 'champion.json'} cannot be read", cure)
+        cure = "choose a champion again: scripts/models list, then scripts/models promote VERSION"
+        return warning(name, f"{paths.champion} cannot be read", cure)
     if champion is None:
-        cure = "trained on Mondays from 14 staged days on; sooner: scripts/backfill the past, then scripts/models list"
+        cure = "wait: once 14 staged days are there, a model is trained on Mondays. Sooner: scripts/backfill the past"
         return warning(name, "none: forecasts are persistence", cure)
     try:
-        models.load(root / champion.version)
+        models.load(paths.model(champion.version))
     except (OSError, ValueError):
-        cure = f"scripts/models promote {champion.version} gets it from the registry; or scripts/models rollback"
+        cure = f"get them from the registry: scripts/models promote {champion.version}; or scripts/models rollback"
         return warning(name, f"the files of {champion.version} are missing or damaged", cure)
     return ok(name, f"{champion.version}, promoted {champion.promoted_at[:16]}")
 
 
 def alerts(config: Alerts | None) -> Iterator[Result]:
-    """Whether anybody hears of it when something goes wrong."""
+    """Check that alerts are sent to somebody."""
     if config is None:
         return
     schemes = re.findall(r"(?:^|\s)(\w+)://", config.urls)
     if not schemes:
         cure = "set ALERT_URLS to a channel: docs/alerts.md"
-        yield warning("alerts", "no channel is set: failures show in the log alone", cure)
+        yield warning("alerts", "no channel is set: failures are only in the log", cure)
     else:
-        beat = "and a heartbeat" if config.heartbeat_url else "no heartbeat (ALERT_HEARTBEAT_URL)"
-        yield ok("alerts", f"{', '.join(schemes)}; {beat}")
+        heartbeat = "and a heartbeat" if config.heartbeat_url else "no heartbeat (ALERT_HEARTBEAT_URL)"
+        yield ok("alerts", f"{', '.join(schemes)}; {heartbeat}")
 
 
 def _shown(url: str) -> str:
-    """A URL without user, password and options."""
+    """Return a URL without user, password and options."""
     return re.sub(r"//[^/]*@", "//", url).partition("?")[0]

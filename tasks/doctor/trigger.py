@@ -1,4 +1,4 @@
-"""Does anything start scripts/hourly? Looks at cron and systemd on this machine."""
+"""Check whether anything starts scripts/hourly: cron or systemd on this machine."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tasks.doctor.checks import Result, ok, warning
 __all__ = ["trigger"]
 
 _COMMAND = "scripts/hourly"
-#: Debian's cron passes over files in /etc/cron.d whose names hold anything else, in silence.
+#: Debian's cron silently ignores files in /etc/cron.d whose names hold anything else (man cron).
 _CRON_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -23,23 +23,25 @@ def trigger(repository: Path, system: Path) -> Iterator[Result]:
         system: The root of the file system.
     """
     name = "trigger"
-    found, doubts = _cron(system / "etc")
+    started_by, doubts = _cron(system / "etc")
     if doubts:
-        yield warning(name, "; ".join(doubts), "cron does not run it as it is: rename it, or end its last line")
-    elif found and not _cron_runs(system / "proc"):
-        yield warning(name, f"{found}, but cron is not running", "service cron start, or systemctl enable --now cron")
-    elif found or (found := _timer()):
-        yield ok(name, found)
+        cure = "rename the file so that cron accepts its name, or end its last line with a line break"
+        yield warning(name, "; ".join(doubts), cure)
+    elif started_by and not _cron_runs(system / "proc"):
+        cure = "service cron start, or systemctl enable --now cron"
+        yield warning(name, f"{started_by}, but cron is not running", cure)
+    elif started_by or (started_by := _timer()):
+        yield ok(name, started_by)
     else:
         cure = (
-            f"crontab -e: 5 * * * * cd {repository} && scripts/hourly; nothing to do where Kubernetes, Airflow, a "
-            "container or another machine starts it"
+            f"crontab -e: 5 * * * * cd {repository} && scripts/hourly. If Kubernetes, Airflow, a container or another "
+            "machine starts it, you do not have to do anything"
         )
         yield warning(name, "neither cron nor a systemd timer of this machine starts scripts/hourly", cure)
 
 
 def _cron(etc: Path) -> tuple[str, list[str]]:
-    """Where a line starts it, and what is wrong with the file that holds it."""
+    """Return where a line starts it, and what is wrong with the file that holds the line."""
     if _starts(_output("crontab", "-l")):
         return "crontab of this user", []
     paths = [etc / "crontab", *sorted((etc / "cron.d").glob("*")), *sorted((etc / "cron.hourly").glob("*"))]
@@ -51,9 +53,9 @@ def _cron(etc: Path) -> tuple[str, list[str]]:
         if _starts(text):
             doubts = []
             if path.parent != etc and not _CRON_NAME.fullmatch(path.name):
-                doubts.append(f"cron passes over {path}: its name may hold letters, digits, - and _ only")
+                doubts.append(f"cron ignores {path}: its name may hold letters, digits, - and _ only")
             if not text.endswith("\n"):
-                doubts.append(f"cron passes over the last line of {path}: it does not end in a line break")
+                doubts.append(f"cron ignores the last line of {path}: it does not end in a line break")
             return str(path), doubts
     return "", []
 
@@ -63,7 +65,7 @@ def _starts(text: str) -> bool:
 
 
 def _cron_runs(proc: Path) -> bool:
-    """Whether a cron daemon runs on this machine or in this container."""
+    """Return whether a cron daemon runs on this machine or in this container."""
     for path in proc.glob("[0-9]*/comm"):
         try:
             if path.read_text().strip() in ("cron", "crond"):
@@ -74,7 +76,7 @@ def _cron_runs(proc: Path) -> bool:
 
 
 def _timer() -> str:
-    """The timer whose service starts it."""
+    """Return the timer whose service starts it."""
     try:
         timers = json.loads(_output("systemctl", "list-timers", "--all", "--no-pager", "--output=json") or "[]")
         units = {f"{timer['activates']}": f"{timer['unit']}" for timer in timers}

@@ -1,4 +1,4 @@
-"""Conditions: what is wrong now, and what cannot be told; pure, from what was observed and the settings."""
+"""Conditions: what is wrong now, and what is not known; pure, from the observed state and the settings."""
 
 import logging
 from collections import defaultdict
@@ -9,28 +9,27 @@ from datetime import datetime
 from airqino.times import HOUR
 from tasks.instruments import texts
 from tasks.instruments.incidents import Book, Incident
-from tasks.instruments.observed import SENSORS, Observed, Revised
+from tasks.instruments.observed import SENSORS, PipelineState, StationRevisions
 from tasks.settings.sections import Alerts
 
-__all__ = ["CONDITIONS", "Verdict", "judge", "settle"]
+__all__ = ["CONDITIONS", "Evaluation", "evaluate", "update"]
 
 log = logging.getLogger("instruments.conditions")
 
-#: The kinds that are judged here; a failed task is an event.
+#: The kinds of incidents that are evaluated here; a failed task is an event.
 CONDITIONS = ("no_success", "station_silent", "sensor_dead", "drift", "mass_revision", "disk_low")
-#: Flags of a sensor that tells nothing of the air.
-_BAD = ("dead", "stuck")
-#: This much of the disk beyond the limit must be free for `disk_low` to end, or it would come and go.
+#: This much of the disk beyond the limit must be free for `disk_low` to end; at the limit it would come and go.
 _DISK_MARGIN = 0.02
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What holds.
+class Evaluation:
+    """Which conditions hold.
 
     Attributes:
-        unknown: Kinds or keys of incidents that nothing can be said of: they stay as they are.
-        failed: Of these the kinds that could not be judged for a fault in what was observed, or in the code.
+        holding: An incident for each condition that holds.
+        unknown: Kinds or keys of incidents about which nothing is known: they stay as they are.
+        failed: Of these the kinds that could not be evaluated because of a fault in the state, or in the code.
     """
 
     holding: list[Incident]
@@ -38,53 +37,53 @@ class Verdict:
     failed: tuple[str, ...] = ()
 
 
-def judge(seen: Observed, limits: Alerts, at: datetime, watching_since: datetime) -> Verdict:
-    """Judge everything once.
+def evaluate(state: PipelineState, limits: Alerts, at: datetime, watching_since: datetime) -> Evaluation:
+    """Evaluate every condition once.
 
     Args:
-        seen: What was observed.
+        state: What was observed.
         limits: ``[alerts]``.
         at: The moment by the clock, which ``AIRQINO_NOW`` does not move: runs are real even in a replay of the past.
-        watching_since: When alerts were first looked after: before, no run can be missed.
+        watching_since: When the pipeline was first watched: before, no run can be missed.
     """
     rules = {
-        "no_success": _no_success(seen, limits, at, watching_since),
-        "station_silent": _silent(seen, limits),
-        "sensor_dead": _dead(seen),
-        "drift": _drift(seen),
-        "mass_revision": _mass_revision(seen, limits),
-        "disk_low": _disk(seen, limits, at),
+        "no_success": _no_success(state, limits, at, watching_since),
+        "station_silent": _silent(state, limits),
+        "sensor_dead": _dead(state),
+        "drift": _drift(state),
+        "mass_revision": _mass_revision(state, limits),
+        "disk_low": _disk(state, limits, at),
     }
     holding: list[Incident] = []
     failed: list[str] = []
-    for kind, found in rules.items():
+    for kind, incidents in rules.items():
         try:
-            holding += list(found)
+            holding += list(incidents)
         except Exception:  # one bad row must not silence the other kinds
-            log.exception("%s", f"judging {kind}")
+            log.exception("%s", f"evaluating {kind}")
             failed.append(kind)
-    return Verdict(holding, frozenset({*_unknown(seen, limits), *failed}), tuple(failed))
+    return Evaluation(holding, frozenset({*_unknown(state, limits), *failed}), tuple(failed))
 
 
-def settle(book: Book, verdict: Verdict) -> None:
-    """Open what holds, end what does not."""
-    holding = {incident.key for incident in verdict.holding}
-    for incident in verdict.holding:
+def update(book: Book, evaluation: Evaluation) -> None:
+    """Open an incident for each condition that holds, and end those whose condition does not hold any more."""
+    holding = {incident.key for incident in evaluation.holding}
+    for incident in evaluation.holding:
         book.begin(incident)
     for incident in book.open():
-        known = incident.kind not in verdict.unknown and incident.key not in verdict.unknown
-        if incident.kind in CONDITIONS and incident.key not in holding and known:
+        is_known = not {incident.kind, incident.key} & evaluation.unknown
+        if incident.kind in CONDITIONS and incident.key not in holding and is_known:
             book.end(incident.key)
 
 
-def _unknown(seen: Observed, limits: Alerts) -> Iterator[str]:
-    if seen.revised is None:
+def _unknown(state: PipelineState, limits: Alerts) -> Iterator[str]:
+    if state.revisions is None:
         yield "mass_revision"
-    if seen.disk_free is None or seen.disk_free <= limits.disk_free_share + _DISK_MARGIN:
+    if state.disk_free is None or state.disk_free <= limits.disk_free_share + _DISK_MARGIN:
         yield "disk_low"
-    if not seen.scores:
+    if not state.scores:
         yield "drift"
-    for station in seen.stations:
+    for station in state.stations:
         if not station.asked:
             yield f"station_silent|{station.station}"
         for sensor in SENSORS:
@@ -92,56 +91,52 @@ def _unknown(seen: Observed, limits: Alerts) -> Iterator[str]:
                 yield f"sensor_dead|{station.station} {sensor}"
 
 
-def _no_success(seen: Observed, limits: Alerts, at: datetime, watching_since: datetime) -> Iterator[Incident]:
-    last = seen.success.at if seen.success else watching_since
+def _no_success(state: PipelineState, limits: Alerts, at: datetime, watching_since: datetime) -> Iterator[Incident]:
+    last = state.success.at if state.success else watching_since
     if at - last > limits.no_success_hours * HOUR:
-        title, text = texts.no_success(seen.success.hour if seen.success else "", last, limits.no_success_hours)
+        title, text = texts.no_success(state.success.hour if state.success else "", last, limits.no_success_hours)
         yield Incident(kind="no_success", since=last, title=title, text=text)
 
 
-def _silent(seen: Observed, limits: Alerts) -> Iterator[Incident]:
-    for station in seen.stations:
-        limit = seen.last_hour - limits.silent_hours * HOUR
+def _silent(state: PipelineState, limits: Alerts) -> Iterator[Incident]:
+    for station in state.stations:
+        limit = state.last_hour - limits.silent_hours * HOUR
         if station.in_service and station.asked and (station.newest is None or station.newest <= limit):
-            since = station.newest + HOUR if station.newest else seen.now
+            since = station.newest + HOUR if station.newest else state.now
             title, text = texts.station_silent(station.name, station.station, station.newest, station.reason)
-            yield Incident(kind="station_silent", what=station.station, since=since, title=title, text=text)
+            yield Incident(kind="station_silent", subject=station.station, since=since, title=title, text=text)
 
 
-def _dead(seen: Observed) -> Iterator[Incident]:
-    for station in seen.stations:
-        for sensor in SENSORS:
-            if (flag := station.flags.get(sensor)) in _BAD:
-                title, text = texts.sensor_dead(station.name, station.station, sensor, f"{flag}", seen.last_hour)
-                what = f"{station.station} {sensor}"
-                yield Incident(kind="sensor_dead", what=what, since=seen.now, title=title, text=text)
+def _dead(state: PipelineState) -> Iterator[Incident]:
+    for station in state.stations:
+        for sensor, flag in station.broken.items():
+            title, text = texts.sensor_dead(station.name, station.station, sensor, flag, state.last_hour)
+            subject = f"{station.station} {sensor}"
+            yield Incident(kind="sensor_dead", subject=subject, since=state.now, title=title, text=text)
 
 
-def _drift(seen: Observed) -> Iterator[Incident]:
+def _drift(state: PipelineState) -> Iterator[Incident]:
     drifted = defaultdict(list)
-    for row in seen.scores:
+    for row in state.scores:
         if row["drift"]:
             drifted[row["station"], row["pollutant"]].append(row)
-    names = {station.station: station.name for station in seen.stations}
     for (station, pollutant), rows in sorted(drifted.items()):
-        title, text = texts.drift(names.get(station, station), station, pollutant, rows)
-        yield Incident(kind="drift", what=f"{station} {pollutant}", since=seen.now, title=title, text=text)
+        title, text = texts.drift(state.name(station), station, pollutant, rows)
+        yield Incident(kind="drift", subject=f"{station} {pollutant}", since=state.now, title=title, text=text)
 
 
-def _mass_revision(seen: Observed, limits: Alerts) -> Iterator[Incident]:
-    runs: dict[datetime, list[Revised]] = defaultdict(list)
-    for revised in seen.revised or ():
-        runs[revised.seen_at].append(revised)
-    mass = {at: found for at, found in runs.items() if sum(r.readings for r in found) >= limits.revised_readings}
+def _mass_revision(state: PipelineState, limits: Alerts) -> Iterator[Incident]:
+    by_run: dict[datetime, list[StationRevisions]] = defaultdict(list)
+    for revisions in state.revisions or ():
+        by_run[revisions.seen_at].append(revisions)
+    mass = [at for at, run in by_run.items() if sum(r.readings for r in run) >= limits.revised_readings]
     if mass:
-        newest = max(mass)
-        names = {station.station: station.name for station in seen.stations}
-        told = [(names.get(r.station, r.station), r.station, r.readings, r.first, r.last) for r in mass[newest]]
-        title, text = texts.mass_revision(sorted(told))
+        spans = [(state.name(r.station), r.station, r.readings, r.first, r.last) for r in by_run[max(mass)]]
+        title, text = texts.mass_revision(sorted(spans))
         yield Incident(kind="mass_revision", since=min(mass), title=title, text=text)
 
 
-def _disk(seen: Observed, limits: Alerts, at: datetime) -> Iterator[Incident]:
-    if seen.disk_free is not None and seen.disk_free < limits.disk_free_share:
-        title, text = texts.disk_low(seen.disk_free, limits.disk_free_share)
+def _disk(state: PipelineState, limits: Alerts, at: datetime) -> Iterator[Incident]:
+    if state.disk_free is not None and state.disk_free < limits.disk_free_share:
+        title, text = texts.disk_low(state.disk_free, limits.disk_free_share)
         yield Incident(kind="disk_low", since=at, title=title, text=text)

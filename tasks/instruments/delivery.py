@@ -1,4 +1,4 @@
-"""Delivery: tells the channels what they do not know yet; what fails is tried again by the next run."""
+"""Delivery: send each channel what it lacks; what fails is sent again by the next run."""
 
 import logging
 from collections import defaultdict
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from airqino.errors import PipelineError
 from airqino.stores.locks import held
+from airqino.stores.paths import Paths
 from tasks import logs
 from tasks.instruments import channels, hook, incidents, texts
 from tasks.instruments.channels import Message
@@ -18,67 +19,68 @@ __all__ = ["deliver"]
 
 log = logging.getLogger("instruments.delivery")
 
-#: More messages than this about one kind of incident are one.
-_HANDFUL = 5
+#: More incidents of one kind than this share a message.
+_MOST_SINGLE = 5
 #: Seconds to wait for another process that sends: a little longer than all channels may take.
-_PATIENCE = 40
+_WAIT_SECONDS = 40
 
 
 def deliver(root: Path, urls: str) -> bool:
-    """Send what is to be told to each channel: a message for each incident that began or ended.
+    """Send each channel a message for each incident that began or ended since it was last notified.
 
-    More than a handful of a kind at once (a network of 200 stations goes off the air) become one message.
+    Many incidents of a kind at once (a network of 200 stations goes off the air) share one message.
 
     Args:
         root: The staging root.
         urls: ``[alerts] urls``.
 
     Returns:
-        Whether every channel knows all; not so where another process has been telling them for very long.
+        Whether every channel knows everything. False where a channel failed, or another process was still sending.
     """
-    with held(root / ".alerts.sending.lock", wait=_PATIENCE) as alone:
+    with held(Paths(root).lock("alerts.sending"), wait=_WAIT_SECONDS) as alone:
         if not alone:
             return False
-        known = channels.channels(urls)
-        waiting = _waiting(list(incidents.read(root).incidents.values()), list(known))
-        work = {c: (known[c], [message for message, _ in of]) for c, of in waiting.items()}
-        results = channels.send(work) if work else {}
+        by_id = channels.urls_by_id(urls)
+        pending = _pending(list(incidents.read(root).incidents.values()), list(by_id))
+        outbox = {channel: (by_id[channel], [message for message, _ in pairs]) for channel, pairs in pending.items()}
+        results = channels.send(outbox) if outbox else {}
         with incidents.book(root) as book:
             for channel, result in results.items():
-                for _, told in waiting[channel][: result.sent]:
-                    for incident in told:
-                        _note(book, incident, channel)
-            book.prune(list(known))
-    for channel, result in results.items():
-        if result.sent < len(work[channel][1]):
-            log.warning("alerts: %s failed (%s); the next run tries again", channels.name(urls, channel), result.reason)
-    hook.told()
-    return all(result.sent == len(work[channel][1]) for channel, result in results.items())
+                for _, sent_incidents in pending[channel][: result.sent]:
+                    for incident in sent_incidents:
+                        _record(book, incident, channel)
+            book.prune(list(by_id))
+    failures = {channel: result.reason for channel, result in results.items() if result.sent < len(pending[channel])}
+    for channel, reason in failures.items():
+        log.warning("alerts: %s failed (%s); the next run tries again", channels.display_name(urls, channel), reason)
+    hook.mark_sent()
+    return not failures
 
 
-def _note(book: Book, told: Incident, channel: str) -> None:
-    """Write down that a channel was told of an incident, which may have ended or begun again meanwhile."""
-    now = book.incidents.get(told.key)
-    if now and told.ended_at and not now.ended_at:
-        now.told.pop(channel, None)  # so that it is told that it is back
-    elif now:
-        now.told[channel] = told.phase()
+def _record(book: Book, sent: Incident, channel: str) -> None:
+    """Write down that a channel was notified of an incident, which may have ended or begun again meanwhile."""
+    current = book.incidents.get(sent.key)
+    if current and sent.ended_at and not current.ended_at:
+        current.notified.pop(channel, None)  # so that the channel is notified that it is back
+    elif current:
+        current.notified[channel] = sent.phase()
 
 
-def _waiting(known: list[Incident], ids: list[str]) -> dict[str, list[tuple[Message, list[Incident]]]]:
-    """For each channel the messages it lacks, ends first, with the incidents that they are about."""
-    waiting = defaultdict(list)
+def _pending(all_incidents: list[Incident], ids: list[str]) -> dict[str, list[tuple[Message, list[Incident]]]]:
+    """Return for each channel the messages it lacks, ends first, each with the incidents that it is about."""
+    pending = defaultdict(list)
     for channel in ids:
-        lacking = sorted((i for i in known if i.waits_for(channel)), key=lambda i: (i.phase(), i.kind, i.what))
+        lacking = [incident for incident in all_incidents if incident.pending_for(channel)]
+        lacking.sort(key=lambda i: (i.phase(), i.kind, i.subject))
         for (phase, _), group in groupby(lacking, key=lambda i: (i.phase(), i.kind)):
-            of = list(group)
-            for together in [of] if len(of) > _HANDFUL else [[incident] for incident in of]:
-                waiting[channel].append((texts.message(phase, together), together))
-    return waiting
+            of_kind = list(group)
+            for together in [of_kind] if len(of_kind) > _MOST_SINGLE else [[incident] for incident in of_kind]:
+                pending[channel].append((texts.message(phase, together), together))
+    return pending
 
 
 def main() -> None:
-    """Tell what a run that is over left to be told."""
+    """Send what a run that is over left to send."""
     logs.start_logging()
     try:
         deliver(staging_root(), settings().alerts.urls)

@@ -1,8 +1,8 @@
-"""Hook: turns Luigi's events into incidents and counts, in whichever process they happen.
+"""Hook: turn Luigi's events into incidents and counts, in whichever process they happen.
 
 `tasks/__init__.py` imports this module, so plain ``luigi --module tasks`` raises alerts as the scripts do. With
-several workers Luigi forks, and a task's events happen in the fork: they go into files that all share
-(`incidents.book`, `tally.Tally`); only the process that was started sends messages, when it ends.
+several workers Luigi forks, and a task's events happen in the fork: they go into files that all processes share
+(`incidents.book`, `tally.Tally`). Only the process that was started sends messages, when it ends.
 """
 
 import atexit
@@ -17,7 +17,7 @@ from typing import Any
 
 import luigi
 
-from airqino.errors import PipelineError
+from airqino.errors import PipelineError, StagingError
 from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.times import format_hour
@@ -28,23 +28,23 @@ from tasks.instruments.tally import Tally
 from tasks.settings.reading import staging_root
 from tasks.settings.secrets import redact
 
-__all__ = ["count_into", "failed", "of_hourly_run", "send_at_exit", "told"]
+__all__ = ["count_into", "mark_hourly_run", "mark_sent", "record_failure", "send_at_exit"]
 
 log = logging.getLogger("instruments.hook")
 
-#: Ends the name of an incident of another run than the hourly one, which does not look after what that was for.
+#: Ends the subject of an incident of any run but the hourly one, which does not look after what the other was for.
 _PAST = " (past)"
 #: How long the end of a run may be held up: by another process that sends, and by sending itself.
 _SENDING_SECONDS = 90
-#: One byte, shared with forked workers: whether this run has something to tell.
-_something = mmap.mmap(-1, 1)
+#: One byte, shared with forked workers: whether this run changed an incident and nothing was sent since.
+_unsent = mmap.mmap(-1, 1)
 _tally: Tally | None = None
 #: Whether this process, or the one that forked it, is the hourly run.
 _hourly = False
 
 
-def of_hourly_run() -> None:
-    """Name what fails from now on as the hourly run's."""
+def mark_hourly_run() -> None:
+    """Open the incidents of failures from now on as the hourly run's."""
     global _hourly
     _hourly = True
 
@@ -55,55 +55,58 @@ def count_into(tally: Tally | None) -> None:
     _tally = tally
 
 
-def failed(family: str, parameters: Mapping[str, str], why: str, units: list[str]) -> None:
-    """Open an incident for something that failed.
+def record_failure(family: str, parameters: Mapping[str, str], reason: str, units: list[str]) -> None:
+    """Open an incident for a task, or a run, that failed.
 
-    A backfill that failed neither hides that the hourly run fails, nor is called mended when that one succeeds.
+    The hourly run's failures and those of other runs are separate incidents: a backfill that fails does not hide that
+    the hourly run fails, and does not end when the hourly run succeeds.
+
+    Args:
+        family: The name of the task's class.
+        parameters: The task's parameters, as on the command line.
+        reason: Why it failed; secrets are masked here.
+        units: The hours or days that have to succeed for the incident to end.
     """
-    title, text = texts.task_failed(family, parameters, redact(why))
-    what, now = f"{family}{'' if _hourly else _PAST}", datetime.now(UTC)
-    new = Incident(kind="task_failed", what=what, since=now, title=title, text=text, units=units)
-    _note(lambda book: book.begin(new))
+    title, text = texts.task_failed(family, parameters, redact(reason))
+    subject, now = f"{family}{'' if _hourly else _PAST}", datetime.now(UTC)
+    incident = Incident(kind="task_failed", subject=subject, since=now, title=title, text=text, units=units)
+    _change_book(lambda book: book.begin(incident))
 
 
+@luigi.Task.event_handler(luigi.Event.BROKEN_TASK)  # type: ignore[untyped-decorator]
 @luigi.Task.event_handler(luigi.Event.FAILURE)  # type: ignore[untyped-decorator]
 def _on_failure(task: luigi.Task, error: BaseException) -> None:
-    failed(task.task_family, task.to_str_params(), logs.error_text(error), _units(task))
+    record_failure(task.task_family, task.to_str_params(), logs.error_text(error), _units(task))
     if _tally:
         _tally.add("failed", task.task_family)
 
 
-@luigi.Task.event_handler(luigi.Event.BROKEN_TASK)  # type: ignore[untyped-decorator]
-def _on_broken(task: luigi.Task, error: BaseException) -> None:
-    _on_failure(task, error)
-
-
 @luigi.Task.event_handler(luigi.Event.DEPENDENCY_MISSING)  # type: ignore[untyped-decorator]
 def _on_missing(task: luigi.Task) -> None:
-    _on_failure(task, PipelineError(f"whether it is complete cannot be told; the error is in {logs.log_path()}"))
+    _on_failure(task, PipelineError(f"could not find out whether it is complete; the error is in {logs.log_path()}"))
 
 
 @luigi.Task.event_handler(luigi.Event.PROCESS_FAILURE)  # type: ignore[untyped-decorator]
 @luigi.Task.event_handler(luigi.Event.TIMEOUT)  # type: ignore[untyped-decorator]
-def _on_killed(task: luigi.Task, why: str) -> None:
-    _on_failure(task, PipelineError(f"{why} (out of memory?)"))
+def _on_killed(task: luigi.Task, reason: str) -> None:
+    _on_failure(task, PipelineError(f"{reason} (out of memory?)"))
 
 
 @luigi.Task.event_handler(luigi.Event.SUCCESS)  # type: ignore[untyped-decorator]
 @luigi.Task.event_handler(luigi.Event.DEPENDENCY_PRESENT)  # type: ignore[untyped-decorator]
 def _on_success(task: luigi.Task) -> None:
     try:
-        known = incidents.read(staging_root()).open()
+        open_incidents = incidents.read(staging_root()).open()
     except OSError:  # the end of the run warns of it, once
         return
-    if any(_cured_by(task, incident) for incident in known):
-        _note(lambda book: _cure(task, book))
+    if any(_resolved_by(task, incident) for incident in open_incidents):
+        _change_book(lambda book: _resolve(task, book))
 
 
-def _cure(task: luigi.Task, book: Book) -> None:
+def _resolve(task: luigi.Task, book: Book) -> None:
     for incident in book.open():
-        if cured := _cured_by(task, incident):
-            incident.units = [unit for unit in incident.units if unit not in cured]
+        if resolved := _resolved_by(task, incident):
+            incident.units = [unit for unit in incident.units if unit not in resolved]
             if not incident.units:
                 book.end(incident.key)
 
@@ -118,72 +121,69 @@ def _on_time(task: luigi.Task, seconds: float) -> None:
 def _on_fetched(_: luigi.Task, asked: set[tuple[str, datetime]], answers: Mapping[str, Answer]) -> None:
     if not _tally:
         return
-    came = {station: raw.readings(answer) for station, answer in answers.items()}
-    _tally.add("hours", amount=sum(hour in came[station] for station, hour in asked))
+    readings = {station: raw.readings(answer) for station, answer in answers.items()}
+    _tally.add("hours", amount=sum(hour in readings[station] for station, hour in asked))
     for answer in answers.values():
         if answer.response:
             _tally.add("rows", amount=len(answer.response.data))
-        silence = "timeout" if "Timeout" in type(answer.error).__name__ else "unreachable"
-        _tally.add("requests", f"{answer.exchange.status or silence}")
+        no_status = "timeout" if "Timeout" in type(answer.error).__name__ else "unreachable"
+        _tally.add("requests", f"{answer.exchange.status or no_status}")
 
 
 @luigi.Task.event_handler(stage.DRIFT)  # type: ignore[untyped-decorator]
 def _on_drift(task: Any, begun: list[tuple[str, str]]) -> None:
     def open_each(book: Book) -> None:
         for station, pollutant in begun:
-            title, text = texts.drift_seen(station, pollutant, task.day)
-            what = f"{station} {pollutant}"
-            book.begin(Incident(kind="drift", what=what, since=datetime.now(UTC), title=title, text=text))
+            title, text = texts.drift_without_scores(station, pollutant, task.day)
+            subject = f"{station} {pollutant}"
+            book.begin(Incident(kind="drift", subject=subject, since=datetime.now(UTC), title=title, text=text))
 
-    _note(open_each)
+    _change_book(open_each)
 
 
-def _note(change: Callable[[Book], None]) -> None:
-    """Change the incidents, and remember that there is something to tell; a full disk stops no task."""
+def _change_book(change: Callable[[Book], None]) -> None:
+    """Change the incidents, and remember that messages are to be sent; a full disk stops no task."""
     try:
         with incidents.book(staging_root()) as book:
             change(book)
-        _something[0] = 1
-    except OSError as error:
-        log.warning("alerts.json cannot be written (%s): no alert of this", error.strerror)
+        _unsent[0] = 1
+    except (OSError, StagingError) as error:
+        log.warning("%s: no alert of this", error)
 
 
 def _units(task: luigi.Task) -> list[str]:
-    """The hours or days that a task is for."""
-    of: dict[str, Any] = task.param_kwargs
-    if "day" in of:
-        days = of["day"] if isinstance(of["day"], tuple) else (of["day"],)
-        return [f"{day}" for day in days]
-    if "hour" in of:
-        hours = of["hour"] if isinstance(of["hour"], tuple) else (of["hour"],)
-        return [format_hour(hour) for hour in hours]
+    """Return the days or hours that a task is for; its parameters where it has neither."""
+    for name, form in (("day", str), ("hour", format_hour)):
+        if name in task.param_kwargs:
+            value = task.param_kwargs[name]
+            return [form(unit) for unit in (value if isinstance(value, tuple) else (value,))]
     return [" ".join(task.to_str_params().values())]
 
 
-def _cured_by(task: luigi.Task, incident: Incident) -> set[str]:
-    """The units of a failed task that are right, now that another has succeeded or was found complete.
+def _resolved_by(task: luigi.Task, incident: Incident) -> set[str]:
+    """Return the units of a failed task that are right, now that `task` has succeeded or was found complete.
 
-    Of what the hourly run failed at, a later `Hourly` cures everything; besides, in any run the same task for the
-    same hours or days does.
+    An `Hourly` resolves all that the hourly run failed at up to its own hour. Any other incident is resolved by the
+    same task for the same hours or days, in whichever run.
     """
     if incident.kind != "task_failed":
         return set()
     units = set(incident.units)
-    if task.task_family == "Hourly" and not incident.what.endswith(_PAST):
+    if task.task_family == "Hourly" and not incident.subject.endswith(_PAST):
         return {unit for unit in units if unit <= _units(task)[0]}
-    if incident.what.removesuffix(_PAST) == task.task_family:
+    if incident.subject.removesuffix(_PAST) == task.task_family:
         return units & set(_units(task))
     return set()
 
 
-def told() -> None:
-    """Note that everything was told."""
-    _something[0] = 0
+def mark_sent() -> None:
+    """Note that all messages were sent."""
+    _unsent[0] = 0
 
 
 def send_at_exit() -> None:
-    """Tell what happened, at the end of a run that does not do so itself: plain ``luigi``, a backfill."""
-    if not _something[0]:
+    """Send what there is to send at the end of a run that does not send itself: plain ``luigi``, a backfill."""
+    if not _unsent[0]:
         return
     # a process that ends cannot start threads any more, which Apprise needs: another one sends
     with contextlib.suppress(OSError, subprocess.SubprocessError):  # nothing may change how the run ended

@@ -1,12 +1,11 @@
-"""Incidents: what is wrong, since when, and who was told; kept in ``<staging root>/alerts.json``.
+"""Incidents: what is wrong, since when, and who was notified; kept in ``<staging root>/alerts.json``.
 
-An incident opens once, however often its cause is seen, and ends once. A channel is told of both, or of neither. The
-file is shared by all processes of a run, and by runs at the same time, under a lock.
+An incident opens once, however often its cause is seen, and ends once. A channel is notified of both or of neither.
+All processes of a run, and several runs at the same time, share the file under a lock.
 """
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
+from airqino.stores import files
 from airqino.stores.locks import held
+from airqino.stores.paths import Paths
 
 __all__ = ["KINDS", "Book", "Incident", "book", "read"]
 
@@ -22,122 +23,114 @@ log = logging.getLogger("instruments.incidents")
 
 KINDS = ("task_failed", "no_success", "station_silent", "sensor_dead", "drift", "mass_revision", "disk_low")
 
-#: How long a channel that fails is tried again for the end of an incident.
-_PATIENCE = timedelta(days=1)
+#: How long the end of an incident is sent again to a channel that fails.
+_RETRY_END = timedelta(days=1)
 
 
-class Incident(Struct, kw_only=True):
+class Incident(Struct, kw_only=True, rename={"subject": "what", "notified": "told"}):
     """Something that is wrong.
 
     Attributes:
         kind: One of `KINDS`.
-        what: Which one of its kind, such as a station or a task; empty where there is only one.
+        subject: Which one of its kind, such as a station or a task; empty where there is only one. In JSON ``what``.
         since: When it began.
         title: One line.
         text: What it is, and what to do.
-        units: Of a failed task the hours or days still to succeed.
-        ended_at: When it ended; kept until those who were told of it know.
-        told: Channel → "start" or "end", the last that it was told.
+        units: Of a failed task the hours or days that have not succeeded yet.
+        ended_at: When it ended; kept until every channel that knows of the beginning knows of the end.
+        notified: Channel → "start" or "end", whichever was sent last. In JSON ``told``.
     """
 
     kind: str
-    what: str = ""
+    subject: str = ""
     since: datetime
     title: str
     text: str
     units: list[str] = field(default_factory=list)
     ended_at: datetime | None = None
-    told: dict[str, str] = field(default_factory=dict)
+    notified: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
-        """What makes two sightings one incident."""
-        return f"{self.kind}|{self.what}"
+        """Return what is the same whenever the same incident is seen."""
+        return f"{self.kind}|{self.subject}"
 
     def phase(self) -> str:
-        """What there is to tell."""
+        """Return "start" while it lasts, and "end" afterwards."""
         return "end" if self.ended_at else "start"
 
-    def waits_for(self, channel: str) -> bool:
-        """Whether a channel is to be told something; of an end only if it knows the start."""
-        return self.told.get(channel) == "start" if self.ended_at else channel not in self.told
+    def pending_for(self, channel: str) -> bool:
+        """Return whether a channel lacks a message; it gets an end only if it got the start."""
+        return self.notified.get(channel) == "start" if self.ended_at else channel not in self.notified
 
 
 class Book(Struct, kw_only=True):
-    """All incidents, and since when anybody looks."""
+    """All incidents, and since when the pipeline is watched."""
 
     watching_since: datetime = field(default_factory=lambda: datetime.now(UTC))
     incidents: dict[str, Incident] = field(default_factory=dict)
 
     def open(self) -> list[Incident]:
-        """The incidents that last, in order of kind and name."""
+        """Return the incidents that last, in order of kind and subject."""
         lasting = [i for i in self.incidents.values() if not i.ended_at]
-        return sorted(lasting, key=lambda i: (KINDS.index(i.kind), i.what))
+        return sorted(lasting, key=lambda i: (KINDS.index(i.kind), i.subject))
 
     def begin(self, incident: Incident) -> None:
         """Open an incident, or bring one that is open already up to date."""
-        known = self.incidents.get(incident.key)
-        if known is None:
+        previous = self.incidents.get(incident.key)
+        if previous is None:
             log.info("incident: %s", incident.title)
+        elif previous.ended_at:
+            # back before all channels got its end: those that did not get it need no new start
+            incident.notified = {channel: last for channel, last in previous.notified.items() if last == "start"}
         else:
-            incident.told = known.told
-            if known.ended_at:  # back before its end was told to all: those who know of no end need no new start
-                incident.told = {channel: last for channel, last in known.told.items() if last == "start"}
-            else:
-                incident.since, incident.title = known.since, known.title  # its end is told under the same name
-                incident.units = sorted({*known.units, *incident.units})
+            incident.notified, incident.since = previous.notified, previous.since
+            incident.title = previous.title  # its end is sent under the same title
+            incident.units = sorted({*previous.units, *incident.units})
         self.incidents[incident.key] = incident
 
     def end(self, key: str) -> None:
         """End an incident, if it is open."""
-        known = self.incidents.get(key)
-        if known and not known.ended_at:
-            known.ended_at = datetime.now(UTC)
-            log.info("over: %s", known.title)
+        incident = self.incidents.get(key)
+        if incident and not incident.ended_at:
+            incident.ended_at = datetime.now(UTC)
+            log.info("over: %s", incident.title)
 
     def prune(self, channels: list[str]) -> None:
-        """Forget the ended incidents that nobody waits to hear of."""
-        oldest = datetime.now(UTC) - _PATIENCE
+        """Delete the ended incidents whose end no channel still has to get, or that ended too long ago."""
+        oldest = datetime.now(UTC) - _RETRY_END
         for key, incident in list(self.incidents.items()):
-            if incident.ended_at and (
-                incident.ended_at < oldest or not any(incident.waits_for(channel) for channel in channels)
-            ):
+            if incident.ended_at and (incident.ended_at < oldest or not any(map(incident.pending_for, channels))):
                 del self.incidents[key]
 
 
 @contextlib.contextmanager
 def book(root: Path) -> Iterator[Book]:
-    """Read the incidents, and write them when the block has changed them; nobody else does meanwhile.
+    """Read a staging root's incidents, and write them if the block has changed them; nobody else writes meanwhile.
 
     Raises:
-        OSError: The staging root cannot be written.
+        StagingError: The staging root cannot be written.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    with held(root / ".alerts.lock"):
-        now = read(root)
-        before = _encode(now)
-        yield now
-        after = _encode(now)
-        if after != before or not _path(root).exists():
-            fresh = root / f".alerts.json.{os.getpid()}.tmp"
-            fresh.write_bytes(after)
-            fresh.replace(_path(root))
+    paths = Paths(root)
+    with held(paths.lock("alerts")):
+        incidents = read(root)
+        before = _encode(incidents)
+        yield incidents
+        after = _encode(incidents)
+        if after != before or not paths.alerts.exists():
+            files.write(paths.alerts, after)
 
 
 def read(root: Path) -> Book:
-    """Read the incidents; none where there is no file, or one that is damaged."""
+    """Read the incidents; an empty book where there is no file, or where it is damaged."""
     try:
-        return msgspec.json.decode(_path(root).read_bytes(), type=Book)
+        return msgspec.json.decode(Paths(root).alerts.read_bytes(), type=Book)
     except FileNotFoundError:
         return Book()
     except msgspec.MsgspecError as error:
-        log.warning("%s is damaged (%s): incidents are counted anew", _path(root), error)
+        log.warning("%s is damaged (%s): incidents are counted anew", Paths(root).alerts, error)
         return Book()
 
 
-def _path(root: Path) -> Path:
-    return root / "alerts.json"
-
-
-def _encode(of: Book) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(of), indent=1)
+def _encode(incidents: Book) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(incidents), indent=1)

@@ -1,28 +1,31 @@
-"""Metrics: what Prometheus is told of the last hourly run, by a file for node-exporter and by a Pushgateway."""
+"""Metrics: what Prometheus gets of the last hourly run, by a file for node-exporter and by a Pushgateway."""
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from airqino.stores import files
 from tasks.instruments.incidents import KINDS, Book
-from tasks.instruments.observed import SENSORS, Observed, Success, revised_now
+from tasks.instruments.observed import SENSORS, PipelineState, Success
 from tasks.instruments.tally import Tally
 
-if TYPE_CHECKING:  # 50 ms that only a run with metrics pays
+if TYPE_CHECKING:  # takes 50 ms: imported only by a run with metrics
     from prometheus_client import CollectorRegistry
 
-__all__ = ["JOB", "push", "registry", "write"]
+__all__ = ["JOB", "gauges", "push", "write"]
 
 #: The Pushgateway's job.
 JOB = "airqino"
 _PUSH_SECONDS = 5
+#: Values of the labels → value of the metric.
+Samples = Mapping[tuple[str, ...], float]
 
 
-def registry(
-    seen: Observed | None,
+def gauges(
+    state: PipelineState | None,
     tally: Tally | None,
     book: Book | None,
     success: Success | None,
@@ -30,10 +33,10 @@ def registry(
     ended: float,
     seconds: float,
 ) -> "CollectorRegistry":
-    """Everything as gauges; what could not be observed is left out rather than zero.
+    """Return all metrics as gauges; what could not be observed is left out rather than zero.
 
     Args:
-        seen: The state of stations, forecasts and disk.
+        state: The state of stations, forecasts and disk.
         tally: What the run counted; None where it could not.
         book: The incidents; None where they cannot be read.
         success: The last run that succeeded, this one included.
@@ -43,81 +46,73 @@ def registry(
     """
     from prometheus_client import CollectorRegistry, Gauge
 
-    made = CollectorRegistry()
+    registry = CollectorRegistry()
 
-    def gauge(name: str, told: str, *labels: str) -> Any:
-        return Gauge(f"airqino_{name}", told, labels, registry=made)
+    def add(name: str, meaning: str, samples: float | Samples, *labels: str) -> None:
+        gauge = Gauge(f"airqino_{name}", meaning, labels, registry=registry)
+        for values, amount in samples.items() if isinstance(samples, Mapping) else [((), samples)]:
+            (gauge.labels(*values) if values else gauge).set(amount)
 
     if success:
-        gauge("last_success_timestamp_seconds", "End of the last hourly run that succeeded").set(success.at.timestamp())
-    gauge("last_run_timestamp_seconds", "End of the last hourly run").set(ended)
-    gauge("run_success", "Whether the last hourly run succeeded").set(code == 0)
-    gauge("run_duration_seconds", "Duration of the last hourly run").set(seconds)
+        add("last_success_timestamp_seconds", "End of the last hourly run that succeeded", success.at.timestamp())
+    add("last_run_timestamp_seconds", "End of the last hourly run", ended)
+    add("run_success", "Whether the last hourly run succeeded", code == 0)
+    add("run_duration_seconds", "Duration of the last hourly run", seconds)
     if tally:
-        _of_tally(tally, gauge)
+        _add_counts(tally, add)
     if book:
-        incidents = gauge("open_incidents", "Open alerts", "kind")
         lasting = Counter(incident.kind for incident in book.open())
-        for kind in KINDS:
-            incidents.labels(kind).set(lasting[kind])
-    if seen:
-        _of_observed(seen, gauge)
-    return made
+        add("open_incidents", "Open alerts", {(kind,): lasting[kind] for kind in KINDS}, "kind")
+    if state:
+        _add_state(state, add)
+    return registry
 
 
-def _of_tally(tally: Tally, gauge: Callable[..., Any]) -> None:
-    for name, told, label, of in (
+def _add_counts(tally: Tally, add: Callable[..., None]) -> None:
+    for name, meaning, label, counted in (
         ("stage_duration_seconds", "Seconds that the tasks of a stage took in the last run", "stage", "seconds"),
         ("tasks_failed", "Failed tasks of the last run", "stage", "failed"),
         ("requests", "Requests of the last run by HTTP status, after retries", "status", "requests"),
         ("documents_upserted", "Documents written to MongoDB in the last run", "collection", "documents"),
     ):
-        made = gauge(name, told, label)
-        for value, amount in sorted(tally.totals(of).items()):
-            made.labels(value).set(amount)
-    gauge("hours_fetched", "Station-hours that came with a reading in the last run").set(tally.total("hours"))
-    gauge("rows_fetched", "Rows that the API sent in the last run").set(tally.total("rows"))
+        add(name, meaning, {(value,): amount for value, amount in sorted(tally.totals(counted).items())}, label)
+    add("hours_fetched", "Station-hours that came with a reading in the last run", tally.total("hours"))
+    add("rows_fetched", "Rows that the API sent in the last run", tally.total("rows"))
 
 
-def _of_observed(seen: Observed, gauge: Callable[..., Any]) -> None:
-    if seen.revised is not None:
-        gauge("revised_readings", "Readings that the source changed, seen in the last run").set(revised_now(seen))
-    newest = gauge("newest_hour_timestamp_seconds", "Beginning of the newest hour with a reading", "station")
-    complete = gauge("completeness_ratio", "Share of the last 24 published hours with a reading", "station")
-    dead = gauge("sensor_dead", "Whether a sensor is dead or stuck", "station", "sensor")
-    for station in seen.stations:
-        if not station.in_service:  # one that was taken down would be called silent for ever
-            continue
-        if station.newest:
-            newest.labels(station.station).set(station.newest.timestamp())
-        complete.labels(station.station).set(station.completeness)
-        for sensor in SENSORS:
-            if flag := station.flags.get(sensor):
-                dead.labels(station.station, sensor).set(flag in ("dead", "stuck"))
-    by = ("station", "pollutant", "horizon")
-    skill = gauge("forecast_skill", "7-day skill of the forecasts against persistence", *by)
-    coverage = gauge("forecast_coverage80", "7-day share of readings inside the 80 % band", *by)
-    for row in seen.scores:
-        key = (row["station"], row["pollutant"], f"{row['horizon_h']}")
-        for made, value in ((skill, row["skill"]), (coverage, row["coverage80"])):
-            if value is not None and math.isfinite(value):
-                made.labels(*key).set(value)
-    if seen.disk_free is not None:
-        gauge("disk_free_ratio", "Free share of the staging root's disk").set(seen.disk_free)
+def _add_state(state: PipelineState, add: Callable[..., None]) -> None:
+    if state.revisions is not None:
+        add("revised_readings", "Readings that the source changed, seen in the last run", state.readings_revised_now)
+    stations = [s for s in state.stations if s.in_service]  # one that was taken down would be called silent for ever
+    newest = {(s.station,): s.newest.timestamp() for s in stations if s.newest}
+    add("newest_hour_timestamp_seconds", "Beginning of the newest hour with a reading", newest, "station")
+    completeness = {(s.station,): s.completeness for s in stations}
+    add("completeness_ratio", "Share of the last 24 published hours with a reading", completeness, "station")
+    dead = {(s.station, sensor): sensor in s.broken for s in stations for sensor in SENSORS if s.flags.get(sensor)}
+    add("sensor_dead", "Whether a sensor is dead or stuck", dead, "station", "sensor")
+    for column, name, meaning in (
+        ("skill", "forecast_skill", "7-day skill of the forecasts against persistence"),
+        ("coverage80", "forecast_coverage80", "7-day share of readings inside the 80 % band"),
+    ):
+        rows = [row for row in state.scores if row[column] is not None and math.isfinite(row[column])]
+        scores = {(row["station"], row["pollutant"], f"{row['horizon_h']}"): row[column] for row in rows}
+        add(name, meaning, scores, "station", "pollutant", "horizon")
+    if state.disk_free is not None:
+        add("disk_free_ratio", "Free share of the staging root's disk", state.disk_free)
 
 
-def write(of: "CollectorRegistry", path: Path) -> None:
+def write(registry: "CollectorRegistry", path: Path) -> None:
     """Write the text file, atomically.
 
     Raises:
-        OSError: Its folder is missing or cannot be written.
+        StagingError: It cannot be written.
     """
-    from prometheus_client import write_to_textfile
+    from prometheus_client import generate_latest
 
-    write_to_textfile(str(path), of)
+    files.write(path, generate_latest(registry))
 
 
-def push(of: "CollectorRegistry", url: str) -> None:
+def push(registry: "CollectorRegistry", url: str) -> None:
     """Replace what the Pushgateway has of the job; user and password of the URL are sent as basic authentication.
 
     Raises:
@@ -126,15 +121,15 @@ def push(of: "CollectorRegistry", url: str) -> None:
     from prometheus_client import push_to_gateway
     from prometheus_client.exposition import basic_auth_handler, default_handler
 
-    at = urlsplit(url)
-    bare = at._replace(netloc=at.netloc.rpartition("@")[2]).geturl().rstrip("/")
+    parts = urlsplit(url)
+    without_login = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
     def send(
         url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
     ) -> Callable[[], None]:
-        if at.username:
-            login = unquote(at.username), unquote(at.password or "")
+        if parts.username:
+            login = unquote(parts.username), unquote(parts.password or "")
             return basic_auth_handler(url, method, timeout, headers, data, *login)
         return default_handler(url, method, timeout, headers, data)
 
-    push_to_gateway(bare, job=JOB, registry=of, timeout=_PUSH_SECONDS, handler=send)
+    push_to_gateway(without_login, job=JOB, registry=registry, timeout=_PUSH_SECONDS, handler=send)

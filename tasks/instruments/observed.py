@@ -1,8 +1,7 @@
-"""Observed: the state of stations, sensors, forecasts, disk and runs, as the staged files and MongoDB tell it."""
+"""Observed: the state of stations, sensors, forecasts, disk and runs, read from the staged files and MongoDB."""
 
 import contextlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -12,31 +11,33 @@ from typing import Any
 import msgspec
 
 from airqino.errors import MongoError
-from airqino.stores import mongo
+from airqino.stores import files, mongo
+from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR, hour_range
 from tasks import targets
-from tasks.score import scored
 from tasks.settings.reading import Settings, settings
 from tasks.stations import station_name
 
-__all__ = ["SENSORS", "Observed", "Revised", "Seen", "Success", "last_success", "observe"]
+__all__ = ["SENSORS", "PipelineState", "StationRevisions", "StationState", "Success", "last_success", "observe"]
 
 #: The sensors that are watched: those that are published and forecast.
 SENSORS = ("co", "pm2_5")
-#: How far back the staged hours are looked through; older, MongoDB remembers when a station was last seen.
+#: Flags of a sensor that measures nothing.
+_BROKEN_FLAGS = ("dead", "stuck")
+#: Days of staged hours that are searched; of older ones MongoDB remembers when a station was last seen.
 _DAYS = 7
 
 
 @dataclass(frozen=True)
-class Seen:
+class StationState:
     """A station.
 
     Attributes:
-        newest: The newest hour with a reading; None: never.
-        asked: Whether the API was asked for it in the last hours; if not, its silence says nothing of the station.
+        newest: The newest hour with a reading; None where there never was one.
+        asked: Whether the API was asked for it in the last hours; if not, its silence says nothing about the station.
         reason: Why the last hour asked for has no reading.
         completeness: Share of the last 24 published hours with a reading.
-        flags: Sensor → quality flag of its newest reading in two days; no key where there is none.
+        flags: Sensor → quality flag of its newest reading in two days; no key where there is no reading.
         in_service: Whether it should report by now.
     """
 
@@ -49,10 +50,15 @@ class Seen:
     flags: dict[str, str]
     in_service: bool
 
+    @property
+    def broken(self) -> dict[str, str]:
+        """Sensor → flag, of the sensors that are dead or stuck."""
+        return {sensor: self.flags[sensor] for sensor in SENSORS if self.flags.get(sensor) in _BROKEN_FLAGS}
+
 
 @dataclass(frozen=True)
-class Revised:
-    """Readings of a station that the source changed, all found by one run."""
+class StationRevisions:
+    """How many readings of a station the source changed, as one run found; `first` and `last` are their hours."""
 
     seen_at: datetime
     station: str
@@ -62,138 +68,135 @@ class Revised:
 
 
 class Success(msgspec.Struct):
-    """The last hourly run that succeeded."""
+    """The last hourly run that succeeded: the hour it was for, and when it ended."""
 
     hour: str
     at: datetime
 
 
 @dataclass(frozen=True)
-class Observed:
-    """Everything that alerts and metrics are made from; `revised` is None where MongoDB does not answer."""
+class PipelineState:
+    """Everything that alerts and metrics are made from.
+
+    Attributes:
+        now: The moment of the run.
+        last_hour: The last hour that is over and published.
+        scores: Rows of the 7-day scores.
+        revisions: Those of the last day; None where MongoDB does not answer.
+        disk_free: Free share of the staging root's disk.
+    """
 
     now: datetime
     last_hour: datetime
-    stations: list[Seen]
+    stations: list[StationState]
     scores: list[dict[str, Any]]
-    revised: list[Revised] | None
+    revisions: list[StationRevisions] | None
     disk_free: float | None
     success: Success | None
 
+    def name(self, station: str) -> str:
+        """Return a station's name; its id where it is not configured."""
+        return next((s.name for s in self.stations if s.station == station), station)
 
-def observe(root: Path) -> Observed:
-    """Look at everything once."""
+    @property
+    def readings_revised_now(self) -> int:
+        """How many changed readings this very run found; MongoDB keeps milliseconds."""
+        millisecond = timedelta(milliseconds=1)
+        return sum(r.readings for r in self.revisions or () if abs(r.seen_at - self.now) < millisecond)
+
+
+def observe(root: Path) -> PipelineState:
+    """Read the state once, from a staging root and MongoDB."""
     config = settings()
-    seen_before, revised = {}, None
-    with contextlib.suppress(MongoError):  # who runs into it tells it
-        seen_before, revised = _last_seen(), _revised(config.now)
-    return Observed(
+    last_seen, revisions = {}, None
+    with contextlib.suppress(MongoError):  # the task that needs MongoDB reports it
+        last_seen, revisions = _last_seen(), _revisions(config.now)
+    return PipelineState(
         now=config.now,
         last_hour=config.last_hour,
-        stations=_stations(config, seen_before),
+        stations=_stations(config, last_seen),
         scores=_scores(config.last_hour.date()),
-        revised=revised,
+        revisions=revisions,
         disk_free=_disk_free(root),
         success=last_success(root),
     )
 
 
 def last_success(root: Path) -> Success | None:
-    """When an hourly run last succeeded; None where none is known to have."""
+    """Return the last hourly run that succeeded; None where none is known."""
     try:
-        return msgspec.json.decode((root / "last_success.json").read_bytes(), type=Success)
+        return msgspec.json.decode(Paths(root).last_success.read_bytes(), type=Success)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
 def note_success(root: Path, hour: str, at: datetime) -> None:
-    """Write down that an hourly run has succeeded."""
-    fresh = root / f".last_success.json.{os.getpid()}.tmp"
-    fresh.write_text(json.dumps({"hour": hour, "at": at.isoformat(timespec="seconds")}))
-    fresh.replace(root / "last_success.json")
+    """Write down that the hourly run of `hour` succeeded, and that it ended at `at`."""
+    content = {"hour": hour, "at": at.isoformat(timespec="seconds")}
+    files.write(Paths(root).last_success, json.dumps(content).encode())
 
 
-def _stations(config: Settings, seen_before: dict[str, datetime]) -> list[Seen]:
+def _stations(config: Settings, last_seen: dict[str, datetime]) -> list[StationState]:
     hours = hour_range(config.last_hour - _DAYS * DAY + HOUR, config.last_hour)
     staged = [(hour, targets.raw_day(hour.date()).rows.get(hour, {})) for hour in hours]
-    flags = _flags(config.last_hour.date())
-    return [
-        _station(station, staged, flags.get(station, {}), seen_before, config) for station in config.airqino.stations
-    ]
-
-
-def _station(
-    station: str,
-    staged: list[tuple[datetime, Any]],
-    flags: dict[str, str],
-    seen_before: dict[str, datetime],
-    config: Settings,
-) -> Seen:
-    rows = [(hour, of[station]) for hour, of in staged if station in of]
-    newest = max((hour for hour, row in rows if row["status"] == "ok"), default=seen_before.get(station))
-    silent = config.alerts.silent_hours
-    recent = [row for hour, row in rows if hour > config.last_hour - silent * HOUR]
-    service = config.station(station)
-    return Seen(
-        station=station,
-        name=station_name(station, config),
-        newest=newest,
-        asked=bool(recent),
-        reason=recent[-1]["reason"] if recent else "",
-        completeness=sum(row["status"] == "ok" for hour, row in rows if hour > config.last_hour - DAY) / 24,
-        flags=flags,
-        in_service=service.active(config.last_hour) and service.active(config.last_hour - (silent - 1) * HOUR),
-    )
+    flags, silent_hours = _flags(config.last_hour.date()), config.alerts.silent_hours
+    states = []
+    for station in config.airqino.stations:
+        rows = [(hour, row_of[station]) for hour, row_of in staged if station in row_of]
+        recent = [row for hour, row in rows if hour > config.last_hour - silent_hours * HOUR]
+        first_hour = config.last_hour - (silent_hours - 1) * HOUR
+        state = StationState(
+            station=station,
+            name=station_name(station, config),
+            newest=max((hour for hour, row in rows if row["status"] == "ok"), default=last_seen.get(station)),
+            asked=bool(recent),
+            reason=recent[-1]["reason"] if recent else "",
+            completeness=sum(row["status"] == "ok" for hour, row in rows if hour > config.last_hour - DAY) / 24,
+            flags=flags.get(station, {}),
+            in_service=all(map(config.station(station).active, (first_hour, config.last_hour))),
+        )
+        states.append(state)
+    return states
 
 
 def _flags(day: date) -> dict[str, dict[str, str]]:
-    """Station → sensor → flag of the newest reading of a day and the one before."""
-    found: dict[str, dict[str, str]] = {}
-    for of in (day - DAY, day):
-        table = sorted(targets.hourly(of).rows(), key=lambda row: row["observed_at"])
-        for row in table:
+    """Return station → sensor → flag of the newest reading of a day and the one before."""
+    flags: dict[str, dict[str, str]] = {}
+    for each in (day - DAY, day):
+        for row in sorted(targets.hourly(each).rows(), key=lambda row: row["observed_at"]):
             for sensor in SENSORS:
                 if row[f"{sensor}_flag"] != "absent":
-                    found.setdefault(row["station"], {})[sensor] = row[f"{sensor}_flag"]
-    return found
+                    flags.setdefault(row["station"], {})[sensor] = row[f"{sensor}_flag"]
+    return flags
 
 
 def _scores(day: date) -> list[dict[str, Any]]:
-    """The 7-day scores of the newest day that has some."""
+    """Return the 7-day scores of the newest of three days that has some."""
     for back in range(3):
-        if rows := [row for row in scored(day - back * DAY).rows() if row["window_days"] == 7]:
+        if rows := [row for row in targets.scores(day - back * DAY).rows() if row["window_days"] == 7]:
             return rows
     return []
 
 
 def _last_seen() -> dict[str, datetime]:
-    found = mongo.ask(targets.database(), lambda db: list(db["stations"].find({}, {"last_seen_at": 1})))
-    return {document["_id"]: document["last_seen_at"] for document in found if document.get("last_seen_at")}
+    documents = mongo.ask(targets.database(), lambda db: list(db["stations"].find({}, {"last_seen_at": 1})))
+    return {document["_id"]: document["last_seen_at"] for document in documents if document.get("last_seen_at")}
 
 
-def _revised(now: datetime) -> list[Revised]:
-    """The revisions of the last day, by the run that found them and the station."""
-    by = {"seen_at": "$seen_at", "station": "$station"}
+def _revisions(now: datetime) -> list[StationRevisions]:
+    """Return the revisions of the last day, by the run that found them and the station."""
+    run_and_station = {"seen_at": "$seen_at", "station": "$station"}
     span = {"first": {"$min": "$observed_at"}, "last": {"$max": "$observed_at"}}
     pipeline: list[dict[str, Any]] = [
         {"$match": {"seen_at": {"$gt": now - DAY}}},
-        {"$group": {"_id": by, "readings": {"$sum": 1}, **span}},
+        {"$group": {"_id": run_and_station, "readings": {"$sum": 1}, **span}},
     ]
     groups = mongo.ask(targets.database(), lambda db: list(db["revisions"].aggregate(pipeline)))
-    return [
-        Revised(**group["_id"], readings=group["readings"], first=group["first"], last=group["last"])
-        for group in groups
-    ]
-
-
-def revised_now(seen: Observed) -> int:
-    """How many changed readings this very run found; MongoDB keeps milliseconds."""
-    return sum(r.readings for r in seen.revised or () if abs(r.seen_at - seen.now) < timedelta(milliseconds=1))
+    return [StationRevisions(**group.pop("_id"), **group) for group in groups]
 
 
 def _disk_free(root: Path) -> float | None:
-    try:
+    with contextlib.suppress(OSError):
         usage = shutil.disk_usage(root)
-    except OSError:
-        return None
-    return usage.free / usage.total
+        return usage.free / usage.total
+    return None

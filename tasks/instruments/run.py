@@ -1,4 +1,4 @@
-"""Run: what scripts/hourly leaves behind when it ends, whatever came of it; nothing here can make it fail."""
+"""Run: what scripts/hourly leaves behind when it ends, whether or not it succeeded; nothing here can make it fail."""
 
 import contextlib
 import logging
@@ -14,12 +14,12 @@ from pymongo import monitoring
 from airqino.times import HOUR, format_hour
 from tasks.instruments import conditions, hook, incidents, metrics, observed
 from tasks.instruments.delivery import deliver
-from tasks.instruments.observed import Observed, note_success, observe
+from tasks.instruments.observed import PipelineState, note_success, observe
 from tasks.instruments.tally import Tally, Writes
 from tasks.settings.reading import settings, staging_root
 from tasks.settings.secrets import redact
 
-__all__ = ["Run", "check"]
+__all__ = ["Checked", "Run", "check"]
 
 log = logging.getLogger("instruments.run")
 
@@ -31,29 +31,28 @@ class Run:
     """An hourly run, from its beginning to its end."""
 
     def __init__(self, hour: datetime) -> None:
-        """Begin to count, where somebody reads the metrics."""
+        """Begin to count, if metrics are configured."""
         self._hour, self._began = hour, time.monotonic()
-        #: Whether it brings the hour that is due; one of the past says nothing of how things stand.
+        #: Whether it is for the hour that is due; a run for the past does not show that the pipeline keeps up.
         self._current = hour >= settings().last_hour - HOUR
         if self._current:
-            hook.of_hourly_run()
+            hook.mark_hourly_run()
         self._tally: Tally | None = None
-        wanted = settings().metrics
-        if wanted.textfile or wanted.pushgateway_url:
-            with _never_fails("counting for the metrics"):
+        if settings().metrics.textfile or settings().metrics.pushgateway_url:
+            with _warning_only("counting for the metrics"):
                 self._tally = Tally()
                 hook.count_into(self._tally)
                 monitoring.register(Writes(self._tally))
 
-    def unfinished(self, why: str) -> None:
-        """Note that the run could not begin, or not go on."""
-        log.info("%s", why)
+    def unfinished(self, reason: str) -> None:
+        """Open an incident because the run could not begin, or not go on."""
+        log.info("%s", reason)
         hour = format_hour(self._hour)
-        with _never_fails("alert"):
-            hook.failed("Hourly", {"hour": hour}, why, [hour])
+        with _warning_only("alert"):
+            hook.record_failure("Hourly", {"hour": hour}, reason, [hour])
 
     def end(self, code: int) -> None:
-        """Judge, tell, measure.
+        """Evaluate the conditions, send alerts, write metrics, and call the heartbeat's URL.
 
         Args:
             code: The run's exit code.
@@ -61,61 +60,62 @@ class Run:
         root, config, ended = staging_root(), settings(), time.time()
         succeeded = code == 0 and self._current
         if succeeded:
-            with _never_fails("last_success.json"):
+            with _warning_only("last_success.json"):
                 note_success(root, format_hour(self._hour), datetime.fromtimestamp(ended, UTC))
-        seen = check(root).seen
+        state = check(root).state
         if config.metrics.textfile or config.metrics.pushgateway_url:
-            with _never_fails("metrics"):
-                self._measure(root, seen, code, ended)
+            with _warning_only("metrics"):
+                self._measure(root, state, code, ended)
         if succeeded and config.alerts.heartbeat_url:
-            with _never_fails("[alerts] heartbeat_url", quoting=False):
+            with _warning_only("[alerts] heartbeat_url", quoting=False):
                 requests.get(config.alerts.heartbeat_url, timeout=_HEARTBEAT).raise_for_status()
 
-    def _measure(self, root: Path, seen: Observed | None, code: int, ended: float) -> None:
-        wanted, book, seconds = settings().metrics, None, time.monotonic() - self._began
-        with _never_fails("reading alerts.json"):
+    def _measure(self, root: Path, state: PipelineState | None, code: int, ended: float) -> None:
+        config, book, seconds = settings().metrics, None, time.monotonic() - self._began
+        with _warning_only("reading alerts.json"):
             book = incidents.read(root)
-        made = metrics.registry(seen, self._tally, book, observed.last_success(root), code, ended, seconds)
-        if wanted.textfile:
-            with _never_fails("[metrics] textfile"):
-                metrics.write(made, Path(wanted.textfile))
-        if wanted.pushgateway_url:
-            with _never_fails("[metrics] pushgateway_url"):
-                metrics.push(made, wanted.pushgateway_url)
+        registry = metrics.gauges(state, self._tally, book, observed.last_success(root), code, ended, seconds)
+        if config.textfile:
+            with _warning_only("[metrics] textfile"):
+                metrics.write(registry, Path(config.textfile))
+        if config.pushgateway_url:
+            with _warning_only("[metrics] pushgateway_url"):
+                metrics.push(registry, config.pushgateway_url)
 
 
 class Checked(NamedTuple):
-    """What came of a check.
+    """The outcome of a check.
 
     Attributes:
-        seen: What was observed; None where the staged files cannot be read.
-        settled: Whether everything was judged and written down; if not, the log says why.
+        state: What was observed; None where the staged files cannot be read.
+        conclusive: Whether every condition was evaluated and written down; if not, the log says why.
     """
 
-    seen: Observed | None
-    settled: bool
+    state: PipelineState | None
+    conclusive: bool
 
 
 def check(root: Path) -> Checked:
-    """Judge the conditions, and tell the channels what is new."""
-    config, seen, judged, told = settings().alerts, None, False, False
-    with _never_fails("looking at the state of things"):
+    """Evaluate the conditions of a staging root, and send the channels what is new."""
+    config, state, evaluated, delivered = settings().alerts, None, False, False
+    with _warning_only("looking at the state of things"):
         root.mkdir(parents=True, exist_ok=True)
-        seen = observe(root)
+        state = observe(root)
         with incidents.book(root) as book:
-            verdict = conditions.judge(seen, config, datetime.now(UTC), book.watching_since)
-            conditions.settle(book, verdict)
-        judged = not verdict.failed
-    with _never_fails("sending alerts"):
+            evaluation = conditions.evaluate(state, config, datetime.now(UTC), book.watching_since)
+            conditions.update(book, evaluation)
+        evaluated = not evaluation.failed
+    with _warning_only("sending alerts"):
         deliver(root, config.urls)
-        told = True
-    return Checked(seen, judged and told)
+        delivered = True
+    return Checked(state, evaluated and delivered)
 
 
 @contextlib.contextmanager
-def _never_fails(what: str, quoting: bool = True) -> Iterator[None]:
+def _warning_only(activity: str, quoting: bool = True) -> Iterator[None]:
+    """Turn any error of the block into a warning in the log; `quoting` adds the error's own text."""
     try:
         yield
     except Exception as error:
-        told = f": {redact(' '.join(str(error).split()))}" if quoting else ""  # requests quotes the URL
-        log.warning("%s failed (%s%s)", what, type(error).__name__, told)
+        text = f": {redact(' '.join(str(error).split()))}" if quoting else ""  # requests quotes the URL
+        log.warning("%s failed (%s%s)", activity, type(error).__name__, text)

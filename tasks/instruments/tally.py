@@ -14,7 +14,7 @@ __all__ = ["Tally", "Writes"]
 
 
 class Tally:
-    """Counts by name and label; forked workers add to the same ones, through a file without a name."""
+    """Counts by name and label. Forked workers add to the same ones, through a file without a name."""
 
     def __init__(self) -> None:
         """Start from zero."""
@@ -27,21 +27,21 @@ class Tally:
             self._file.write(json.dumps([name, label, amount]).encode() + b"\n")
 
     def totals(self, name: str) -> dict[str, float]:
-        """The counts of a name, by label."""
-        found: Counter[str] = Counter()
+        """Return the counts of a name, by label."""
+        totals: Counter[str] = Counter()
         for line in os.pread(self._file.fileno(), os.fstat(self._file.fileno()).st_size, 0).splitlines():
-            of, label, amount = json.loads(line)
-            if of == name:
-                found[label] += amount
-        return dict(found)
+            counted, label, amount = json.loads(line)
+            if counted == name:
+                totals[label] += amount
+        return dict(totals)
 
     def total(self, name: str) -> float:
-        """A count over all labels."""
+        """Return a count over all labels."""
         return sum(self.totals(name).values())
 
 
 class Writes(CommandListener):
-    """Counts the documents that MongoDB acknowledges, by collection."""
+    """Count the documents that MongoDB acknowledges, by collection."""
 
     def __init__(self, tally: Tally) -> None:
         """Count into a tally."""
@@ -49,7 +49,7 @@ class Writes(CommandListener):
         self._collections: dict[int, str] = {}
 
     def started(self, event: CommandStartedEvent) -> None:
-        """Remember where a write goes."""
+        """Remember which collection a write goes to."""
         if event.command_name in ("update", "insert"):
             self._collections[event.request_id] = event.command[event.command_name]
 

@@ -1,4 +1,4 @@
-"""Texts of alerts, for somebody who was asleep: what, since when, where, the command to paste, where to look next."""
+"""Texts of alerts, for a person who was asleep: what, since when, where, the command to paste, where to look next."""
 
 import math
 import shlex
@@ -17,14 +17,14 @@ from tasks.settings.reading import staging_root
 
 __all__ = ["command_for", "drift", "message", "station_silent", "task_failed"]
 
-Told = tuple[str, str]  # title, text
+TitleAndText = tuple[str, str]
 
 _READING = {"co": "CO", "pm2_5": "PM2.5"}
-_LONGEST = 400
+_LONGEST_OPTION = 400
 
 
 def message(phase: str, incidents: Sequence[Incident]) -> Message:
-    """The message for incidents of one kind that began ("start") or ended ("end")."""
+    """Return the message for incidents of one kind that began ("start") or ended ("end")."""
     first, over = incidents[0], phase == "end"
     title = first.title if len(incidents) == 1 else f"{first.title} and {len(incidents) - 1} more like it"
     parts = [_over(incident) if over else _began(incident) for incident in incidents]
@@ -44,29 +44,30 @@ def _began(incident: Incident) -> str:
 def _over(incident: Incident) -> str:
     ended = incident.ended_at or datetime.now(UTC)
     return (
-        f"Over: {incident.title}. It lasted from {_moment(incident.since)} to {_moment(ended)}. Nothing is to be done."
+        f"Over: {incident.title}. It lasted from {_moment(incident.since)} to {_moment(ended)}. "
+        "You do not have to do anything."
     )
 
 
-def task_failed(family: str, parameters: Mapping[str, str], why: str) -> Told:
-    """A task that failed, with the command that runs it again."""
-    of = " ".join(text for name, text in parameters.items() if name in ("hour", "day", "start", "stop") and text)
-    return f"{family} failed for {_short(of)}" if of else f"{family} failed", _lines(
-        f"Why: {' '.join(why.split())[:1000]}",
-        "What is staged stays, and the next hourly run tries again by itself. To try at once:",
+def task_failed(family: str, parameters: Mapping[str, str], reason: str) -> TitleAndText:
+    """Return the text about a task that failed, with the command that runs it again."""
+    times = " ".join(text for name, text in parameters.items() if name in ("hour", "day", "start", "stop") and text)
+    return f"{family} failed for {_short(times)}" if times else f"{family} failed", _lines(
+        f"Why: {' '.join(reason.split())[:1000]}",
+        "Staged files are kept, and the next hourly run tries again by itself. To try again now:",
         command_for(family, parameters),
         look=f'scripts/status; in {log_path()} the lines with "task":"{family}" or "trace":{{"id":"{RUN_ID}"}}',
     )
 
 
 def command_for(family: str, parameters: Mapping[str, str]) -> str:
-    """The shell command that runs a task again, from the repository."""
+    """Return the shell command that runs a task again, from the repository."""
     if family == "Hourly":
         return "scripts/hourly" + (f" --hour {parameters['hour']}" if parameters.get("hour") else "")
     if family == "Backfill":
         hindcast = " --hindcast" if parameters.get("hindcast", "").lower() == "true" else ""
         return f"scripts/backfill {parameters['start']} {parameters['stop']}{hindcast}"
-    # `through` fills itself in, and a day's table always holds all the hours there are
+    # `through` has a default, and a day's table always holds all the hours there are
     options = [
         f"--{n.replace('_', '-')} {shlex.quote(_span(v))}" for n, v in parameters.items() if n != "through" and v
     ]
@@ -74,99 +75,99 @@ def command_for(family: str, parameters: Mapping[str, str]) -> str:
 
 
 def _span(text: str) -> str:
-    """Many runs of hours as one range: only what is due in it is asked for."""
-    if len(text) <= _LONGEST:
+    """Write many runs of hours as one range: only what is due in it is asked for."""
+    if len(text) <= _LONGEST_OPTION:
         return text
     hours = HoursParameter("").parse(text)
     return f"{format_hour(hours[0])}..{format_hour(hours[-1])}"
 
 
-def no_success(hour: str, last: datetime, limit: int) -> Told:
-    """No hourly run has succeeded for too long."""
+def no_success(hour: str, last: datetime, limit: int) -> TitleAndText:
+    """Return the text about no hourly run having succeeded for `limit` hours."""
     done = f"The last one was that of {hour}, at {_moment(last)}" if hour else "None has succeeded yet"
     return f"no hourly run has succeeded for more than {limit} h", _lines(
         f"{done}. Either cron (or the timer) does not start it, or it hangs, or it fails each time. To run it by hand:",
         "scripts/hourly",
-        look=f"the end of {log_path()}; scripts/status; crontab -l; is an old run still there: pgrep -af tasks.cli",
+        look=f"the end of {log_path()}; scripts/status; crontab -l; does an old run hang: pgrep -af bin/airqino",
     )
 
 
-def station_silent(name: str, station: str, newest: datetime | None, reason: str) -> Told:
-    """A station that sends nothing."""
+def station_silent(name: str, station: str, newest: datetime | None, reason: str) -> TitleAndText:
+    """Return the text about a station that sends nothing."""
     last = f"Its newest hour with a reading is {format_hour(newest)}" if newest else "It has never sent a reading"
     why = f"The API says of the last hour: {reason}" if reason else "The API gives no reason"
     again = f"scripts/rerun FetchHour --hour {format_hour(newest + HOUR)}" if newest else "scripts/hourly"
     return f"station {name} ({station}) is silent", _lines(
-        f"{last} (UTC). {why}. The other stations go on, and late hours are asked for again by themselves.",
-        "It is off, without network or withdrawn: call who looks after it. To ask the API for it now:",
+        f"{last} (UTC). {why}. The other stations go on, and later runs fetch the hours that come late.",
+        "It is off, has no network, or was taken down: call the person who looks after it. To ask the API for it now:",
         again,
-        look="scripts/status, which tells a station that is off from an API that fails",
+        look="scripts/status: it shows whether the station is off or the API fails",
     )
 
 
-def sensor_dead(name: str, station: str, sensor: str, flag: str, hour: datetime) -> Told:
-    """A sensor whose readings say nothing of the air."""
-    means = {"dead": "zero or unchanged for days", "stuck": "the same value for hours"}[flag]
+def sensor_dead(name: str, station: str, sensor: str, flag: str, hour: datetime) -> TitleAndText:
+    """Return the text about a sensor whose readings say nothing about the air."""
+    meaning = {"dead": "zero or unchanged for days", "stuck": "the same value for hours"}[flag]
     return f"{_READING[sensor]} sensor of {name} ({station}) is {flag}", _lines(
-        f"As of {format_hour(hour)} (UTC) it reports {means}. Its readings are flagged, left out of forecasts and",
-        "never shown as clean air. Nobody needs to get up. It ends when the sensor shows life.",
+        f"As of {format_hour(hour)} (UTC) it reports {meaning}. Its readings are flagged, left out of forecasts and",
+        "never shown as clean air. This can wait until morning. The alert ends when the readings vary again.",
         "To see its state:",
         "scripts/status",
         look="the dashboard's page of the station; luigi.cfg [quality] for the rule",
     )
 
 
-def drift(name: str, station: str, pollutant: str, rows: Sequence[Mapping[str, Any]]) -> Told:
-    """Forecasts that went bad."""
+def drift(name: str, station: str, pollutant: str, rows: Sequence[Mapping[str, Any]]) -> TitleAndText:
+    """Return the text about forecasts that became worse; `rows` are their 7-day scores, one for each horizon."""
     scores = "; ".join(
         f"{row['horizon_h']} h ahead: skill {_figure(row['skill'], '.2f')}, "
         f"{_figure(row['coverage80'], '.0%')} inside the 80 % band"
         for row in rows
     )
     return f"{_READING[pollutant]} forecasts at {name} ({station}) have drifted", _lines(
-        f"In the 7 days up to {rows[0]['day']}: {scores}. A new model is trained by itself; where none is better,",
-        "persistence is published. To see the models and their scores, and to go back to an older one:",
+        f"In the 7 days up to {rows[0]['day']}: {scores}. A new model is trained by itself; if none is better,",
+        "persistence is published. To list the models with their scores, for instance to go back to an older one:",
         "scripts/models list",
         look="docs/models.md; a sensor that is repaired or moved also looks like this",
     )
 
 
-def drift_seen(station: str, pollutant: str, day: date) -> Told:
-    """The same, as the event tells it, without numbers."""
+def drift_without_scores(station: str, pollutant: str, day: date) -> TitleAndText:
+    """Return the same text where only the event is known; the scores follow when the run ends."""
     nothing = {"horizon_h": "1 and 2", "skill": float("nan"), "coverage80": float("nan"), "day": f"{day}"}
     return drift(station, station, pollutant, [nothing])
 
 
-def mass_revision(found: Sequence[tuple[str, str, int, datetime, datetime]]) -> Told:
-    """The source rewrote its past."""
-    spans = "; ".join(
+def mass_revision(spans: Sequence[tuple[str, str, int, datetime, datetime]]) -> TitleAndText:
+    """Return the text about changed past readings; `spans`: station's name and id, how many, first and last hour."""
+    listed = "; ".join(
         f"{name} ({station}): {count} readings of {format_hour(first)}…{format_hour(last)}"
-        for name, station, count, first, last in found
+        for name, station, count, first, last in spans
     )
-    total = sum(count for _, _, count, _, _ in found)
-    first, last = min(f for *_, f, _ in found), max(last for *_, last in found)
+    total = sum(count for _, _, count, _, _ in spans)
+    first, last = min(first for *_, first, _ in spans), max(last for *_, last in spans)
     return f"the source has changed {total} past readings in one run", _lines(
-        f"{spans}. Old and new values are kept (collection revisions); the days are averaged and loaded anew by",
-        "themselves. Ask the network's owner what was corrected. To read the rest of that span again and rebuild it:",
+        f"{listed}. Old and new values are kept (collection revisions). These days are averaged and loaded again",
+        "by themselves. Ask the network's owner what was corrected. To fetch and rebuild the whole span again:",
         f"scripts/backfill {first:%Y-%m-%dT00} {format_hour(last)}",
-        look="MongoDB: db.revisions.find({seen_at: …}); this ends a day after the last such run",
+        look="MongoDB: db.revisions.find({seen_at: …}); the alert ends a day after the last such run",
     )
 
 
-def disk_low(free: float, limit: float) -> Told:
-    """The staging root's disk fills up."""
+def disk_low(free: float, limit: float) -> TitleAndText:
+    """Return the text about too little room on the staging root's disk."""
     root = staging_root().resolve()
     return f"only {free:.1%} of the disk of {root} is free", _lines(
-        f"Below {limit:.0%}. A full disk fails every run; nothing staged is lost. To see what fills it:",
+        f"The limit is {limit:.0%}. On a full disk every run fails; no staged file is lost. To see what fills it:",
         f"du -xsh {shlex.quote(str(root))}/* | sort -h | tail",
-        look="df -h; old logs under logs/ may go; raw hours may not: nothing can bring them back",
+        look="df -h; you may delete old logs under logs/, but no raw hours: nothing can bring them back",
     )
 
 
 def _lines(*lines: str, look: str) -> str:
-    """Lay out a text: its last line is the command, alone and indented, so that it can be copied whole."""
-    *told, command = lines
-    return "\n".join([*told, f"    {command}", f"Look next: {look}"])
+    """Lay out a text. Its last line is the command, alone and indented, so that it can be copied whole."""
+    *sentences, command = lines
+    return "\n".join([*sentences, f"    {command}", f"Look next: {look}"])
 
 
 def _figure(value: float | None, form: str) -> str:

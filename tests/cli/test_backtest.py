@@ -12,6 +12,7 @@ from airqino.errors import ConfigError
 from tasks.cli.backtest import main, read_responses
 
 ROOT = Path(__file__).resolve().parents[2]
+REAL = ROOT.parent / "shared" / "data"
 START = pd.Timestamp("2024-01-01", tz="UTC")
 
 
@@ -33,7 +34,7 @@ def answer(path, first=0, hours=500, seed=0, co=None):
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "tasks.cli.backtest", *map(str, arguments)],
+        [sys.executable, "-m", "tasks.cli", "backtest", *map(str, arguments)],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{ROOT}", "COLUMNS": "140"}, capture_output=True, text=True,
     )  # fmt: skip
 
@@ -122,3 +123,21 @@ def test_the_running_hour_of_an_older_answer_is_left_out(tmp_path):
     answer(tmp_path / "11.json", first=50, hours=10)
     answer(tmp_path / "11.as-of-2024-01-02.json", first=0, hours=40, seed=5)
     assert len(read_responses(tmp_path)) == 39 + 10
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real answers are not there")
+def test_acceptance_on_real_answers(tmp_path):
+    """The two last months, trained once before them: the thresholds that the forecast must reach."""
+    out = tmp_path / "scores.json"
+    assert (
+        main(["--responses", f"{REAL}", "--start", "2024-05-01T00", "--stop", "2024-06-30T23", "--json", f"{out}"]) == 0
+    )
+    rows = {(r["station"], r["pollutant"], r["horizon_h"]): r for r in json.loads(out.read_text())}
+    least = {("pm2_5", 1): 0.115, ("pm2_5", 2): 0.185, ("co", 1): 0.15, ("co", 2): 0.22}
+    for (station, pollutant, horizon), row in rows.items():
+        dead = (station, pollutant) == ("283164601", "co")
+        assert row["skill"] >= (-0.01 if dead else least[pollutant, horizon]), row
+        assert dead or 0.72 <= row["coverage80"] <= 0.88, row
+    total = sum(r["n"] for r in rows.values())
+    assert 0.77 <= sum(r["coverage80"] * r["n"] for r in rows.values()) / total <= 0.83
+    assert len(read_responses(REAL)) > len(read_responses(REAL, [])) > 13_000

@@ -12,7 +12,7 @@ from support.deployment import ROOT
 
 def demo(staging: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "tasks.cli.demo"],
+        [sys.executable, "-m", "tasks.cli", "demo"],
         env=os.environ | {"STAGING_ROOT": str(staging), "COLUMNS": "80"},
         cwd=ROOT,
         capture_output=True,

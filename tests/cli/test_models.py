@@ -10,19 +10,21 @@ from airqino.stores import models
 from airqino.stores.registry import Record, Registry
 
 
-def card(version: str, **facts: object) -> dict[str, object]:
+def card(version: str, promoted: bool) -> models.ModelCard:
     scores = [{"station": "283181971", "pollutant": "pm2_5", "horizon_h": 1, "skill": 0.11}]
-    known = {"trained": True, "rows": 1234, "skill": 0.123, "skill_champion": None, "confidence": 0.97}
-    return {"version": version, "reason": "better than persistence", "scores": scores, **known, **facts}
+    known = {"trained": True, "trained_for": version, "rows": 1234, "skill": 0.123, "confidence": 0.97}
+    return models.ModelCard(**known, reason="better than persistence", scores=scores, promoted=promoted)
 
 
 @pytest.fixture
 def versions(pipeline: Pipeline) -> Path:
     root = pipeline.root / "models"
     for version in ("2024-09-02", "2024-09-09", "2024-09-16"):
-        models.save(root / version, {"model.json": b"{}"}, card(version, promoted=version < "2024-09-16"))
-    models.save(root / "2024-08-26", {}, {"trained": False, "reason": "10 days staged, 14 needed", "days": 10})
-    models.set_champion(root, models.Champion("2024-09-09", "2024-09-09T00:05:00+00:00", ("2024-09-02",)))
+        models.save(root / version, {"model.json": b"{}"}, card(version, version < "2024-09-16"))
+    models.save(root / "2024-08-26", {}, models.ModelCard(reason="10 days staged, 14 needed", days=10))
+    models.write_champion(
+        root / "champion.json", models.Champion("2024-09-09", "2024-09-09T00:05:00+00:00", ("2024-09-02",))
+    )
     return root
 
 
@@ -51,13 +53,13 @@ def test_promote_and_roll_back(pipeline: Pipeline, versions: Path) -> None:
     done = pipeline.script("models", "promote", "2024-09-16")
     assert done.returncode == 0, done.stderr
     assert "in place of 2024-09-09" in done.stdout
-    assert registry.champion() == "2024-09-16"
+    assert registry.alias_version() == "2024-09-16"
     assert pipeline.database.models.find_one({"champion": True})["_id"] == "2024-09-16"
     for expected in ("2024-09-09", "2024-09-02"):
         done = pipeline.script("models", "rollback")
         assert done.returncode == 0, done.stderr
         assert f"{expected} is published again" in done.stdout
-        assert registry.champion() == expected
+        assert registry.alias_version() == expected
     done = pipeline.script("models", "rollback")
     assert done.returncode == 2
     assert done.stderr.strip().endswith("no model was published before 2024-09-02: there is nothing to go back to")
@@ -67,7 +69,7 @@ def test_roll_back_without_a_registry_warns(pipeline: Pipeline, versions: Path) 
     done = pipeline.script("models", "rollback", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert done.returncode == 0
     assert "warning: the model registry at http://127.0.0.1:9 cannot be used" in done.stderr
-    assert models.champion(versions).version == "2024-09-02"
+    assert models.read_champion(versions / "champion.json").version == "2024-09-02"
 
 
 @pytest.mark.parametrize(

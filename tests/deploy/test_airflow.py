@@ -1,4 +1,4 @@
-"""The DAG in a real Airflow 3, which runs it once against the sandbox and a MongoDB (scripts/check-deploy)."""
+"""The DAG in a real Airflow 3, which runs it once against the sandbox and a MongoDB (scripts/dev/check-deploy)."""
 
 import fcntl
 import os

@@ -1,6 +1,6 @@
 """deploy/compose.yaml and .env.example say the same, and nothing is open that need not be.
 
-Its form is checked against the Compose Specification's schema by scripts/check-deploy.
+Its form is checked against the Compose Specification's schema by scripts/dev/check-deploy.
 """
 
 import re

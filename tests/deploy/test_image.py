@@ -1,4 +1,4 @@
-"""The images, built by scripts/test-image, run as the user they name, against real parts on this machine."""
+"""The images, built by scripts/dev/test-image, run as the user they name, against real parts on this machine."""
 
 import contextlib
 import os

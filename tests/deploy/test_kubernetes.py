@@ -1,4 +1,4 @@
-"""deploy/kubernetes hangs together; each document's form is checked against its schema by scripts/check-deploy."""
+"""deploy/kubernetes hangs together; each document's form is checked against its schema by scripts/dev/check-deploy."""
 
 from typing import Any
 

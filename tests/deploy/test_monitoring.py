@@ -11,8 +11,8 @@ from support.dashboard import identifiers, panels, queries
 from support.deployment import ROOT
 
 from tasks.instruments.incidents import KINDS, Book
-from tasks.instruments.metrics import registry
-from tasks.instruments.observed import Observed, Success
+from tasks.instruments.metrics import gauges
+from tasks.instruments.observed import PipelineState, Success
 from tasks.instruments.tally import Tally
 from tasks.settings.reading import settings
 
@@ -27,8 +27,8 @@ def rules(name: str) -> list[dict[str, Any]]:
 def exposed() -> set[str]:
     """Every metric there can be: the pipeline's, luigid's, those of the servers, and the recording rules'."""
     now = datetime.now(UTC)
-    seen = Observed(now, now, [], [], [], 0.5, None)
-    ours = registry(seen, Tally(), Book(), Success("2024-09-09T10", now), 0, 0.0, 0.0)
+    state = PipelineState(now, now, [], [], [], 0.5, None)
+    ours = gauges(state, Tally(), Book(), Success("2024-09-09T10", now), 0, 0.0, 0.0)
     luigid = PrometheusMetricsCollector().registry
     names = {
         sample for of in (ours, luigid) for family in of.collect() for sample in (family.name, f"{family.name}_total")

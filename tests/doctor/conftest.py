@@ -18,10 +18,10 @@ from airqino.sandbox.server import Sandbox
 
 @pytest.fixture(scope="session")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    made = Secured(tmp_path_factory.mktemp("secured"))
-    yield made
-    made.client.close()
-    made.server.stop()
+    database = Secured(tmp_path_factory.mktemp("secured"))
+    yield database
+    database.client.close()
+    database.server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +31,7 @@ def luigid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = subprocess.Popen([*command, "--state-path", f"{state}"], cwd=ROOT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        with (
-            contextlib.suppress(OSError),
-            socket.create_connection(("127.0.0.1", port)),
-        ):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             break
         time.sleep(0.05)
     yield f"http://127.0.0.1:{port}"
@@ -45,7 +42,7 @@ def luigid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def account() -> Iterator[Sandbox]:
     """The API with its sign-in."""
-    with Sandbox(credentials=ACCOUNT) as server:
+    with Sandbox(account=ACCOUNT) as server:
         yield server
 
 

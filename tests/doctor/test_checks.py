@@ -15,9 +15,7 @@ from tasks.settings import secrets
 from tasks.settings.sections import Station
 
 
-def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def hang():
         yield checks.ok("first", "fine")
         time.sleep(5)
@@ -38,9 +36,9 @@ def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up(
     secrets._secrets.cache_clear()
     assert time.monotonic() - began < 2
     assert [result.outcome for result in results] == ["ok", "failed", "skipped", "failed", "ok"]
-    assert results[1].found == "no result within 0.3 s"
-    assert results[3].found == "the check itself failed: RuntimeError"
-    assert results[4].found == "the **** is out"
+    assert results[1].finding == "no result within 0.3 s"
+    assert results[3].finding == "the check itself failed: RuntimeError"
+    assert results[4].finding == "the **** is out"
 
 
 @pytest.mark.parametrize(
@@ -79,16 +77,16 @@ def test_a_check_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
 def test_rights_on_single_collections() -> None:
     every = [{"resource": {"anyResource": True}, "actions": ["find", "insert", "update", "createIndex"]}]
     views = {"station_now and 8 more": ["collMod", "createCollection"]}
-    assert database.lacking("air_quality", every) == views
+    assert database.missing_actions("air_quality", every) == views
     ours = {"resource": {"db": "air_quality", "collection": ""}, "actions": ["collMod", "createCollection"]}
-    assert database.lacking("air_quality", [*every, ours]) == {}
+    assert database.missing_actions("air_quality", [*every, ours]) == {}
     elsewhere = [{"resource": {"db": "other", "collection": ""}, "actions": every[0]["actions"]}, ours]
-    assert database.lacking("air_quality", elsewhere) == {
+    assert database.missing_actions("air_quality", elsewhere) == {
         "stations and 9 more": ["createIndex", "find", "insert", "update"]
     }
     of_one = {"resource": {"db": "air_quality", "collection": "loads"}, "actions": every[0]["actions"]}
     some = {"resource": {"db": "air_quality", "collection": ""}, "actions": ["find", "insert", "update"]}
-    assert "loads" not in database.lacking("air_quality", [some, of_one, ours])
+    assert "loads" not in database.missing_actions("air_quality", [some, of_one, ours])
 
 
 def test_places_and_zones() -> None:

@@ -15,7 +15,7 @@ def doctor_of(healthy: Deployment, *arguments: str, **more: str) -> subprocess.C
     kept = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "tasks.cli.doctor", *arguments],
+        [sys.executable, "-m", "tasks.cli", "doctor", *arguments],
         cwd=ROOT,
         env=kept | healthy.env | {"PATH": os.environ["PATH"]} | more,
         capture_output=True,
@@ -42,32 +42,32 @@ def test_exit_codes_and_both_forms(healthy: Deployment) -> None:
     assert "→ use the user etl_writer" in done.stdout
     done = doctor_of(healthy, "--json")
     assert done.returncode == 1
-    told = json.loads(done.stdout)
-    assert told["healthy"] is False
-    assert [check["name"] for check in told["checks"] if check["outcome"] == "failed"] == ["MongoDB rights"]
+    answer = json.loads(done.stdout)
+    assert answer["healthy"] is False
+    assert [check["name"] for check in answer["checks"] if check["outcome"] == "failed"] == ["MongoDB rights"]
 
 
 def test_a_file_that_cannot_be_parsed_is_told_by_doctor_and_by_every_command(healthy: Deployment) -> None:
     path = healthy.folder / "production.cfg"
     path.write_text("[airqino]\npassword S3cret-line\n")
-    told = f"{path} line 2: neither [section] nor option = value"
+    error = f"{path} line 2: neither [section] nor option = value"
     done = doctor_of(healthy, "--json", LUIGI_CONFIG_PATH=f"{path}")
     assert done.returncode == 1
-    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
-    assert [name for name, check in found.items() if check["outcome"] == "failed"] == ["configuration"]
-    assert told in found["configuration"]["found"]
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert [name for name, check in checks.items() if check["outcome"] == "failed"] == ["configuration"]
+    assert error in checks["configuration"]["found"]
     assert "S3cret-line" not in done.stdout
-    assert found["API"]["outcome"] == found["MongoDB"]["outcome"] == found["staging root"]["outcome"] == "skipped"
-    assert found["Python and packages"]["outcome"] == "ok"
+    assert checks["API"]["outcome"] == checks["MongoDB"]["outcome"] == checks["staging root"]["outcome"] == "skipped"
+    assert checks["Python and packages"]["outcome"] == "ok"
     status = subprocess.run(
-        [sys.executable, "-m", "tasks.cli.status"],
+        [sys.executable, "-m", "tasks.cli", "status"],
         cwd=ROOT,
         env=os.environ | {"LUIGI_CONFIG_PATH": f"{path}"},
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert (status.returncode, status.stderr) == (2, f"error: {told}; correct it\n")
+    assert (status.returncode, status.stderr) == (2, f"error: {error}; correct it\n")
 
 
 def test_a_configuration_file_that_is_not_there(healthy: Deployment) -> None:

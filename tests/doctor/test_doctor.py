@@ -25,11 +25,11 @@ def test_a_healthy_deployment_is_all_well(healthy: Deployment) -> None:
     results = healthy.examine()
     assert {name: r for name, r in results.items() if r.outcome != "ok"} == {}
     assert len(results) == 25
-    assert results["credentials"].found == "the token endpoint gives operator a token"
-    assert results["MongoDB"].found.endswith(" answers writer")
-    assert results["MongoDB TLS"].found == "on"
-    assert results["MongoDB version"].found == "6.0.5" or int(results["MongoDB version"].found.split(".")[0]) >= 6
-    assert re.search(r"cron\.d/airqino$", results["trigger"].found)
+    assert results["credentials"].finding == "the token endpoint gives operator a token"
+    assert results["MongoDB"].finding.endswith(" answers writer")
+    assert results["MongoDB TLS"].finding == "on"
+    assert results["MongoDB version"].finding == "6.0.5" or int(results["MongoDB version"].finding.split(".")[0]) >= 6
+    assert re.search(r"cron\.d/airqino$", results["trigger"].finding)
 
 
 # --- one thing broken at a time: (how, the one check that says so, what its text
@@ -87,7 +87,7 @@ def root_below_a_file(healthy: Deployment) -> None:
     healthy.env["STAGING_ROOT"] = f"{healthy.folder / 'file' / 'staging'}"
 
 
-def stray(healthy: Deployment) -> None:
+def leftover(healthy: Deployment) -> None:
     path = healthy.root / "2024-09-09" / ".daily.parquet.4711.tmp"
     path.parent.mkdir()
     path.touch()
@@ -194,7 +194,7 @@ BROKEN = {
     "an old view": (an_old_view, "! MongoDB indexes", "view station_now", "scripts/hourly"),
     "root cannot be made": (root_below_a_file, "✗ staging root", "cannot be written", "STAGING_ROOT"),
     "disk full": (cfg("[alerts]\ndisk_free_share = 1\n"), "✗ disk space", "% free", "make room"),
-    "stray file": (stray, "! temporary files", ".daily.parquet.4711.tmp", "-mmin +60"),
+    "left-over file": (leftover, "! temporary files", ".daily.parquet.4711.tmp", "-mmin +60"),
     "empty file": (empty_file, "✗ staged files", "raw/00.parquet", "scripts/backfill"),
     "no success": (lambda h: h.success(NOW - timedelta(hours=4)), "✗ last success", "4.0 h ago", "scripts/hourly"),
     "never a success": (
@@ -209,7 +209,7 @@ BROKEN = {
     "damaged champion": (damaged_model, "! champion", "2024-09-09", "scripts/models promote 2024-09-09"),
     "nobody to tell": (env(ALERT_URLS=""), "! alerts", "no channel", "ALERT_URLS"),
     "no cron line": (crontab("other", "# " + LINE), "! trigger", "neither cron nor", "crontab -e"),
-    "name with a dot": (crontab("airqino.cron", LINE), "! trigger", "passes over", "rename"),
+    "name with a dot": (crontab("airqino.cron", LINE), "! trigger", "cron ignores", "rename"),
     "no line break": (crontab("airqino", LINE.strip()), "! trigger", "last line", "cron"),
     "cron not running": (cron_gone, "! trigger", "cron is not running", "service cron start"),
 }
@@ -217,13 +217,13 @@ BROKEN = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_what_is_broken_is_found_it_alone_and_with_its_cure(healthy: Deployment, case: str) -> None:
-    break_it, told, found, cure = BROKEN[case]
-    mark, _, name = told.partition(" ")
+    break_it, check, finding, cure = BROKEN[case]
+    mark, _, name = check.partition(" ")
     outcome = {"✗": "failed", "!": "warning"}[mark]
     break_it(healthy)
     wrong = healthy.wrong()
     assert {name: result.outcome for name, result in wrong.items()} == {name: outcome}
-    assert found in wrong[name].found
+    assert finding in wrong[name].finding
     assert cure in wrong[name].cure
 
 
@@ -231,7 +231,7 @@ def test_a_secret_in_a_file_that_others_can_read(healthy: Deployment) -> None:
     healthy.cfg = "[airqino]\npassword = demo-S3cret\n"
     assert healthy.wrong() == {}
     healthy.cfg_mode = 0o644
-    assert "overlay.cfg" in healthy.wrong()["secrets"].found
+    assert "overlay.cfg" in healthy.wrong()["secrets"].finding
 
 
 def test_a_broken_section_leaves_the_rest_to_be_checked(healthy: Deployment) -> None:
@@ -247,8 +247,8 @@ def test_a_database_that_nothing_was_loaded_into(healthy: Deployment, mongod: Mo
     healthy.env |= {"MONGODB_URI": mongod.uri, "MONGODB_DATABASE": "never_loaded", "MONGODB_CA_FILE": ""}
     results = healthy.examine()
     assert {name for name, result in results.items() if result.outcome != "ok"} == set()
-    assert results["MongoDB indexes"].found == "none yet: the first load makes them"
-    assert "access control is off, on loopback alone" in results["MongoDB"].found
+    assert results["MongoDB indexes"].finding == "none yet: the first load makes them"
+    assert "access control is off, on loopback alone" in results["MongoDB"].finding
     with MongoClient(mongod.uri) as client:
         assert "never_loaded" not in client.list_database_names()  # nothing is left behind
 
@@ -289,8 +289,8 @@ def test_a_run_under_way_is_named_with_its_process(healthy: Deployment) -> None:
         result = healthy.examine()["runs under way"]
         holder.kill()
     assert result.outcome == "ok"
-    assert f"an hourly run: process {holder.pid} (" in result.found
-    assert healthy.examine()["runs under way"].found == "none"
+    assert f"an hourly run: process {holder.pid} (" in result.finding
+    assert healthy.examine()["runs under way"].finding == "none"
 
 
 def test_servers_that_never_answer_take_less_than_ten_seconds(healthy: Deployment) -> None:
@@ -311,8 +311,8 @@ def test_servers_that_never_answer_take_less_than_ten_seconds(healthy: Deploymen
         "luigid": "warning",
         "model registry": "warning",
     }
-    assert "did not answer in time" in wrong["credentials"].found
-    assert "cannot be reached" in wrong["MongoDB"].found
+    assert "did not answer in time" in wrong["credentials"].finding
+    assert "cannot be reached" in wrong["MongoDB"].finding
 
 
 def test_a_users_own_crontab(healthy: Deployment) -> None:
@@ -322,4 +322,4 @@ def test_a_users_own_crontab(healthy: Deployment) -> None:
     (folder / "crontab").write_text(f"#!/bin/sh\n[ \"$1\" = -l ] && echo '{LINE.strip()}'\n")
     (folder / "crontab").chmod(0o755)
     healthy.env["PATH"] = f"{folder}"
-    assert healthy.examine()["trigger"].found == "crontab of this user"
+    assert healthy.examine()["trigger"].finding == "crontab of this user"

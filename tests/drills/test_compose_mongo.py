@@ -32,10 +32,7 @@ def test_three_members_with_tls_and_a_first_user(tmp_path: Path) -> None:
         ):
             client.admin.command("ping")
         plain = {"directConnection": True, "serverSelectionTimeoutMS": 1000}
-        with (
-            MongoClient("localhost", members.ports[0], **plain) as client,
-            pytest.raises(ServerSelectionTimeoutError),
-        ):
+        with MongoClient("localhost", members.ports[0], **plain) as client, pytest.raises(ServerSelectionTimeoutError):
             client.admin.command("ping")
     finally:
         members.stop()

@@ -1,6 +1,6 @@
 """A real cron daemon fires the hourly run on the line of deploy/cron; the run that overlaps it steps aside.
 
-Needs root, and Debian's package cron (scripts/test-drills installs it).
+Needs root, and Debian's package cron (scripts/dev/test-drills installs it).
 """
 
 import os

@@ -112,6 +112,6 @@ def test_the_guide_leads_to_a_secured_replica_set_and_a_pipeline_that_may_use_it
     assert found["database"]["database_bytes"] is not None
     open_door = f"mongodb://localhost:{machine.ports[0]}/?directConnection=true"
     refused = machine.run(
-        f"MONGODB_CA_FILE=/etc/mongodb/ca.pem MONGODB_URI='{open_door}' {sys.executable} -m tasks.cli.status --json"
+        f"MONGODB_CA_FILE=/etc/mongodb/ca.pem MONGODB_URI='{open_door}' {sys.executable} -m tasks.cli status --json"
     )
     assert "it wants a user and a password" in json.loads(refused.stdout)["mongodb"]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from support.deployment import ROOT
 
-from airqino.sandbox.server import Credentials, Sandbox
+from airqino.sandbox.server import Account, Sandbox
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(1500)]
 
@@ -113,8 +113,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 def test_the_guide_leads_from_an_empty_machine_to_an_hourly_service(machine: Machine) -> None:
     packages, pipeline, mongodb, users, settings, doctor, first_run = steps()
-    secrets = Credentials()
-    with Sandbox(credentials=secrets) as api:
+    secrets = Account()
+    with Sandbox(account=secrets) as api:
         filled_in = {
             "AIRQINO_USERNAME": secrets.username,
             "AIRQINO_PASSWORD": secrets.password,

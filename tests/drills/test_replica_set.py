@@ -34,7 +34,7 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplicaSet]:
 def make_users(members: ReplicaSet, database: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
     passwords = {f"{name.upper()}_PASSWORD": password for name, password in PASSWORDS.items()}
     return subprocess.run(
-        [sys.executable, "-m", "tasks.cli.mongo_users", *options],
+        [sys.executable, "-m", "tasks.cli", "mongo-users", *options],
         env={
             **{"MONGODB_ADMIN_URI": members.admin_uri, "MONGODB_CA_FILE": str(members.ca_file)},
             **{"MONGODB_DATABASE": database, **passwords, **env},
@@ -132,11 +132,7 @@ def test_etl_writer_runs_everything_and_may_do_nothing_else(
 ) -> None:
     sandbox.now = NOW
     ours = Secured(tmp_path / "staging", members, mongod, sandbox.url, AIRQINO_NOW=f"{NOW:%Y-%m-%dT%H:%M}")
-    for done in (
-        ours.backfill("2026-02-10T00", "2026-03-08T23"),
-        ours.hourly(),
-        ours.script("status"),
-    ):
+    for done in (ours.backfill("2026-02-10T00", "2026-03-08T23"), ours.hourly(), ours.script("status")):
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert "database: " in done.stdout
     views = {view["name"] for view in ours.database.list_collections(filter={"type": "view"})}

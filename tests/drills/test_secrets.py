@@ -13,7 +13,7 @@ import pytest
 from support.composed import Members
 from support.deployment import ROOT, Pipeline
 
-from airqino.sandbox.server import Credentials, Sandbox
+from airqino.sandbox.server import Account, Sandbox
 
 pytestmark = pytest.mark.drill
 #: A Monday, so that a model is trained and recorded as well.
@@ -34,7 +34,7 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Sandbox]:
-    with Sandbox(now=NOW, credentials=Credentials(client_secret=CLIENT, password=API)) as sandbox:
+    with Sandbox(now=NOW, account=Account(client_secret=CLIENT, password=API)) as sandbox:
         yield sandbox
 
 
@@ -47,9 +47,9 @@ def deployed(members: Members, api: Sandbox, tmp_path_factory: pytest.TempPathFa
         api.url,
         AIRQINO_TOKEN_URL=api.token_url,
         AIRQINO_NOW=f"{NOW:%Y-%m-%dT%H:%M}",
-        AIRQINO_CLIENT_ID=Credentials().client_id,
+        AIRQINO_CLIENT_ID=Account().client_id,
         AIRQINO_CLIENT_SECRET=CLIENT,
-        AIRQINO_USERNAME=Credentials().username,
+        AIRQINO_USERNAME=Account().username,
         AIRQINO_PASSWORD=API,
         ALERT_URLS=f"json://airqino:{ALERT}@127.0.0.1:9 mailto://airqino:{ALERT}@127.0.0.1:9?to=a@example.org",
         ALERT_HEARTBEAT_URL=f"http://127.0.0.1:9/ping/{BEAT}",

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airqino.errors import InsufficientHistoryError
-from airqino.forecasting import calibration, network
 from airqino.forecasting.features import POLLUTANTS, WEATHER
 from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, ForecastModel, Recipe, predict, train
 
@@ -94,12 +93,6 @@ def test_files_there_and_back(model):
         ForecastModel.from_files({**files, "model.json": files["model.json"][:100]})
     with pytest.raises(ValueError, match="not a readable forecast model"):
         ForecastModel.from_files({name: content for name, content in files.items() if not name.endswith(".npy")})
-
-
-def test_a_damaged_network_is_refused(model):
-    content = model.networks_of("co")[0]
-    with pytest.raises(ValueError, match="not a readable network"):
-        network.Network.from_bytes(content[: len(content) // 2])
 
 
 def test_training_does_not_see_the_future(model):
@@ -242,30 +235,6 @@ def test_nothing_in_nothing_out(model):
     assert len(predict(model, HOURLY, [])) == 0
 
 
-def test_calibration_against_a_naive_count():
-    random = np.random.default_rng(1)
-    target = random.normal(10, 4, 999)
-    centre = np.full(999, 10.0)
-    bands = calibration.calibrate("pm2_5", 1, np.full(999, "a"), (centre - 1, centre, centre + 1), target)
-    assert [band.station for band in bands] == ["*", "a"]
-    low, _, high = calibration.apply_band(
-        "pm2_5",
-        (centre - 1, centre, centre + 1),
-        *np.full((2, 999), [[bands[1].below], [bands[1].above]]),
-        np.zeros(999),
-    )
-    assert (target < low).sum() == 99  # 999 - ceil(1000 * 0.9): one in ten leaves on each side
-    assert (target > high).sum() == 99
-
-
-def test_recent_misses_outweigh_the_training_once_there_are_a_hundred():
-    window = np.full((3, 336), np.nan)
-    window[1, :50] = 0.5
-    window[2, :] = np.linspace(0, 1, 336)
-    found = calibration.recent(window, np.array([0.1, 0.1, 0.1]))
-    np.testing.assert_allclose(found, [0.1, 0.3, np.linspace(0, 1, 336)[int(np.ceil(337 * 0.9)) - 1]])
-
-
 def test_the_band_is_corrected_only_by_hours_the_model_had_not_seen(model):
     """The misses of hours that were trained on are too small: there the training's own calibration counts."""
     from dataclasses import replace
@@ -278,31 +247,10 @@ def test_the_band_is_corrected_only_by_hours_the_model_had_not_seen(model):
     assert one(predict(wide, HOURLY, [hour(end - 1)])).p90 > one(predict(model, HOURLY, [hour(end - 1)])).p90 + 5
 
 
-def test_network_gradient_against_differences():
-    """The slope that training follows is that of the softened pinball loss."""
-    random = np.random.default_rng(0)
-    layers = [random.normal(0, 0.5, shape).astype(np.float32) for shape in ((6, 5), (5,), (5, 4), (4,), (4, 6), (6,))]
-    inputs, wanted = random.normal(size=(32, 6)).astype(np.float32), random.normal(size=(32, 6)).astype(np.float32)
-    known, level = (random.random((32, 6)) > 0.2).astype(np.float32), np.tile([0.1, 0.5, 0.9], 2).astype(np.float32)
-
-    def loss(parts):
-        out = inputs.astype(float)
-        for position in (0, 2, 4):
-            out = out @ parts[position].astype(float) + parts[position + 1]
-            out = np.maximum(out, 0) if position < 4 else out
-        error = (out - wanted) / 0.05
-        soft = 0.05 * (np.logaddexp(error, -error)) * 0.5 + (0.5 - level) * (out - wanted)
-        return (soft * known).sum() * 2 / 32
-
-    dropped, network._DROPPED = network._DROPPED, 0
-    try:
-        gradient = network._gradient(layers, inputs, wanted, known, level, np.random.default_rng(1))
-    finally:
-        network._DROPPED = dropped
-    ends = np.cumsum([0, *(layer.size for layer in layers)])
-    for position, layer in enumerate(layers):
-        for place in (0, layer.size - 1):
-            moved = [part.astype(float).copy() for part in layers]
-            moved[position].flat[place] += 1e-5
-            numeric = (loss(moved) - loss(layers)) / 1e-5
-            assert gradient[ends[position] + place] == pytest.approx(numeric, rel=0.02, abs=1e-3)
+def test_asking_for_hours_that_were_trained_on_does_not_correct_the_band_by_them(model):
+    end = DAYS * 24 - 100
+    together = predict(model, HOURLY, [hour(number) for number in range(end - 200, end)])
+    for horizon in (1, 2):
+        alone = one(predict(model, HOURLY, [hour(end - 1)]), horizon=horizon)
+        row = one(together[together.issued_at == hour(end - 1)], horizon=horizon)
+        assert (row.p10, row.p90) == (pytest.approx(alone.p10, rel=1e-5), pytest.approx(alone.p90, rel=1e-5))

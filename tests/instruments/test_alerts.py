@@ -37,10 +37,10 @@ def test_three_failing_runs_are_told_once_and_their_recovery_once(
         done = alerted.hourly(f"{sandbox.now:%Y-%m-%dT%H:%M}")
         assert done.returncode == 30, done.stderr
     assert web.titles == ["[AirQino] FetchHour failed for 2026-02-19T00..2026-02-20T11"]
-    told = web.alerts[0]["message"]
-    assert "no station answered for 2026-02-19T00…2026-02-20T11" in told
-    assert all(station in told for station in STATIONS)
-    assert "\n    scripts/rerun FetchHour --hour 2026-02-19T00..2026-02-20T11\n" in told
+    message = web.alerts[0]["message"]
+    assert "no station answered for 2026-02-19T00…2026-02-20T11" in message
+    assert all(station in message for station in STATIONS)
+    assert "\n    scripts/rerun FetchHour --hour 2026-02-19T00..2026-02-20T11\n" in message
     assert not (alerted.root / "last_success.json").exists()
 
     sandbox.clear_faults()
@@ -111,7 +111,7 @@ def test_a_channel_that_cannot_be_reached_fails_no_run(quick: Pipeline, url: str
     everything = done.stderr + done.stdout + "".join(p.read_text() for p in (quick.root / "logs").iterdir())
     assert not re.search("geheim1234|T0KEN1234|T1JJ3T3L2|TIiajkdnlazkcOXrIdevi7FQ", everything)
     (one,) = read(quick.root).open()  # to be told by the next run
-    assert (one.kind, one.told) == ("disk_low", {})
+    assert (one.kind, one.notified) == ("disk_low", {})
 
 
 def test_the_command_in_an_alert_mends_it(alerted: Pipeline, sandbox: Sandbox, web: Web) -> None:
@@ -120,7 +120,7 @@ def test_the_command_in_an_alert_mends_it(alerted: Pipeline, sandbox: Sandbox, w
     sandbox.clear_faults()
     (command,) = re.findall(r"^    (scripts/.*)$", web.alerts[0]["message"], re.MULTILINE)
     module, *arguments = shlex.split(command)[1:]
-    done = alerted.script("rerun", module, *arguments)
+    done = alerted.script("run", module, *arguments)
     assert done.returncode == 0, done.stderr
     assert "going on with the local scheduler" in done.stderr
     assert web.titles[-1].startswith("[AirQino] resolved: FetchHour")
@@ -204,8 +204,8 @@ def test_alerts_check_list_test_and_end(alerted: Pipeline, web: Web) -> None:
     assert listed.returncode == 0
     assert "no_success|\n" in listed.stdout
     assert listed.stdout.endswith("1 open incident\n")
-    told = json.loads(alerted.script("alerts", "list", "--json").stdout)
-    assert [(one["key"], one["kind"], one["since"][:19]) for one in told] == [
+    as_json = json.loads(alerted.script("alerts", "list", "--json").stdout)
+    assert [(one["key"], one["kind"], one["since"][:19]) for one in as_json] == [
         ("no_success|", "no_success", long_ago[:19])
     ]
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.instruments import metrics
-from tasks.instruments.conditions import judge, settle
+from tasks.instruments.conditions import evaluate, update
 from tasks.instruments.incidents import Book
-from tasks.instruments.observed import Observed, Revised, Seen, Success
+from tasks.instruments.observed import PipelineState, StationRevisions, StationState, Success
 from tasks.instruments.tally import Tally
 from tasks.settings.sections import Alerts
 
@@ -16,7 +16,7 @@ NOW = datetime(2024, 9, 9, 11, 5, tzinfo=UTC)
 LAST = NOW.replace(hour=10, minute=0)
 HOUR = timedelta(hours=1)
 LIMITS = Alerts(no_success_hours=3, silent_hours=6, revised_readings=48, disk_free_share=0.1)
-STATION = Seen(
+STATION = StationState(
     station="77",
     name="SMART77",
     newest=LAST,
@@ -27,22 +27,22 @@ STATION = Seen(
     in_service=True,
 )
 SCORE = {"station": "77", "pollutant": "pm2_5", "horizon_h": 1, "day": "2024-09-09", "window_days": 7, "drift": False}
-FINE = Observed(
+FINE = PipelineState(
     now=NOW,
     last_hour=LAST,
     stations=[STATION],
     scores=[SCORE | {"skill": 0.2, "coverage80": 0.8}],
-    revised=[],
+    revisions=[],
     disk_free=0.5,
     success=Success("2024-09-09T10", NOW),
 )
 
 
-def holding(seen: Observed) -> list[str]:
-    return [incident.key for incident in judge(seen, LIMITS, NOW, NOW).holding]
+def holding(state: PipelineState) -> list[str]:
+    return [incident.key for incident in evaluate(state, LIMITS, NOW, NOW).holding]
 
 
-def station(**changes) -> Observed:
+def station(**changes) -> PipelineState:
     return replace(FINE, stations=[replace(STATION, **changes)])
 
 
@@ -52,15 +52,15 @@ def test_nothing_holds_where_all_is_well():
 
 @pytest.mark.parametrize(("hours", "holds"), [(3, False), (3.01, True)])
 def test_no_success(hours, holds):
-    seen = replace(FINE, success=Success("2024-09-09T07", NOW - hours * HOUR))
-    assert holding(seen) == ["no_success|"] * holds
+    state = replace(FINE, success=Success("2024-09-09T07", NOW - hours * HOUR))
+    assert holding(state) == ["no_success|"] * holds
 
 
 @pytest.mark.parametrize(("hours", "holds"), [(2.9, False), (3.1, True)])
 def test_where_nothing_ever_succeeded_it_counts_from_when_somebody_looked(hours, holds):
-    found = judge(replace(FINE, success=None), LIMITS, NOW, NOW - hours * HOUR).holding
-    assert [i.kind for i in found] == ["no_success"] * holds
-    assert all("None has succeeded yet" in i.text for i in found)
+    incidents = evaluate(replace(FINE, success=None), LIMITS, NOW, NOW - hours * HOUR).holding
+    assert [i.kind for i in incidents] == ["no_success"] * holds
+    assert all("None has succeeded yet" in i.text for i in incidents)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_station_silent(changes, holds):
 
 
 def test_a_silent_station_is_told_with_its_last_hour_and_the_next_one_to_ask_for():
-    (one,) = judge(station(newest=LAST - 8 * HOUR, reason="no row"), LIMITS, NOW, NOW).holding
+    (one,) = evaluate(station(newest=LAST - 8 * HOUR, reason="no row"), LIMITS, NOW, NOW).holding
     assert one.since == LAST - 7 * HOUR
     assert "station SMART77 (77) is silent" in one.title
     assert "Its newest hour with a reading is 2024-09-09T02" in one.text
@@ -92,13 +92,13 @@ def test_sensor_dead(flag, holds):
 
 def test_drift_is_one_incident_for_both_horizons():
     bad = SCORE | {"drift": True, "skill": -0.5, "coverage80": 0.4}
-    (one,) = judge(replace(FINE, scores=[bad, bad | {"horizon_h": 2}]), LIMITS, NOW, NOW).holding
+    (one,) = evaluate(replace(FINE, scores=[bad, bad | {"horizon_h": 2}]), LIMITS, NOW, NOW).holding
     assert one.key == "drift|77 pm2_5"
     assert "2 h ahead: skill -0.50, 40% inside the 80 % band" in one.text
 
 
 def test_a_score_without_figures_is_told_all_the_same():
-    (one,) = judge(
+    (one,) = evaluate(
         replace(FINE, scores=[SCORE | {"drift": True, "skill": None, "coverage80": None}]), LIMITS, NOW, NOW
     ).holding
     assert "1 h ahead: skill –, – inside the 80 % band" in one.text
@@ -106,13 +106,15 @@ def test_a_score_without_figures_is_told_all_the_same():
 
 @pytest.mark.parametrize(("counts", "holds"), [((47,), False), ((48,), True), ((24, 24), True)])
 def test_mass_revision_counts_the_stations_of_a_run_together(counts, holds):
-    found = [Revised(NOW, f"{n}", count, LAST - 50 * HOUR, LAST - 47 * HOUR) for n, count in enumerate(counts)]
-    assert holding(replace(FINE, revised=found)) == ["mass_revision|"] * holds
+    revisions = [
+        StationRevisions(NOW, f"{n}", count, LAST - 50 * HOUR, LAST - 47 * HOUR) for n, count in enumerate(counts)
+    ]
+    assert holding(replace(FINE, revisions=revisions)) == ["mass_revision|"] * holds
 
 
 def test_revisions_of_several_runs_are_no_mass():
-    found = [Revised(NOW - n * HOUR, "77", 40, LAST - 50 * HOUR, LAST - 47 * HOUR) for n in range(5)]
-    assert holding(replace(FINE, revised=found)) == []
+    revisions = [StationRevisions(NOW - n * HOUR, "77", 40, LAST - 50 * HOUR, LAST - 47 * HOUR) for n in range(5)]
+    assert holding(replace(FINE, revisions=revisions)) == []
 
 
 @pytest.mark.parametrize(("free", "holds"), [(0.1, False), (0.0999, True), (None, False)])
@@ -120,12 +122,12 @@ def test_disk_low(free, holds):
     assert holding(replace(FINE, disk_free=free)) == ["disk_low|"] * holds
 
 
-BAD = Observed(
+BAD = PipelineState(
     now=NOW,
     last_hour=LAST,
     stations=[replace(STATION, newest=LAST - 9 * HOUR, flags={"co": "dead", "pm2_5": "ok"})],
     scores=[SCORE | {"drift": True, "skill": -0.5, "coverage80": 0.4}],
-    revised=[Revised(NOW, "77", 100, LAST - 50 * HOUR, LAST - 47 * HOUR)],
+    revisions=[StationRevisions(NOW, "77", 100, LAST - 50 * HOUR, LAST - 47 * HOUR)],
     disk_free=0.01,
     success=Success("2024-09-09T01", NOW - 9 * HOUR),
 )
@@ -133,7 +135,7 @@ BAD = Observed(
 
 def test_what_held_ends_when_it_does_not_hold_any_more():
     book = Book()
-    settle(book, judge(BAD, LIMITS, NOW, NOW))
+    update(book, evaluate(BAD, LIMITS, NOW, NOW))
     assert [i.key for i in book.open()] == [
         "no_success|",
         "station_silent|77",
@@ -142,55 +144,62 @@ def test_what_held_ends_when_it_does_not_hold_any_more():
         "mass_revision|",
         "disk_low|",
     ]
-    settle(book, judge(FINE, LIMITS, NOW, NOW))
+    update(book, evaluate(FINE, LIMITS, NOW, NOW))
     assert book.open() == []
 
 
-def test_what_cannot_be_told_stays_as_it_was():
+def test_what_is_not_known_stays_as_it_was():
     book = Book()
-    settle(book, judge(BAD, LIMITS, NOW, NOW))
-    blind = replace(
-        FINE,
-        stations=[replace(STATION, asked=False, flags={})],
-        scores=[],
-        revised=None,
-        disk_free=None,
-    )
-    settle(book, judge(blind, LIMITS, NOW, NOW))
+    update(book, evaluate(BAD, LIMITS, NOW, NOW))
+    blind = replace(FINE, stations=[replace(STATION, asked=False, flags={})], scores=[], revisions=None, disk_free=None)
+    update(book, evaluate(blind, LIMITS, NOW, NOW))
     assert [i.kind for i in book.open()] == ["station_silent", "sensor_dead", "drift", "mass_revision", "disk_low"]
 
 
-def test_a_kind_that_cannot_be_judged_stays_as_it_was_and_silences_no_other(caplog):
+def test_a_kind_that_cannot_be_evaluated_stays_as_it_was_and_silences_no_other(caplog):
     book = Book()
-    settle(book, judge(replace(BAD, disk_free=0.5), LIMITS, NOW, NOW))
+    update(book, evaluate(replace(BAD, disk_free=0.5), LIMITS, NOW, NOW))
     broken = replace(FINE, scores=[{"station": "77"}], disk_free=0.01)
-    verdict = judge(broken, LIMITS, NOW, NOW)
-    settle(book, verdict)
+    evaluation = evaluate(broken, LIMITS, NOW, NOW)
+    update(book, evaluation)
     assert [i.key for i in book.open()] == ["drift|77 pm2_5", "disk_low|"]
-    assert verdict.failed == ("drift",)
+    assert evaluation.failed == ("drift",)
     (record,) = [r for r in caplog.records if r.name == "instruments.conditions"]
-    assert (record.getMessage(), record.exc_info[0]) == ("judging drift", KeyError)
+    assert (record.getMessage(), record.exc_info[0]) == ("evaluating drift", KeyError)
 
 
 @pytest.mark.parametrize(("free", "lasts"), [(0.1, True), (0.12, True), (0.121, False)])
 def test_a_disk_that_hovers_at_the_limit_is_told_of_once(free, lasts):
     book = Book()
-    settle(book, judge(replace(FINE, disk_free=0.099), LIMITS, NOW, NOW))
-    settle(book, judge(replace(FINE, disk_free=free), LIMITS, NOW, NOW))
+    update(book, evaluate(replace(FINE, disk_free=0.099), LIMITS, NOW, NOW))
+    update(book, evaluate(replace(FINE, disk_free=free), LIMITS, NOW, NOW))
     assert [i.kind for i in book.open()] == ["disk_low"] * lasts
 
 
 def test_a_station_that_is_configured_no_more_is_let_go():
     book = Book()
-    settle(book, judge(BAD, LIMITS, NOW, NOW))
-    settle(book, judge(replace(BAD, stations=[]), LIMITS, NOW, NOW))
+    update(book, evaluate(BAD, LIMITS, NOW, NOW))
+    update(book, evaluate(replace(BAD, stations=[]), LIMITS, NOW, NOW))
     assert not {"station_silent", "sensor_dead"} & {i.kind for i in book.open()}
+
+
+def test_metrics_say_which_sensor_is_broken_and_count_the_revisions_of_this_run_alone():
+    revisions = [
+        StationRevisions(at, "77", count, LAST - 50 * HOUR, LAST - 47 * HOUR)
+        for at, count in ((NOW, 3), (NOW, 4), (NOW - HOUR, 100))
+    ]
+    state = replace(station(flags={"co": "stuck", "pm2_5": "ok"}), revisions=revisions)
+    registry = metrics.gauges(state, None, None, None, 0, 0.0, 0.0)
+    labels = {"station": "77"}
+    assert registry.get_sample_value("airqino_sensor_dead", labels | {"sensor": "co"}) == 1
+    assert registry.get_sample_value("airqino_sensor_dead", labels | {"sensor": "pm2_5"}) == 0
+    assert registry.get_sample_value("airqino_revised_readings") == 7
 
 
 @pytest.mark.parametrize(("in_service", "named"), [(True, {"77"}), (False, set())])
 def test_a_station_out_of_service_has_no_metrics_that_call_it_silent(in_service, named):
-    seen = station(in_service=in_service)
-    made = metrics.registry(seen, Tally(), Book(), None, 0, 0.0, 0.0)
-    samples = [s for family in made.collect() for s in family.samples]
+    state = station(in_service=in_service)
+    registry = metrics.gauges(state, Tally(), Book(), None, 0, 0.0, 0.0)
+    samples = [s for family in registry.collect() for s in family.samples]
     of_stations = ("airqino_newest_hour_timestamp_seconds", "airqino_completeness_ratio", "airqino_sensor_dead")
     assert {s.labels["station"] for s in samples if s.name in of_stations} == named

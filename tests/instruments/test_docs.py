@@ -8,7 +8,7 @@ from support.deployment import ROOT
 
 from tasks.instruments import metrics
 from tasks.instruments.incidents import KINDS, Book
-from tasks.instruments.observed import Observed, Success
+from tasks.instruments.observed import PipelineState, Success
 from tasks.instruments.tally import Tally
 
 TEXT = (ROOT / "docs" / "alerts.md").read_text()
@@ -16,11 +16,11 @@ TEXT = (ROOT / "docs" / "alerts.md").read_text()
 
 def test_every_metric_is_explained_with_its_labels() -> None:
     now = datetime(2024, 9, 9, 11, 5, tzinfo=UTC)
-    seen = Observed(now, now, [], [], [], 0.5, None)
-    made = metrics.registry(seen, Tally(), Book(), Success("2024-09-09T10", now), 0, 0.0, 0.0)
-    labels = {metric._name: metric._labelnames for metric in made._collector_to_names}
+    state = PipelineState(now, now, [], [], [], 0.5, None)
+    registry = metrics.gauges(state, Tally(), Book(), Success("2024-09-09T10", now), 0, 0.0, 0.0)
+    labels_of = {metric._name: metric._labelnames for metric in registry._collector_to_names}
     rows = re.findall(r"^\| `(airqino_\w+)` \| (.*?) \|", TEXT, re.MULTILINE)
-    assert {name: tuple(re.findall(r"`(\w+)`", of)) for name, of in rows} == labels
+    assert {name: tuple(re.findall(r"`(\w+)`", labels)) for name, labels in rows} == labels_of
 
 
 def test_every_kind_has_its_section() -> None:

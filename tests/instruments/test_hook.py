@@ -20,7 +20,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("STAGING_ROOT", str(tmp_path))
     monkeypatch.setattr(hook, "_hourly", False)
     yield tmp_path
-    hook.told()  # this process has nobody to tell at its end
+    hook.mark_sent()  # this process has nobody to tell at its end
 
 
 def fail(*failing: luigi.Task) -> None:
@@ -33,7 +33,7 @@ def keys(root: Path) -> list[str]:
 
 
 def test_what_the_hourly_run_failed_at_ends_with_a_later_hourly_however_old_it_is(root: Path) -> None:
-    hook.of_hourly_run()
+    hook.mark_hourly_run()
     fail(TrainModel(day=date(2024, 9, 9)), ScoreForecasts(day=date(2024, 8, 1)), LoadDay(day=DAYS))
     assert keys(root) == ["task_failed|LoadDay", "task_failed|ScoreForecasts", "task_failed|TrainModel"]
     hourly = Hourly(hour=LATER)
@@ -41,8 +41,34 @@ def test_what_the_hourly_run_failed_at_ends_with_a_later_hourly_however_old_it_i
     assert keys(root) == []
 
 
+def test_an_hourly_that_is_run_again_for_the_same_hour_ends_its_own_failure(root: Path) -> None:
+    hook.mark_hourly_run()
+    hourly = Hourly(hour=LATER)
+    fail(hourly)
+    hourly.trigger_event(luigi.Event.SUCCESS, hourly)
+    assert keys(root) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "detail", "reason"),
+    [
+        (luigi.Event.FAILURE, [ValueError("broken")], "ValueError: broken"),
+        (luigi.Event.BROKEN_TASK, [ValueError("broken")], "ValueError: broken"),
+        (luigi.Event.DEPENDENCY_MISSING, [], "could not find out whether it is complete"),
+        (luigi.Event.PROCESS_FAILURE, ["died unexpectedly"], "died unexpectedly (out of memory?)"),
+        (luigi.Event.TIMEOUT, ["timed out"], "timed out (out of memory?)"),
+    ],
+)
+def test_each_way_in_which_a_task_fails_opens_an_incident(root: Path, event: str, detail: list, reason: str) -> None:
+    task = LoadDay(day=DAYS)
+    task.trigger_event(event, task, *detail)
+    (one,) = read(root).open()
+    assert (one.key, one.units) == ("task_failed|LoadDay (past)", [f"{day}" for day in DAYS])
+    assert reason in one.text
+
+
 def test_an_hourly_of_the_past_ends_nothing_that_came_after_it(root: Path) -> None:
-    hook.of_hourly_run()
+    hook.mark_hourly_run()
     fail(Hourly(hour=LATER))
     before = Hourly(hour=LATER.replace(hour=9))
     before.trigger_event(luigi.Event.SUCCESS, before)

@@ -135,8 +135,8 @@ def test_scores_of_the_forecasts_are_measured(quick: Pipeline, tmp_path: Path) -
     code = (
         "from pathlib import Path; from tasks.instruments import metrics; from tasks.instruments.incidents import Book;"
         "from tasks.instruments.observed import observe; from tasks.instruments.tally import Tally;"
-        f"made = metrics.registry(observe(Path({str(quick.root)!r})), Tally(), Book(), None, 0, 0.0, 0.0);"
-        f"metrics.write(made, Path({str(file)!r}))"
+        f"registry = metrics.gauges(observe(Path({str(quick.root)!r})), Tally(), Book(), None, 0, 0.0, 0.0);"
+        f"metrics.write(registry, Path({str(file)!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], env=quick.env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

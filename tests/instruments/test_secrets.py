@@ -15,16 +15,17 @@ from tasks.stage import Stage
 
 TASK = """
 import logging, os
-import tasks
+from tasks.parameters import HourParameter
+from tasks.stage import Stage
 
-class Chatty(tasks.logs.Stage):
-    hour = tasks.hourly.HourParameter(description="an hour")
+class Chatty(Stage):
+    hour = HourParameter(description="an hour")
 
     def run(self):
         names = ("AIRQINO_CLIENT_SECRET", "AIRQINO_PASSWORD", "MONGODB_URI", "ALERT_URLS", "ALERT_HEARTBEAT_URL")
-        told = " ".join(os.environ[name] for name in names) + " Authorization: Bearer eyJhbGci.OiJIUzI1NiJ9"
-        logging.getLogger("airqino.chatty").warning("about to fail with %s", told)
-        raise ValueError(told)
+        secrets = " ".join(os.environ[name] for name in names) + " Authorization: Bearer eyJhbGci.OiJIUzI1NiJ9"
+        logging.getLogger("airqino.chatty").warning("about to fail with %s", secrets)
+        raise ValueError(secrets)
 """
 
 SECRETS = ["kundengeheimnis", 'pass"wort-ö1', "pass\\\\", "mongogeheim", "hookgeheim", "0f9a2c1e-1234-4bcd", "eyJhbGci"]

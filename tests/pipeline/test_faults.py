@@ -13,7 +13,7 @@ from support.deployment import ROOT, Pipeline
 
 from airqino.sandbox.faults import KINDS
 from airqino.sandbox.mongod import Mongod, free_port
-from airqino.sandbox.server import Credentials, Sandbox
+from airqino.sandbox.server import Account, Sandbox
 
 LIVE, OTHER = "283181971", "283164601"
 NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
@@ -104,8 +104,8 @@ def test_retry_after_is_obeyed(quick: Pipeline, sandbox: Sandbox) -> None:
 
 
 def test_an_expired_token_is_renewed_within_the_run(tmp_path: Path, mongod: Mongod) -> None:
-    with Sandbox(now=NOW, credentials=Credentials(), token_seconds=16) as sandbox:
-        login = Credentials()
+    with Sandbox(now=NOW, account=Account(), token_seconds=16) as sandbox:
+        login = Account()
         pipeline = Pipeline(
             tmp_path / "staging",
             mongod,
@@ -298,7 +298,7 @@ def test_a_day_that_has_begun_in_the_east_is_loaded(quick: Pipeline, sandbox: Sa
 def test_an_overlapping_hourly_run_steps_aside(quick: Pipeline, sandbox: Sandbox) -> None:
     sandbox.add_fault("latency", times=2, seconds=0.9)
     first = subprocess.Popen(
-        [sys.executable, "-m", "tasks.cli.hourly"], env=quick.env, cwd=ROOT, stderr=subprocess.PIPE
+        [sys.executable, "-m", "tasks.cli", "hourly"], env=quick.env, cwd=ROOT, stderr=subprocess.PIPE
     )
     _wait_for(quick.root, ".hourly.lock")
     second = quick.hourly()

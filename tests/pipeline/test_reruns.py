@@ -90,7 +90,7 @@ def test_four_workers_equal_one(deploy, quiet) -> None:
 def test_two_at_once_do_the_work_once(deploy, quiet, api: Sandbox) -> None:
     pipeline = deploy()
     api.reset()
-    command = [sys.executable, "-m", "tasks.cli.backfill", START, STOP]
+    command = [sys.executable, "-m", "tasks.cli", "backfill", START, STOP]
     runs = [subprocess.Popen(command, env=pipeline.env, cwd=ROOT, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [run.wait(120) for run in runs] == [0, 0]
     assert api.stats()["by_station"] == dict.fromkeys(STATIONS, 1)
@@ -104,7 +104,7 @@ def test_killed_at_twenty_random_moments(deploy, quiet) -> None:
     killed = 0
     while killed < 20:
         run = subprocess.Popen(
-            [sys.executable, "-m", "tasks.cli.backfill", START, STOP],
+            [sys.executable, "-m", "tasks.cli", "backfill", START, STOP],
             env=pipeline.env,
             cwd=ROOT,
             stderr=subprocess.DEVNULL,

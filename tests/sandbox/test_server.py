@@ -16,7 +16,7 @@ import requests
 
 from airqino.sandbox import series
 from airqino.sandbox.faults import KINDS, Fault
-from airqino.sandbox.server import Credentials, Sandbox
+from airqino.sandbox.server import Account, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 A, B = series.DEFAULT_STATIONS
@@ -121,8 +121,8 @@ def test_other_addresses_are_404_in_json(sandbox):
 
 
 def test_tokens_by_password_and_by_refresh():
-    known = Credentials("client", "secret", "user", "password")
-    with Sandbox(now=NOW, credentials=known, token_seconds=1) as sandbox:
+    known = Account("client", "secret", "user", "password")
+    with Sandbox(now=NOW, account=known, token_seconds=1) as sandbox:
         answer = get(sandbox)
         assert (answer.status_code, answer.text) == (401, "{}")
         assert get(sandbox, token="made-up").status_code == 401
@@ -150,7 +150,7 @@ def test_tokens_by_password_and_by_refresh():
     ],
 )
 def test_refusals_of_the_token_endpoint(sandbox, change, status, error):
-    known = Credentials()
+    known = Account()
     form = {"grant_type": "password", "client_id": known.client_id, "client_secret": known.client_secret}
     form |= {"username": known.username, "password": known.password} | change
     answer = requests.post(sandbox.token_url, data=form, timeout=5)
@@ -159,10 +159,10 @@ def test_refusals_of_the_token_endpoint(sandbox, change, status, error):
 
 
 def test_a_token_can_be_refused_before_its_time():
-    known = Credentials()
+    known = Account()
     form = {"grant_type": "password", "client_id": known.client_id, "client_secret": known.client_secret}
     form |= {"username": known.username, "password": known.password}
-    with Sandbox(now=NOW, credentials=known) as sandbox:
+    with Sandbox(now=NOW, account=known) as sandbox:
         old = requests.post(sandbox.token_url, data=form, timeout=5).json()["access_token"]
         sandbox.add_fault("token_expired")
         assert get(sandbox, token=old).status_code == 401
@@ -393,7 +393,7 @@ def test_control_refuses_nonsense(sandbox, what, body):
 
 def command(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "airqino.sandbox.server", *arguments],
+        [sys.executable, "-m", "tasks.cli", "sandbox", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -411,10 +411,7 @@ def test_the_command_serves_until_it_is_interrupted(number):
         out, err = process.communicate(timeout=5)
     assert [answer.status_code for answer in answers] == [200, 503]
     assert (process.returncode, err) == (0, "")
-    assert [line.split()[:2] for line in out.splitlines()] == [
-        ["2024-09-09T10:30:00Z", A],
-        ["2024-09-09T10:30:00Z", B],
-    ]
+    assert [line.split()[:2] for line in out.splitlines()] == [["2024-09-09T10:30:00Z", A], ["2024-09-09T10:30:00Z", B]]
 
 
 def test_wrong_arguments_give_one_line_and_exit_code_2(sandbox, tmp_path):

@@ -43,10 +43,10 @@ def error_of(read, text="", **environment) -> str:
 def run(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Check the settings in a process of its own, as the commands do, in a folder with a luigi.cfg."""
     code = (
-        "from tasks.cli.run import command; from tasks.settings.reading import settings\n"
-        "def main(_):\n"
+        "import sys; from tasks.cli.main import run; from tasks.settings.reading import settings\n"
+        "def work():\n"
         "    read = settings(); print(read.airqino.retries, read.mongo.uri, read.now.isoformat()); return 0\n"
-        "command(main)"
+        "sys.exit(run(work))"
     )
     kept = {k: v for k, v in os.environ.items() if k not in sections.ENVIRONMENT}
     return subprocess.run(

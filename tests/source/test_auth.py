@@ -7,16 +7,16 @@ import pytest
 import requests
 
 from airqino.errors import CredentialsError
-from airqino.sandbox.handlers import Credentials as Known
+from airqino.sandbox.handlers import Account
 from airqino.sandbox.server import Sandbox
 from airqino.source.auth import Credentials, TokenAuth
 
-KNOWN = Known(client_secret="Right-S3cret", password="Right-Pa55word")
+KNOWN = Account(client_secret="Right-S3cret", password="Right-Pa55word")
 
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(credentials=KNOWN) as running:
+    with Sandbox(account=KNOWN) as running:
         yield running
 
 

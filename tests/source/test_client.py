@@ -24,7 +24,7 @@ from airqino.errors import (
 )
 from airqino.sandbox import series
 from airqino.sandbox.handlers import Tokens
-from airqino.sandbox.server import Credentials, Sandbox
+from airqino.sandbox.server import Account, Sandbox
 from airqino.source.auth import Credentials as Login
 from airqino.source.client import Client
 from airqino.source.response import parse
@@ -32,7 +32,7 @@ from airqino.source.response import parse
 A, B = series.DEFAULT_STATIONS
 NOW = datetime(2024, 9, 9, 10, 30, tzinfo=UTC)
 FIRST, LAST = datetime(2024, 9, 8, 20, tzinfo=UTC), datetime(2024, 9, 9, 3, tzinfo=UTC)
-KNOWN = Credentials(client_secret="Right-S3cret", password="Right-Pa55word")
+KNOWN = Account(client_secret="Right-S3cret", password="Right-Pa55word")
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ def login(sandbox: Sandbox, **changes: str) -> Login:
 
 @pytest.fixture
 def guarded() -> Iterator[Sandbox]:
-    with Sandbox(now=NOW, credentials=KNOWN) as running:
+    with Sandbox(now=NOW, account=KNOWN) as running:
         yield running
 
 
@@ -327,7 +327,7 @@ def test_one_token_serves_all_stations_and_threads(guarded):
 
 
 def test_a_token_about_to_end_is_renewed_before_it_is_used():
-    with Sandbox(now=NOW, credentials=KNOWN, token_seconds=10) as guarded:
+    with Sandbox(now=NOW, account=KNOWN, token_seconds=10) as guarded:
         with client(guarded, credentials=login(guarded)) as asking:
             for _ in range(3):
                 assert asking.hourly(A, FIRST, LAST).error is None

@@ -192,8 +192,7 @@ def test_a_failed_hour_becomes_ok_or_absent_when_the_source_answers():
 
 
 values = st.one_of(
-    st.none(),
-    st.fixed_dictionaries({name: st.one_of(st.none(), st.sampled_from([0.0, 0.4, 21.5])) for name in VALUES}),
+    st.none(), st.fixed_dictionaries({name: st.one_of(st.none(), st.sampled_from([0.0, 0.4, 21.5])) for name in VALUES})
 )
 answers = st.lists(
     st.tuples(values, st.sampled_from([None, FAULT]), st.floats(0.02, 30)).map(

@@ -55,8 +55,7 @@ def test_a_header_without_coordinates_and_fields_not_known_are_no_error():
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [b"", b"<html></html>", body(ROW)[:-9], b"\xff\xfe", body(ROW | {"CO": float("nan")}), body(ROW) + b"]"],
+    "wrong", [b"", b"<html></html>", body(ROW)[:-9], b"\xff\xfe", body(ROW | {"CO": float("nan")}), body(ROW) + b"]"]
 )
 def test_what_is_not_json_is_told_so(wrong):
     with pytest.raises(NotJSONError, match="is not JSON"):

@@ -130,7 +130,7 @@ def test_a_day_is_found_by_its_index(db):
     ],
 )
 def test_a_connection_string_is_shown_without_user_and_password(uri, expected):
-    assert refusals.redact(uri) == expected
+    assert refusals.without_credentials(uri) == expected
 
 
 @pytest.mark.parametrize(
@@ -273,6 +273,6 @@ def test_a_server_that_says_nothing_is_no_set_without_a_primary(heard: bool):
     """One that has not answered yet has no error either."""
     hello = Hello({"ok": 1, "secondary": True, "setName": "rs0", "hosts": ["h:1"], "maxWireVersion": 17})
     server = ServerDescription(("h", 1), hello) if heard else ServerDescription(("h", 1))
-    told = refusals.told("MongoDB", ServerSelectionTimeoutError(), refusals.silence([server]))
+    told = refusals.explain("MongoDB", ServerSelectionTimeoutError(), refusals.server_errors([server]))
     assert ("has no primary" in told) == heard
     assert ("cannot be reached" in told) != heard

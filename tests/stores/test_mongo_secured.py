@@ -230,7 +230,7 @@ def test_a_cluster_that_the_dns_does_not_know_is_told() -> None:
 )
 def test_a_missing_file_stops_a_command_before_anything_is_done(tmp_path: Path, variable: str, option: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tasks.cli.status"],
+        [sys.executable, "-m", "tasks.cli", "status"],
         env={variable: f"{tmp_path}/none.pem", "STAGING_ROOT": str(tmp_path / "staging")},
         cwd=ROOT,
         capture_output=True,

@@ -132,8 +132,7 @@ def test_unchanged_content_is_not_written_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("table", "extra"),
-    [(TABLE, {"inputs": "b"}), (TABLE, {}), (TABLE.slice(0, 2), {"inputs": "a"})],
+    ("table", "extra"), [(TABLE, {"inputs": "b"}), (TABLE, {}), (TABLE.slice(0, 2), {"inputs": "a"})]
 )
 def test_new_rows_or_new_inputs_are_written(tmp_path, table, extra):
     path = tmp_path / "x.parquet"

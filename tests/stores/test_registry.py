@@ -27,14 +27,14 @@ def registry(tmp_path: Path) -> Registry:
 
 def test_record_promote_and_read_back(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert registry.champion() is None
+    assert registry.alias_version() is None
     assert registry.versions() == []
     for version in ("2024-09-02", "2024-09-09"):
         registry.record(record(version))
     assert registry.versions() == ["2024-09-02", "2024-09-09"]
-    registry.promote("2024-09-09")
-    registry.promote("2024-09-02")
-    assert registry.champion() == "2024-09-02"
+    registry.move_alias("2024-09-09")
+    registry.move_alias("2024-09-02")
+    assert registry.alias_version() == "2024-09-02"
     assert registry.files("2024-09-09") == record("2024-09-09").files
 
     client = MlflowClient(registry.uri)
@@ -58,14 +58,14 @@ def test_trained_twice_the_newest_counts(registry: Registry) -> None:
 
 def test_unknown_version(registry: Registry) -> None:
     with pytest.raises(RegistryError, match="does not know version 2024-01-01"):
-        registry.promote("2024-01-01")
+        registry.move_alias("2024-01-01")
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "http://user:secret@127.0.0.1:9"])
 def test_no_server_fails_soon_and_shows_no_password(uri: str) -> None:
     began = time.monotonic()
     with pytest.raises(RegistryError, match=r"http://127\.0\.0\.1:9 cannot be used") as caught:
-        Registry(uri).champion()
+        Registry(uri).alias_version()
     assert "secret" not in str(caught.value)
     assert time.monotonic() - began < 5
 
@@ -74,7 +74,7 @@ def test_broken_file_fails_soon(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"not a database" * 1000)
     began = time.monotonic()
     with pytest.raises(RegistryError, match="not a database"):
-        Registry(f"sqlite:///{tmp_path}/mlflow.db").champion()
+        Registry(f"sqlite:///{tmp_path}/mlflow.db").alias_version()
     assert time.monotonic() - began < 5
 
 

@@ -155,7 +155,7 @@ def _with_users(server: ReplicaSet) -> dict[str, str]:
     passwords = {f"{name.upper()}_PASSWORD": PASSWORD for name in ("etl_writer", "dashboard_reader", "ops")}
     tls = f"tls=true&tlsCAFile={server.ca_file}"
     admin = f"{server.admin_uri}&{tls}"
-    _run([sys.executable, "-m", "tasks.cli.mongo_users"], os.environ | passwords | {"MONGODB_ADMIN_URI": admin})
+    _run([sys.executable, "-m", "tasks.cli", "mongo-users"], os.environ | passwords | {"MONGODB_ADMIN_URI": admin})
     users = {"pipeline": "etl_writer", "reader": "dashboard_reader"}
     return {"admin": admin} | {k: f"{server.uri(user, PASSWORD, 'air_quality')}&{tls}" for k, user in users.items()}
 

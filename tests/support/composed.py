@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import yaml
-from support.deployment import ROOT
 
 from airqino.sandbox.mongod import find_mongod, free_port
+from support.deployment import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
 

@@ -46,7 +46,7 @@ class Pipeline:
     def script(self, name: str, *arguments: str, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command as its script does, without the set-up check."""
         return subprocess.run(
-            [sys.executable, "-m", f"tasks.cli.{name}", *arguments],
+            [sys.executable, "-m", "tasks.cli", name, *arguments],
             env=self.env | env,
             cwd=ROOT,
             capture_output=True,
@@ -90,7 +90,4 @@ class Pipeline:
     def state(self) -> dict[str, Any]:
         """Everything that two runs must agree on."""
         collections = ("hourly_measurements", "daily_averages", "stations", "revisions")
-        return {
-            "staged": self.staged(),
-            **{name: self.documents(name) for name in collections},
-        }
+        return {"staged": self.staged(), **{name: self.documents(name) for name in collections}}

@@ -14,20 +14,20 @@ import pytest
 from luigi.configuration import LuigiConfigParser
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
-from support.deployment import OURS, ROOT
-from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 
 from airqino import views
 from airqino.sandbox.mongod import find_mongod, free_port
-from airqino.sandbox.server import Credentials, Sandbox
+from airqino.sandbox.server import Account, Sandbox
 from airqino.stores import models, mongo
+from support.deployment import OURS, ROOT
+from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 from tasks import doctor
 from tasks.doctor.checks import Result
 
 DATABASE = "air_quality"
 #: Passwords and tokens that no output may hold.
 SECRETS = ("Writer-S3cret", ADMIN_PASSWORD, "Reader-S3cret", "sandbox-S3cret", "demo-S3cret", "Alert-S3cret")
-ACCOUNT = Credentials("airqino-sandbox", "sandbox-S3cret", "operator", "demo-S3cret")
+ACCOUNT = Account("airqino-sandbox", "sandbox-S3cret", "operator", "demo-S3cret")
 
 
 class Server:
@@ -115,8 +115,10 @@ class Deployment:
         hour = datetime.now(UTC) - timedelta(hours=1)
         self.root.mkdir()
         self.success(hour)
-        models.save(self.root / "models" / "2024-09-09", {"model.json": b"{}"}, {"version": "2024-09-09"})
-        models.set_champion(self.root / "models", models.Champion("2024-09-09", "2024-09-09T00:05:00+00:00"))
+        models.save(self.root / "models" / "2024-09-09", {"model.json": b"{}"}, models.ModelCard())
+        models.write_champion(
+            self.root / "models" / "champion.json", models.Champion("2024-09-09", "2024-09-09T00:05:00+00:00")
+        )
         (self.system / "etc" / "cron.d").mkdir(parents=True)
         self.crontab("airqino", "5 * * * * etl cd /srv/airqino && scripts/hourly\n")
         (self.system / "proc" / "77").mkdir(parents=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Tree:
@@ -17,8 +17,8 @@ class Tree:
         self.folder = folder
         self.settings = folder / "settings.py"
         self.baseline = folder / ".secrets.baseline"
-        (folder / "scripts").mkdir()
-        shutil.copy(ROOT / "scripts" / "check-secrets", folder / "scripts")
+        (folder / "scripts" / "dev").mkdir(parents=True)
+        shutil.copy(ROOT / "scripts" / "dev" / "check-secrets", folder / "scripts" / "dev")
         (folder / ".venv").symlink_to(ROOT / ".venv")
         self.settings.write_text(assignment())
         self.run("git", "init", "--quiet")
@@ -32,7 +32,7 @@ class Tree:
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True, timeout=60)
 
     def scan(self) -> subprocess.CompletedProcess[str]:
-        command = self.folder / "scripts" / "check-secrets"
+        command = self.folder / "scripts" / "dev" / "check-secrets"
         return subprocess.run([command], capture_output=True, text=True, timeout=60)
 
 

@@ -10,7 +10,7 @@ import pytest
 from support.deployment import Pipeline
 from support.receivers import Web
 
-from airqino.forecasting.scores import summarise
+from airqino.forecasting.scoring import summarise
 from airqino.sandbox.server import Sandbox
 from airqino.stores import parquet
 from tasks import stage
@@ -47,10 +47,10 @@ def test_a_station_falls_silent_and_comes_back(alerted: Pipeline, sandbox: Sandb
     for moment in (NOW, NOW + HOUR):
         run_at(alerted, sandbox, moment)
     assert web.titles == [f"[AirQino] station SMART188 ({OTHER}) is silent"]
-    told = web.alerts[0]["message"]
-    assert "since 2026-02-20 06:00 UTC" in told
-    assert "Its newest hour with a reading is 2026-02-20T05 (UTC). The API says of the last hour: no row" in told
-    assert "\n    scripts/rerun FetchHour --hour 2026-02-20T06\n" in told
+    message = web.alerts[0]["message"]
+    assert "since 2026-02-20 06:00 UTC" in message
+    assert "Its newest hour with a reading is 2026-02-20T05 (UTC). The API says of the last hour: no row" in message
+    assert "\n    scripts/rerun FetchHour --hour 2026-02-20T06\n" in message
     run_at(alerted, sandbox, NOW + 3 * HOUR)
     assert web.titles[1:] == [f"[AirQino] resolved: station SMART188 ({OTHER}) is silent"]
 
@@ -75,10 +75,10 @@ def test_the_source_rewrites_its_past(alerted: Pipeline, sandbox: Sandbox, web: 
             hour = NOW.replace(minute=0) - back * HOUR
             sandbox.override(station, hour, row(hour) | {"PM2.5": 99.0}, since=NOW + HOUR)
     run_at(alerted, sandbox, NOW + 47 * HOUR)
-    (told,) = [alert for alert in web.alerts if "past readings" in alert["title"]]
-    assert told["title"] == "[AirQino] the source has changed 50 past readings in one run"
-    assert f"SMART189 ({LIVE}): 25 readings of 2026-02-19T11…2026-02-20T11" in told["message"]
-    assert "\n    scripts/backfill 2026-02-19T00 2026-02-20T11\n" in told["message"]
+    (alert_sent,) = [alert for alert in web.alerts if "past readings" in alert["title"]]
+    assert alert_sent["title"] == "[AirQino] the source has changed 50 past readings in one run"
+    assert f"SMART189 ({LIVE}): 25 readings of 2026-02-19T11…2026-02-20T11" in alert_sent["message"]
+    assert "\n    scripts/backfill 2026-02-19T00 2026-02-20T11\n" in alert_sent["message"]
     run_at(alerted, sandbox, NOW + 72 * HOUR)
     over = [title for title in web.titles if "resolved: the source" in title]
     assert len(over) == 1
@@ -109,8 +109,8 @@ def test_forecasts_that_drift(alerted: Pipeline, web: Web) -> None:
     scored(alerted, NOW.date(), error=10.0)
     assert alerted.script("alerts", "check").returncode == 1
     assert web.titles == [f"[AirQino] PM2.5 forecasts at SMART189 ({LIVE}) have drifted"]
-    told = web.alerts[0]["message"]
-    assert "In the 7 days up to 2026-02-20: 1 h ahead: skill -1.00, 0% inside the 80 % band" in told  # 1 - 10 / 5
+    message = web.alerts[0]["message"]
+    assert "In the 7 days up to 2026-02-20: 1 h ahead: skill -1.00, 0% inside the 80 % band" in message  # 1 - 10 / 5
     (alerted.root / f"{NOW.date()}" / "scores.parquet").unlink()
     assert alerted.script("alerts", "check").returncode == 1  # nothing is known: it stays open
     scored(alerted, NOW.date(), error=0.5)
@@ -134,7 +134,7 @@ def test_the_event_of_a_drift_opens_the_incident_that_the_scores_confirm(
 
     task = Scores(day=date(2024, 9, 9))
     task.trigger_event(stage.DRIFT, task, [("77", "co")])
-    hook.told()  # this process has nobody to tell at its end
+    hook.mark_sent()  # this process has nobody to tell at its end
     (one,) = read(tmp_path).open()
     assert one.key == "drift|77 co"
     assert "2024-09-09" in one.text

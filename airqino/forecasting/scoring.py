@@ -1,0 +1,292 @@
+"""How good forecasts are: errors, coverage, skill against persistence, how sure a difference is, and drift.
+
+A number that is not defined, such as a mean over no rows or the skill against a reference without error, is NaN here,
+and null in JSON and in documents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from airqino.forecasting.features import USABLE_FLAGS
+
+__all__ = [
+    "COLUMNS", "EPISODE_DAYS", "KEY", "WINDOWS", "DriftLimits", "drifted_pairs", "episode_start",
+    "improvement_confidence", "match", "null_if_undefined", "score", "score_groups", "skill", "summarise",
+    "with_errors",
+]  # fmt: skip
+
+Floats = npt.NDArray[np.float64]
+#: A station and a pollutant.
+Pair = tuple[str, str]
+
+#: Days that the scores are taken over.
+WINDOWS = (1, 7, 30)
+#: Days after which a drift that comes back is another one: their weeks then have no day in common.
+EPISODE_DAYS = 7
+#: What `airqino.forecasting.model.predict` calls its own forecasts.
+MODELLED = "lightgbm"
+
+KEY = ["station", "pollutant", "horizon_h"]
+COLUMNS = (
+    *KEY, "day", "window_days", "n", "mae", "bias", "coverage80", "mae_persistence", "skill", "modelled", "drift",
+)  # fmt: skip
+_MATCHED = (*KEY, "target_at", "method", "last_value", "p10", "p50", "p90", "target")
+
+
+@dataclass(frozen=True)
+class DriftLimits:
+    """Limits of the scores, beyond which a model has drifted.
+
+    Attributes:
+        skill: lowest skill against persistence.
+        coverage_low: lowest share of targets inside the 80 % band.
+        coverage_high: highest share.
+        hours: fewest scored hours that are enough to say.
+    """
+
+    skill: float = 0.0
+    coverage_low: float = 0.70
+    coverage_high: float = 0.90
+    hours: int = 72
+
+
+def skill(error: float, reference_error: float) -> float:
+    """Return the skill score: 1 − MAE / MAE of the reference; 0 is as good as the reference, 1 is perfect.
+
+    Source: Murphy (1988), *Monthly Weather Review* 116, 2417–2424.
+
+    Args:
+        error: MAE of the forecast.
+        reference_error: MAE of the reference, here persistence, on the same rows.
+
+    Returns:
+        The score; NaN where the reference has no error, or one of them is NaN.
+    """
+    return 1.0 - error / reference_error if reference_error > 0 else math.nan
+
+
+def score(error: npt.ArrayLike, inside: npt.ArrayLike, references: Mapping[str, npt.ArrayLike]) -> dict[str, float]:
+    """Score the forecasts of one group.
+
+    An error is forecast − measured. Sources: MAE, Willmott & Matsuura (2005), *Climate Research* 30, 79–82; RMSE,
+    Hyndman & Koehler (2006), *International Journal of Forecasting* 22, 679–688; bias, Wilks (2019), *Statistical
+    Methods in the Atmospheric Sciences*, 4th ed., ch. 9; coverage, Gneiting, Balabdaoui & Raftery (2007), *Journal of
+    the Royal Statistical Society B* 69, 243–268.
+
+    Args:
+        error: (n,) errors in the pollutant's unit; NaN where nothing was forecast or measured: those do not count.
+        inside: (n,) whether the target lies in the 80 % band, its ends included.
+        references: (n,) errors of other forecasts of the same rows by name, one of them ``persistence``; NaN where
+            they have none.
+
+    Returns:
+        ``n`` rows that count; ``mae`` mean |error|; ``rmse`` √ mean error²; ``bias`` mean error; ``coverage80`` the
+        share inside; ``skill`` of mae against persistence; for each reference ``mae_<name>``, and for each but
+        persistence ``skill_<name>``, against persistence too. Errors are in the pollutant's unit; all but n are NaN
+        without rows.
+    """
+    values = np.asarray(error, dtype=float)
+    counted = ~np.isnan(values)
+    values = values[counted]
+    mae = _mean(np.abs(values))
+    maes = {name: _mean(np.abs(np.asarray(other, dtype=float)[counted])) for name, other in references.items()}
+    persistence = maes["persistence"]
+    return {
+        "n": int(counted.sum()),
+        "mae": mae,
+        "rmse": math.sqrt(_mean(values**2)),
+        "bias": _mean(values),
+        "coverage80": _mean(np.asarray(inside, dtype=float)[counted]),
+        "skill": skill(mae, persistence),
+        **{f"mae_{name}": number for name, number in maes.items()},
+        **{f"skill_{name}": skill(number, persistence) for name, number in maes.items() if name != "persistence"},
+    }
+
+
+def score_groups(rows: pd.DataFrame) -> pd.DataFrame:
+    """Score each station, pollutant and horizon.
+
+    Args:
+        rows: from `with_errors`: ``KEY``, error, inside, and errors of other forecasts as ``error_<name>``, one of them
+            ``error_persistence``.
+
+    Returns:
+        One row for each group that occurs, sorted: ``KEY`` and what `score` returns.
+    """
+    error, inside = rows["error"].to_numpy(dtype=float), rows["inside"].to_numpy(dtype=float)
+    others = [str(name) for name in rows.columns if str(name).startswith("error_")]
+    references = {name.removeprefix("error_"): rows[name].to_numpy(dtype=float) for name in others}
+
+    def of_rows(at: npt.NDArray[np.intp]) -> dict[str, float]:
+        return score(error[at], inside[at], {name: values[at] for name, values in references.items()})
+
+    groups: dict[Any, Any] = rows.groupby(KEY).indices
+    table = [(*key, *of_rows(at).values()) for key, at in sorted(groups.items())]
+    return pd.DataFrame(table, columns=[*KEY, *of_rows(np.zeros(0, dtype=np.intp))])
+
+
+def with_errors(matched: pd.DataFrame, **others: str) -> pd.DataFrame:
+    """Add to matched forecasts their errors: ``error``, ``error_persistence``, and ``inside`` for the band.
+
+    Args:
+        matched: from `match`.
+        others: columns with other forecasts by name; each gives an ``error_<name>``.
+    """
+    errors = {
+        f"error_{name}": matched[column] - matched["target"]
+        for name, column in {"persistence": "last_value", **others}.items()
+    }
+    inside = (matched["p10"] <= matched["target"]) & (matched["target"] <= matched["p90"])
+    return matched.assign(error=matched["p50"] - matched["target"], inside=inside, **errors)
+
+
+def match(forecasts: pd.DataFrame, hourly: pd.DataFrame, pollutants: Sequence[str] = ("co", "pm2_5")) -> pd.DataFrame:
+    """Put beside each forecast what was measured.
+
+    Args:
+        forecasts: rows as `airqino.forecasting.model.predict` returns them.
+        hourly: station, observed_at (UTC), and the pollutants with their ``<pollutant>_flag``.
+        pollutants: what is forecast.
+
+    Returns:
+        The forecasts in their order with one more column: ``target``, in the pollutant's unit; NaN where nothing
+        (usable) was measured, for a dead, stuck or impossible reading says nothing of the air.
+    """
+    if not len(forecasts):
+        return pd.DataFrame({name: [] for name in _MATCHED})
+    if not len(hourly):
+        return forecasts.assign(target=np.nan)
+    measured = []
+    for pollutant in pollutants:
+        usable = hourly.loc[hourly[f"{pollutant}_flag"].isin(USABLE_FLAGS), ["station", "observed_at", pollutant]]
+        renamed = usable.rename(columns={"observed_at": "target_at", pollutant: "target"})
+        measured.append(renamed.assign(pollutant=pollutant))
+    return forecasts.merge(pd.concat(measured), on=["station", "pollutant", "target_at"], how="left", validate="m:1")
+
+
+def summarise(
+    matched: pd.DataFrame, day: date, limits: DriftLimits | None = None, windows: Sequence[int] = WINDOWS
+) -> pd.DataFrame:
+    """Score a day, and the days before it together with it.
+
+    Args:
+        matched: from `match`: the forecasts whose target lies in the longest window.
+        day: the last day (UTC) of the windows.
+        limits: when a model has drifted.
+        windows: lengths in days.
+
+    Returns:
+        One row with ``COLUMNS`` for each station, pollutant, horizon and window in which something was published,
+        sorted by them. The numbers are those of `score`; mae_persistence is of "no change" from the last reading known
+        at the hour of issue. modelled counts the rows among n that a trained model made, and drift says, for the window
+        of 7 days, whether those are beyond the limits; persistence cannot drift.
+    """
+    tables = [pd.DataFrame(columns=list(COLUMNS))]
+    if len(matched):
+        rows = with_errors(matched[matched["method"] != "none"])
+        end = pd.Timestamp(day, tz="UTC") + pd.Timedelta(days=1)
+        for window in windows:
+            within = rows[(rows["target_at"] >= end - pd.Timedelta(days=window)) & (rows["target_at"] < end)]
+            table = score_groups(within)
+            modelled = score_groups(within[within["method"] == MODELLED]).set_index(KEY)
+            modelled = modelled.reindex(pd.MultiIndex.from_frame(table[KEY])).reset_index(drop=True)
+            drift = _has_drifted(modelled, limits or DriftLimits()) & (window == EPISODE_DAYS)
+            table["day"], table["window_days"] = f"{day}", window
+            table["modelled"], table["drift"] = modelled["n"].fillna(0), drift
+            tables.append(table[list(COLUMNS)])
+    table = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
+    table = table.sort_values([*KEY, "window_days"], ignore_index=True)
+    whole = dict.fromkeys(("horizon_h", "window_days", "n", "modelled"), "int64")
+    real = dict.fromkeys(("mae", "bias", "coverage80", "mae_persistence", "skill"), "float64")
+    return table.astype(whole | real | dict.fromkeys(("station", "pollutant", "day"), "str") | {"drift": "bool"})
+
+
+def drifted_pairs(matched: pd.DataFrame, limits: DriftLimits) -> tuple[set[Pair], set[Pair]]:
+    """Find where a model's own forecasts are beyond the limits.
+
+    Args:
+        matched: from `match`; rows that are not a model's are left out.
+        limits: the limits.
+
+    Returns:
+        (station, pollutant) pairs beyond the limits at some horizon, and all pairs with enough hours to say.
+    """
+    scores = score_groups(with_errors(matched[matched["method"] == MODELLED]))
+    scores = scores[scores["n"] >= limits.hours]
+    pairs = list(zip(scores["station"], scores["pollutant"], strict=True))
+    drifted = _has_drifted(scores, limits)
+    return {pair for pair, beyond in zip(pairs, drifted, strict=True) if beyond}, {*pairs}
+
+
+def episode_start(day: date, drifted: Collection[date]) -> date:
+    """Return the first day of the drift that lasts on a day.
+
+    Args:
+        day: a day with drift.
+        drifted: earlier days with drift.
+
+    Returns:
+        The day that the drift began: before it, a week went by without any.
+    """
+    start = day
+    for earlier in sorted((d for d in drifted if d < day), reverse=True):
+        if start - earlier > timedelta(days=EPISODE_DAYS):
+            break
+        start = earlier
+    return start
+
+
+def improvement_confidence(
+    error_a: npt.ArrayLike, error_b: npt.ArrayLike, day: npt.ArrayLike, draws: int = 2000, seed: int = 1
+) -> float:
+    """Return the one-sided confidence that A's MAE is smaller than B's, by a paired block bootstrap over days.
+
+    Whole days are drawn with replacement, for errors of one day are alike; a drawn day brings both forecasts' errors.
+    The confidence is the share of draws with Σ|a| < Σ|b|, a tie counting half.
+    Source: Künsch (1989), *Annals of Statistics* 17, 1217–1241; with pairs: Efron & Tibshirani (1993), *An Introduction
+    to the Bootstrap*, ch. 8 and 15.
+
+    Args:
+        error_a: (n,) errors of A.
+        error_b: (n,) errors of B on the same rows; rows with a NaN in either are left out.
+        day: (n,) day of each row, any type that can be sorted.
+        draws: number of draws.
+        seed: random seed.
+
+    Returns:
+        The confidence, 0 to 1; 0.5 without rows.
+    """
+    gain = np.abs(np.asarray(error_b, dtype=float)) - np.abs(np.asarray(error_a, dtype=float))
+    counted = ~np.isnan(gain)
+    if not counted.any():
+        return 0.5
+    _, code = np.unique(np.asarray(day)[counted], return_inverse=True)
+    per_day = np.bincount(code.ravel(), weights=gain[counted])
+    n = len(per_day)
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=draws)
+    total = times @ per_day
+    return float((total > 0).mean() + 0.5 * (total == 0).mean())
+
+
+def null_if_undefined(number: float | None) -> float | None:
+    """Return a number as JSON knows it: None where it is not finite."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _has_drifted(scores: pd.DataFrame, limits: DriftLimits) -> pd.Series:
+    covered = scores["coverage80"].between(limits.coverage_low, limits.coverage_high)
+    return (scores["n"] >= limits.hours) & ((scores["skill"] < limits.skill) | ~covered)
+
+
+def _mean(values: Floats) -> float:
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else math.nan

@@ -1,0 +1,126 @@
+"""The `airqino` command: runs the command that is asked for, and turns errors and signals into exit codes.
+
+Of the commands' modules only the one that is asked for is imported.
+"""
+
+import argparse
+import difflib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from types import MappingProxyType
+
+from airqino.errors import ConfigError, PipelineError
+
+__all__ = ["COMMANDS", "STOPPED", "USAGE", "Stopped", "main", "run"]
+
+#: Name → what the command does, in the order in which a user meets them. The function `main` of the module of that
+#: name takes the arguments after the name, and returns the exit code.
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "demo": "run the whole pipeline on servers of its own, in about a minute",
+        "doctor": "check this deployment, and say what to do about what is wrong",
+        "backfill": "fetch, average, load and perhaps forecast a past range of hours",
+        "hourly": "do the same for the last hour that is over; what cron runs each hour",
+        "status": "show what is there, what is missing, and why",
+        "run": "run one task by its name, and what it needs",
+        "alerts": "list open incidents, end one, test the channels",
+        "models": "list the forecast models, promote one, go back to the one before",
+        "backup": "write the staging root and the database into one file",
+        "restore": "put the files and documents of a back-up back where they were",
+        "mongo-users": "make the three users of the database, or bring them up to date",
+        "backtest": "forecast a past time as it would have been forecast then, and score it",
+        "sandbox": "serve a stand-in for the AirQino API on this machine",
+    }
+)
+#: Exit code for a user's mistake, as the shell's own commands use it.
+USAGE = 2
+#: Exit code after SIGTERM, as the shell gives it.
+STOPPED = 128 + signal.SIGTERM
+#: Exit code of a command whose reader went away before it was done, as the shell gives it.
+_READER_GONE = 128 + signal.SIGPIPE
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM came. Of this kind, because Luigi takes any other exception for a failed task, and goes on."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: The command's name and its arguments; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return run(lambda: _dispatch(arguments))
+
+
+def run(work: Callable[[], int]) -> int:
+    """Do a command's work: one line for an error, no traceback; SIGTERM unwinds it; a closed pipe ends it quietly.
+
+    Returns:
+        The exit code.
+    """
+    _unwind_at_sigterm()
+    code = _READER_GONE
+    try:
+        try:
+            code = work()
+        except SystemExit as end:  # argparse's, after --help or a wrong argument
+            code = int(end.code or 0)
+        sys.stdout.flush()
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = USAGE
+    except Stopped:
+        from tasks.instruments import hook
+
+        print("stopped by SIGTERM; what is staged stays, run again to go on", file=sys.stderr)
+        hook.send_at_exit()
+        os._exit(STOPPED)  # an exit of Python's own waits for the answers to requests under way
+    except KeyboardInterrupt:
+        print("interrupted; what is staged stays, run again to go on", file=sys.stderr)
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:
+        # what is still to be written at the end goes nowhere, else Python would complain of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "airqino",
+        usage="airqino COMMAND [argument ...]",
+        description="Hourly air quality of a network of AirQino stations: readings, daily means, forecasts.",
+        epilog="commands:\n"
+        + "\n".join(f"  {name:<13}{text}" for name, text in COMMANDS.items())
+        + "\n\n`airqino COMMAND --help` tells a command's arguments and exit codes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"airqino {version('airqino-pipeline')}")
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    name = parser.parse_args(arguments[:1]).command
+    if name is None:
+        parser.print_help()
+        return USAGE
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1, 0.5)
+        meant = f": did you mean {near[0]}?" if near else ";"
+        raise ConfigError(f"there is no command {name}{meant} `airqino --help` lists them")
+    command: Callable[[Sequence[str]], int] = importlib.import_module(f"tasks.cli.{name.replace('-', '_')}").main
+    return command(arguments[1:])
+
+
+def _unwind_at_sigterm() -> None:
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, stop)
+    # forked workers end at once and in silence: the process that was started tells
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))

@@ -1,0 +1,89 @@
+"""What the commands share: checks before anything is written, one run at a time, and starting Luigi."""
+
+import argparse
+import contextlib
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+
+from luigi.configuration import get_config
+
+from airqino.errors import StagingError
+from airqino.stores import mongo
+from airqino.stores.locks import held
+from tasks import targets
+from tasks.settings.reading import settings
+
+__all__ = ["lock", "luigi_run", "positive", "preflight", "scheduler"]
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return number
+
+
+def preflight() -> None:
+    """Check settings, staging and MongoDB before anything is written.
+
+    Raises:
+        PipelineError: One of them is not usable.
+    """
+    settings()
+    root = targets.paths().root
+    probe = root / f".probe.{time.time_ns()}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StagingError(f"staging root {root} cannot be written ({error.strerror}); check STAGING_ROOT") from error
+    mongo.ping(targets.database())
+
+
+def scheduler() -> list[str]:
+    """Return the Luigi options for the scheduler: luigid where it answers, else the local one, and say so."""
+    url = str(get_config().get("core", "default_scheduler_url", "http://127.0.0.1:8082")).rstrip("/")
+    try:
+        with urllib.request.urlopen(f"{url}/api/ping", timeout=2):
+            return ["--scheduler-url", url]
+    except urllib.error.HTTPError:  # it answers, if only to complain of the missing arguments
+        return ["--scheduler-url", url]
+    except (OSError, ValueError):
+        print(f"luigid at {url} does not answer: going on with the local scheduler", file=sys.stderr)
+        # nobody can ask a scheduler that ends with the run for its metrics: spare it the import
+        return ["--local-scheduler", "--scheduler-metrics-collector", "default"]
+
+
+@contextlib.contextmanager
+def lock(name: str, wait: float = 0) -> Iterator[bool]:
+    """Hold a lock file under the staging root, so that two runs at once do the work once.
+
+    Args:
+        name: The lock's name.
+        wait: Seconds to wait for it.
+
+    Yields:
+        Whether the lock was got.
+    """
+    with held(targets.paths().lock(name), wait) as got:
+        yield got
+
+
+def luigi_run(arguments: Sequence[str]) -> int:
+    """Run Luigi as its command line does.
+
+    Returns:
+        The exit code set in luigi.cfg ``[retcode]``.
+    """
+    from luigi.retcodes import run_with_retcodes
+
+    try:
+        run_with_retcodes(["--module", "tasks.graph", *arguments])
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0

@@ -1,0 +1,113 @@
+"""airqino sandbox: the stand-in for the AirQino API, served until it is interrupted."""
+
+import argparse
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from airqino.errors import ConfigError
+from airqino.sandbox.faults import KINDS, Fault
+from airqino.sandbox.handlers import parse_time
+from airqino.sandbox.server import Account, Sandbox
+
+__all__ = ["main"]
+
+DEFAULT_PORT = 8765
+
+T = TypeVar("T")
+
+_CONTROL = """control, with curl for instance:
+  GET    /__stats     what was asked so far
+  POST   /__reset     count from zero again
+  POST   /__now       {"now": "2024-09-09T10:30"}, or {"now": null} for the machine's clock
+  POST   /__faults    {"kind": "latency", "probability": 0.1, "station": null, "times": 3, "seconds": 5}
+  DELETE /__faults    lift all faults
+  POST   /__override  {"station": "283181971", "hour": "2024-09-09T10:00", "values": {"CO": 0.5},
+                       "from": "2024-09-10T16:00"}   (values null: no row)
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a sandbox until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: The port or the replay folder is of no use.
+    """
+    options = _parser().parse_args(argv)
+    account = Account() if options.auth else None
+    try:
+        sandbox = Sandbox(
+            replay=options.replay,
+            now=options.now,
+            stations=options.stations,
+            account=account,
+            token_seconds=options.token_seconds,
+            seed=options.seed,
+            port=options.port,
+            log_requests=options.log_requests,
+        )
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"port {options.port} cannot be used ({error}): name another with --port") from error
+    except ValueError as error:
+        raise ConfigError(f"{error}; correct --replay") from error
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with sandbox:
+        for fault in options.fault:
+            sandbox.faults.add(fault)
+        print(f"AirQino sandbox on {sandbox.url}", flush=True)
+        if account:
+            print(
+                f"  sign-in is on, with demo credentials that protect nothing: client {account.client_id}, "
+                f"secret {account.client_secret}, user {account.username}, password {account.password}\n"
+                f"  tokens: {sandbox.token_url}",
+                flush=True,
+            )
+        stopped.wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    kinds = "\n".join(f"  {kind:17} {effect}" for kind, effect in KINDS.items())
+    parser = argparse.ArgumentParser(
+        "airqino sandbox",
+        description="Serve a stand-in for the AirQino API on 127.0.0.1: made-up series, or replayed answers.",
+        epilog=_CONTROL + "\nkinds of --fault (PROBABILITY 1, any STATION, no end of TIMES by default):\n" + kinds,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default %(default)s)")
+    parser.add_argument("--replay", type=Path, metavar="DIR", help="serve DIR/<station>.json, real answers of the API")
+    parser.add_argument("--now", type=_argument(parse_time), metavar="ISO", help="freeze the clock at a time, UTC")
+    parser.add_argument(
+        "--stations", type=lambda text: text.split(","), metavar="A,B", help="know only these; any other is 404"
+    )
+    parser.add_argument(
+        "--fault",
+        type=_argument(Fault.parse),
+        action="append",
+        default=[],
+        metavar="KIND[:PROBABILITY[:STATION[:TIMES[:SECONDS]]]]",
+        help="make a fault on purpose; may be given more than once",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the faults' random draws (default %(default)s)")
+    parser.add_argument("--auth", action="store_true", help="answer 401 without a token got with the demo credentials")
+    parser.add_argument(
+        "--token-seconds", type=int, default=300, metavar="S", help="life of a token (default %(default)s)"
+    )
+    parser.add_argument("--log-requests", action="store_true", help="print a line per request")
+    return parser
+
+
+def _argument(read: Callable[[str], T]) -> Callable[[str], T]:
+    """Return a reader for argparse that passes on the reason why a value is wrong."""
+
+    def checked(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked

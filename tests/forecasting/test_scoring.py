@@ -1,0 +1,190 @@
+import math
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airqino.forecasting.scoring import (
+    DriftLimits,
+    drifted_pairs,
+    episode_start,
+    improvement_confidence,
+    match,
+    null_if_undefined,
+    score,
+    score_groups,
+    skill,
+    summarise,
+    with_errors,
+)
+
+
+def test_errors_against_naive_sums() -> None:
+    error, persistence, other = [1.0, -2.0, math.nan, 0.5], [3.0, 1.0, 9.0, math.nan], [1.0, -1.0, 5.0, 4.0]
+    numbers = score(error, [True, False, True, True], {"persistence": persistence, "other": other})
+    assert numbers["n"] == 3
+    assert numbers["mae"] == pytest.approx((1.0 + 2.0 + 0.5) / 3)
+    assert numbers["rmse"] == pytest.approx(math.sqrt((1.0 + 4.0 + 0.25) / 3))
+    assert numbers["bias"] == pytest.approx((1.0 - 2.0 + 0.5) / 3)
+    assert numbers["coverage80"] == pytest.approx(2 / 3)
+    assert numbers["mae_persistence"] == pytest.approx((3.0 + 1.0) / 2)  # on the rows that count and have one
+    assert numbers["mae_other"] == pytest.approx((1.0 + 1.0 + 4.0) / 3)
+    assert numbers["skill"] == pytest.approx(1 - (3.5 / 3) / 2)
+    assert numbers["skill_other"] == pytest.approx(1 - 2 / 2)
+
+
+def test_nothing_to_score_is_not_a_number() -> None:
+    for error in ([], [math.nan]):
+        numbers = score(error, [True] * len(error), {"persistence": [1.0] * len(error)})
+        assert numbers.pop("n") == 0
+        assert all(math.isnan(number) for number in numbers.values())
+
+
+@pytest.mark.parametrize(
+    ("error", "reference", "expected"),
+    [(0.5, 1.0, 0.5), (2.0, 1.0, -1.0), (0.0, 0.0, math.nan), (1.0, 0.0, math.nan), (math.nan, 1.0, math.nan)],
+)
+def test_skill(error: float, reference: float, expected: float) -> None:
+    assert skill(error, reference) == pytest.approx(expected, nan_ok=True)
+
+
+def test_what_is_not_defined_is_null() -> None:
+    assert [null_if_undefined(number) for number in (0.5, math.nan, -math.inf, None)] == [0.5, None, None, None]
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=30))
+def test_a_perfect_forecast_has_no_error(values: list[float]) -> None:
+    table = pd.DataFrame({"target": values, "last_value": 0.0} | dict.fromkeys(("p10", "p50", "p90"), values))
+    rows = with_errors(table.assign(station="1", pollutant="co", horizon_h=1))
+    (numbers,) = score_groups(rows).to_dict("records")
+    assert numbers["mae"] == numbers["rmse"] == numbers["bias"] == 0
+    assert numbers["coverage80"] == 1  # the ends of a band belong to it
+
+
+def test_groups_against_a_naive_loop() -> None:
+    random = np.random.default_rng(0)
+    keys = [(s, p, h) for s in ("2", "10") for p in ("co", "pm2_5") for h in (1, 2)]
+    table = pd.DataFrame([keys[i] for i in random.integers(0, 7, 300)], columns=["station", "pollutant", "horizon_h"])
+    for name in ("target", "p50", "last_value", "day_before"):
+        table[name] = np.where(random.random(300) < 0.1, np.nan, random.gamma(2, 5, 300))
+    table["p10"], table["p90"] = table["p50"] - 3, table["p50"] + 4
+    scores = score_groups(with_errors(table, seasonal24="day_before"))
+    assert [tuple(row) for row in scores[["station", "pollutant", "horizon_h"]].to_numpy()] == sorted(keys[:7])
+    for row in scores.itertuples():
+        own = [
+            r
+            for r in table.itertuples()
+            if (r.station, r.pollutant, r.horizon_h) == (row.station, row.pollutant, row.horizon_h)
+            and not math.isnan(r.target + r.p50)
+        ]
+        mae = sum(abs(r.p50 - r.target) for r in own) / len(own)
+        naive = [abs(r.last_value - r.target) for r in own if not math.isnan(r.last_value)]
+        seasonal = [abs(r.day_before - r.target) for r in own if not math.isnan(r.day_before)]
+        assert row.n == len(own)
+        assert row.mae == pytest.approx(mae)
+        assert row.coverage80 == pytest.approx(sum(r.p50 - 3 <= r.target <= r.p50 + 4 for r in own) / len(own))
+        assert row.mae_persistence == pytest.approx(sum(naive) / len(naive))
+        assert row.mae_seasonal24 == pytest.approx(sum(seasonal) / len(seasonal))
+        assert row.skill == pytest.approx(1 - mae / (sum(naive) / len(naive)))
+
+
+def forecasts(n: int, seed: int = 0, method: str = "lightgbm") -> tuple[pd.DataFrame, pd.DataFrame]:
+    random = np.random.default_rng(seed)
+    at = pd.date_range("2024-09-01", periods=n, freq="h", tz="UTC")
+    value = random.gamma(2, 5, n)
+    hourly = pd.DataFrame({"station": "1", "observed_at": at, "pm2_5": value, "pm2_5_flag": "ok"})
+    p50 = value + random.normal(0, 1, n)
+    table = pd.DataFrame(
+        {"station": "1", "pollutant": "pm2_5", "horizon_h": 1, "target_at": at, "method": method}
+        | {"p10": p50 - 1.2816, "p50": p50, "p90": p50 + 1.2816, "last_value": value + random.normal(0, 3, n)}
+    )
+    return table, hourly
+
+
+def test_flagged_and_missing_targets_are_not_scored() -> None:
+    table, hourly = forecasts(24)
+    hourly.loc[0, "pm2_5_flag"] = "stuck"
+    hourly.loc[1, "pm2_5"] = np.nan
+    scores = summarise(match(table, hourly.drop(index=2), ["pm2_5"]), date(2024, 9, 1))
+    assert scores["n"].tolist() == [21, 21, 21]
+
+
+def test_nothing_measured_yet() -> None:
+    table, hourly = forecasts(24)
+    scores = summarise(match(table, hourly.iloc[:0], ["pm2_5"]), date(2024, 9, 1))
+    assert scores["n"].tolist() == [0, 0, 0]
+    assert scores["skill"].isna().all()
+    assert not scores["drift"].any()
+    assert len(summarise(match(table.iloc[:0], hourly, ["pm2_5"]), date(2024, 9, 1))) == 0
+
+
+@pytest.mark.parametrize(
+    ("hours", "change", "method", "drifts"),
+    [
+        (168, {}, "lightgbm", False),
+        (168, {"p50": 300.0}, "lightgbm", True),  # skill below 0
+        (168, {"p10": -50.0, "p90": 50.0}, "lightgbm", True),  # all inside the band
+        (168, {"p50": 300.0}, "persistence", False),  # which cannot drift
+        (71, {"p50": 300.0}, "lightgbm", False),  # too few to say
+        (72, {"p50": 300.0}, "lightgbm", True),
+    ],
+)
+def test_drift(hours: int, change: dict[str, float], method: str, drifts: bool) -> None:
+    table, hourly = forecasts(hours, method=method)
+    for name, by in change.items():
+        table[name] += by
+    matched = match(table, hourly, ["pm2_5"])
+    last = matched["target_at"].max().date()
+    scores = summarise(matched, last).set_index("window_days")
+    assert scores["drift"].to_dict() == {1: False, 7: drifts, 30: False}
+    assert drifted_pairs(matched, DriftLimits())[0] == ({("1", "pm2_5")} if drifts else set())
+
+
+@given(st.sets(st.integers(0, 59)), st.integers(60, 80))
+def test_episode_start_equals_a_walk_back(earlier: set[int], today: int) -> None:
+    origin = date(2024, 1, 1)
+    start, quiet = today, 0
+    for day in range(today - 1, -1, -1):
+        start, quiet = (day, 0) if day in earlier else (start, quiet + 1)
+        if quiet >= 7:
+            break
+    days = [origin + timedelta(days=d) for d in earlier]
+    assert episode_start(origin + timedelta(days=today), days) == origin + timedelta(days=start)
+
+
+def test_skill_against_a_perfect_persistence_is_not_defined() -> None:
+    table, hourly = forecasts(24)
+    table["last_value"] = hourly["pm2_5"]
+    assert summarise(match(table, hourly, ["pm2_5"]), date(2024, 9, 1))["skill"].isna().all()
+
+
+def test_bootstrap_knows_better_from_worse_and_is_even_for_equals() -> None:
+    random = np.random.default_rng(3)
+    day = np.repeat(np.arange(40), 24)
+    worse = random.normal(0, 1.0, len(day))
+    assert improvement_confidence(0.7 * worse, worse, day) == 1.0
+    assert improvement_confidence(worse, 0.7 * worse, day) == 0.0
+    assert improvement_confidence(worse, worse, day) == 0.5
+    assert improvement_confidence([], [], []) == 0.5
+
+
+def test_bootstrap_against_a_naive_loop() -> None:
+    random = np.random.default_rng(5)
+    day = np.repeat(np.arange(12), 10)
+    a, b = random.normal(0, 1.0, 120), random.normal(0, 1.05, 120)
+    wins = 0
+    for _ in range(4000):
+        drawn = random.integers(0, 12, 12)
+        wins += sum(np.abs(b[day == d]).sum() - np.abs(a[day == d]).sum() for d in drawn) > 0
+    assert improvement_confidence(a, b, day, draws=4000) == pytest.approx(wins / 4000, abs=0.03)
+
+
+def test_bootstrap_draws_days_not_hours() -> None:
+    # One day decides everything: it is missing in (1 - 1/20)^20 = 36 % of the draws.
+    day = np.repeat(np.arange(20), 24)
+    a, b = np.full(480, 1.0), np.full(480, 0.99)
+    a[:24] = 0.0
+    assert improvement_confidence(a, b, day, draws=5000) == pytest.approx(1 - 0.95**20, abs=0.03)

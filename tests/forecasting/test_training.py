@@ -1,0 +1,45 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from airqino.forecasting import training
+from airqino.forecasting.features import POLLUTANTS, WEATHER, to_grid
+from airqino.forecasting.training import LEADS
+
+START = pd.Timestamp("2024-01-01", tz="UTC")
+HOURS = 40 * 24
+
+
+@pytest.fixture(scope="module")
+def rows():
+    random = np.random.default_rng(0)
+    parts = []
+    for station in ("a", "b"):
+        table = pd.DataFrame({"station": station, "observed_at": pd.date_range(START, periods=HOURS, freq="h")})
+        for name in POLLUTANTS + WEATHER:
+            table[name] = random.gamma(2, 5, HOURS)
+        parts.append(table[random.random(HOURS) > 0.1])
+    return training._rows(to_grid(pd.concat(parts, ignore_index=True)), "pm2_5", 300_000)
+
+
+@pytest.mark.parametrize(("days", "hours"), [(5, 5 * 24), (42, HOURS // 4)])  # at most a quarter of the history
+def test_no_target_of_the_fit_lies_in_the_validation_block(rows, days, hours):
+    fitting, block = training._split(rows, days)
+    first = HOURS - hours
+    assert abs(int(block.row.min()) - first) <= 3  # an hour or two may be missing there
+    assert len(fitting.row) + len(block.row) == len(rows.row)
+    for position, lead in enumerate(LEADS):
+        known = ~np.isnan(fitting.targets[:, position])
+        assert (fitting.row[known] + lead).max() < block.row.min()
+        before = rows.row + lead < block.row.min()
+        np.testing.assert_array_equal(fitting.targets[known, position], _known(rows.targets[before, position]))
+
+
+def test_the_split_leaves_the_rows_as_they_are(rows):
+    before = rows.targets.copy()
+    training._split(rows, 5)
+    np.testing.assert_array_equal(rows.targets, before)
+
+
+def _known(values):
+    return values[~np.isnan(values)]

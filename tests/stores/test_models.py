@@ -1,0 +1,74 @@
+"""Models on disk, and what versions before this one wrote."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airqino.errors import StagingError
+from airqino.stores import models
+from airqino.stores.models import Champion, ModelCard
+
+#: As it was written before the card had fields of its own.
+TRAINED = """{
+ "against": "persistence", "compared_days": 12, "compared_rows": 2000, "confidence": 1.0, "days": 50,
+ "fingerprint": "abc", "promoted": true, "promoted_at": "2024-09-09T00:05:00+00:00", "reason": "better", "rows": 9000,
+ "scores": [{"horizon_h": 1, "mae": 1.5, "pollutant": "co", "skill": null, "station": "1"}],
+ "sha256": {}, "skill": 0.1, "skill_champion": null, "trained": true, "trained_at": "2024-09-09T00:05:00+00:00",
+ "trained_for": "2024-09-09", "trained_from": "2024-07-21T00:00:00+00:00",
+ "trained_until": "2024-09-09T00:00:00+00:00", "note of a later version": {"kept": 1}
+}"""
+UNTRAINED = (
+    '{"days": 7, "reason": "7 days staged, 14 needed", "sha256": {}, "trained": false, "trained_for": "2024-09-02"}'
+)
+CHAMPION = (
+    '{"alias": "2024-09-02", "aside": [["1", "co"]], "before": ["2024-09-02"], "promoted_at": "t", "version": "v"}'
+)
+
+
+def put(folder: Path, text: str) -> Path:
+    folder.mkdir()
+    (folder / models.CARD).write_text(text)
+    return folder
+
+
+def test_cards_of_the_version_before(tmp_path: Path) -> None:
+    trained, untrained = models.card(put(tmp_path / "1", TRAINED)), models.card(put(tmp_path / "2", UNTRAINED))
+    assert trained is not None
+    assert (trained.trained, trained.days, trained.rows, trained.skill) == (True, 50, 9000, 0.1)
+    assert trained.skill_champion is None
+    assert trained.scores[0]["mae"] == 1.5
+    assert untrained == ModelCard(trained_for="2024-09-02", days=7, reason="7 days staged, 14 needed")
+
+
+def test_a_change_of_a_card_keeps_what_is_unknown(tmp_path: Path) -> None:
+    folder = put(tmp_path / "1", TRAINED)
+    models.annotate(folder, promoted=False, rolled_back_at="later")
+    content = json.loads((folder / models.CARD).read_text())
+    assert content == json.loads(TRAINED) | {"promoted": False, "rolled_back_at": "later"}
+    with pytest.raises(StagingError, match="no readable model card"):
+        models.annotate(put(tmp_path / "2", "{"), promoted=True)
+
+
+def test_a_card_there_and_back(tmp_path: Path) -> None:
+    models.save(tmp_path / "1", {"model.json": b"{}"}, models.decode_card(TRAINED.encode()))
+    content = json.loads((tmp_path / "1" / models.CARD).read_text())
+    old = json.loads(TRAINED)
+    assert {name: content[name] for name in old if name not in ("note of a later version", "sha256")} == {
+        name: old[name] for name in old if name not in ("note of a later version", "sha256")
+    }
+    assert models.load(tmp_path / "1") == {"model.json": b"{}"}
+    (tmp_path / "1" / "model.json").write_bytes(b"{ }")
+    with pytest.raises(ValueError, match="is damaged"):
+        models.load(tmp_path / "1")
+
+
+def test_the_champions_file_keeps_its_keys(tmp_path: Path) -> None:
+    (tmp_path / "champion.json").write_text(CHAMPION)
+    champion = models.read_champion(tmp_path / "champion.json")
+    assert champion == Champion("v", "t", ("2024-09-02",), (("1", "co"),), "2024-09-02")
+    models.write_champion(tmp_path / "champion.json", champion)
+    assert json.loads((tmp_path / "champion.json").read_text()) == json.loads(CHAMPION)
+    (tmp_path / "champion.json").write_text("{")
+    with pytest.raises(ValueError, match=r"champion\.json cannot be read"):
+        models.read_champion(tmp_path / "champion.json")
