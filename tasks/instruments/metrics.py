@@ -105,10 +105,12 @@ def write(registry: "CollectorRegistry", path: Path) -> None:
     """Write the text file, atomically.
 
     Raises:
+        OSError: Its folder is missing.
         StagingError: It cannot be written.
     """
     from prometheus_client import generate_latest
 
+    path.parent.stat()  # a folder that is missing is a mistake in the settings: none is made
     files.write(path, generate_latest(registry))
 
 

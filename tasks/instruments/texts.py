@@ -68,9 +68,11 @@ def command_for(family: str, parameters: Mapping[str, str]) -> str:
         hindcast = " --hindcast" if parameters.get("hindcast", "").lower() == "true" else ""
         return f"scripts/backfill {parameters['start']} {parameters['stop']}{hindcast}"
     # `through` has a default, and a day's table always holds all the hours there are
-    options = [
-        f"--{n.replace('_', '-')} {shlex.quote(_span(v))}" for n, v in parameters.items() if n != "through" and v
-    ]
+    options = []
+    for name, text in parameters.items():
+        if name != "through" and text not in ("", "False"):
+            value = "" if text == "True" else f" {shlex.quote(_span(text))}"
+            options.append(f"--{name.replace('_', '-')}{value}")
     return " ".join(["scripts/rerun", family, *options])
 
 

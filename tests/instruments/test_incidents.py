@@ -2,16 +2,13 @@
 
 import json
 import multiprocessing
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from support.incidents import AT, begin, end, incident
 
 from tasks.instruments import incidents
 from tasks.instruments.incidents import book, read
-from tasks.instruments.observed import note_success
 
 
 def test_an_incident_seen_again_keeps_its_beginning_and_gathers_what_failed(tmp_path: Path) -> None:
@@ -39,21 +36,6 @@ def test_processes_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
         assert worker.exitcode == 0
     assert {i.subject for i in read(tmp_path).open()} == {f"{n}-{i}" for n in range(6) for i in range(20)}
     assert not [*tmp_path.glob("*.tmp"), *tmp_path.glob(".*.tmp")]
-
-
-def test_what_a_killed_writer_leaves_is_named_as_the_doctor_and_the_back_up_know_it(tmp_path: Path) -> None:
-    def write() -> None:
-        with book(tmp_path) as incidents:
-            incidents.begin(incident())
-            (tmp_path / "alerts.json").mkdir()  # so that it comes no further than a killed one
-
-    with pytest.raises(IsADirectoryError):
-        write()
-    (tmp_path / "last_success.json").mkdir()
-    with pytest.raises(IsADirectoryError):
-        note_success(tmp_path, "2024-09-09T10", AT)
-    left = {path.name for path in tmp_path.glob(".*.tmp")}
-    assert left == {f".alerts.json.{os.getpid()}.tmp", f".last_success.json.{os.getpid()}.tmp"}
 
 
 def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Settings from a luigi.cfg and the environment: what they become, and what a wrong one is told."""
 
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import pytest
 from luigi.configuration import LuigiConfigParser
 
 from airqino.errors import ConfigError
+from tasks.logs import log_path
 from tasks.settings import reading, sections
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,6 +199,40 @@ def test_a_wrong_variable_is_named_with_the_option_it_stands_for(read):
 
 def test_a_user_name_from_the_environment_needs_the_rest_too(read):
     assert "AIRQINO_PASSWORD" in error_of(read, AIRQINO_USERNAME="u", AIRQINO_CLIENT_ID="c")
+
+
+def test_blanks_around_the_staging_root_lead_to_one_place(read, monkeypatch, tmp_path):
+    root = tmp_path / "data"
+    got = read(STAGING_ROOT=f" {root} ")
+    assert got.staging.root == f"{root}"
+    assert reading.staging_root() == root
+    assert log_path().parent == root / "logs"
+    monkeypatch.delenv("STAGING_ROOT")
+    read(f"[staging]\nroot =  {root}/file \n")
+    assert reading.staging_root() == root / "file"
+
+
+def test_the_environment_wins_even_over_a_text_that_cannot_be_read(read):
+    assert read("[mongo]\nuri = mongodb://u:100%@h\n", MONGODB_URI="mongodb://h").mongo.uri == "mongodb://h"
+
+
+def test_every_option_with_a_variable_or_a_secret_is_found_by_its_marks():
+    """Written out by hand: a secret that loses its mark would be shown."""
+    secret = {f"{o.section}.{o.name}" for o in sections.OPTIONS if o.secret}
+    assert secret == {
+        "airqino.client_secret",
+        "airqino.password",
+        "mongo.uri",
+        "forecast.tracking_uri",
+        "alerts.urls",
+        "alerts.heartbeat_url",
+        "metrics.pushgateway_url",
+        "smtp.password",
+        "sendgrid.apikey",
+    }
+    text = (ROOT / "luigi.cfg").read_text()
+    named = {name for line in re.findall(r"\[([A-Z_0-9, ]+)\]$", text, re.MULTILINE) for name in line.split(", ")}
+    assert named == sections.ENVIRONMENT.keys()
 
 
 # --- stations
