@@ -1,6 +1,7 @@
 """Servers on loopback that answer as no good server would, on real sockets."""
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -25,13 +26,22 @@ def drip(connection: socket.socket, answer: bytes, seconds: float) -> None:
         time.sleep(seconds)
 
 
+def request(connection: socket.socket) -> bytes:
+    """Read a request whole: closing a connection with something unread would reset it."""
+    data = connection.recv(65536)
+    length = re.search(rb"(?i)content-length: (\d+)", data)
+    while length and len(data.partition(b"\r\n\r\n")[2]) < int(length[1]):
+        data += connection.recv(65536)
+    return data
+
+
 @contextlib.contextmanager
 def talking(talk: Talk) -> Iterator[str]:
-    """A server that gives each connection, and the beginning of its request, to a function, in a thread; its URL."""
+    """A server that gives each connection and its first request to a function, in a thread of its own; its URL."""
 
     def converse(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            talk(connection, connection.recv(65536))
+            talk(connection, request(connection))
 
     with socket.create_server(("127.0.0.1", 0), backlog=50) as server:
 
