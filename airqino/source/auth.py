@@ -107,7 +107,7 @@ class TokenAuth(AuthBase):
                 self._session = self._login()
             elif self._session.token.get("expires_at", float("inf")) < time.time() + _MARGIN:
                 self._session = self._renew(self._session)
-            token = str(self._session.access_token)
+            token: object = self._session.access_token
         except OAuth2Error as error:
             if "JSON" in str(error) or error.error == "missing_token":
                 raise ServerError("the token endpoint answered without a token") from error
@@ -123,9 +123,9 @@ class TokenAuth(AuthBase):
             raise UnreachableError(f"no connection to the token endpoint ({type(error).__name__})") from error
         except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError) as error:
             raise ServerError("the token endpoint answered without a token") from error
-        if not _TOKEN.fullmatch(token):
+        if not (isinstance(token, str) and _TOKEN.fullmatch(token)):
             self._session = None
-            raise ServerError("the token endpoint gave a token that cannot be sent: it is too long or not plain text")
+            raise ServerError("the token endpoint gave no token that can be sent: it is too long or no plain text")
         return token
 
     def _said(self, error: OAuth2Error) -> str:

@@ -1,6 +1,7 @@
 """Turn the bytes of an answer into plain content: whatever their character set, and although a value is no JSON."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -11,21 +12,25 @@ from airqino.source.values import EXAMPLE, tidy
 
 __all__ = ["MAX_ROWS", "check_size", "content_of", "error_text", "reported_failure", "said", "text_of"]
 
-#: The most rows of one answer: 22 years of hours. The API's own answer without dates has 8,760.
-MAX_ROWS = 200_000
+#: The most rows of one answer: 11 years of hours. The API's own answer without dates has 8,760.
+MAX_ROWS = 100_000
 
-_FIELDS_PER_ROW = 16  # an API's row has 9
+_FIELDS_PER_ROW = 16  # the API's row has 9
 _SMALL = 1 << 20  # bytes that cannot hold too much to read at once
-_REPAIRABLE = 16 << 20  # bytes; a year has 2 MB, and a repair takes some seconds for this many
+_REPAIRABLE = 8 << 20  # characters; a year has 2 million, and a repair of this many takes some seconds
 #: Character sets that an answer may declare and that take linear time to read.
 _CHARSETS = re.compile(
     r"(iso-?8859-?\d+|latin-?\d+|(windows-?|cp-?)\d+|utf-?(8|16|32)([-_]?[lb]e)?|us-ascii|ascii|mac-?roman|koi8-[ru]"
     r"|gbk|gb2312|gb18030|big5|shift[-_]jis|euc-(jp|kr))",
     re.IGNORECASE,
 )
-#: A string, or a bare word between JSON's punctuation.
-_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[^\s,:\[\]{}"]++', re.DOTALL)
-_JSON_WORD = re.compile(r"true|false|null|-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,2})?", re.ASCII)
+#: A string; a number with a decimal comma, which in an object is no two values; a value left out; a comma after the
+#: last value; or a bare word.
+_TOKEN = re.compile(
+    r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|(?<=:)\s*+-?\d++,\d++(?=\s*+[,}])|(?<=:)\s*+(?=[,}])|,(?=\s*+[\]}])|[^\s,:\[\]{}"]++',
+    re.DOTALL,
+)
+_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _LONGEST_WORD = 64
 _TAGS = re.compile(r"<[^<>]*>")
 _TEXT_KEYS = ("error_description", "message", "detail", "error", "errors", "title", "reason", "msg", "description")
@@ -66,7 +71,10 @@ def text_of(body: bytes, charset: str | None = None) -> str:
 
 
 def content_of(text: str) -> Any:
-    """Read a text as JSON. A bare word that is no JSON (``NaN``, ``nan``, ``+5``, ``1e400``) becomes a string.
+    """Read a text as JSON, or as what was meant to be JSON.
+
+    A bare word that is none (``NaN``, ``nan``, ``+5``, ``1e400``) and a bare ``12,5`` become strings, a value left out
+    becomes null, a comma too many is dropped.
 
     Raises:
         NotJSONError: It is not JSON in spite of that.
@@ -89,10 +97,24 @@ def content_of(text: str) -> Any:
 
 
 def _repaired(match: re.Match[str]) -> str:
-    word = match[0]
-    if word[0] == '"' or (len(word) <= _LONGEST_WORD and _JSON_WORD.fullmatch(word)):
-        return word
-    return json.dumps(word[:_LONGEST_WORD])
+    token = match[0].strip()
+    if token == ",":
+        return ""
+    if not token:
+        return "null"
+    if token[0] == '"' or _is_json(token):
+        return token
+    before = match.start() - 1
+    while before >= 0 and match.string[before].isspace():
+        before -= 1
+    stands_for_a_value = before >= 0 and match.string[before] in ":,["
+    return json.dumps(token[:_LONGEST_WORD]) if stands_for_a_value else token
+
+
+def _is_json(word: str) -> bool:
+    if word in ("true", "false", "null"):
+        return True
+    return len(word) <= _LONGEST_WORD and bool(_JSON_NUMBER.fullmatch(word)) and math.isfinite(float(word))
 
 
 def error_text(body: bytes, charset: str | None = None) -> str:

@@ -81,11 +81,11 @@ class Response(msgspec.Struct, frozen=True):
 
     def remarks(self) -> list[str]:
         """Say in a line each what was not read as it is documented; empty for an ordinary answer."""
-        found, lines = self.found, []
-        counts = [("rows are no objects", found.no_objects), ("rows name no hour", found.unplaced)]
-        counts += [(f"values of {API_NAMES[name]} cannot be read", many) for name, many in found.unreadable.items()]
-        counts += [("rows are of an hour that has another: the last value of a reading counts", found.doubled)]
-        lines = [f"{many.count} {what}, such as {many.example!r}" for what, many in counts if many.count]
+        found = self.found
+        counts = [("rows that are no objects", found.no_objects), ("rows that name no hour", found.unplaced)]
+        counts += [(f"values of {API_NAMES[name]} that are no numbers", n) for name, n in found.unreadable.items()]
+        counts += [("rows for an hour that had one, where the last value of each reading counts", found.doubled)]
+        lines = [f"{what}: {many.count}, such as {many.example!r}" for what, many in counts if many.count]
         if found.unknown:
             lines.append(f"unknown fields: {', '.join(map(repr, found.unknown))}")
             if self.missing_fields:

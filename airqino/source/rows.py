@@ -185,13 +185,12 @@ class _Reader:
     def _meaning(self, name: str) -> str | None:
         if name in self._meanings:
             return self._meanings[name]
-        meaning = self._fields.get(spelling(name)) if len(name) <= _LONGEST_SPELLING else None
-        if len(self._meanings) < _MAX_SPELLINGS:
-            self._meanings[name[: _LONGEST_SPELLING + 1]] = meaning
-        return meaning
+        if len(name) > _LONGEST_SPELLING or len(self._meanings) == _MAX_SPELLINGS:
+            return None
+        return self._meanings.setdefault(name, self._fields.get(spelling(name)))
 
     def _count_unknown(self, name: str) -> None:
         unknown = self.found.unknown
-        name = tidy(name)
-        if name in unknown or len(unknown) < _MAX_NAMES:
+        if len(unknown) < _MAX_NAMES or name in unknown:
+            name = tidy(name)
             unknown[name] = unknown.get(name, 0) + 1

@@ -81,7 +81,7 @@ def tidy(value: Any, longest: int = EXAMPLE) -> str:
         The text without control characters, runs of white space as one blank.
     """
     if isinstance(value, list | dict):
-        value = f"a {'list' if isinstance(value, list) else 'object'} of {len(value)}"
+        value = f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)}"
     elif isinstance(value, int) and value.bit_length() > 8 * EXAMPLE:
         value = f"an integer of {value.bit_length()} bits"
     text = str(value)[: 8 * longest]  # what follows costs time for each character

@@ -1,17 +1,22 @@
 """Tokens against the sandbox's own token endpoint; what the client does with them is in test_client."""
 
+import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 import requests
+from support.hostile import drip, http, serving, talking
 
-from airqino.errors import CredentialsError
-from airqino.sandbox.handlers import Account
+from airqino.errors import CredentialsError, ServerError, SourceError, SourceTimeoutError
+from airqino.sandbox.handlers import Account as Known
 from airqino.sandbox.server import Sandbox
 from airqino.source.auth import Credentials, TokenAuth
+from airqino.source.transport import deadline
 
-KNOWN = Account(client_secret="Right-S3cret", password="Right-Pa55word")
+KNOWN = Known(client_secret="Right-S3cret", password="Right-Pa55word")
 
 
 @pytest.fixture
@@ -80,3 +85,117 @@ def test_secrets_are_left_out_of_the_credentials_repr():
     shown = repr(Credentials("https://auth.example/token", "client", "user", "Right-S3cret", "Right-Pa55word"))
     assert "user" in shown
     assert "Right" not in shown
+
+
+# --- a token endpoint that is no good one
+
+
+def elsewhere(url: str) -> TokenAuth:
+    return TokenAuth(Credentials(f"{url}/token", "client", "user", "Right-S3cret", "Right-Pa55word"), (1, 2))
+
+
+def granted(**changes) -> bytes:
+    document = {"access_token": "abc", "token_type": "Bearer", "expires_in": 300, "refresh_token": "def"} | changes
+    return http(json.dumps(document).encode(), Content_Type="application/json")
+
+
+@pytest.mark.parametrize(
+    "token", ["a\r\nHost: evil", "a b", "", "t\u00f6ken", "a\x00", "x" * 20_000, "\u20ac", ["a"], None, {}]
+)
+def test_a_token_that_cannot_stand_in_a_header_is_never_sent(token):
+    with serving(granted(access_token=token)) as url, pytest.raises(ServerError, match="token endpoint"):
+        signed(elsewhere(url))
+
+
+@pytest.mark.parametrize("life", ["soon", "300", -5, 0, 1e300, None, [], 10**400, True])
+def test_a_life_of_a_token_that_makes_no_sense_is_no_crash(life):
+    with serving(granted(expires_in=life)) as url:
+        by = elsewhere(url)
+        for _ in range(2):
+            try:
+                assert signed(by) == "Bearer abc"
+            except SourceError as error:
+                assert "token endpoint" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [http(b"[" * 500_000), http(b"\xff\xfe"), http(b"null"), http(b"[]"), http(b'{"access_token": NaN}'), http(b"")],
+)
+def test_an_answer_that_is_no_token_is_the_servers_fault(answer):
+    with serving(answer) as url, pytest.raises(ServerError, match=r"token endpoint (answered without a|gave no) token"):
+        signed(elsewhere(url))
+
+
+def test_an_endless_token_is_left():
+    def talk(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b'HTTP/1.1 200 OK\r\n\r\n{"access_token": "')
+        while True:
+            connection.sendall(b"x" * 65536)
+
+    with talking(talk) as url, pytest.raises(SourceError, match="bytes"):
+        signed(elsewhere(url))
+
+
+def test_a_dripping_token_endpoint_fails_all_who_wait_for_it_at_once():
+    asked: list[bytes] = []
+
+    def talk(connection: socket.socket, request: bytes) -> None:
+        asked.append(request)
+        drip(connection, granted(), 0.1)
+
+    outcomes: list[str] = []
+
+    def sign(by: TokenAuth) -> None:
+        with deadline(0.6), pytest.raises(SourceTimeoutError) as caught:
+            signed(by)
+        outcomes.append(str(caught.value))
+
+    with talking(talk) as url:
+        by = elsewhere(url)
+        threads = [threading.Thread(target=sign, args=(by,)) for _ in range(5)]
+        began = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert time.monotonic() - began < 1.5
+    assert outcomes == ["the token endpoint did not answer in time"] * 5
+    assert len(asked) == 1
+
+
+def test_wrong_credentials_are_sent_once_for_all_who_wait(sandbox):
+    by, start, outcomes = auth(sandbox, password="Wr0ng"), threading.Barrier(6), []
+
+    def sign() -> None:
+        start.wait()
+        with pytest.raises(CredentialsError) as caught:
+            signed(by)
+        outcomes.append(str(caught.value))
+
+    threads = [threading.Thread(target=sign) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == 6
+    assert sandbox.stats()["token_requests"] < 6
+    with pytest.raises(CredentialsError):  # who comes later tries again
+        signed(by)
+
+
+def test_what_the_endpoint_says_of_a_refusal_is_told_without_secrets():
+    refusal = {"error": "invalid\r\n_grant", "error_description": "Right-Pa55word is\x1b[31m wrong " + "x" * 1000}
+    body = http(json.dumps(refusal).encode(), "400 Bad Request", Content_Type="application/json")
+    with serving(body) as url, pytest.raises(CredentialsError, match=r"refused user 'user': .*wrong") as caught:
+        signed(elsewhere(url))
+    assert str(caught.value).isprintable()
+    assert "Right-" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_secrets_and_tokens_are_taken_out_of_texts(sandbox):
+    by = auth(sandbox)
+    token = signed(by).removeprefix("Bearer ")
+    text = by.redact(f"no {token}, no Right-Pa55word, no Right-S3cret, no BEARER abc.def, no eyJhbGci.eyJzdWIi.sig-1")
+    assert text == "no …, no …, no …, no BEARER … no …"

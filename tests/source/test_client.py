@@ -1,22 +1,29 @@
 """The HTTP client against the sandbox: faults, retries, limits, sign-in, and what is kept of an exchange."""
 
 import hashlib
+import json
+import math
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 import requests
+from support.hostile import drip, http, serving, talking
 
 from airqino.errors import (
+    AnswerTooLargeError,
     CredentialsError,
     NotJSONError,
     RateLimitedError,
+    ReportedError,
     RequestRefusedError,
     ServerError,
+    SourceError,
     SourceTimeoutError,
     UnexpectedShapeError,
     UnknownStationError,
@@ -25,6 +32,7 @@ from airqino.errors import (
 from airqino.sandbox import series
 from airqino.sandbox.handlers import Tokens
 from airqino.sandbox.server import Account, Sandbox
+from airqino.source import pace
 from airqino.source.auth import Credentials as Login
 from airqino.source.client import Client
 from airqino.source.response import parse
@@ -54,38 +62,6 @@ def ask(sandbox: Sandbox | str, station: str = A, **options):
 
 def requests_to(sandbox: Sandbox) -> int:
     return sandbox.stats()["data_requests"]
-
-
-@contextmanager
-def serving(payload: bytes, hold: float = 0) -> Iterator[str]:
-    """A server that answers every connection with these bytes, then waits, then closes."""
-    done = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(0.05)
-
-        def serve() -> None:
-            while not done.is_set():
-                try:
-                    connection, _ = server.accept()
-                except TimeoutError:
-                    continue
-                with connection:
-                    connection.settimeout(2)
-                    connection.recv(65536)
-                    connection.sendall(payload)
-                    done.wait(hold)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        finally:
-            done.set()
-            thread.join()
-
-
-def http(body: bytes, status: str = "200 OK") -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
 
 # --- an answer
@@ -166,8 +142,9 @@ def test_odd_rows_are_no_error(sandbox, kind):
     elif kind == "future":
         assert got == [*honest, *(f"2024-09-09 {hour}:00:00" for hour in (11, 12, 13))]
     else:
-        assert sorted(set(got)) == honest
-        assert got != honest
+        assert sorted(got) == honest
+        assert (got == honest) == (kind == "duplicate")
+        assert answer.response.found.doubled.count == (math.ceil(len(honest) / 3) if kind == "duplicate" else 0)
 
 
 def test_another_4xx_says_what_the_source_says():
@@ -262,6 +239,234 @@ def test_the_longest_retry_after_still_holds_after_a_first_retry(sandbox):
     assert type(ask(sandbox, retry_after_max=8, retries=5).error) is RateLimitedError
     assert time.monotonic() - began < 1
     assert requests_to(sandbox) == 2
+
+
+# --- deadlines, and stations that keep no contract
+
+
+def rows(first: datetime, last: datetime) -> bytes:
+    hours = int((last - first) / timedelta(hours=1)) + 1
+    data = [{"timestamp": f"{first + timedelta(hours=n):%Y-%m-%d %H:%M:%S}", "PM2.5": 1.5 + n} for n in range(hours)]
+    return json.dumps({"header": {"station_name": "good"}, "data": data}).encode()
+
+
+@contextmanager
+def network(**bad: Callable[[socket.socket], None]) -> Iterator[str]:
+    """An API where each station named behaves in its own way, and every other as it should."""
+
+    def talk(connection: socket.socket, request: bytes) -> None:
+        station = request.split()[1].split(b"?")[0].rsplit(b"/")[-1].decode()
+        bad.get(station, lambda connection: connection.sendall(http(rows(FIRST, LAST))))(connection)
+
+    with talking(talk) as url:
+        yield url
+
+
+def sending(answer: bytes) -> Callable[[socket.socket], None]:
+    return lambda connection: connection.sendall(answer)
+
+
+def dripping(connection: socket.socket) -> None:
+    drip(connection, http(rows(FIRST, LAST)), 0.05)
+
+
+def endless(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n[")
+    while True:
+        connection.sendall(b"0," * 40_000)
+
+
+HOSTILE = {
+    "dripping": (dripping, SourceTimeoutError, "no whole answer within"),
+    "endless": (endless, AnswerTooLargeError, "more than 33554432 bytes"),
+    "silent": (lambda connection: time.sleep(3), SourceTimeoutError, "no whole answer within"),
+    "rows": (sending(http(b'{"data": [' + b"{}," * 5_000_000 + b"{}]}")), AnswerTooLargeError, "objects"),
+    "nested": (sending(http(b"[" * 1_000_000)), UnexpectedShapeError, "nested too deeply"),
+    "ages": (
+        sending(http(b'{"data": [{"timestamp": "0001-01-01 00:00:00", "CO": 1}]}')),
+        UnexpectedShapeError,
+        "'0001-01-01 00:00:00'",
+    ),
+    "error in a 200": (sending(http(b'{"error": "store is behind"}')), ReportedError, "store is behind"),
+    "error in a 503": (sending(http(b'{"message": "store is behind"}', "503 Busy")), ServerError, "store is behind"),
+    "retry after 0.493": (sending(http(b"", "429 Slow", Retry_After="0.493")), RateLimitedError, "Retry-After: 0.493"),
+    "retry after 1m0s": (sending(http(b"", "429 Slow", Retry_After="1m0s")), RateLimitedError, "Retry-After: 1m0s"),
+    "retry after 9…": (sending(http(b"", "429 Slow", Retry_After="9" * 5000)), RateLimitedError, "Retry-After: 999"),
+    "odd headers": (
+        sending(http(b"?", Date="Mon, 99 Foo 99999", Age="-1", Content_Type="text/\xff; charset=zip")),
+        NotJSONError,
+        "begins with '?'",
+    ),
+    "redirect": (
+        sending(http(b"", "302 Found", Location="/v3/getStationHourlyAvg/bad")),
+        UnreachableError,
+        "redirects",
+    ),
+    "redirect to a file": (
+        sending(http(b"", "302 Found", Location="file:///etc/passwd")),
+        UnreachableError,
+        "adapters",
+    ),
+    "redirect nowhere": (sending(http(b"", "302 Found", Location="http://[")), SourceError, "Invalid IPv6 URL"),
+}
+
+
+@pytest.mark.parametrize("way", HOSTILE)
+def test_a_hostile_station_fails_with_a_reason_and_the_others_are_on_time(way):
+    behaviour, error, text = HOSTILE[way]
+    with network(bad=behaviour) as url, client(url, request_seconds=1, station_seconds=1.5, retries=1) as asking:
+        began = time.monotonic()
+        answers = asking.hourly_of(dict.fromkeys(["bad", "1", "2", "3"], (FIRST, LAST)))
+        took = time.monotonic() - began
+    assert took < 8  # most of it is the endless station's megabytes
+    assert type(answers["bad"].error) is error
+    assert text in str(answers["bad"].error)
+    assert answers["bad"].exchange.error == f"{error.__name__}: {answers['bad'].error}"
+    assert len(answers["bad"].exchange.error) < 500
+    assert answers["bad"].exchange.error.isprintable()
+    for station in "123":
+        assert [row.pm2_5 for row in answers[station].response.data] == [1.5 + n for n in range(8)]
+        assert answers[station].exchange.seconds < 2
+
+
+def test_hostile_stations_however_many_hold_up_no_other(monkeypatch):
+    monkeypatch.setattr(pace, "HOLD_SECONDS", 0.3)
+    bad = {f"bad{n}": dripping for n in range(8)}
+    arrived: dict[str, float] = {}
+    began = time.monotonic()
+
+    def good(connection: socket.socket) -> None:
+        arrived["good"] = time.monotonic() - began
+        connection.sendall(http(rows(FIRST, LAST)))
+
+    options = {"concurrency": 4, "request_seconds": 2, "station_seconds": 3, "retries": 3}
+    with network(**bad, good=good) as url, client(url, **options) as asking:
+        answers = asking.hourly_of(dict.fromkeys([*bad, "good"], (FIRST, LAST)))
+    assert time.monotonic() - began < 6
+    assert answers["good"].error is None
+    assert arrived["good"] < 1.5  # after two rounds of four that made room
+    assert {type(answers[station].error) for station in bad} == {SourceTimeoutError}
+
+
+def test_all_tries_of_a_station_end_within_its_time():
+    tries = []
+
+    def fault(connection: socket.socket) -> None:
+        tries.append(time.monotonic())
+        connection.sendall(http(b"", "503 Busy"))
+
+    began = time.monotonic()
+    with network(bad=fault) as url, client(url, retries=50, backoff=0.2, station_seconds=1.5) as asking:
+        answer = asking.hourly("bad", FIRST, LAST)
+    assert time.monotonic() - began < 1.6
+    assert len(tries) == 4  # at 0, 0.2, 0.6 and 1.4 s; the next would be at 3 s
+    assert type(answer.error) is ServerError
+
+
+def test_a_pause_longer_than_the_stations_time_ends_the_tries_at_once():
+    busy = sending(http(b"", "503 Busy", Retry_After="30"))
+    began = time.monotonic()
+    with network(bad=busy) as url, client(url, retries=5, station_seconds=5, retry_after_max=120) as asking:
+        assert type(asking.hourly("bad", FIRST, LAST).error) is ServerError
+    assert time.monotonic() - began < 1
+
+
+def test_a_station_whose_thread_hangs_is_left_to_itself(monkeypatch):
+    monkeypatch.setattr("airqino.source.client._GRACE", 0.3)
+    hang = threading.Event()
+    with network() as url, client(url, station_seconds=0.5) as asking:
+        usual = asking._session.get
+
+        def get(address: str, **options):
+            if address.endswith("/stuck"):
+                hang.wait(20)  # as a name resolution may, which nothing can interrupt
+            return usual(address, **options)
+
+        monkeypatch.setattr(asking._session, "get", get)
+        began = time.monotonic()
+        answers = asking.hourly_of({"stuck": (FIRST, LAST), "1": (FIRST, LAST)})
+        took = time.monotonic() - began
+        hang.set()
+    assert took < 2.5
+    assert answers["1"].error is None
+    assert type(answers["stuck"].error) is SourceTimeoutError
+    assert (answers["stuck"].exchange.station, answers["stuck"].exchange.first) == ("stuck", "2024-09-08T20")
+
+
+def test_what_nobody_foresaw_is_the_stations_error_and_is_logged(sandbox, caplog):
+    def read(body: bytes, charset: str | None):
+        raise ZeroDivisionError("one\nby zero")
+
+    with client(sandbox) as asking:
+        reply = asking.get(f"/v3/getStationHourlyAvg/{A}", {}, read)
+    assert type(reply.error) is SourceError
+    assert str(reply.error) == "unforeseen ZeroDivisionError: one by zero"
+    assert "Traceback" in caplog.text
+
+
+def test_no_content_means_no_rows():
+    with serving(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n") as url:
+        answer = ask(url)
+    assert answer.error is None
+    assert answer.response.data == []
+    assert answer.exchange.status == 204
+
+
+def test_a_cached_answer_says_when_it_was_made_and_what_the_clock_shows():
+    made = datetime(2024, 9, 9, 10, tzinfo=UTC)
+    for age, shown in (("1200", made + timedelta(minutes=20)), ("soon", made)):
+        with serving(http(rows(FIRST, LAST), Date=format_datetime(made, usegmt=True), Age=age)) as url:
+            answer = ask(url)
+        assert (answer.served_at, answer.clock) == (made, shown)
+    with serving(http(rows(FIRST, LAST), Date="never")) as url:
+        answer = ask(url)
+    assert (answer.served_at, answer.clock, answer.age_seconds) == (None, None, 0)
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "utf-16"])
+def test_the_declared_character_set_is_used(charset):
+    body = json.dumps({"header": {"station_name": "Côte"}, "data": []}, ensure_ascii=False).encode(charset)
+    with serving(http(body, Content_Type=f"application/json; charset={charset}")) as url:
+        assert ask(url).response.header.station_name == "Côte"
+
+
+def test_what_was_not_read_is_kept_in_the_record():
+    data = [{"timestamp": "2024-09-09 01:00:00", "CO": "E7", "T": 1}, {"timestamp": "soon", "CO": 1}]
+    with serving(http(json.dumps({"header": {}, "data": data}).encode())) as url:
+        exchange = ask(url).exchange
+    assert exchange.remarks == (
+        "rows that name no hour: 1, such as 'soon'",
+        "values of CO that are no numbers: 1, such as 'E7'",
+    )
+    assert json.loads(json.dumps(exchange.asdict()))["remarks"] == list(exchange.remarks)
+
+
+def test_a_redirect_is_followed_but_the_token_stays_at_home(guarded):
+    seen: list[bytes] = []
+
+    def elsewhere(connection: socket.socket, request: bytes) -> None:
+        seen.append(request)
+        connection.sendall(http(rows(FIRST, LAST)))
+
+    with talking(elsewhere) as other:
+        away = http(b"", "302 Found", Location=other.replace("127.0.0.1", "localhost") + "/moved")
+        with serving(away) as url, client(url, credentials=login(guarded)) as asking:
+            answer = asking.hourly(A, FIRST, LAST)
+    assert answer.error is None
+    assert len(answer.response.data) == 8
+    assert len(seen) == 1
+    assert b"authorization" not in seen[0].lower()
+
+
+def test_an_error_message_that_repeats_the_token_is_told_without_it(guarded):
+    def talk(connection: socket.socket, request: bytes) -> None:
+        sent = next(line for line in request.split(b"\r\n") if line.lower().startswith(b"authorization"))
+        connection.sendall(http(json.dumps({"message": f"not for {sent.decode()}"}).encode(), "500 Oh"))
+
+    with talking(talk) as url:
+        answer = ask(url, retries=0, credentials=login(guarded))
+    assert "it says: not for" in str(answer.error)
+    assert not any(token in str(answer.error) for token in guarded.tokens.issued)
 
 
 # --- limits

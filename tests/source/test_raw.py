@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from airqino.errors import ServerError
+from airqino.errors import ServerError, UnexpectedShapeError
 from airqino.source.client import Answer, Exchange
-from airqino.source.raw import BOOKKEEPING, REVISION_SCHEMA, SCHEMA, Policy, is_due, is_over, merge, readings
+from airqino.source.raw import BOOKKEEPING, REVISION_SCHEMA, SCHEMA, Policy, fault, is_due, is_over, merge, readings
 from airqino.source.response import VALUES, parse
 
 HOUR = timedelta(hours=1)
@@ -257,6 +257,7 @@ def test_every_change_of_a_reading_is_a_revision_and_no_reading_is_lost(of):
     assert {name: current[name] for name in VALUES} == (known or NOTHING)
 
 
+@settings(deadline=None)  # pyarrow imports pandas in the first
 @given(answers)
 def test_every_row_fits_the_schema_and_comes_back_from_it_as_it_was(of):
     current, _, _ = life(of)
@@ -294,9 +295,23 @@ def test_without_a_clock_every_row_counts():
     assert len(readings(answer("2024-09-09 10:00:00", "2099-09-09 10:00:00"))) == 2
 
 
-def test_rows_off_the_hour_are_left_out():
-    stamps = ["2024-09-09 10:00:00", "2024-09-09 10:30:00", "2024-09-09 11:00:01"]
-    assert list(readings(answer(*stamps))) == [OBSERVED]
+def test_rows_within_an_hour_are_left_out():
+    stamps = ["2024-09-09 10:00:00", "2024-09-09 10:30:00", "2024-09-09 11:00:00"]
+    assert [at.hour for at in readings(answer(*stamps))] == [10, 11]
+
+
+def test_an_hour_is_called_absent_only_if_the_answer_cannot_hold_it():
+    nine, ten, eleven = (OBSERVED.replace(hour=hour) for hour in (9, 10, 11))
+    clear = answer("2024-09-09 10:00:00")
+    assert [fault(clear, hour) for hour in (nine, ten, eleven)] == [None, None, None]
+    odd = answer("2024-09-09 10:00:00", "2024-09-09 11:30:00")
+    assert [type(fault(odd, hour)) for hour in (nine, ten, eleven)] == [type(None), type(None), UnexpectedShapeError]
+    assert "11:30:00" in str(fault(odd, eleven))
+    anywhere = answer("2024-09-09 10:00:00", "yesterday")
+    assert [type(fault(anywhere, hour)) for hour in (nine, eleven)] == [UnexpectedShapeError] * 2
+    assert "'yesterday'" in str(fault(anywhere, nine))
+    error = ServerError("HTTP 503")
+    assert fault(Answer(Exchange("1", "", ""), None, error), ten) is error
 
 
 def test_of_doubles_the_last_counts_and_the_order_does_not_matter():
