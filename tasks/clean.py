@@ -16,7 +16,7 @@ from tasks import targets
 from tasks.fetch import FetchHour, due
 from tasks.parameters import DaysParameter, HourParameter
 from tasks.settings.reading import refuse_unpublished, settings
-from tasks.stage import Stage
+from tasks.stage import Stage, exclusive
 
 #: Raise when the meaning of hourly.parquet changes: all of it is then rebuilt as it is asked for.
 _VERSION = 1
@@ -76,6 +76,7 @@ class CleanDay(DayTask):
         """Whether nothing is due and the tables are up to date."""
         return not self._due() and not self._stale()
 
+    @exclusive
     def run(self) -> None:
         """Flag the values of the days whose table is not up to date."""
         if not (stale := self._stale()):

@@ -11,6 +11,7 @@ from airqino.times import HOUR, day_range, day_start, local_date, local_day
 from tasks import targets
 from tasks.clean import CleanDay, DayTask, last_hour, split_days
 from tasks.settings.reading import settings
+from tasks.stage import exclusive
 
 #: Raise when the meaning of daily.parquet changes.
 _VERSION = 1
@@ -36,6 +37,7 @@ class DailyMeans(DayTask):
         """Whether the hourly tables are complete and the means up to date."""
         return self.requires().complete() and not self._stale()
 
+    @exclusive
     def run(self) -> None:
         """Average the hours of the days whose means are not up to date."""
         if not (stale := self._stale()):

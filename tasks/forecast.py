@@ -18,7 +18,7 @@ from tasks import promotion, targets
 from tasks.clean import CleanDay, thresholds
 from tasks.parameters import HoursParameter
 from tasks.settings.reading import refuse_unpublished, settings
-from tasks.stage import Stage
+from tasks.stage import Stage, exclusive
 from tasks.stations import station_name
 
 log = logging.getLogger("airqino.forecast")
@@ -49,6 +49,7 @@ class Forecast(Stage):
         """Return for each hour the Parquet file, and the row in ``loads``."""
         return [t for hour in self.hour for t in (targets.forecast(hour), _load_target(hour))]
 
+    @exclusive
     def run(self) -> None:
         """Forecast the hours that are not published yet, then load what is not in MongoDB yet."""
         live = self._is_live()

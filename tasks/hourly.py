@@ -83,6 +83,7 @@ class Backfill(Stage):
     start = HourParameter(description="first hour, such as 2023-09-10T11")
     stop = HourParameter(description="last hour, such as 2024-06-30T23")
     hindcast = luigi.BoolParameter(default=False, description="also forecast each hour as it would have been then")
+    again = luigi.BoolParameter(default=False, description="ask for every hour again, those that are settled too")
 
     @classmethod
     def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> Any:
@@ -112,7 +113,7 @@ class Backfill(Stage):
         """Fetch whole days, or half a day's mean would mislead; who starts a backfill has mended what failed."""
         begin = day_start(self.start.date())
         hours = hour_range(begin, min(day_start(self.stop.date()) + DAY - HOUR, settings().last_hour))
-        return FetchHour(hour=hours, backfill=True)
+        return FetchHour(hour=hours, backfill=True, again=self.again)
 
     def _loads(self) -> list[luigi.Task]:
         return [LoadDay(day=day_range(*local_days(self.start, self.stop)))]

@@ -13,6 +13,7 @@ from tasks.clean import DayTask
 from tasks.daily import DailyMeans
 from tasks.documents import Document
 from tasks.settings.reading import Settings, settings
+from tasks.stage import exclusive
 
 #: How long a day left provisional is looked after; what is older is a backfill's.
 PROVISIONAL_DAYS = 31
@@ -40,6 +41,7 @@ class LoadDay(DayTask):
         """Whether the staged tables are complete and MongoDB holds them."""
         return self.requires().complete() and not self._stale()
 
+    @exclusive
     def run(self) -> None:
         """Upsert the documents of the days that are not loaded, then record the loads."""
         if not (stale := self._stale()):

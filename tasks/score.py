@@ -15,6 +15,7 @@ from tasks import promotion, stage, targets
 from tasks.clean import CleanDay, DayTask
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
+from tasks.stage import exclusive
 from tasks.stations import station_name
 from tasks.train import drift_limits
 
@@ -50,6 +51,7 @@ class ScoreForecasts(DayTask):
         """Say whether the scores are up to date, and loaded."""
         return self.requires().complete() and self.output().inputs == self._inputs() and self._is_loaded()
 
+    @exclusive
     def run(self) -> None:
         """Score, load, and say where a drift has begun."""
         before = drifted(self.day)

@@ -22,7 +22,7 @@ from tasks import promotion, targets
 from tasks.clean import thresholds
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
-from tasks.stage import Stage
+from tasks.stage import Stage, exclusive
 
 log = logging.getLogger("airqino.train")
 
@@ -46,6 +46,7 @@ class TrainModel(Stage):
         """Say whether there is nothing (more) to train, and MongoDB knows."""
         return self._is_trained() and promotion.is_loaded()
 
+    @exclusive
     def run(self) -> None:
         """Train a challenger and compare it, or say on its card why there is none."""
         if not self._is_trained():

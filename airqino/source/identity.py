@@ -74,7 +74,8 @@ def same_readings(readings: Mapping[str, Readings], pairs: Iterable[tuple[str, s
         pairs: Which stations to compare; default: all.
 
     Returns:
-        Station → the other; of the two the one later in `readings`. Hours without any reading or with zeros alone say nothing.
+        Station → the other; of the two the one later in `readings`. Hours without readings, or with zeros alone, do
+        not count.
     """
     found: dict[str, str] = {}
     order = list(readings)

@@ -23,6 +23,11 @@ class Paths:
         """Return the folder of a day."""
         return self.root / f"{day:%Y-%m-%d}"
 
+    def days(self) -> list[date]:
+        """Return the days that have a partition, oldest first."""
+        names = [path.name for path in self.root.glob("[0-9]*-[0-9]*-[0-9]*") if path.is_dir()]
+        return sorted(day for name in names if (day := _day(name)))
+
     def raw_hours(self, day: date) -> Path:
         """Return the folder of a day's raw hours."""
         return self.partition(day) / "raw"
@@ -105,3 +110,10 @@ class Paths:
     def lock(self, name: str) -> Path:
         """Return a lock file: ``hourly``, ``run``, ``alerts`` or ``alerts.sending``."""
         return self.root / f".{name}.lock"
+
+
+def _day(name: str) -> date | None:
+    try:
+        return date.fromisoformat(name)
+    except ValueError:
+        return None

@@ -10,32 +10,57 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from airqino.errors import ConfigError, StagingError
-from airqino.times import HOUR, format_hour, parse_hour
+from airqino.times import HOUR, day_start, format_hour, parse_hour
+from tasks import targets
 from tasks.cli.running import lock, luigi_run, positive, preflight, scheduler
-from tasks.settings.reading import refuse_unpublished
+from tasks.settings.reading import refuse_unpublished, settings
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a range in chunks of a month."""
     parser = argparse.ArgumentParser(
         "airqino backfill",
-        description="Fetch, average and load a past range of hours in few large requests. Safe to interrupt and to "
-        "start again: what is done is skipped, stations that failed are asked again.",
+        description="Fetch, average and load a past range of hours in few large requests. Without START and STOP: all "
+        "that is missing since the first staged hour, such as after an outage of any length. Safe to interrupt and to "
+        "start again: what is settled is skipped, hours that failed or were absent are asked for again.",
     )
-    parser.add_argument("start", metavar="START", help="first hour, such as 2023-09-10T11 (UTC); whole days are loaded")
-    parser.add_argument("stop", metavar="STOP", help="last hour, such as 2024-06-30T23 (UTC)")
+    parser.add_argument(
+        "start", nargs="?", metavar="START", help="first hour, such as 2023-09-10T11 (UTC); whole days are loaded"
+    )
+    parser.add_argument(
+        "stop",
+        nargs="?",
+        metavar="STOP",
+        help="last hour, such as 2024-06-30T23 (UTC); default: the last one published",
+    )
+    parser.add_argument("--again", action="store_true", help="ask for every hour again, those that are settled too")
     parser.add_argument("--hindcast", action="store_true", help="also forecast each hour as it would have been then")
     parser.add_argument(
         "--workers", type=positive, default=1, help="parallel tasks (default 1; on two cores more is slower)"
     )
     arguments = parser.parse_args(argv)
-    start, stop = parse_hour(arguments.start), parse_hour(arguments.stop)
+    start = parse_hour(arguments.start) if arguments.start else _first_staged()
+    stop = parse_hour(arguments.stop) if arguments.stop else settings().last_hour
     if start > stop:
         raise ConfigError(f"START {format_hour(start)} lies after STOP {format_hour(stop)}: swap them")
     refuse_unpublished(stop, "STOP")
     preflight()
-    options = ["--workers", f"{arguments.workers}", *scheduler(), *(["--hindcast"] if arguments.hindcast else [])]
+    options = [
+        "--workers",
+        f"{arguments.workers}",
+        *scheduler(),
+        *(f"--{name}" for name in ("hindcast", "again") if getattr(arguments, name)),
+    ]
     return _run(list(_months(start, stop)), options)
+
+
+def _first_staged() -> datetime:
+    days = targets.paths().days()
+    if not days:
+        raise ConfigError(
+            "nothing is staged yet, so there is no first hour to begin at: name START, such as 2023-09-10T11"
+        )
+    return day_start(days[0])
 
 
 def _run(chunks: list[tuple[datetime, datetime]], options: list[str]) -> int:

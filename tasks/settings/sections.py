@@ -65,7 +65,7 @@ class AirQino(Struct, frozen=True, kw_only=True):
     client_secret: Annotated[str, Variable("AIRQINO_CLIENT_SECRET"), Secret.WHOLE] = ""
     username: Annotated[str, Variable("AIRQINO_USERNAME")] = ""
     password: Annotated[str, Variable("AIRQINO_PASSWORD"), Secret.WHOLE] = ""
-    late_window_hours: Hours = 72
+    late_window_hours: Hours = 216
     retry_pauses_hours: Annotated[
         tuple[Annotated[float, Meta(gt=0)], ...],
         Meta(min_length=1, description="growing pauses in hours, comma-separated"),
