@@ -7,9 +7,11 @@ from math import asin, cos, radians, sin, sqrt
 from zoneinfo import ZoneInfo
 
 from airqino.errors import (
+    AnswerTooLargeError,
     CredentialsError,
     NotJSONError,
     RateLimitedError,
+    ReportedError,
     RequestRefusedError,
     ServerError,
     SourceError,
@@ -45,6 +47,8 @@ _CURES: Mapping[type[SourceError], str] = {
     ServerError: "nothing is wrong here: later runs catch up 72 h; if it lasts, write to the API's operator",
     RateLimitedError: "lower [airqino] requests_per_second, and see what else asks with this account or address",
     RequestRefusedError: "check AIRQINO_BASE_URL; if it is right, the API has changed: airqino/source/client.py",
+    ReportedError: "read what it says; later runs ask again; if it lasts, write to the API's operator",
+    AnswerTooLargeError: "something else answers in the API's place, or it has changed: curl -sS {url} | head -c 500",
     NotJSONError: "a proxy or a maintenance page answers in its place: see what curl -sS {url} says",
     UnexpectedShapeError: "the API has changed: compare with airqino/source/response.py; staged hours are safe",
 }
