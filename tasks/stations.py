@@ -21,6 +21,9 @@ __all__ = ["identity", "note_place", "refuse_others", "station_name"]
 
 log = logging.getLogger("airqino.stations")
 
+#: Days over which the readings of two stations are compared.
+_DAYS = 2
+
 #: What the API said of a station, oldest first, and from which hour on. Files of 0.1 hold one row without `since`.
 _SCHEMA = pa.schema(
     [
@@ -66,33 +69,41 @@ def identity(station: str, config: Settings) -> dict[str, Any]:
 
 
 def refuse_others(answers: dict[str, Answer], config: Settings) -> dict[str, Answer]:
-    """Turn an answer that is another station's into a failure."""
+    """Turn an answer that is another station's into a failure.
+
+    Args:
+        answers: Station → its answer.
+        config: The settings.
+
+    Returns:
+        The answers; those that bear another's name, coordinates or readings have an error in place of a response.
+    """
     known = {station: _place(station) for station in config.airqino.stations}
     answered = {station: _header(answer) for station, answer in answers.items() if answer.response}
     reasons = impostors(answered, known)
-    for station, other in same_readings(_recent_readings(answers, config)).items():
-        if station in answers and answers[station].response:
+    for station, other in same_readings(*_recent(answers, config)).items():
+        if station in answered:
             reasons.setdefault(station, f"its readings equal those of station {other} over a day")
     for station, reason in reasons.items():
-        error = WrongStationError(
-            f"{reason}; compare both with the API, and correct AIRQINO_STATIONS if one was replaced"
-        )
+        error = WrongStationError(f"{reason}; if a station was replaced, correct AIRQINO_STATIONS")
         answers[station] = replace(answers[station], response=None, error=error)
     return answers
 
 
-def _recent_readings(answers: dict[str, Answer], config: Settings) -> dict[str, dict[datetime, Any]]:
-    """Return what came, and of the day before what is staged, of each station that is configured."""
-    came = {station: raw.readings(answers[station]) for station in config.airqino.stations if station in answers}
+def _recent(answers: dict[str, Answer], config: Settings) -> tuple[dict[str, dict[datetime, Any]], set[str]]:
+    """Return each station's readings of the last days, staged or just answered, and the stations refused last time."""
+    stations = config.airqino.stations
+    came = {station: raw.readings(answers[station]) for station in stations if station in answers}
     newest = max((hour for readings in came.values() for hour in readings), default=None)
-    if newest is None:
-        return {}
-    recent: dict[str, dict[datetime, Any]] = {station: {} for station in config.airqino.stations}
-    for hour in hour_range(newest - DAY, newest):
+    recent: dict[str, dict[datetime, Any]] = {station: {} for station in stations}
+    refused: set[str] = set()
+    for hour in hour_range(newest - _DAYS * DAY, newest) if newest and len(stations) > 1 else ():
         for station, row in targets.raw_day(hour.date()).rows.get(hour, {}).items():
             if station in recent and row["status"] == "ok":
                 recent[station][hour] = {name: row[name] for name in VALUES}
-    return {station: readings | came.get(station, {}) for station, readings in recent.items()}
+            if row["status"] == "failed" and WrongStationError.__name__ in row["reason"]:
+                refused.add(station)
+    return {station: readings | came.get(station, {}) for station, readings in recent.items()}, refused
 
 
 def note_place(station: str, answer: Answer, hour: datetime) -> None:

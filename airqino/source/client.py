@@ -166,8 +166,7 @@ class Client:
             threading.Thread(target=ask, args=(station,), name=f"station {station}", daemon=True).start()
         while waiting := spans.keys() - answers.keys():
             try:
-                station, answer = done.get(timeout=0.5)
-                answers[station] = answer
+                answers.update([done.get(timeout=0.5)])
             except queue.Empty:
                 late = _now() - self._station_seconds - _GRACE
                 for station in waiting:

@@ -1,6 +1,6 @@
 """Whether an answer is the station's own: its name, its place and its readings against those of the others."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
@@ -66,22 +66,25 @@ def impostors(answered: Mapping[str, Place], known: Mapping[str, Place]) -> dict
     return reasons
 
 
-def same_readings(readings: Mapping[str, Readings], pairs: Iterable[tuple[str, str]] | None = None) -> dict[str, str]:
-    """Find stations whose readings equal another's over a day.
+def same_readings(readings: Mapping[str, Readings], refused: Collection[str] = ()) -> dict[str, str]:
+    """Find stations that measured differently before, and whose readings equal another's over the last day.
 
     Args:
-        readings: Station → hour → the readings, of some stations.
-        pairs: Which stations to compare; default: all.
+        readings: Station → hour → the readings, of the last days.
+        refused: Stations that were refused for this last time: they stay so while their readings go on being equal.
 
     Returns:
         Station → the other; of the two the one later in `readings`. Hours without readings, or with zeros alone, do
         not count.
     """
     found: dict[str, str] = {}
-    order = list(readings)
-    for one, other in pairs if pairs is not None else combinations(order, 2):
+    for one, other in combinations(readings, 2):
         ours, theirs = readings[one], readings[other]
-        telling = [hour for hour in ours.keys() & theirs.keys() if any(ours[hour].values())]
-        if len(telling) >= _EQUAL_HOURS and all(ours[hour] == theirs[hour] for hour in telling):
-            found[max(one, other, key=order.index)] = min(one, other, key=order.index)
+        equal = [ours[h] == theirs[h] for h in sorted(ours.keys() & theirs.keys()) if any(ours[h].values())]
+        if other in refused:
+            sudden = bool(equal) and equal[-1]
+        else:
+            sudden = len(equal) > _EQUAL_HOURS and all(equal[-_EQUAL_HOURS:]) and not all(equal)
+        if sudden:
+            found[other] = one
     return found

@@ -31,11 +31,13 @@ _ZONE_HOURS = 4
 _CURES: Mapping[type[errors.SourceError], str] = {
     errors.UnreachableError: "check AIRQINO_BASE_URL, name resolution, proxy and firewall: curl -sSI {url}",
     errors.SourceTimeoutError: "runs wait longer ([airqino] read_timeout_seconds). If it lasts: curl -sSI {url}",
-    errors.ServerError: "wait: later runs catch up 72 h. If it lasts, write to the API's operator",
+    errors.ServerError: "wait: later runs catch up 9 days. If it lasts, write to the API's operator",
     errors.RateLimitedError: "lower [airqino] requests_per_second, and find what else uses this account or address",
     errors.RequestRefusedError: "check AIRQINO_BASE_URL. If it is right, the API has changed: airqino/source/client.py",
     errors.NotJSONError: "a proxy or a maintenance page answers instead: look at the output of curl -sS {url}",
     errors.UnexpectedShapeError: "the API has changed: compare with airqino/source/response.py. Staged hours are safe",
+    errors.ReportedError: "read what it says; later runs ask again. If it lasts, write to the API's operator",
+    errors.AnswerTooLargeError: "something else answers instead, or the API has changed: curl -sS {url} | head -c 500",
 }
 
 

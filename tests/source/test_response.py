@@ -148,6 +148,7 @@ def test_a_row_without_any_usable_reading_is_no_reading():
     assert response.found.empty == 4
     assert [response.may_hold(TEN.replace(hour=hour)) for hour in (9, 10, 11, 12, 14)] == [False] * 3 + [True, False]
     assert parse(body(at(9), at(10))).data == []
+    assert parse(body(at(9, co="E1"), at(10, co="E1"), at(10, co=1.0))).found.unread == {TEN.replace(hour=9)}
 
 
 # --- fields
@@ -225,6 +226,8 @@ def test_two_rows_of_one_hour_are_merged_value_by_value():
     response = parse(body(at(9, co=7.0), first, second, at(11, co=8.0)))
     assert columns(response) == {9: {"co": 7.0}, 10: {"co": 2.0, "pm2_5": 5.0, "rh": 80.0}, 11: {"co": 8.0}}
     assert (response.found.doubled.count, response.found.doubled.example) == (1, "2024-09-09T10")
+    (row,) = parse(body(ROW, ROW | {"CO": 2.0})).data
+    assert (row.co, row.pm2_5) == (2.0, 21.5)
     late = at(10, t=1.0) | {"timestamp": "2024-09-09T10:00:02Z"}
     assert columns(parse(body(first, late))) == {10: {"co": 1.0, "pm2_5": 5.0, "t": 1.0}}
 

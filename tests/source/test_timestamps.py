@@ -123,7 +123,12 @@ def test_a_text_takes_no_time_however_long():
     [
         *[(timedelta(0), TEN), (timedelta(seconds=3), TEN), (timedelta(milliseconds=250), TEN)],
         *[(timedelta(minutes=4, seconds=59), TEN), (timedelta(microseconds=-1), TEN)],
-        *[(timedelta(minutes=5), None), (timedelta(minutes=30), None), (timedelta(minutes=59, seconds=59), None)],
+        *[
+            (timedelta(minutes=4, seconds=59.5), None),
+            (timedelta(minutes=5), None),
+            (timedelta(minutes=30), None),
+            (timedelta(minutes=59, seconds=59), None),
+        ],
         *[(timedelta(seconds=-1), None), (timedelta(hours=1, seconds=59), TEN + timedelta(hours=1))],
     ],
 )
