@@ -5,6 +5,7 @@ The tree::
     PipelineError                 one clear line on the terminal, the traceback only in the log file
     ├── ConfigError               a setting, parameter or argument is wrong: nothing was started
     ├── StagingError              a staged file cannot be written or read
+    │   └── DamagedFileError      a staged file is not what was written
     ├── MongoError                MongoDB cannot be reached, or refused
     ├── ClockError                this machine's clock is ahead of the API's
     ├── AllStationsFailedError    no station answered: the hour is not written
@@ -36,6 +37,10 @@ class ConfigError(PipelineError):
 
 class StagingError(PipelineError):
     """A file under the staging root cannot be read or written."""
+
+
+class DamagedFileError(StagingError):
+    """A staged file is not what was written: empty, cut, changed, or another one under this name."""
 
 
 class MongoError(PipelineError):

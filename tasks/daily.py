@@ -12,6 +12,7 @@ from tasks import targets
 from tasks.clean import CleanDay, DayTask, last_hour, split_days
 from tasks.settings.reading import settings
 from tasks.stage import exclusive
+from tasks.staged import frame
 
 #: Raise when the meaning of daily.parquet changes.
 _VERSION = 1
@@ -43,7 +44,7 @@ class DailyMeans(DayTask):
         if not (stale := self._stale()):
             return
         utc_days = sorted({utc_day for days in _utc_days(stale).values() for utc_day in days})
-        hourly = targets.frame([targets.hourly(day) for day in utc_days])
+        hourly = frame([targets.hourly(day) for day in utc_days])
         means = daily_means(hourly, list(stale), settings().zones, settings().quality.valid_share)
         for day, table in split_days(means, means["day"], stale, ["station"]):
             targets.daily(day).write(table, inputs=stale[day])

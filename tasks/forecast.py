@@ -19,6 +19,7 @@ from tasks.clean import CleanDay, thresholds
 from tasks.parameters import HoursParameter
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage, exclusive
+from tasks.staged import frame
 from tasks.stations import station_name
 
 log = logging.getLogger("airqino.forecast")
@@ -70,7 +71,7 @@ def _stage_forecasts(hours: list[datetime], champion: Champion | None, hindcast:
     """Forecast some hours with one model and stage the result, a file for each hour."""
     first, last = hours[0].date() - timedelta(days=HISTORY_HOURS // 24), hours[-1].date()
     tables = [targets.hourly(day) for day in day_range(first, last)]
-    readings = targets.frame(tables)
+    readings = frame(tables)
     if hindcast:  # only what was known when each hour was over: the day's table flags a stuck run as a whole
         values = readings.drop(columns=[c for c in readings.columns if c.endswith("_flag")])
         readings = flag_history(values, thresholds(), causal=True)

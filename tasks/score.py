@@ -16,6 +16,7 @@ from tasks.clean import CleanDay, DayTask
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
 from tasks.stage import exclusive
+from tasks.staged import frame
 from tasks.stations import station_name
 from tasks.train import drift_limits
 
@@ -55,7 +56,7 @@ class ScoreForecasts(DayTask):
     def run(self) -> None:
         """Score, load, and say where a drift has begun."""
         before = drifted(self.day)
-        matched = scoring.match(targets.frame(self._forecasts()), targets.frame(self._hourly()))
+        matched = scoring.match(frame(self._forecasts()), frame(self._hourly()))
         self.output().write(scoring.summarise(matched, self.day, drift_limits()), inputs=self._inputs())
         documents = [_document(row) for row in self.output().rows()]
         mongo.replace(targets.database(), "forecast_scores", documents)

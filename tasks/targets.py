@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import luigi
-import pandas as pd
 import pyarrow as pa
 
-from airqino.errors import StagingError
+from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import mongo, parquet
-from airqino.stores.paths import Paths
 from airqino.times import HOUR, day_range, day_start
 from tasks.settings.reading import settings
+from tasks.staged import ParquetTarget, paths, set_aside
 
 __all__ = [
     "LoadTarget",
@@ -37,56 +36,6 @@ __all__ = [
     "scores",
     "station",
 ]
-
-
-class ParquetTarget(luigi.Target):
-    """One Parquet file, with a fingerprint of its rows and those of its inputs in its metadata."""
-
-    def __init__(self, path: Path) -> None:
-        """Name the file; nothing is read or made."""
-        self.path = path
-
-    def __str__(self) -> str:
-        """Return the path."""
-        return str(self.path)
-
-    def exists(self) -> bool:
-        """Whether the file is there."""
-        return self.path.exists()
-
-    @property
-    def fingerprint(self) -> str | None:
-        """Fingerprint of the rows; None where there is no file."""
-        return parquet.fingerprint_of(self.path)
-
-    @property
-    def inputs(self) -> str | None:
-        """Fingerprint of the inputs it was built from; None where there is no file."""
-        return parquet.metadata(self.path).get("inputs")
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows as plain dicts; empty where there is no file."""
-        table = parquet.read(self.path)
-        return [] if table is None else table.to_pylist()
-
-    def frame(self) -> pd.DataFrame:
-        """The rows as a data frame; empty where there is no file."""
-        return frame([self])
-
-    def write(self, table: pa.Table | pd.DataFrame, inputs: str | None = None, **extra: str) -> bool:
-        """Write the file atomically, unless it holds exactly this already.
-
-        Args:
-            table: The rows.
-            inputs: Fingerprint of what they were built from.
-            extra: More text for the metadata.
-
-        Returns:
-            Whether the file was written.
-        """
-        if isinstance(table, pd.DataFrame):
-            table = pa.Table.from_pandas(table, preserve_index=False)
-        return parquet.write(self.path, table, extra=extra | ({"inputs": inputs} if inputs else {}))
 
 
 @dataclass(frozen=True)
@@ -146,12 +95,6 @@ def record_loads(loads: Mapping[LoadTarget, tuple[str, Mapping[str, Any]]]) -> N
     mongo.replace(database(), "loads", documents)
 
 
-def frame(targets: list[ParquetTarget]) -> pd.DataFrame:
-    """Return the rows of several files as one data frame; empty where none exists."""
-    tables = [table for target in targets if (table := parquet.read(target.path)) is not None]
-    return parquet.concat(tables).to_pandas() if tables else pd.DataFrame()
-
-
 def fingerprint(*content: Any) -> str:
     """Return a fingerprint of inputs: of other fingerprints, settings, names."""
     return parquet.digest(content)
@@ -179,14 +122,9 @@ def kept_since() -> datetime:
     return datetime.now(UTC) - timedelta(days=days - 1) if days else datetime.min.replace(tzinfo=UTC)
 
 
-def paths() -> Paths:
-    """Return the layout of the staging root."""
-    return Paths(Path(settings().staging.root))
-
-
 def raw(hour: datetime) -> ParquetTarget:
     """One row per station: its readings of the hour, or why there are none."""
-    return ParquetTarget(paths().raw(hour))
+    return ParquetTarget(paths().raw(hour), "observed_at", hour)
 
 
 def raw_day(day: date) -> RawDay:
@@ -215,7 +153,11 @@ def _raw_day(folder: Path, day: date) -> RawDay:
     with os.scandir(folder) as entries:
         for entry in sorted((e for e in entries if _HOUR_NAME.fullmatch(e.name)), key=lambda e: e.name):
             hour = day_start(day) + int(entry.name[:2]) * HOUR
-            tables[hour] = parquet.read_as(folder / entry.name, parquet.sign(entry.stat()))
+            path = folder / entry.name
+            try:
+                tables[hour] = parquet.read_as(path, parquet.sign(entry.stat()), raw(hour).check)
+            except DamagedFileError as error:
+                set_aside(path, error)
     fingerprints = tuple(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())
     known = _raw_days.get(day)
     if known and known[2].fingerprints == fingerprints:  # only bookkeeping changed, or nothing did
@@ -229,22 +171,22 @@ def _rows(tables: Mapping[datetime, pa.Table]) -> dict[datetime, dict[str, dict[
 
 def revisions(day: date) -> ParquetTarget:
     """The ledger of readings of that day that the source changed later."""
-    return ParquetTarget(paths().revisions(day))
+    return ParquetTarget(paths().revisions(day), "observed_at", day)
 
 
 def hourly(day: date) -> ParquetTarget:
     """The typed and flagged hours of a UTC day."""
-    return ParquetTarget(paths().hourly(day))
+    return ParquetTarget(paths().hourly(day), "observed_at", day)
 
 
 def daily(day: date) -> ParquetTarget:
     """Each station's daily means."""
-    return ParquetTarget(paths().daily(day))
+    return ParquetTarget(paths().daily(day), "day", day)
 
 
 def forecast(hour: datetime) -> ParquetTarget:
     """What was forecast when the hour was over."""
-    return ParquetTarget(paths().forecast(hour))
+    return ParquetTarget(paths().forecast(hour), "issued_at", hour)
 
 
 def forecast_hours(first: datetime, last: datetime) -> list[datetime]:
@@ -264,14 +206,15 @@ def _forecast_hours(day: date) -> list[datetime]:
 
 def scores(day: date) -> ParquetTarget:
     """The scores of the forecasts for a day."""
-    return ParquetTarget(paths().scores(day))
+    return ParquetTarget(paths().scores(day), "day", f"{day}")
 
 
 def station(station_id: str) -> ParquetTarget:
     """What the API says of a station: name and coordinates."""
-    return ParquetTarget(paths().station(station_id))
+    return ParquetTarget(paths().station(station_id), "station", station_id)
 
 
 def exchanges(target: ParquetTarget) -> list[dict[str, Any]]:
     """What is kept of the requests that a raw hour came from."""
-    return list(json.loads(parquet.metadata(target.path).get("exchanges", "[]")))
+    table = target.table()
+    return list(json.loads(parquet.texts_in(table).get("exchanges", "[]"))) if table is not None else []

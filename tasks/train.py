@@ -23,6 +23,7 @@ from tasks.clean import thresholds
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
 from tasks.stage import Stage, exclusive
+from tasks.staged import frame
 
 log = logging.getLogger("airqino.train")
 
@@ -101,7 +102,7 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
     except RegistryError as error:
         registered = False
         log.warning("%s; version %s is not recorded there, the champion stays as it is cached", error, day)
-    readings = targets.frame(history)
+    readings = frame(history)
     model = train(readings, pd.Timestamp(day_start(day)), seed=config.seed, num_threads=config.threads)
     model = replace(model, fingerprint=targets.fingerprint(*(t.fingerprint for t in history)))
     outcome = hold_contest(day, readings, len(history), _opponent(day), _policy())

@@ -5,12 +5,13 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from airqino.errors import StagingError
 
-__all__ = ["TEMPORARY", "write", "write_folder"]
+__all__ = ["TEMPORARY", "set_aside", "write", "write_folder"]
 
 #: Pattern of the temporary names. What bears one for long was left behind by a process that was killed.
 TEMPORARY = ".*.tmp"
@@ -66,6 +67,33 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         except OSError:
             old.rename(folder)
             raise
+
+
+def set_aside(path: Path, root: Path, quarantine: Path) -> Path:
+    """Move a damaged file or folder into the quarantine; nothing is deleted.
+
+    Args:
+        path: The file.
+        root: The staging root that it lies in.
+        quarantine: The folder for such files.
+
+    Returns:
+        Where it is now. Of two processes that find it at once, one moves it.
+
+    Raises:
+        StagingError: It cannot be moved.
+    """
+    moment = f"{datetime.now(UTC):%Y%m%dT%H%M%S}.{uuid.uuid4().hex[:8]}"
+    target = quarantine / path.relative_to(root).with_name(f"{path.name}.{moment}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(target)
+        if target.exists():
+            os.utime(target)  # when it was found
+    except OSError as error:
+        raise StagingError(f"{path} is damaged and cannot be moved away: {error.strerror or error}") from error
+    return target
 
 
 @contextlib.contextmanager

@@ -6,36 +6,24 @@ a run, so a table is kept in memory for as long as its file's inode, size and ti
 
 import hashlib
 import json
-import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airqino.errors import StagingError
+from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import files
 
-__all__ = [
-    "concat",
-    "digest",
-    "fingerprint",
-    "fingerprint_in",
-    "fingerprint_of",
-    "metadata",
-    "read",
-    "read_as",
-    "sign",
-    "write",
-]
-
-log = logging.getLogger("airqino.staging")
+__all__ = ["concat", "digest", "fingerprint", "fingerprint_in", "read", "read_as", "sign", "texts_in", "write"]
 
 Signature = tuple[int, int, int]
+Check = Callable[[pa.Table], None]
 
 _FINGERPRINT = b"fingerprint"
+_CHECKSUM = b"checksum"
 #: Tables kept in memory, the latest ones: two months of raw hours.
 _REMEMBERED = 2048
 _tables: dict[Path, tuple[Signature, pa.Table]] = {}
@@ -77,15 +65,20 @@ def write(path: Path, table: pa.Table, content: str | None = None, extra: Mappin
         StagingError: The file cannot be written.
     """
     content = content or fingerprint(table)
-    wanted = {_FINGERPRINT: content.encode(), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
-    table = table.replace_schema_metadata(wanted)
-    old = _read_derived(path)
-    if old is not None and old.schema.metadata == wanted and old.equals(table):
+    texts = {_FINGERPRINT: content.encode(), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
+    metadata = texts | {_CHECKSUM: _checksum(table, texts)}
+    table = table.replace_schema_metadata(metadata)
+    try:
+        old = read(path)
+    except DamagedFileError:
+        old = None
+    if old is not None and old.schema.metadata == metadata and old.equals(table):
         return False
     compression = "none" if table.num_rows < 1000 else "zstd"
 
     def encode(file: IO[bytes]) -> None:
-        pq.write_table(table, file, compression=compression, use_dictionary=False, write_statistics=False)
+        options = {"use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
+        pq.write_table(table, file, compression=compression, **options)
 
     _remember(path, sign(files.write(path, encode)), table)
     return True
@@ -96,17 +89,19 @@ def sign(status: os.stat_result) -> Signature:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def read(path: Path) -> pa.Table | None:
+def read(path: Path, check: Check | None = None) -> pa.Table | None:
     """Read a whole file.
 
     Args:
         path: The file.
+        check: Looks at a table when it is read from the disk; raises `DamagedFileError` for another file's.
 
     Returns:
         Its table, or None where there is no such file.
 
     Raises:
-        StagingError: The file cannot be read, or is no Parquet file.
+        DamagedFileError: It is not a file that `write` wrote, or is not as it was written.
+        StagingError: It cannot be read.
     """
     try:
         status = path.stat()
@@ -114,20 +109,38 @@ def read(path: Path) -> pa.Table | None:
         return None
     except OSError as error:
         raise StagingError(f"{path} cannot be read: {error.strerror}") from error
-    return read_as(path, sign(status))
+    return read_as(path, sign(status), check)
 
 
-def read_as(path: Path, signature: Signature) -> pa.Table:
+def read_as(path: Path, signature: Signature, check: Check | None = None) -> pa.Table:
     """Read a file whose signature is known to the caller; the table is remembered under it."""
     if (known := _tables.get(path)) and known[0] == signature:
         return known[1]
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read(use_threads=False)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise StagingError(f"{path} cannot be read: {error}; move it away and run again") from error
+        texts = dict(table.schema.metadata or {})
+        checksum = texts.pop(_CHECKSUM, None)  # files of 0.1 have none
+        intact = _FINGERPRINT in texts and checksum in (None, _checksum(table, texts))
+    except PermissionError as error:
+        raise StagingError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError, TypeError, NotImplementedError, MemoryError) as error:
+        # Arrow raises each of them for one damage or another
+        raise DamagedFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+    if not intact:
+        raise DamagedFileError(f"{path} is not the file that was written under this name")
+    if check:
+        check(table)
     _remember(path, signature, table)
     return table
+
+
+def _checksum(table: pa.Table, texts: Mapping[bytes, bytes]) -> bytes:
+    """Return a checksum of what the pages' own checksums do not cover: the kept texts, the columns and their number."""
+    columns = [(field.name, str(field.type)) for field in table.schema]
+    return digest(
+        [sorted((k.decode(), v.decode("utf-8", "replace")) for k, v in texts.items()), columns, len(table)]
+    ).encode()
 
 
 def _remember(path: Path, signature: Signature, table: pa.Table) -> None:
@@ -142,27 +155,11 @@ def concat(tables: Iterable[pa.Table]) -> pa.Table:
     return pa.concat_tables([t.replace_schema_metadata(None) for t in tables], promote_options="default")
 
 
-def metadata(path: Path) -> dict[str, str]:
-    """Return the text kept in a file's metadata; empty where there is no such file, or it cannot be read."""
-    table = _read_derived(path)
-    return {} if table is None else {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-
-
-def _read_derived(path: Path) -> pa.Table | None:
-    """A derived file that a power cut left empty is as good as none: it is built again."""
-    try:
-        return read(path)
-    except StagingError as error:
-        log.warning("%s", error)
-        return None
-
-
-def fingerprint_of(path: Path) -> str | None:
-    """Return the fingerprint kept in a file, or None where there is no such file."""
-    table = _read_derived(path)
-    return None if table is None else fingerprint_in(table)
+def texts_in(table: pa.Table) -> dict[str, str]:
+    """Return the texts that were kept in the file that a table was read from."""
+    return {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
 
 
 def fingerprint_in(table: pa.Table) -> str:
     """Return the fingerprint that a table was read with."""
-    return str((table.schema.metadata or {}).get(_FINGERPRINT, b"").decode())
+    return texts_in(table)[_FINGERPRINT.decode()]

@@ -65,6 +65,11 @@ class Paths:
         return self.root / "stations" / f"{station}.parquet"
 
     @property
+    def quarantine(self) -> Path:
+        """The folder of damaged files, each under its own path and the moment when it was found."""
+        return self.root / "quarantine"
+
+    @property
     def models(self) -> Path:
         """The folder of the forecast models."""
         return self.root / "models"

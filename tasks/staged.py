@@ -1,0 +1,122 @@
+"""Staged files as Luigi targets: what is damaged is moved away and is from then on as if it were not there."""
+
+import logging
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import luigi
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airqino.errors import DamagedFileError
+from airqino.stores import files, parquet
+from airqino.stores.paths import Paths
+from tasks.settings.reading import settings
+
+__all__ = ["ParquetTarget", "frame", "paths", "set_aside"]
+
+log = logging.getLogger("airqino.staging")
+
+
+class ParquetTarget(luigi.Target):
+    """One Parquet file, with a fingerprint of its rows and those of its inputs in its metadata.
+
+    A damaged file is moved into the quarantine when it is read, told once, and from then on as if it were not there: it
+    is fetched or built again.
+    """
+
+    def __init__(self, path: Path, column: str = "", value: Any = None) -> None:
+        """Name the file; nothing is read or made.
+
+        Args:
+            path: The file.
+            column: A column that has `value` in each row, or the file is another one under this name.
+            value: See `column`; a day stands for all its moments.
+        """
+        self.path, self._column, self._value = path, column, value
+
+    def __str__(self) -> str:
+        """Return the path."""
+        return str(self.path)
+
+    def exists(self) -> bool:
+        """Tell whether the file is there."""
+        return self.path.exists()
+
+    def table(self) -> pa.Table | None:
+        """Return the rows; None where there is no file, or a damaged one, which is then moved away."""
+        try:
+            return parquet.read(self.path, self.check)
+        except DamagedFileError as error:
+            set_aside(self.path, error)
+            return None
+
+    def check(self, table: pa.Table) -> None:
+        """Check that a table can be this file's.
+
+        Raises:
+            DamagedFileError: It is another's.
+        """
+        if not self._column:
+            return
+        column = table.column(self._column) if self._column in table.column_names else None
+        values = set() if column is None else set(pc.unique(column).to_pylist())
+        if isinstance(self._value, date) and not isinstance(self._value, datetime):
+            values = {value.date() if isinstance(value, datetime) else value for value in values}
+        if column is None or values - {self._value}:
+            raise DamagedFileError(f"{self.path} holds other rows than those of {self._value}")
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the rows; None where there is no file."""
+        table = self.table()
+        return None if table is None else parquet.fingerprint_in(table)
+
+    @property
+    def inputs(self) -> str | None:
+        """Fingerprint of the inputs it was built from; None where there is no file."""
+        table = self.table()
+        return None if table is None else parquet.texts_in(table).get("inputs")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows as plain dicts; none where there is no file."""
+        table = self.table()
+        return [] if table is None else table.to_pylist()
+
+    def frame(self) -> pd.DataFrame:
+        """Return the rows as a data frame; empty where there is no file."""
+        return frame([self])
+
+    def write(self, table: pa.Table | pd.DataFrame, inputs: str | None = None, **extra: str) -> bool:
+        """Write the file atomically, unless it holds exactly this already.
+
+        Args:
+            table: The rows.
+            inputs: Fingerprint of what they were built from.
+            extra: More text for the metadata.
+
+        Returns:
+            Whether the file was written.
+        """
+        if isinstance(table, pd.DataFrame):
+            table = pa.Table.from_pandas(table, preserve_index=False)
+        return parquet.write(self.path, table, extra=extra | ({"inputs": inputs} if inputs else {}))
+
+
+def frame(targets: list[ParquetTarget]) -> pd.DataFrame:
+    """Return the rows of several files as one data frame; empty where none exists."""
+    tables = [table for target in targets if (table := target.table()) is not None]
+    return parquet.concat(tables).to_pandas() if tables else pd.DataFrame()
+
+
+def paths() -> Paths:
+    """Return the layout of the staging root."""
+    return Paths(Path(settings().staging.root))
+
+
+def set_aside(path: Path, error: DamagedFileError) -> None:
+    """Move a damaged file into the quarantine, and say so."""
+    target = files.set_aside(path, paths().root, paths().quarantine)
+    log.error("%s: it is kept as %s, and made again", error, target)
