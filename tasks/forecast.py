@@ -8,6 +8,7 @@ from typing import Any
 
 import luigi
 import pandas as pd
+import pyarrow as pa
 
 from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict
 from airqino.quality.flags import flag_history
@@ -54,6 +55,7 @@ class Forecast(Stage):
     def run(self) -> None:
         """Forecast the hours that are not published yet, then load what is not in MongoDB yet."""
         live = self._is_live()
+        _restore([hour for hour in self.hour if not targets.forecast(hour).exists()])
         missing = [hour for hour in self.hour if not targets.forecast(hour).exists()]
         for champion, hours in groupby(missing, key=lambda hour: promotion.champion_on(hour.date(), live)):
             _stage_forecasts(list(hours), champion, hindcast=not live)
@@ -65,6 +67,18 @@ class Forecast(Stage):
 
 def _load_target(hour: datetime) -> targets.LoadTarget:
     return targets.LoadTarget(f"forecast|{format_hour(hour)}")
+
+
+def _restore(hours: Iterable[datetime]) -> None:
+    """Write the files of forecasts that were published and lost from what MongoDB holds: none is made a second time."""
+    for hour in hours:
+        if (record := _load_target(hour).record()) is None:
+            continue
+        documents = mongo.find(targets.database(), "forecasts", {"issued_at": hour})
+        rows = [{k: v for k, v in document.items() if k not in ("_id", "station_name")} for document in documents]
+        if rows and len(rows) == record["documents"]:
+            targets.forecast(hour).write(pa.Table.from_pylist(rows), inputs=record["inputs"] or None)
+            log.warning("forecast of %s: restored from MongoDB", format_hour(hour))
 
 
 def _stage_forecasts(hours: list[datetime], champion: Champion | None, hindcast: bool) -> None:

@@ -63,10 +63,11 @@ class Hourly(Stage):
         return [TrainModel(day=monday(self.hour.date())), Forecast(hour=self.hour), *self._unloaded(), *scores]
 
     def _unloaded(self) -> list[luigi.Task]:
-        """Return the forecasts of the window that were staged when MongoDB was away."""
-        first = self.hour - settings().airqino.late_window_hours * HOUR
-        staged = targets.forecast_hours(first, self.hour - HOUR)
-        return [task for hour in staged if not (task := Forecast(hour=hour)).complete()]
+        """Return the forecasts of the window that are staged but not loaded, or loaded but no longer staged."""
+        first, last = self.hour - settings().airqino.late_window_hours * HOUR, self.hour - HOUR
+        in_window = {"kind": "forecast", "issued_at": {"$gte": first, "$lte": last}}
+        loaded = mongo.distinct(targets.database(), "loads", "issued_at", in_window)
+        return [Forecast(hour=hour) for hour in sorted({*targets.forecast_hours(first, last)} ^ {*loaded})]
 
     def _retrainings(self) -> list[luigi.Task]:
         """Return a training for each drift that lasts, on the day that it began."""

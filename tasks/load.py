@@ -1,11 +1,15 @@
 """LoadDay: from staged tables to documents in MongoDB."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
+from typing import Any
 
 import luigi
+import pyarrow as pa
 
 from airqino import views
+from airqino.source import raw
 from airqino.stores import mongo
 from airqino.times import DAY, day_start
 from tasks import documents, targets
@@ -49,6 +53,8 @@ class LoadDay(DayTask):
         config, database, kept = settings(), targets.database(), targets.kept_since()
         mongo.ensure_indexes(database, config.mongo.retention_days)
         mongo.ask(database, views.ensure_views)
+        if _restore_ledgers(stale):
+            stale = self._stale()
         days = {day: documents.of_day(day, config) for day in stale}
         for collection in documents.COLLECTIONS:
             loaded = [document for of_day in days.values() for document in of_day[collection]]
@@ -67,6 +73,23 @@ class LoadDay(DayTask):
         inputs = _inputs(self.day, settings())
         loaded = _loaded_inputs(self.day)
         return {day: fingerprint for day, fingerprint in inputs.items() if loaded.get(day) != fingerprint}
+
+
+def _restore_ledgers(days: Iterable[date]) -> bool:
+    """Write the ledgers of revisions that were lost from what MongoDB holds; tell whether there were any."""
+    lost = sorted(day for day in days if not targets.revisions(day).exists())
+    if not lost:
+        return False
+    span = {"$gte": day_start(lost[0]), "$lt": day_start(lost[-1]) + DAY}
+    names = {"old": "old_reading", "new": "new_reading"}
+    by_day: dict[date, list[dict[str, Any]]] = defaultdict(list)
+    for document in mongo.find(targets.database(), "revisions", {"observed_at": span}):
+        row = {name: document[names.get(name, name)] for name in raw.REVISION_SCHEMA.names}
+        by_day[row["observed_at"].date()].append(row)
+    for day in lost:
+        if rows := sorted(by_day[day], key=lambda row: (row["seen_at"], row["observed_at"], row["station"])):
+            targets.revisions(day).write(pa.Table.from_pylist(rows, schema=raw.REVISION_SCHEMA))
+    return bool(by_day)
 
 
 def _target(day: date) -> targets.LoadTarget:

@@ -27,6 +27,7 @@ __all__ = [
     "database",
     "distinct",
     "ensure_indexes",
+    "find",
     "find_many",
     "find_one",
     "newest",
@@ -236,10 +237,14 @@ def count(db: Database, collection: str, field: str, start: object, stop: object
     return ask(db, lambda db: db[collection].count_documents({field: {"$gte": start, "$lt": stop}}))
 
 
+def find(db: Database, collection: str, where: Document) -> list[Document]:
+    """Return the documents that fit, in the order of their ``_id``."""
+    return ask(db, lambda db: list(db[collection].find(where, sort=[("_id", ASCENDING)])))
+
+
 def find_many(db: Database, collection: str, keys: Sequence[str]) -> dict[str, Document]:
     """Return the documents with these ``_id``, by it."""
-    found = ask(db, lambda db: list(db[collection].find({"_id": {"$in": list(keys)}})))
-    return {document["_id"]: document for document in found}
+    return {document["_id"]: document for document in find(db, collection, {"_id": {"$in": list(keys)}})}
 
 
 def count_by_day(db: Database, collection: str, field: str, start: object, stop: object) -> dict[str, int]:
