@@ -1,11 +1,9 @@
 """Training of the forecast model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +11,13 @@ import pandas as pd
 
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting import boosting, calibration, network
+from airqino.forecasting.arrays import Bools, Floats, Ints, Matrix
 from airqino.forecasting.artifact import Band, ForecastModel, Score
 from airqino.forecasting.features import Grid, change, feature_matrix, feature_names, to_grid
+from airqino.readings import FORECAST
 
 __all__ = ["BOOSTED", "LEADS", "MIN_USABLE_HOURS", "Recipe", "blend", "train"]
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 Quantiles = calibration.Quantiles
 
 #: Hours from the last reading to a target that are forecast: nothing is published beyond three.
@@ -83,21 +80,21 @@ class Recipe:
 class _Rows:
     """Anchors of one pollutant, in the order of time."""
 
-    features: npt.NDArray[np.float32]
+    features: Matrix
     targets: Floats  # (n, leads) changes, NaN where unknown
     last: Floats
     row: Ints
     station: npt.NDArray[np.str_]
 
-    def where(self, keep: Bools) -> _Rows:
+    def where(self, keep: Bools) -> Self:
         """Return some of the rows, as copies."""
-        return _Rows(self.features[keep], self.targets[keep], self.last[keep], self.row[keep], self.station[keep])
+        return replace(self, **{name: column[keep] for name, column in vars(self).items()})
 
 
 def train(
     hourly: pd.DataFrame,
     until: pd.Timestamp,
-    pollutants: Sequence[str] = ("co", "pm2_5"),
+    pollutants: Sequence[str] = FORECAST,
     horizons: Sequence[int] = (1, 2),
     seed: int = 1,
     num_threads: int = 2,
