@@ -51,22 +51,13 @@ def champion_on(day: date, live: bool) -> Champion | None:
 
     Args:
         day: the day of the hour of issue.
-        live: for the forecast that is published now, the champion; else, for a hindcast, the newest version that was
-            promoted and knows nothing of the day.
+        live: prefer the champion, if it knows nothing of the day; else, as for a hindcast, only the newest version that
+            was promoted and knows nothing of the day counts.
     """
     now = champion() if live else None
     if now is not None and now.version <= f"{day}":
         return now
     version = promoted_before(day + timedelta(days=1))
-    return Champion(version, "") if version else None
-
-
-def incumbent(day: date) -> Champion | None:
-    """Return the champion that a model trained for a day has to beat: today's, or for a past day that day's."""
-    now = champion()
-    if now is not None and now.version < f"{day}":
-        return now
-    version = promoted_before(day)
     return Champion(version, "") if version else None
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from airqino.forecasting.features import USABLE_FLAGS, Floats
+from airqino.forecasting.arrays import Floats
+from airqino.forecasting.features import USABLE_FLAGS
 from airqino.readings import FORECAST
 
 __all__ = [
@@ -203,12 +204,8 @@ def summarise(
     table = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
     table = table.sort_values([*KEY, "window_days"], ignore_index=True)
     whole = dict.fromkeys(("horizon_h", "window_days", "n", "modelled"), "int64")
-    return table.astype(
-        whole
-        | dict.fromkeys(_NUMBERS, "float64")
-        | dict.fromkeys(("station", "pollutant", "day"), "str")
-        | {"drift": "bool"}
-    )
+    texts = dict.fromkeys(("station", "pollutant", "day"), "str")
+    return table.astype(whole | dict.fromkeys(_NUMBERS, "float64") | texts | {"drift": "bool"})
 
 
 def drifted_pairs(matched: pd.DataFrame, limits: DriftLimits) -> tuple[set[Pair], set[Pair]]:

@@ -38,7 +38,7 @@ _BREATH = 0.2
 EXPIRY = "expiry"
 Database = _Database[Document]
 
-#: The fields, ascending, of every index of each collection, for the queries of the loads, the commands, the views and the dashboards.
+#: The fields (ascending) of every index, for the queries of the loads, the commands, the views and the dashboards.
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "hourly_measurements": (("observed_at", "station"), ("station", "observed_at")),
     "daily_averages": (("day", "station"), ("station", "day")),

@@ -19,17 +19,9 @@ from airqino.errors import StagingError
 from airqino.stores import files
 
 __all__ = [
-    "concat",
-    "digest",
-    "fingerprint",
-    "fingerprint_in",
-    "fingerprint_of",
-    "metadata",
-    "read",
-    "read_as",
-    "sign",
+    "concat", "digest", "fingerprint", "fingerprint_in", "fingerprint_of", "metadata", "read", "read_as", "sign",
     "write",
-]
+]  # fmt: skip
 
 log = logging.getLogger("airqino.staging")
 
@@ -149,7 +141,7 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def _read_derived(path: Path) -> pa.Table | None:
-    """A derived file that a power cut left empty is as good as none: it is built again."""
+    """Read a derived file; one that a power cut left empty is as good as none: it is built again."""
     try:
         return read(path)
     except StagingError as error:

@@ -17,21 +17,9 @@ from airqino.times import parse_hour
 from tasks.settings.options import Secret, Variable, options
 
 __all__ = [
-    "ENVIRONMENT",
-    "OPTIONS",
-    "SECTIONS",
-    "AirQino",
-    "Alerts",
-    "Forecasting",
-    "Logging",
-    "Metrics",
-    "Mongo",
-    "Quality",
-    "Staging",
-    "Station",
-    "Status",
-]
-
+    "ENVIRONMENT", "OPTIONS", "SECTIONS", "AirQino", "Alerts", "Forecasting", "Logging", "Metrics", "Mongo", "Quality",
+    "Staging", "Station", "Status",
+]  # fmt: skip
 
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="a URL that begins with http:// or https://")]
 OptionalUrl = Annotated[str, Meta(pattern=r"^(https?://[^\s/]+.*)?$", description="empty, or an http(s) URL")]
@@ -121,16 +109,13 @@ class Station(Struct, frozen=True, kw_only=True):
         try:
             ZoneInfo(self.time_zone)
         except (KeyError, ValueError, OSError):
-            raise ValueError(
-                f"time_zone = {self.time_zone!r}: allowed is a time zone name such as Africa/Abidjan"
-            ) from None
+            allowed = "allowed is a time zone name such as Africa/Abidjan"
+            raise ValueError(f"time_zone = {self.time_zone!r}: {allowed}") from None
 
     def active(self, hour: datetime) -> bool:
-        """Whether the station is in service in `hour`."""
-        return not (
-            (self.valid_from and hour < parse_hour(self.valid_from))
-            or (self.valid_to and hour > parse_hour(self.valid_to))
-        )
+        """Tell whether the station is in service in `hour`."""
+        begun = not self.valid_from or parse_hour(self.valid_from) <= hour
+        return begun and (not self.valid_to or hour <= parse_hour(self.valid_to))
 
 
 class Staging(Struct, frozen=True, kw_only=True):
