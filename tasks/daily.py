@@ -48,11 +48,9 @@ class DailyMeans(DayTask):
 
     def _stale(self) -> dict[date, str]:
         """Return the days whose means are not up to date, and the fingerprint of what each is to be built from."""
-        zones, share = settings().zones, settings().quality.valid_share
+        rules = settings().zones, settings().quality.valid_share, _VERSION
         inputs = {
-            day: targets.fingerprint(
-                [targets.hourly(utc_day).fingerprint for utc_day in utc_days], zones, share, _VERSION
-            )
+            day: targets.fingerprint([targets.hourly(utc_day).fingerprint for utc_day in utc_days], *rules)
             for day, utc_days in _utc_days(self.day).items()
         }
         return {day: fingerprint for day, fingerprint in inputs.items() if targets.daily(day).inputs != fingerprint}

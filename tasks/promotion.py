@@ -101,10 +101,8 @@ def promote(version: str, fallback: frozenset[tuple[str, str]] = frozenset()) ->
         predecessors = (*predecessors, old.version)[-_PREDECESSORS:]
     now = settings().now.isoformat()
     models.annotate(folder(version), promoted=True, promoted_at=now)
-    alias_version = old.alias_version if old else ""
-    models.write_champion(
-        targets.paths().champion, Champion(version, now, predecessors, tuple(sorted(fallback)), alias_version)
-    )
+    new = Champion(version, now, predecessors, tuple(sorted(fallback)), old.alias_version if old else "")
+    models.write_champion(targets.paths().champion, new)
 
 
 def roll_back() -> tuple[str, str]:
@@ -171,8 +169,7 @@ def sync_alias(store: Registry) -> None:
     Raises:
         RegistryError: The registry cannot be asked, or does not know the version.
     """
-    ours = champion()
-    if ours is None:
+    if (ours := champion()) is None:
         return
     if store.alias_version() != ours.version:
         store.move_alias(ours.version)

@@ -41,7 +41,7 @@ class ParquetTarget(luigi.Target):
     @property
     def fingerprint(self) -> str | None:
         """Return the fingerprint of the rows; None where there is no file."""
-        return parquet.fingerprint_of(self.path)
+        return parquet.metadata(self.path).get("fingerprint")
 
     @property
     def inputs(self) -> str | None:

@@ -112,15 +112,13 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
 
 def _opponent(day: date) -> Opponent | None:
     """Return the champion that the day's model has to beat: today's, or for a past day that day's; or None."""
-    champion = promotion.champion_on(day - timedelta(days=1), live=True)
-    if champion is None:
+    if (champion := promotion.champion_on(day - timedelta(days=1), live=True)) is None:
         return None
     try:
         model = ForecastModel.from_files(models.load(promotion.folder(champion.version)))
     except (OSError, ValueError) as error:
-        log.warning(
-            "champion %s cannot be read (%s): the new model is compared with persistence", champion.version, error
-        )
+        text = "champion %s cannot be read (%s): the new model is compared with persistence"
+        log.warning(text, champion.version, error)
         return None
     return Opponent(champion.version, model, frozenset(champion.fallback))
 

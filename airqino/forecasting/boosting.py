@@ -45,13 +45,8 @@ def early_stopped_rounds(
     import lightgbm as lgb
 
     later = lgb.Dataset(features, target, reference=dataset, categorical_feature=[0])
-    booster = lgb.train(
-        _DETERMINISTIC | params,
-        dataset,
-        num_boost_round=rounds,
-        valid_sets=[later],
-        callbacks=[lgb.early_stopping(patience, verbose=False)],
-    )
+    stop = lgb.early_stopping(patience, verbose=False)
+    booster = lgb.train(_DETERMINISTIC | params, dataset, rounds, valid_sets=[later], callbacks=[stop])
     best = max(int(booster.best_iteration), 1)
     return _text(booster, best), best
 

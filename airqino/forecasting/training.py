@@ -63,17 +63,9 @@ class Recipe:
 
     def params(self, seed: int) -> dict[str, Any]:
         """Return the LightGBM parameters of one booster."""
-        return {
-            "objective": "l1",
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.num_leaves,
-            "min_data_in_leaf": self.min_data_in_leaf,
-            "feature_fraction": self.feature_fraction,
-            "bagging_fraction": 0.8,
-            "bagging_freq": 1,
-            "lambda_l2": 1.0,
-            "seed": seed,
-        }
+        names = ("learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction")
+        fixed = {"objective": "l1", "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 1.0}
+        return fixed | {name: getattr(self, name) for name in names} | {"seed": seed}
 
 
 @dataclass(frozen=True)
@@ -142,9 +134,8 @@ def train(
         rounds, block, quantiles = fit.validate(rows)
         for position, lead in enumerate(LEADS):
             changes = block.targets[:, position]
-            new_bands, new_scores = calibration.calibrate_and_score(
-                pollutant, lead, block.station, block.row, block.last, changes, quantiles[position]
-            )
+            forecasts = block.station, block.row, block.last, changes, quantiles[position]
+            new_bands, new_scores = calibration.calibrate_and_score(pollutant, lead, *forecasts)
             bands += new_bands
             scores += new_scores
         report(f"{pollutant} model")
@@ -154,9 +145,8 @@ def train(
         features[pollutant] = fit.names
         n_rows += len(rows.row)
     if not features:
-        raise InsufficientHistoryError(
-            f"history too short: {most} usable hours before {until:%Y-%m-%dT%H}, {MIN_USABLE_HOURS} are needed to train"
-        )
+        needed = f"{MIN_USABLE_HOURS} are needed to train"
+        raise InsufficientHistoryError(f"history too short: {most} usable hours before {until:%Y-%m-%dT%H}, {needed}")
     return ForecastModel(
         pollutants=tuple(features),
         horizons=tuple(int(horizon) for horizon in horizons),

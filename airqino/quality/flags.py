@@ -187,9 +187,8 @@ def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), ca
     days = list(at.dt.floor("D").unique())
     parts = []
     for chunk in (days[i : i + _CHUNK] for i in range(0, len(days), _CHUNK)):
-        first, begin, end = at.searchsorted(
-            [chunk[0] - timedelta(days=thresholds.dead_days), chunk[0], chunk[-1] + timedelta(days=1)]
-        )
+        earliest = chunk[0] - timedelta(days=thresholds.dead_days)
+        first, begin, end = at.searchsorted([earliest, chunk[0], chunk[-1] + timedelta(days=1)])
         before = contexts(hourly.iloc[first:end], chunk, thresholds)
         parts.append(flag_days(hourly.iloc[begin:end], dict(zip(chunk, before, strict=True)), thresholds, causal))
     return pd.concat([hourly, pd.concat(parts)], axis=1) if parts else hourly

@@ -126,9 +126,8 @@ def ask(db: Database, work: Callable[[Database], T]) -> T:
         return _through_a_failover(db, work)
     except PyMongoError as error:
         servers = db.client.topology_description.server_descriptions()
-        where = refusals.without_credentials(
-            "mongodb://" + ",".join(f"{host}:{port}" for host, port in servers) + f"/{db.name}"
-        )
+        hosts = ",".join(f"{host}:{port}" for host, port in servers)
+        where = refusals.without_credentials(f"mongodb://{hosts}/{db.name}")
         told = refusals.explain(f"MongoDB at {where}", error, refusals.server_errors(servers.values()))
         if isinstance(error, ServerSelectionTimeoutError):
             _unreachable[client] = time.monotonic(), told

@@ -47,11 +47,8 @@ def station_now() -> Pipeline:
         {"$sort": {"observed_at": -1}},
         {"$project": {p: usable(p) for p in LABELS} | {"observed_at": 1}},
     ]
-    forecasts: Pipeline = [
-        {"$match": {"$expr": {"$gte": ["$issued_at", "$$last"]}}},
-        {"$sort": {"issued_at": -1}},
-        {"$limit": 4},
-    ]
+    since_last = {"$match": {"$expr": {"$gte": ["$issued_at", "$$last"]}}}
+    forecasts: Pipeline = [since_last, {"$sort": {"issued_at": -1}}, {"$limit": 4}]
     newest = _where("$forecasts", "issued_at", {"$first": "$forecasts.issued_at"})
     kept = {name: f"$rows.{name}" for name in ("pollutant", "unit", "digits", "concentration")}
     return [

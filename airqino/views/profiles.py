@@ -51,9 +51,8 @@ def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
     runs = runs_of(map(day_start, days), DAY)
     spans = [(local_day(first.date(), zone).start, local_day(last.date(), zone).stop) for first, last in runs]
     in_spans = [{"observed_at": {"$gte": start, "$lt": stop}} for start, stop in spans]
-    sums = {f"{p}_sum": {"$sum": usable(p)} for p in LABELS} | {
-        f"{p}_hours": {"$sum": {"$cond": [{"$ne": [usable(p), None]}, 1, 0]}} for p in LABELS
-    }
+    sums = {f"{p}_sum": {"$sum": usable(p)} for p in LABELS}
+    sums |= {f"{p}_hours": {"$sum": {"$cond": [{"$ne": [usable(p), None]}, 1, 0]}} for p in LABELS}
     local = {"date": "$observed_at", "timezone": zone}
     of = {
         "station": "$station",

@@ -28,12 +28,10 @@ def main(argv: Sequence[str]) -> int:
         description="Train on what lay before START, forecast every hour from START to STOP, and compare with what "
         "came and with 'no change'.",
     )
-    parser.add_argument(
-        "--responses", type=Path, required=True, metavar="DIR", help="folder with <station>.json as the API answered"
-    )
-    parser.add_argument(
-        "--start", required=True, metavar="HOUR", help="first hour of issue, such as 2024-05-01T00 (UTC)"
-    )
+    responses = "folder with <station>.json as the API answered"
+    parser.add_argument("--responses", type=Path, required=True, metavar="DIR", help=responses)
+    first = "first hour of issue, such as 2024-05-01T00 (UTC)"
+    parser.add_argument("--start", required=True, metavar="HOUR", help=first)
     parser.add_argument("--stop", required=True, metavar="HOUR", help="last hour of issue, such as 2024-06-30T23 (UTC)")
     retrain = "train once before START (default), or before each week"
     parser.add_argument("--retrain", choices=("once", "weekly"), default="once", help=retrain)

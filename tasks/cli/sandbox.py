@@ -68,19 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default %(default)s)")
     parser.add_argument("--replay", type=Path, metavar="DIR", help="serve DIR/<station>.json, real answers of the API")
     parser.add_argument("--now", type=_argument(parse_time), metavar="ISO", help="freeze the clock at a time, UTC")
-    parser.add_argument(
-        "--stations", type=lambda text: text.split(","), metavar="A,B", help="know only these; any other is 404"
-    )
-    form, help_ = (
-        "KIND[:PROBABILITY[:STATION[:TIMES[:SECONDS]]]]",
-        "make a fault on purpose; may be given more than once",
-    )
-    parser.add_argument("--fault", type=_argument(Fault.parse), action="append", default=[], metavar=form, help=help_)
+    known = "know only these; any other is 404"
+    parser.add_argument("--stations", type=lambda text: text.split(","), metavar="A,B", help=known)
+    form = "KIND[:PROBABILITY[:STATION[:TIMES[:SECONDS]]]]"
+    fault = "make a fault on purpose; may be given more than once"
+    parser.add_argument("--fault", type=_argument(Fault.parse), action="append", default=[], metavar=form, help=fault)
     parser.add_argument("--seed", type=int, default=0, help="of the faults' random draws (default %(default)s)")
     parser.add_argument("--auth", action="store_true", help="answer 401 without a token got with the demo credentials")
-    parser.add_argument(
-        "--token-seconds", type=int, default=300, metavar="S", help="life of a token (default %(default)s)"
-    )
+    life = "life of a token (default %(default)s)"
+    parser.add_argument("--token-seconds", type=int, default=300, metavar="S", help=life)
     parser.add_argument("--log-requests", action="store_true", help="print a line per request")
     return parser
 

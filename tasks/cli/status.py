@@ -104,9 +104,8 @@ def _show(found: dict[str, Any], console: Console) -> None:
             hours[gap["reason"]] += gap["hours"]
         newest = format_hour(station["newest_hour"]) if station["newest_hour"] else f"none in {DAYS} days"
         missing = sum(hours[reason] for reason in REASONS[:3])
-        table.add_row(
-            f"{station['name']} ({station['station']})", newest, f"{missing}", *(f"{hours[r] or '–'}" for r in REASONS)
-        )
+        name = f"{station['name']} ({station['station']})"
+        table.add_row(name, newest, f"{missing}", *(f"{hours[reason] or '–'}" for reason in REASONS))
     console.print(table)
     for station in found["stations"]:
         for gap in station["gaps"][-8:]:

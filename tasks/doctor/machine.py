@@ -165,8 +165,6 @@ def _success(root: Path, limit: timedelta) -> Result:
     age = datetime.now(UTC) - success.at
     finding = f"{success.hour}, {age / HOUR:.1f} h ago"
     if age > limit:
-        cure = (
-            "cure what is wrong above and below, then run scripts/hourly; the newest file in logs/ says why runs failed"
-        )
+        cure = "cure what is wrong above and below, then run scripts/hourly. The newest log file says why runs failed"
         return failed(name, f"{finding}, more than [alerts] no_success_hours = {limit / HOUR:g}", cure)
     return ok(name, finding)

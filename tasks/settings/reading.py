@@ -16,7 +16,7 @@ from luigi.configuration import get_config
 from msgspec import Struct
 
 from airqino.errors import ConfigError
-from airqino.times import HOUR, floor_hour
+from airqino.times import HOUR, floor_hour, format_hour
 from tasks.settings import luigi_cfg, sections
 from tasks.settings.sections import OPTIONS, SECTIONS, Station
 
@@ -73,10 +73,8 @@ def refuse_unpublished(hour: datetime, what: str = "hour") -> None:
         ConfigError: It lies after the last hour.
     """
     if hour > settings().last_hour:
-        last = settings().last_hour
-        raise ConfigError(
-            f"{what} {hour:%Y-%m-%dT%H} is not over and published yet: the last one is {last:%Y-%m-%dT%H} (UTC)"
-        )
+        last = f"the last one is {format_hour(settings().last_hour)} (UTC)"
+        raise ConfigError(f"{what} {format_hour(hour)} is not over and published yet: {last}")
 
 
 @cache
@@ -148,9 +146,8 @@ def _text(section: str, option: str) -> tuple[str, str]:
     try:
         value = str(get_config().get(section, option, "") or "")
     except configparser.InterpolationError:  # its text holds the value, which may be a secret
-        raise ConfigError(
-            f"luigi.cfg [{section}] {option}: write % as %%, and set the environment variable that ${{…}} names"
-        ) from None
+        cure = "write % as %%, and set the environment variable that ${…} names"
+        raise ConfigError(f"luigi.cfg [{section}] {option}: {cure}") from None
     return value.strip(), f"luigi.cfg [{section}] {option}"
 
 
