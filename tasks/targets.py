@@ -24,54 +24,34 @@ from airqino.stores.paths import Paths
 from airqino.times import HOUR, day_range, day_start
 from tasks.settings.reading import settings
 
-__all__ = [
-    "LoadTarget",
-    "ParquetTarget",
-    "daily",
-    "forecast",
-    "hourly",
-    "paths",
-    "raw",
-    "raw_day",
-    "revisions",
-    "scores",
-    "station",
-]
-
 
 class ParquetTarget(luigi.Target):
     """One Parquet file, with a fingerprint of its rows and those of its inputs in its metadata."""
 
     def __init__(self, path: Path) -> None:
-        """Name the file; nothing is read or made."""
         self.path = path
 
     def __str__(self) -> str:
-        """Return the path."""
         return str(self.path)
 
     def exists(self) -> bool:
-        """Whether the file is there."""
+        """Tell whether the file is there."""
         return self.path.exists()
 
     @property
     def fingerprint(self) -> str | None:
-        """Fingerprint of the rows; None where there is no file."""
-        return parquet.fingerprint_of(self.path)
+        """Return the fingerprint of the rows; None where there is no file."""
+        return parquet.metadata(self.path).get("fingerprint")
 
     @property
     def inputs(self) -> str | None:
-        """Fingerprint of the inputs it was built from; None where there is no file."""
+        """Return the fingerprint of the inputs it was built from; None where there is no file."""
         return parquet.metadata(self.path).get("inputs")
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows as plain dicts; empty where there is no file."""
+        """Return the rows as plain dicts; empty where there is no file."""
         table = parquet.read(self.path)
         return [] if table is None else table.to_pylist()
-
-    def frame(self) -> pd.DataFrame:
-        """The rows as a data frame; empty where there is no file."""
-        return frame([self])
 
     def write(self, table: pa.Table | pd.DataFrame, inputs: str | None = None, **extra: str) -> bool:
         """Write the file atomically, unless it holds exactly this already.
@@ -116,19 +96,18 @@ class LoadTarget(luigi.Target):
     """A row in the ``loads`` collection: what was loaded, from which inputs."""
 
     def __init__(self, load: str) -> None:
-        """Name the load, such as ``day|2024-09-09``; nothing is asked yet."""
+        """Name the load, such as ``day|2024-09-09``."""
         self.load = load
 
     def __str__(self) -> str:
-        """Return its name."""
         return f"loads/{self.load}"
 
     def exists(self) -> bool:
-        """Whether it is recorded."""
+        """Tell whether it is recorded."""
         return self.record() is not None
 
     def record(self) -> dict[str, Any] | None:
-        """The row, or None."""
+        """Return the row, or None."""
         return mongo.find_one(database(), "loads", self.load)
 
     def write(self, inputs: str, content: Mapping[str, Any]) -> None:
@@ -158,20 +137,19 @@ def fingerprint(*content: Any) -> str:
 
 
 def database() -> mongo.Database:
-    """The pipeline's database; the connection is opened once in each process."""
+    """Return the pipeline's database; the connection is opened once in each process."""
+    return database_at(settings().mongo.uri)
+
+
+def database_at(uri: str) -> mongo.Database:
+    """Return the pipeline's database at a connection string, with the other settings as they are."""
     config = settings().mongo
-    return mongo.database(
-        config.uri,
-        config.database,
-        config.timeout_seconds,
-        config.failover_seconds,
-        tls_ca_file=config.tls_ca_file,
-        tls_certificate_key_file=config.tls_certificate_key_file,
-    )
+    tls = {"tls_ca_file": config.tls_ca_file, "tls_certificate_key_file": config.tls_certificate_key_file}
+    return mongo.database(uri, config.database, config.timeout_seconds, config.failover_seconds, **tls)
 
 
 def kept_since() -> datetime:
-    """The moment from which on MongoDB keeps hourly documents (`retention_days`), with a day of margin.
+    """Return the moment from which on MongoDB keeps hourly documents (`retention_days`), with a day of margin.
 
     The server drops them by its clock, so this one's counts, whatever AIRQINO_NOW pretends.
     """
@@ -185,12 +163,12 @@ def paths() -> Paths:
 
 
 def raw(hour: datetime) -> ParquetTarget:
-    """One row per station: its readings of the hour, or why there are none."""
+    """Return the raw hour: a row for each station, its readings or why there are none."""
     return ParquetTarget(paths().raw(hour))
 
 
 def raw_day(day: date) -> RawDay:
-    """Everything staged of a day's raw hours, remembered while the folder's files stay as they are.
+    """Return everything staged of a day's raw hours, remembered while the folder's files stay as they are.
 
     Completeness is asked many times a run; one look at the folder answers for all 24 hours.
     """
@@ -228,27 +206,27 @@ def _rows(tables: Mapping[datetime, pa.Table]) -> dict[datetime, dict[str, dict[
 
 
 def revisions(day: date) -> ParquetTarget:
-    """The ledger of readings of that day that the source changed later."""
+    """Return the ledger of readings of that day that the source changed later."""
     return ParquetTarget(paths().revisions(day))
 
 
 def hourly(day: date) -> ParquetTarget:
-    """The typed and flagged hours of a UTC day."""
+    """Return the typed and flagged hours of a UTC day."""
     return ParquetTarget(paths().hourly(day))
 
 
 def daily(day: date) -> ParquetTarget:
-    """Each station's daily means."""
+    """Return each station's daily means."""
     return ParquetTarget(paths().daily(day))
 
 
 def forecast(hour: datetime) -> ParquetTarget:
-    """What was forecast when the hour was over."""
+    """Return what was forecast when the hour was over."""
     return ParquetTarget(paths().forecast(hour))
 
 
 def forecast_hours(first: datetime, last: datetime) -> list[datetime]:
-    """The hours from `first` to `last`, both included, that have a forecast."""
+    """Return the hours from `first` to `last`, both included, that have a forecast."""
     staged = (hour for day in day_range(first.date(), last.date()) for hour in _forecast_hours(day))
     return [hour for hour in staged if first <= hour <= last]
 
@@ -263,15 +241,15 @@ def _forecast_hours(day: date) -> list[datetime]:
 
 
 def scores(day: date) -> ParquetTarget:
-    """The scores of the forecasts for a day."""
+    """Return the scores of the forecasts for a day."""
     return ParquetTarget(paths().scores(day))
 
 
 def station(station_id: str) -> ParquetTarget:
-    """What the API says of a station: name and coordinates."""
+    """Return what the API says of a station: name and coordinates."""
     return ParquetTarget(paths().station(station_id))
 
 
 def exchanges(target: ParquetTarget) -> list[dict[str, Any]]:
-    """What is kept of the requests that a raw hour came from."""
+    """Return what is kept of the requests that a raw hour came from."""
     return list(json.loads(parquet.metadata(target.path).get("exchanges", "[]")))

@@ -18,18 +18,7 @@ import pyarrow.parquet as pq
 from airqino.errors import StagingError
 from airqino.stores import files
 
-__all__ = [
-    "concat",
-    "digest",
-    "fingerprint",
-    "fingerprint_in",
-    "fingerprint_of",
-    "metadata",
-    "read",
-    "read_as",
-    "sign",
-    "write",
-]
+__all__ = ["concat", "digest", "fingerprint", "fingerprint_in", "metadata", "read", "read_as", "sign", "write"]
 
 log = logging.getLogger("airqino.staging")
 
@@ -149,18 +138,12 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def _read_derived(path: Path) -> pa.Table | None:
-    """A derived file that a power cut left empty is as good as none: it is built again."""
+    """Read a derived file; one that a power cut left empty is as good as none: it is built again."""
     try:
         return read(path)
     except StagingError as error:
         log.warning("%s", error)
         return None
-
-
-def fingerprint_of(path: Path) -> str | None:
-    """Return the fingerprint kept in a file, or None where there is no such file."""
-    table = _read_derived(path)
-    return None if table is None else fingerprint_in(table)
 
 
 def fingerprint_in(table: pa.Table) -> str:
