@@ -275,7 +275,7 @@ def _date(reply: requests.Response) -> datetime | None:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause in a few words, without object addresses."""
+    """Return the innermost cause in a few words, without object addresses."""
     inner: Any = error
     while isinstance(getattr(inner, "reason", None), BaseException) or (
         inner.args and isinstance(inner.args[0], BaseException)

@@ -44,7 +44,7 @@ class Row(msgspec.Struct, frozen=True):
         return self.timestamp.astimezone(UTC) if self.timestamp.tzinfo else self.timestamp.replace(tzinfo=UTC)
 
     def values(self) -> dict[str, float | None]:
-        """The readings by the pipeline's names for them."""
+        """Return the readings by the pipeline's names for them."""
         return {name: getattr(self, name) for name in VALUES}
 
 
