@@ -126,10 +126,8 @@ def local_day(day: date, zone: str) -> LocalDay:
     Returns:
         The day from its midnight to the next one. It has 23 or 25 hours when the clocks are changed.
     """
-    utc = ZoneInfo("UTC")
-    start, stop = (
-        datetime(d.year, d.month, d.day, tzinfo=ZoneInfo(zone)).astimezone(utc) for d in (day, day + timedelta(days=1))
-    )
+    midnights = (day_start(d).replace(tzinfo=ZoneInfo(zone)) for d in (day, day + DAY))
+    start, stop = (midnight.astimezone(ZoneInfo("UTC")) for midnight in midnights)
     begun = [math.ceil(moment.timestamp() / 3600) for moment in (start, stop)]  # hours begin on the UTC hour
     return LocalDay(start, stop, begun[1] - begun[0])
 

@@ -6,36 +6,15 @@ after its import. So a command that runs none of them starts quickly.
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 _LUIGI_IS_THERE = "luigi" in sys.modules
 
 import tasks.settings.luigi_cfg  # noqa: E402, F401 - before anything that imports Luigi
 
-if TYPE_CHECKING:
-    from tasks.graph import (
-        Backfill,
-        CleanDay,
-        DailyMeans,
-        FetchHour,
-        Forecast,
-        Hourly,
-        LoadDay,
-        ScoreForecasts,
-        TrainModel,
-    )
-
 __all__ = [
-    "Backfill",
-    "CleanDay",
-    "DailyMeans",
-    "FetchHour",
-    "Forecast",
-    "Hourly",
-    "LoadDay",
-    "ScoreForecasts",
-    "TrainModel",
-]
+    "Backfill", "CleanDay", "DailyMeans", "FetchHour", "Forecast", "Hourly", "LoadDay", "ScoreForecasts", "TrainModel",
+]  # fmt: skip
 
 if _LUIGI_IS_THERE:
     importlib.import_module("tasks.graph")

@@ -65,15 +65,15 @@ class CleanDay(DayTask):
     """
 
     def requires(self) -> list[FetchHour]:
-        """The hours that are missing or due, and no others."""
+        """Return the hours that are missing or due, and no others."""
         return [FetchHour(hour=hour) for hour in self._due()]
 
     def output(self) -> list[targets.ParquetTarget]:
-        """Each day's hourly table."""
+        """Return each day's hourly table."""
         return [targets.hourly(day) for day in self.day]
 
     def complete(self) -> bool:
-        """Whether nothing is due and the tables are up to date."""
+        """Tell whether nothing is due and the tables are up to date."""
         return not self._due() and not self._stale()
 
     @exclusive

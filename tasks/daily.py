@@ -26,16 +26,16 @@ class DailyMeans(DayTask):
     """
 
     def requires(self) -> luigi.Task:
-        """The hourly tables of the UTC days that the stations' local days lie in."""
+        """Return the hourly tables of the UTC days that the stations' local days lie in."""
         days = tuple(sorted({utc_day for utc_days in _utc_days(self.day).values() for utc_day in utc_days}))
         return CleanDay(day=days, through=self.through if days[-1] == self.day[-1] else last_hour(days[-1]))
 
     def output(self) -> list[targets.ParquetTarget]:
-        """Each day's means."""
+        """Return each day's means."""
         return [targets.daily(day) for day in self.day]
 
     def complete(self) -> bool:
-        """Whether the hourly tables are complete and the means up to date."""
+        """Tell whether the hourly tables are complete and the means up to date."""
         return self.requires().complete() and not self._stale()
 
     @exclusive
@@ -51,11 +51,9 @@ class DailyMeans(DayTask):
 
     def _stale(self) -> dict[date, str]:
         """Return the days whose means are not up to date, and the fingerprint of what each is to be built from."""
-        zones, share = settings().zones, settings().quality.valid_share
+        rules = settings().zones, settings().quality.valid_share, _VERSION
         inputs = {
-            day: targets.fingerprint(
-                [targets.hourly(utc_day).fingerprint for utc_day in utc_days], zones, share, _VERSION
-            )
+            day: targets.fingerprint([targets.hourly(utc_day).fingerprint for utc_day in utc_days], *rules)
             for day, utc_days in _utc_days(self.day).items()
         }
         return {day: fingerprint for day, fingerprint in inputs.items() if targets.daily(day).inputs != fingerprint}

@@ -125,9 +125,8 @@ def _load_documents(hours: Iterable[datetime]) -> None:
         target = targets.forecast(hour)
         documents = [_document(row) for row in target.rows()]
         mongo.replace(targets.database(), "forecasts", documents)
-        _load_target(hour).write(
-            target.inputs or "", {"kind": "forecast", "issued_at": hour, "documents": len(documents)}
-        )
+        content = {"kind": "forecast", "issued_at": hour, "documents": len(documents)}
+        _load_target(hour).write(target.inputs or "", content)
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:

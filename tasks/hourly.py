@@ -42,11 +42,11 @@ class Hourly(Stage):
         return [(name, values[name]) for name, _ in params]
 
     def requires(self) -> list[LoadDay]:
-        """Loads of the days in the window, in every station's time zone, and of those still not final before it."""
+        """Return the loads of the window's days, in every station's zone, and of those before it that are not final."""
         return [LoadDay(day=day) for day in self._days()]
 
     def complete(self) -> bool:
-        """Whether all of it is done."""
+        """Tell whether all of it is done."""
         return all(task.complete() for task in [*self.requires(), *self._afterwards(), *self._retrainings()])
 
     def run(self) -> Iterator[list[luigi.Task]]:
@@ -91,14 +91,13 @@ class Backfill(Stage):
         """Check the range."""
         values = dict(super().get_param_values(params, args, kwargs))
         if values["start"] > values["stop"]:
-            raise ConfigError(
-                f"start {format_hour(values['start'])} lies after stop {format_hour(values['stop'])}: swap them"
-            )
+            start, stop = format_hour(values["start"]), format_hour(values["stop"])
+            raise ConfigError(f"start {start} lies after stop {stop}: swap them")
         refuse_unpublished(values["stop"], "stop")
         return [(name, values[name]) for name, _ in params]
 
     def complete(self) -> bool:
-        """Whether the days are loaded and the hindcasts out."""
+        """Tell whether the days are loaded and the hindcasts out."""
         return all(t.complete() for t in [self._fetch(), *self._loads(), *self._forecasts(), *self._scores()])
 
     def run(self) -> Iterator[list[luigi.Task]]:

@@ -34,15 +34,15 @@ class LoadDay(DayTask):
     """
 
     def requires(self) -> luigi.Task:
-        """The daily means, and through them the hourly tables."""
+        """Return the daily means, and through them the hourly tables."""
         return DailyMeans(day=self.day, through=self.through)
 
     def output(self) -> list[targets.LoadTarget]:
-        """Each day's row in ``loads``."""
+        """Return each day's row in ``loads``."""
         return [_target(day) for day in self.day]
 
     def complete(self) -> bool:
-        """Whether the staged tables are complete and MongoDB holds them."""
+        """Tell whether the staged tables are complete and MongoDB holds them."""
         return self.requires().complete() and not self._stale()
 
     @exclusive
@@ -93,7 +93,6 @@ def _restore_ledgers(days: Iterable[date]) -> bool:
 
 
 def _target(day: date) -> targets.LoadTarget:
-    """Return the day's row in ``loads``."""
     return targets.LoadTarget(f"day|{day}")
 
 
@@ -149,10 +148,5 @@ def _record(day: date, loaded: dict[str, list[Document]]) -> Document:
 def provisional_days(before: date) -> list[date]:
     """Return the loaded days of the month before a day that may still change: a pause of the pipeline left them so."""
     first = before - PROVISIONAL_DAYS * DAY
-    days = mongo.distinct(
-        targets.database(),
-        "daily_averages",
-        "day",
-        {"provisional": True, "day": {"$gte": f"{first}", "$lt": f"{before}"}},
-    )
-    return [date.fromisoformat(day) for day in days]
+    where = {"provisional": True, "day": {"$gte": f"{first}", "$lt": f"{before}"}}
+    return [date.fromisoformat(day) for day in mongo.distinct(targets.database(), "daily_averages", "day", where)]

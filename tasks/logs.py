@@ -21,17 +21,9 @@ from tasks.settings.reading import staging_root, text
 from tasks.settings.secrets import redact
 
 __all__ = [
-    "RUN_ID",
-    "Console",
-    "ConsoleFilter",
-    "ConsoleFormatter",
-    "ECSFormatter",
-    "LogFile",
-    "error_text",
-    "log_path",
-    "start_logging",
-]
-
+    "RUN_ID", "Console", "ConsoleFilter", "ConsoleFormatter", "ECSFormatter", "LogFile", "error_text", "labels",
+    "log_path", "start_logging",
+]  # fmt: skip
 
 #: This process and its workers, in every line of the log file (``trace.id``).
 RUN_ID = uuid.uuid4().hex
@@ -54,7 +46,6 @@ class ECSFormatter(ecs_logging.StdlibFormatter):
     """A JSON object a line: Elastic Common Schema, with run, task, hour or day, and station where it is known."""
 
     def __init__(self) -> None:
-        """Leave out what says the same twice."""
         super().__init__(exclude_fields=["log.original", "process.thread", "process.name"], ensure_ascii=False)
 
     def format_to_ecs(self, record: logging.LogRecord) -> dict[str, Any]:
@@ -71,7 +62,6 @@ class LogFile(logging.FileHandler):
     """Everything, tracebacks too, in a file a month; opened with the first record."""
 
     def __init__(self) -> None:
-        """Name the file; make its folder with the first record."""
         super().__init__(log_path(), delay=True, encoding="utf-8")
         self.setFormatter(ECSFormatter())
 
@@ -92,7 +82,7 @@ class ConsoleFilter(logging.Filter):
     """Of Luigi only what went wrong; of the pipeline everything from INFO on."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a person wants to see it."""
+        """Tell whether a person wants to see it."""
         return record.name.startswith("airqino") or (
             record.levelno >= logging.WARNING
             and not record.getMessage().startswith(("Failed connecting", "Failed pinging", "Retrying"))
@@ -121,7 +111,6 @@ class ConsoleFormatter(logging.Formatter):
     """One line for each record, without a traceback: that is in the log file."""
 
     def __init__(self) -> None:
-        """Short times, in UTC as everything else."""
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
         self.converter = lambda seconds: datetime.fromtimestamp(seconds or 0, UTC).timetuple()
 
@@ -141,7 +130,7 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def error_text(error: BaseException) -> str:
-    """An error in one line for people."""
+    """Return an error in one line for people."""
     if isinstance(error, PipelineError):
         return str(error)
     if isinstance(error, RuntimeError) and str(error).startswith("Unfulfilled"):

@@ -1,48 +1,34 @@
 """The Luigi parameters that carry hours and days."""
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from typing import Any
 
 import luigi
 
-from airqino.times import (
-    DAY,
-    day_range,
-    day_start,
-    floor_hour,
-    format_hour,
-    hour_range,
-    parse_day,
-    parse_hour,
-    parse_ranges,
-    runs_of,
-)
+from airqino import times
 
 __all__ = ["DayParameter", "DaysParameter", "HourParameter", "HoursParameter"]
 
-NO_DEFAULT = object()
-
 
 class HourParameter(luigi.Parameter[datetime]):
-    """One hour, written ``2024-09-09T10`` (UTC); None where a task fills it in itself."""
+    """One hour, written ``2024-09-09T10`` (UTC); with None as default a task fills it in itself."""
 
-    def __init__(self, description: str, default: Any = NO_DEFAULT) -> None:
-        """Describe the parameter; with None as default it may be left out."""
-        super().__init__(description=description, **({} if default is NO_DEFAULT else {"default": default}))
+    def __init__(self, description: str, **options: Any) -> None:  # Luigi's own type knows no None as default
+        super().__init__(description=description, **options)
 
     def parse(self, x: str) -> datetime:
         """Read the hour from the command line."""
-        return parse_hour(x)
+        return times.parse_hour(x)
 
     def serialize(self, x: datetime | None) -> str:
         """Write the hour for task ids and the scheduler."""
-        return format_hour(x) if x else ""
+        return times.format_hour(x) if x else ""
 
     def normalize(self, x: datetime | None) -> Any:
         """Cut to the hour; a naive datetime is taken as UTC."""
-        return x and floor_hour(x if x.tzinfo else x.replace(tzinfo=UTC))
+        return x and _utc_hour(x)
 
 
 class HoursParameter(luigi.Parameter[tuple[datetime, ...]]):
@@ -57,19 +43,16 @@ class HoursParameter(luigi.Parameter[tuple[datetime, ...]]):
 
     def parse(self, x: str) -> tuple[datetime, ...]:
         """Read hours and ranges from the command line or a batch."""
-        return self.normalize(parse_ranges(x, "hours", parse_hour, hour_range))
+        return self.normalize(times.parse_ranges(x, "hours", times.parse_hour, times.hour_range))
 
     def serialize(self, x: tuple[datetime, ...]) -> str:
         """Write runs of hours as ranges."""
-        return ",".join(
-            format_hour(first) if first == last else f"{format_hour(first)}..{format_hour(last)}"
-            for first, last in runs_of(x)
-        )
+        return _ranges(x, times.HOUR, times.format_hour)
 
     def normalize(self, x: datetime | Iterable[datetime]) -> tuple[datetime, ...]:
         """Accept a single hour as well; sort and drop doubles."""
         hours = (x,) if isinstance(x, datetime) else x
-        return tuple(sorted({floor_hour(h if h.tzinfo else h.replace(tzinfo=UTC)) for h in hours}))
+        return tuple(sorted({_utc_hour(hour) for hour in hours}))
 
 
 class DaysParameter(luigi.Parameter[tuple[date, ...]]):
@@ -80,14 +63,11 @@ class DaysParameter(luigi.Parameter[tuple[date, ...]]):
 
     def parse(self, x: str) -> tuple[date, ...]:
         """Read days and ranges."""
-        return self.normalize(parse_ranges(x, "days", parse_day, day_range))
+        return self.normalize(times.parse_ranges(x, "days", times.parse_day, times.day_range))
 
     def serialize(self, x: tuple[date, ...]) -> str:
         """Write runs of days as ranges."""
-        runs = runs_of(map(day_start, x), DAY)
-        return ",".join(
-            f"{first:%Y-%m-%d}" if first == last else f"{first:%Y-%m-%d}..{last:%Y-%m-%d}" for first, last in runs
-        )
+        return _ranges(map(times.day_start, x), times.DAY, "{:%Y-%m-%d}".format)
 
     def normalize(self, x: date | Iterable[date]) -> tuple[date, ...]:
         """Accept a single day as well; sort and drop doubles."""
@@ -99,8 +79,17 @@ class DayParameter(luigi.Parameter[date]):
 
     def parse(self, x: str) -> date:
         """Read the day from the command line."""
-        return parse_day(x)
+        return times.parse_day(x)
 
     def serialize(self, x: date) -> str:
         """Write the day for task ids and the scheduler."""
         return x.isoformat()
+
+
+def _utc_hour(moment: datetime) -> datetime:
+    return times.floor_hour(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def _ranges(moments: Iterable[datetime], step: timedelta, form: Callable[[datetime], str]) -> str:
+    runs = times.runs_of(moments, step)
+    return ",".join(form(first) if first == last else f"{form(first)}..{form(last)}" for first, last in runs)

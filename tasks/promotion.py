@@ -51,22 +51,13 @@ def champion_on(day: date, live: bool) -> Champion | None:
 
     Args:
         day: the day of the hour of issue.
-        live: for the forecast that is published now, the champion; else, for a hindcast, the newest version that was
-            promoted and knows nothing of the day.
+        live: prefer the champion, if it knows nothing of the day; else, as for a hindcast, only the newest version that
+            was promoted and knows nothing of the day counts.
     """
     now = champion() if live else None
     if now is not None and now.version <= f"{day}":
         return now
     version = promoted_before(day + timedelta(days=1))
-    return Champion(version, "") if version else None
-
-
-def incumbent(day: date) -> Champion | None:
-    """Return the champion that a model trained for a day has to beat: today's, or for a past day that day's."""
-    now = champion()
-    if now is not None and now.version < f"{day}":
-        return now
-    version = promoted_before(day)
     return Champion(version, "") if version else None
 
 
@@ -110,10 +101,8 @@ def promote(version: str, fallback: frozenset[tuple[str, str]] = frozenset()) ->
         predecessors = (*predecessors, old.version)[-_PREDECESSORS:]
     now = settings().now.isoformat()
     models.annotate(folder(version), promoted=True, promoted_at=now)
-    alias_version = old.alias_version if old else ""
-    models.write_champion(
-        targets.paths().champion, Champion(version, now, predecessors, tuple(sorted(fallback)), alias_version)
-    )
+    new = Champion(version, now, predecessors, tuple(sorted(fallback)), old.alias_version if old else "")
+    models.write_champion(targets.paths().champion, new)
 
 
 def roll_back() -> tuple[str, str]:
@@ -180,8 +169,7 @@ def sync_alias(store: Registry) -> None:
     Raises:
         RegistryError: The registry cannot be asked, or does not know the version.
     """
-    ours = champion()
-    if ours is None:
+    if (ours := champion()) is None:
         return
     if store.alias_version() != ours.version:
         store.move_alias(ours.version)

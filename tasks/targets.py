@@ -21,21 +21,10 @@ from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import mongo, parquet
 from airqino.times import HOUR, day_range, day_start
 from tasks.settings.reading import settings
-from tasks.staged import ParquetTarget, paths, set_aside
-
-__all__ = [
-    "LoadTarget",
-    "ParquetTarget",
-    "daily",
-    "forecast",
-    "hourly",
-    "paths",
-    "raw",
-    "raw_day",
-    "revisions",
-    "scores",
-    "station",
-]
+from tasks.staged import ParquetTarget as ParquetTarget
+from tasks.staged import frame as frame
+from tasks.staged import paths as paths
+from tasks.staged import set_aside
 
 
 @dataclass(frozen=True)
@@ -65,19 +54,18 @@ class LoadTarget(luigi.Target):
     """A row in the ``loads`` collection: what was loaded, from which inputs."""
 
     def __init__(self, load: str) -> None:
-        """Name the load, such as ``day|2024-09-09``; nothing is asked yet."""
+        """Name the load, such as ``day|2024-09-09``."""
         self.load = load
 
     def __str__(self) -> str:
-        """Return its name."""
         return f"loads/{self.load}"
 
     def exists(self) -> bool:
-        """Whether it is recorded."""
+        """Tell whether it is recorded."""
         return self.record() is not None
 
     def record(self) -> dict[str, Any] | None:
-        """The row, or None."""
+        """Return the row, or None."""
         return mongo.find_one(database(), "loads", self.load)
 
     def write(self, inputs: str, content: Mapping[str, Any]) -> None:
@@ -101,20 +89,19 @@ def fingerprint(*content: Any) -> str:
 
 
 def database() -> mongo.Database:
-    """The pipeline's database; the connection is opened once in each process."""
+    """Return the pipeline's database; the connection is opened once in each process."""
+    return database_at(settings().mongo.uri)
+
+
+def database_at(uri: str) -> mongo.Database:
+    """Return the pipeline's database at a connection string, with the other settings as they are."""
     config = settings().mongo
-    return mongo.database(
-        config.uri,
-        config.database,
-        config.timeout_seconds,
-        config.failover_seconds,
-        tls_ca_file=config.tls_ca_file,
-        tls_certificate_key_file=config.tls_certificate_key_file,
-    )
+    tls = {"tls_ca_file": config.tls_ca_file, "tls_certificate_key_file": config.tls_certificate_key_file}
+    return mongo.database(uri, config.database, config.timeout_seconds, config.failover_seconds, **tls)
 
 
 def kept_since() -> datetime:
-    """The moment from which on MongoDB keeps hourly documents (`retention_days`), with a day of margin.
+    """Return the moment from which on MongoDB keeps hourly documents (`retention_days`), with a day of margin.
 
     The server drops them by its clock, so this one's counts, whatever AIRQINO_NOW pretends.
     """
@@ -123,12 +110,12 @@ def kept_since() -> datetime:
 
 
 def raw(hour: datetime) -> ParquetTarget:
-    """One row per station: its readings of the hour, or why there are none."""
+    """Return the raw hour: a row for each station: its readings of the hour, or why there are none."""
     return ParquetTarget(paths().raw(hour), "observed_at", hour)
 
 
 def raw_day(day: date) -> RawDay:
-    """Everything staged of a day's raw hours, remembered while the folder's files stay as they are.
+    """Return everything staged of a day's raw hours, remembered while the folder's files stay as they are.
 
     Completeness is asked many times a run; one look at the folder answers for all 24 hours.
     """
@@ -170,27 +157,27 @@ def _rows(tables: Mapping[datetime, pa.Table]) -> dict[datetime, dict[str, dict[
 
 
 def revisions(day: date) -> ParquetTarget:
-    """The ledger of readings of that day that the source changed later."""
+    """Return the ledger of readings of that day that the source changed later."""
     return ParquetTarget(paths().revisions(day), "observed_at", day)
 
 
 def hourly(day: date) -> ParquetTarget:
-    """The typed and flagged hours of a UTC day."""
+    """Return the typed and flagged hours of a UTC day."""
     return ParquetTarget(paths().hourly(day), "observed_at", day)
 
 
 def daily(day: date) -> ParquetTarget:
-    """Each station's daily means."""
+    """Return each station's daily means."""
     return ParquetTarget(paths().daily(day), "day", day)
 
 
 def forecast(hour: datetime) -> ParquetTarget:
-    """What was forecast when the hour was over."""
+    """Return what was forecast when the hour was over."""
     return ParquetTarget(paths().forecast(hour), "issued_at", hour)
 
 
 def forecast_hours(first: datetime, last: datetime) -> list[datetime]:
-    """The hours from `first` to `last`, both included, that have a forecast."""
+    """Return the hours from `first` to `last`, both included, that have a forecast."""
     staged = (hour for day in day_range(first.date(), last.date()) for hour in _forecast_hours(day))
     return [hour for hour in staged if first <= hour <= last]
 
@@ -205,16 +192,16 @@ def _forecast_hours(day: date) -> list[datetime]:
 
 
 def scores(day: date) -> ParquetTarget:
-    """The scores of the forecasts for a day."""
+    """Return the scores of the forecasts for a day."""
     return ParquetTarget(paths().scores(day), "day", f"{day}")
 
 
 def station(station_id: str) -> ParquetTarget:
-    """What the API says of a station: name and coordinates."""
+    """Return what the API says of a station: name and coordinates."""
     return ParquetTarget(paths().station(station_id), "station", station_id)
 
 
 def exchanges(target: ParquetTarget) -> list[dict[str, Any]]:
-    """What is kept of the requests that a raw hour came from."""
+    """Return what is kept of the requests that a raw hour came from."""
     table = target.table()
     return list(json.loads(parquet.texts_in(table).get("exchanges", "[]"))) if table is not None else []

@@ -4,9 +4,9 @@ import json
 import logging
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import luigi
-import msgspec
 import pandas as pd
 
 from airqino.errors import InsufficientHistoryError
@@ -82,14 +82,8 @@ def drift_limits() -> DriftLimits:
 
 def _policy() -> Policy:
     config = settings().forecast
-    return Policy(
-        compare_days=config.compare_days,
-        promote_confidence=config.promote_confidence,
-        drift=drift_limits(),
-        thresholds=thresholds(),
-        seed=config.seed,
-        threads=config.threads,
-    )
+    confidence, limits = config.promote_confidence, drift_limits()
+    return Policy(config.compare_days, confidence, limits, thresholds(), config.seed, config.threads)
 
 
 def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
@@ -119,23 +113,27 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
 
 
 def _opponent(day: date) -> Opponent | None:
-    """Return the champion that the day's model has to beat; None where there is none or it cannot be read."""
-    champion = promotion.incumbent(day)
-    if champion is None:
+    """Return the champion that the day's model has to beat: today's, or for a past day that day's; or None."""
+    if (champion := promotion.champion_on(day - timedelta(days=1), live=True)) is None:
         return None
     try:
         model = ForecastModel.from_files(models.load(promotion.folder(champion.version)))
     except (OSError, ValueError) as error:
-        log.warning(
-            "champion %s cannot be read (%s): the new model is compared with persistence", champion.version, error
-        )
+        text = "champion %s cannot be read (%s): the new model is compared with persistence"
+        log.warning(text, champion.version, error)
         return None
     return Opponent(champion.version, model, frozenset(champion.fallback))
 
 
 def _card(day: date, model: ForecastModel, outcome: Outcome, days: int) -> ModelCard:
     now, result = settings().now.isoformat(), outcome.comparison
-    card = ModelCard(
+    compared: dict[str, Any] = {}
+    if result is not None:
+        names = ("skill", "skill_champion", "confidence")
+        compared = {name: null_if_undefined(getattr(result, name)) for name in names}
+        scores = json.loads(result.scores.to_json(orient="records"))
+        compared |= {"compared_rows": result.rows, "compared_days": result.days, "scores": scores}
+    return ModelCard(
         trained=True,
         trained_for=f"{day}",
         trained_at=now,
@@ -148,17 +146,7 @@ def _card(day: date, model: ForecastModel, outcome: Outcome, days: int) -> Model
         reason=outcome.reason,
         promoted=outcome.promoted,
         promoted_at=now if outcome.promoted else None,
-    )
-    if result is None:
-        return card
-    return msgspec.structs.replace(
-        card,
-        compared_rows=result.rows,
-        compared_days=result.days,
-        skill=null_if_undefined(result.skill),
-        skill_champion=null_if_undefined(result.skill_champion),
-        confidence=null_if_undefined(result.confidence),
-        scores=json.loads(result.scores.to_json(orient="records")),
+        **compared,
     )
 
 

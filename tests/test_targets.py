@@ -73,7 +73,7 @@ def test_where_everything_lies(staging):
 def test_a_target_that_is_not_there_is_empty():
     target = targets.daily(DAY)
     assert (target.exists(), target.fingerprint, target.inputs, target.rows()) == (False, None, None, [])
-    assert target.frame().empty
+    assert targets.frame([target]).empty
 
 
 def test_a_target_keeps_rows_inputs_and_more(staging):
@@ -84,7 +84,7 @@ def test_a_target_keeps_rows_inputs_and_more(staging):
     assert target.inputs == "of what"
     assert target.rows() == [{"station": "1", "pm2_5_mean": 21.5}, {"station": "2", "pm2_5_mean": None}]
     assert parquet.metadata(target.path)["through"] == "2024-09-09T10"
-    pd.testing.assert_frame_equal(target.frame(), frame)
+    pd.testing.assert_frame_equal(targets.frame([target]), frame)
     assert target.write(frame, inputs="of what", through="2024-09-09T10") is False
     assert target.fingerprint == parquet.fingerprint(pa.Table.from_pandas(frame, preserve_index=False))
 

@@ -4,12 +4,10 @@ The bytes depend on the data, the recipe and the seed alone, not on the time of 
 that the same training twice gives the same fingerprint.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -137,7 +135,7 @@ class ForecastModel:
         return files
 
     @classmethod
-    def from_files(cls, files: dict[str, bytes]) -> ForecastModel:
+    def from_files(cls, files: dict[str, bytes]) -> Self:
         """Read a model back.
 
         Args:

@@ -1,15 +1,13 @@
 """Backtest: forecasts of a past time as they would have been made then, and how good they were."""
 
-from __future__ import annotations
-
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting.model import Recipe, predict, train
 from airqino.forecasting.scoring import KEY, match, score_groups, with_errors
+from airqino.readings import FORECAST
 
 __all__ = ["SCORES", "Progress", "backtest", "score_backtest"]
 
@@ -18,11 +16,10 @@ Progress = Callable[[int, int, str], None]
 
 SCORES = (*KEY, "n", "mae", "rmse", "skill", "coverage80", "mae_persistence", "mae_seasonal24")
 
-_POLLUTANTS = ("co", "pm2_5")
 _WEEK = pd.Timedelta(days=7)
 _DAY = pd.Timedelta(days=1)
 _HOUR = pd.Timedelta(hours=1)
-_STEPS = 2 * len(_POLLUTANTS) + 1  # two fits of each pollutant, and the forecasts
+_STEPS = 2 * len(FORECAST) + 1  # two fits of each pollutant, and the forecasts
 
 
 def backtest(
@@ -60,19 +57,19 @@ def backtest(
     total, parts = len(begins) * _STEPS, []
     report = progress or (lambda done, total, text: None)
     for number, begin in enumerate(begins):
-        steps = itertools.count(number * _STEPS)
+        steps = iter(range(number * _STEPS, total))
 
-        def tell(text: str, begin: pd.Timestamp = begin, steps: itertools.count[int] = steps) -> None:
+        def tell(text: str, begin: pd.Timestamp = begin, steps: Iterator[int] = steps) -> None:
             report(next(steps), total, f"{begin:%Y-%m-%d} {text}")
 
         model, reason = None, "no model"
         try:
-            model = train(hourly, begin, _POLLUTANTS, seed=seed, num_threads=num_threads, recipe=recipe, progress=tell)
+            model = train(hourly, begin, FORECAST, seed=seed, num_threads=num_threads, recipe=recipe, progress=tell)
         except InsufficientHistoryError:
             reason = "history too short"
         report((number + 1) * _STEPS - 1, total, f"{begin:%Y-%m-%d} forecasts")
         issued = pd.date_range(begin, min(begin + _WEEK - _HOUR, stop) if retrain == "weekly" else stop, freq=_HOUR)
-        parts.append(predict(model, hourly, list(issued), num_threads, _POLLUTANTS, no_model_reason=reason))
+        parts.append(predict(model, hourly, list(issued), num_threads, FORECAST, no_model_reason=reason))
     report(total, total, "")
     return pd.concat(parts, ignore_index=True)
 

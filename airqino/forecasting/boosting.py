@@ -3,20 +3,15 @@
 LightGBM is imported inside them: it costs half a second that a run without a forecast need not spend.
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from airqino.forecasting.arrays import Floats, Matrix
 from airqino.forecasting.artifact import ForecastModel
 
 __all__ = ["early_stopped_rounds", "fit", "fit_dataset", "importance", "predict"]
-
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 #: The same data and seed give the same trees (LightGBM docs, parameter ``deterministic``, which asks for a forced row-
 #: or column-wise layout).
@@ -50,13 +45,8 @@ def early_stopped_rounds(
     import lightgbm as lgb
 
     later = lgb.Dataset(features, target, reference=dataset, categorical_feature=[0])
-    booster = lgb.train(
-        _DETERMINISTIC | params,
-        dataset,
-        num_boost_round=rounds,
-        valid_sets=[later],
-        callbacks=[lgb.early_stopping(patience, verbose=False)],
-    )
+    stop = lgb.early_stopping(patience, verbose=False)
+    booster = lgb.train(_DETERMINISTIC | params, dataset, rounds, valid_sets=[later], callbacks=[stop])
     best = max(int(booster.best_iteration), 1)
     return _text(booster, best), best
 

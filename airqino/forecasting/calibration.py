@@ -5,25 +5,22 @@ Regression", NeurIPS 32 (here each side on its own, their Theorem 2, and the mis
 so that the correction grows with the band).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from airqino.forecasting.arrays import Bools, Floats, Ints
 from airqino.forecasting.artifact import Band, Score
 from airqino.forecasting.scoring import score_groups
+from airqino.readings import reading
 
 __all__ = [
     "COVERAGE", "MISSING_WIDENS", "RECENT_HOURS", "Quantiles", "apply_band", "calibrate", "calibrate_and_score",
     "change_band", "covered", "misses", "recent",
 ]  # fmt: skip
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.str_]
 #: p10, p50 and p90, each (n,), in the pollutant's unit.
 Quantiles = tuple[Floats, Floats, Floats]
@@ -33,9 +30,6 @@ COVERAGE = 0.8
 MISSING_WIDENS = 0.05
 #: Fewest hours a station's own calibration rests on: the 0.9 quantile of 100 misses has a standard error of 3 points.
 _FEWEST = 100
-#: Smallest raw half width, in the pollutant's unit; a share of nothing would correct nothing.
-_SMALLEST = {"co": 0.005, "pm2_5": 0.3}
-_SMALLEST_OTHER = 0.1
 #: What a band missed in the last two weeks, of hours its model had not seen, corrects it: levels and their spread
 #: change with the season, and a band calibrated once covered 65 to 87 % in the two months after (docs/forecast.md).
 RECENT_HOURS = 14 * 24
@@ -53,7 +47,7 @@ def misses(pollutant: str, raw: Quantiles, target: Floats) -> tuple[Floats, Floa
         Below and above, each (n,).
     """
     p10, p50, p90 = raw
-    smallest = _SMALLEST.get(pollutant, _SMALLEST_OTHER)
+    smallest = reading(pollutant).smallest_band
     below = (p50 - target) / np.maximum(p50 - p10, smallest) - 1.0
     above = (target - p50) / np.maximum(p90 - p50, smallest) - 1.0
     return below, above
@@ -183,7 +177,7 @@ def apply_band(pollutant: str, raw: Quantiles, below: Floats, above: Floats, mis
         p10, p50, p90 with 0 ≤ p10 ≤ p50 ≤ p90.
     """
     p10, p50, p90 = raw
-    smallest = _SMALLEST.get(pollutant, _SMALLEST_OTHER)
+    smallest = reading(pollutant).smallest_band
     wider = 1.0 + MISSING_WIDENS * missing
     low = p50 - np.maximum(p50 - p10, smallest) * np.maximum(1.0 + below, 0.0) * wider
     high = p50 + np.maximum(p90 - p50, smallest) * np.maximum(1.0 + above, 0.0) * wider

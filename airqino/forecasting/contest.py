@@ -10,8 +10,6 @@ stands for, which is a bias against promotion, never for it. The challenger wins
 `promote_confidence`. Where there is no champion, "no change" is what has to be beaten in the same way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -28,9 +26,7 @@ from airqino.times import HOUR, day_start
 
 __all__ = ["SCORES", "Comparison", "Opponent", "Outcome", "Policy", "compare", "hold_contest"]
 
-SCORES = (
-    *KEY, "n", "mae", "mae_persistence", "skill", "coverage80", "mae_champion", "skill_champion",
-)  # fmt: skip
+SCORES = (*KEY, "n", "mae", "mae_persistence", "skill", "coverage80", "mae_champion", "skill_champion")
 #: Days that a champion must be older than the challenger to be compared with it: each weekday once.
 _FEWEST_DAYS = 7
 

@@ -6,8 +6,6 @@ late reading thus never has to be filled in, and a gap is seen as a gap: a lag t
 say for how long and how completely the station measured.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,21 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = [
-    "LOOKBACK_HOURS",
-    "POLLUTANTS",
-    "USABLE_FLAGS",
-    "WEATHER",
-    "Grid",
-    "change",
-    "feature_matrix",
-    "feature_names",
-    "last_usable",
-    "to_grid",
-]
+from airqino.forecasting.arrays import Floats, Ints, Matrix
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+__all__ = [
+    "LOOKBACK_HOURS", "POLLUTANTS", "USABLE_FLAGS", "WEATHER", "Grid", "change", "feature_matrix", "feature_names",
+    "last_usable", "to_grid",
+]  # fmt: skip
 
 POLLUTANTS = ("co", "pm2_5", "pm10", "no2", "o3")
 WEATHER = ("t", "rh", "t_int")
@@ -140,9 +129,7 @@ def feature_names(pollutant: str, leads: Sequence[int]) -> list[str]:
     return list(_columns(empty, pollutant, leads, zero, zero, np.zeros(1)))
 
 
-def feature_matrix(
-    grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, column: Ints, codes: Floats
-) -> npt.NDArray[np.float32]:
+def feature_matrix(grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, column: Ints, codes: Floats) -> Matrix:
     """Compute the features of forecasts anchored at given hours and stations.
 
     Args:
@@ -227,9 +214,8 @@ def _nanmean(arrays: list[Floats]) -> Floats:
 
 
 def _ratio(total: Floats, count: npt.NDArray[np.generic]) -> Floats:
-    return np.asarray(
-        np.divide(total, count, out=np.full(total.shape, np.nan), where=np.asarray(count) > 0), dtype=float
-    )
+    ratio = np.divide(total, count, out=np.full(total.shape, np.nan), where=np.asarray(count) > 0)
+    return np.asarray(ratio, dtype=float)
 
 
 def _at(values: Floats, row: Ints, column: Ints) -> Floats:
@@ -256,10 +242,7 @@ def _rolling_sum(values: npt.NDArray[np.generic], hours: int) -> Floats:
 
 
 def _rolling_mean(values: Floats, hours: int) -> Floats:
-    seen = ~np.isnan(values)
-    count = _rolling_sum(seen, hours)
-    total = _rolling_sum(np.where(seen, values, 0.0), hours)
-    return _ratio(total, count)
+    return _ratio(_rolling_sum(np.nan_to_num(values), hours), _rolling_sum(~np.isnan(values), hours))
 
 
 def _rolling_std(values: Floats, hours: int) -> Floats:

@@ -6,8 +6,6 @@ a fresh reading the lead is the horizon; with one that is an hour old, the forec
 No lead is longer than three hours, so nothing is forecast beyond that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,14 +13,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from airqino.forecasting import boosting, calibration, network
+from airqino.forecasting.arrays import Floats, Ints
 from airqino.forecasting.artifact import Band, ForecastModel, Score
 from airqino.forecasting.features import LOOKBACK_HOURS, Grid, feature_matrix, last_usable, to_grid
 from airqino.forecasting.training import LEADS, Recipe, blend, train
+from airqino.readings import FORECAST
 
 __all__ = ["COLUMNS", "HISTORY_HOURS", "LEADS", "Band", "ForecastModel", "Recipe", "Score", "predict", "train"]
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 COLUMNS = (
     "station", "pollutant", "issued_at", "target_at", "horizon_h", "p10", "p50", "p90",
@@ -45,7 +42,7 @@ def predict(
     hourly: pd.DataFrame,
     issued_at: Sequence[pd.Timestamp],
     num_threads: int = 2,
-    pollutants: Sequence[str] = ("co", "pm2_5"),
+    pollutants: Sequence[str] = FORECAST,
     horizons: Sequence[int] = (1, 2),
     no_model_reason: str = "no model",
 ) -> pd.DataFrame:
@@ -150,17 +147,14 @@ class _Model:
         target[:-lead] = values[lead:]
         target[: max(self.unseen - lead, 0)] = np.nan
         corrections = []
-        for side, missed in zip(
-            ("below", "above"), calibration.misses(self.pollutant, (raw[0], raw[1], raw[2]), target), strict=True
-        ):
+        missed_sides = calibration.misses(self.pollutant, (raw[0], raw[1], raw[2]), target)
+        for side, missed in zip(("below", "above"), missed_sides, strict=True):
             trained = np.array([getattr(band, side) if band else 0.0 for band in station])[column]
             window = _before(missed, issued - lead, column, calibration.RECENT_HOURS)
             corrections.append(calibration.recent(window, trained))
-        here = raw[:, anchors.anchor[rows], column]
+        p10, p50, p90 = raw[:, anchors.anchor[rows], column]
         below, above = corrections
-        return np.stack(
-            calibration.apply_band(self.pollutant, (here[0], here[1], here[2]), below, above, anchors.missing[rows])
-        )
+        return np.stack(calibration.apply_band(self.pollutant, (p10, p50, p90), below, above, anchors.missing[rows]))
 
     def reasons_against(self, lead: int) -> npt.NDArray[np.object_]:
         """Say for each station why the model is not to be used; empty where it is."""
@@ -199,9 +193,7 @@ def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int,
             "issued_at": issued,
             "target_at": issued + pd.Timedelta(hours=horizon),
             "horizon_h": np.int64(horizon),
-            "p10": quantiles[0],
-            "p50": quantiles[1],
-            "p90": quantiles[2],
+            **dict(zip(("p10", "p50", "p90"), quantiles, strict=True)),
             "method": method,
             "reason": reason,
             "last_value": anchors.last,

@@ -5,21 +5,19 @@ Two hidden layers of rectified units on the boosters' features, fitted to the pi
 other ones than those of the trees, so that the mean of both is better than either (docs/forecast.md has the numbers).
 """
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["QUANTILES", "Network", "fit", "predict"]
+from airqino.forecasting.arrays import Floats, Matrix
 
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
+__all__ = ["QUANTILES", "Network", "fit", "predict"]
 
 QUANTILES = (0.1, 0.5, 0.9)
 #: How much each quantile's loss counts: the median is what is scored, the band is corrected afterwards anyway.
@@ -74,7 +72,7 @@ class Network:
         return file.getvalue()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Network:
+    def from_bytes(cls, content: bytes) -> Self:
         """Read `to_bytes` back.
 
         Raises:
@@ -110,9 +108,8 @@ def fit(features: Matrix, names: Sequence[str], targets: Floats, weight: Floats,
     low, centre, high = np.nanquantile(rest, (0.1, 0.5, 0.9), axis=0)
     scale = np.maximum((high - low) / 2.563, 1e-3)  # 10 % and 90 % of a normal distribution are 2.563 σ apart
     unit = max(float(np.nanmean(np.abs(targets))), 1e-6)
-    start = Network(
-        n_stations if n_stations <= _MOST_STATIONS else 0, cyclic, centre, scale, unit, (), targets.shape[1]
-    )
+    told_apart = n_stations if n_stations <= _MOST_STATIONS else 0
+    start = Network(told_apart, cyclic, centre, scale, unit, (), targets.shape[1])
     return _descend(start, _inputs(start, features), targets / unit, weight, np.random.default_rng(seed))
 
 

@@ -4,8 +4,6 @@ A number that is not defined, such as a mean over no rows or the skill against a
 and null in JSON and in documents.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from airqino.forecasting.arrays import Floats
 from airqino.forecasting.features import USABLE_FLAGS
+from airqino.readings import FORECAST
 
 __all__ = [
     "COLUMNS", "EPISODE_DAYS", "KEY", "WINDOWS", "DriftLimits", "drifted_pairs", "episode_start",
@@ -24,7 +24,6 @@ __all__ = [
     "with_errors",
 ]  # fmt: skip
 
-Floats = npt.NDArray[np.float64]
 #: A station and a pollutant.
 Pair = tuple[str, str]
 
@@ -36,9 +35,8 @@ EPISODE_DAYS = 7
 MODELLED = "lightgbm"
 
 KEY = ["station", "pollutant", "horizon_h"]
-COLUMNS = (
-    *KEY, "day", "window_days", "n", "mae", "bias", "coverage80", "mae_persistence", "skill", "modelled", "drift",
-)  # fmt: skip
+_NUMBERS = ("mae", "bias", "coverage80", "mae_persistence", "skill")
+COLUMNS = (*KEY, "day", "window_days", "n", *_NUMBERS, "modelled", "drift")
 _MATCHED = (*KEY, "target_at", "method", "last_value", "p10", "p50", "p90", "target")
 
 
@@ -149,7 +147,7 @@ def with_errors(matched: pd.DataFrame, **others: str) -> pd.DataFrame:
     return matched.assign(error=matched["p50"] - matched["target"], inside=inside, **errors)
 
 
-def match(forecasts: pd.DataFrame, hourly: pd.DataFrame, pollutants: Sequence[str] = ("co", "pm2_5")) -> pd.DataFrame:
+def match(forecasts: pd.DataFrame, hourly: pd.DataFrame, pollutants: Sequence[str] = FORECAST) -> pd.DataFrame:
     """Put beside each forecast what was measured.
 
     Args:
@@ -206,8 +204,8 @@ def summarise(
     table = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
     table = table.sort_values([*KEY, "window_days"], ignore_index=True)
     whole = dict.fromkeys(("horizon_h", "window_days", "n", "modelled"), "int64")
-    real = dict.fromkeys(("mae", "bias", "coverage80", "mae_persistence", "skill"), "float64")
-    return table.astype(whole | real | dict.fromkeys(("station", "pollutant", "day"), "str") | {"drift": "bool"})
+    texts = dict.fromkeys(("station", "pollutant", "day"), "str")
+    return table.astype(whole | dict.fromkeys(_NUMBERS, "float64") | texts | {"drift": "bool"})
 
 
 def drifted_pairs(matched: pd.DataFrame, limits: DriftLimits) -> tuple[set[Pair], set[Pair]]:

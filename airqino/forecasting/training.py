@@ -1,11 +1,9 @@
 """Training of the forecast model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +11,13 @@ import pandas as pd
 
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting import boosting, calibration, network
+from airqino.forecasting.arrays import Bools, Floats, Ints, Matrix
 from airqino.forecasting.artifact import Band, ForecastModel, Score
 from airqino.forecasting.features import Grid, change, feature_matrix, feature_names, to_grid
+from airqino.readings import FORECAST
 
 __all__ = ["BOOSTED", "LEADS", "MIN_USABLE_HOURS", "Recipe", "blend", "train"]
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 Quantiles = calibration.Quantiles
 
 #: Hours from the last reading to a target that are forecast: nothing is published beyond three.
@@ -66,38 +63,30 @@ class Recipe:
 
     def params(self, seed: int) -> dict[str, Any]:
         """Return the LightGBM parameters of one booster."""
-        return {
-            "objective": "l1",
-            "learning_rate": self.learning_rate,
-            "num_leaves": self.num_leaves,
-            "min_data_in_leaf": self.min_data_in_leaf,
-            "feature_fraction": self.feature_fraction,
-            "bagging_fraction": 0.8,
-            "bagging_freq": 1,
-            "lambda_l2": 1.0,
-            "seed": seed,
-        }
+        names = ("learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction")
+        fixed = {"objective": "l1", "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 1.0}
+        return fixed | {name: getattr(self, name) for name in names} | {"seed": seed}
 
 
 @dataclass(frozen=True)
 class _Rows:
     """Anchors of one pollutant, in the order of time."""
 
-    features: npt.NDArray[np.float32]
+    features: Matrix
     targets: Floats  # (n, leads) changes, NaN where unknown
     last: Floats
     row: Ints
     station: npt.NDArray[np.str_]
 
-    def where(self, keep: Bools) -> _Rows:
+    def where(self, keep: Bools) -> Self:
         """Return some of the rows, as copies."""
-        return _Rows(self.features[keep], self.targets[keep], self.last[keep], self.row[keep], self.station[keep])
+        return replace(self, **{name: column[keep] for name, column in vars(self).items()})
 
 
 def train(
     hourly: pd.DataFrame,
     until: pd.Timestamp,
-    pollutants: Sequence[str] = ("co", "pm2_5"),
+    pollutants: Sequence[str] = FORECAST,
     horizons: Sequence[int] = (1, 2),
     seed: int = 1,
     num_threads: int = 2,
@@ -145,9 +134,8 @@ def train(
         rounds, block, quantiles = fit.validate(rows)
         for position, lead in enumerate(LEADS):
             changes = block.targets[:, position]
-            new_bands, new_scores = calibration.calibrate_and_score(
-                pollutant, lead, block.station, block.row, block.last, changes, quantiles[position]
-            )
+            forecasts = block.station, block.row, block.last, changes, quantiles[position]
+            new_bands, new_scores = calibration.calibrate_and_score(pollutant, lead, *forecasts)
             bands += new_bands
             scores += new_scores
         report(f"{pollutant} model")
@@ -157,9 +145,8 @@ def train(
         features[pollutant] = fit.names
         n_rows += len(rows.row)
     if not features:
-        raise InsufficientHistoryError(
-            f"history too short: {most} usable hours before {until:%Y-%m-%dT%H}, {MIN_USABLE_HOURS} are needed to train"
-        )
+        needed = f"{MIN_USABLE_HOURS} are needed to train"
+        raise InsufficientHistoryError(f"history too short: {most} usable hours before {until:%Y-%m-%dT%H}, {needed}")
     return ForecastModel(
         pollutants=tuple(features),
         horizons=tuple(int(horizon) for horizon in horizons),

@@ -20,7 +20,7 @@ import pandas as pd
 
 from airqino.readings import NAMES, READINGS
 
-__all__ = ["FLAGS", "Context", "Thresholds", "context", "contexts", "flag", "flag_days", "flag_history"]
+__all__ = ["FLAGS", "Context", "Thresholds", "contexts", "flag_days", "flag_history"]
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -59,11 +59,6 @@ class Context:
     def content(self) -> list[Any]:
         """Return the context as plain content, for a fingerprint."""
         return [sorted(map(list, self.dead)), sorted(map(list, self.runs))]
-
-
-def context(before: pd.DataFrame, start: pd.Timestamp, thresholds: Thresholds = Thresholds()) -> Context:
-    """Sum up the days before one day; see `contexts`."""
-    return contexts(before, [start], thresholds)[0]
 
 
 def contexts(
@@ -122,17 +117,6 @@ def _context(cube: Array, stations: list[str], thresholds: Thresholds) -> Contex
     )
 
 
-def flag(
-    day: pd.DataFrame,
-    start: pd.Timestamp,
-    before: Context = Context(),
-    thresholds: Thresholds = Thresholds(),
-    causal: bool = False,
-) -> pd.DataFrame:
-    """Flag each value of one day; see `flag_days`."""
-    return flag_days(day, {start: before}, thresholds, causal)
-
-
 def flag_days(
     days: pd.DataFrame,
     before: Mapping[pd.Timestamp, Context],
@@ -145,7 +129,7 @@ def flag_days(
 
     - ``absent``: there is no value.
     - ``out_of_range``: outside the reading's plausible range (QARTOD gross-range test).
-    - ``dead``: the sensor is dead, see `context`; all its values of the day are flagged.
+    - ``dead``: the sensor is dead, see `contexts`; all its values of the day are flagged.
     - ``stuck``: part of a run of at least `stuck_hours` consecutive hours with the same non-zero value, which may
       have begun on the day before, with two hours of it at least (QARTOD flat-line test). Zero is no sign of it:
       clean air reads 0.0 for hours.
@@ -193,7 +177,7 @@ def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), ca
     Args:
         hourly: Hourly readings, columns station, observed_at (UTC) and `NAMES`.
         thresholds: The rules' numbers.
-        causal: See `flag`.
+        causal: See `flag_days`.
 
     Returns:
         A copy of `hourly`, sorted by hour and station, with the flag columns.
@@ -203,9 +187,8 @@ def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), ca
     days = list(at.dt.floor("D").unique())
     parts = []
     for chunk in (days[i : i + _CHUNK] for i in range(0, len(days), _CHUNK)):
-        first, begin, end = at.searchsorted(
-            [chunk[0] - timedelta(days=thresholds.dead_days), chunk[0], chunk[-1] + timedelta(days=1)]
-        )
+        earliest = chunk[0] - timedelta(days=thresholds.dead_days)
+        first, begin, end = at.searchsorted([earliest, chunk[0], chunk[-1] + timedelta(days=1)])
         before = contexts(hourly.iloc[first:end], chunk, thresholds)
         parts.append(flag_days(hourly.iloc[begin:end], dict(zip(chunk, before, strict=True)), thresholds, causal))
     return pd.concat([hourly, pd.concat(parts)], axis=1) if parts else hourly

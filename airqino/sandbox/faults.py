@@ -50,6 +50,9 @@ class Fault:
         station: The only station it hits; None for all.
         times: How many requests it hits before it goes away; None for no end.
         seconds: Delay of `latency`, Retry-After of `rate_limited`; None for the kind's default.
+
+    Raises:
+        ValueError: A value is not allowed; the message says which are.
     """
 
     kind: str
@@ -59,11 +62,6 @@ class Fault:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ValueError: A value is not allowed; the message says which are.
-        """
         if self.kind not in KINDS:
             raise ValueError(f"fault {self.kind!r} is unknown; known are {', '.join(KINDS)}")
         if not 0 <= self.probability <= 1:
@@ -86,13 +84,8 @@ class Fault:
         if any(rest):
             raise ValueError(f"fault {text!r} has too many parts")
         try:
-            return cls(
-                kind,
-                float(probability or 1),
-                station or None,
-                int(times) if times else None,
-                float(seconds) if seconds else None,
-            )
+            limits = int(times) if times else None, float(seconds) if seconds else None
+            return cls(kind, float(probability or 1), station or None, *limits)
         except ValueError as error:
             raise ValueError(f"{error} (in {text!r})") from None
 
@@ -101,11 +94,6 @@ class Faults:
     """The faults in force; each station has its own seeded draws, which parallel requests do not disturb."""
 
     def __init__(self, seed: int) -> None:
-        """Start without faults.
-
-        Args:
-            seed: Of the random draws.
-        """
         self._seed = seed
         self._random: dict[str, random.Random] = {}
         self._faults: list[Fault] = []
@@ -177,9 +165,8 @@ def spoil(fault: Fault, reply: Reply, now: datetime) -> Reply:
         case "future":
             pattern = rows[-1] if rows else {"CO": 0.4, "PM10": 40.0, "PM2.5": 20.0}
             hour = now.replace(minute=0, second=0, microsecond=0, tzinfo=None)
-            rows = rows + [
-                pattern | {"timestamp": (hour + timedelta(hours=ahead)).isoformat(" ")} for ahead in (1, 2, 3)
-            ]
+            stamps = [(hour + timedelta(hours=ahead)).isoformat(" ") for ahead in (1, 2, 3)]
+            rows = rows + [pattern | {"timestamp": stamp} for stamp in stamps]
     return Reply(200, json.dumps(document | {"data": rows}))
 
 

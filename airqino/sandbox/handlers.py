@@ -44,20 +44,14 @@ class Tokens:
     """
 
     def __init__(self, account: Account, seconds: float) -> None:
-        """Start with none given out.
-
-        Args:
-            account: What to accept.
-            seconds: How long an access token is valid.
-        """
-        self._account = account
-        self._seconds = seconds
+        """Accept an account, and give out access tokens that are valid for some seconds."""
+        self._account, self._seconds = account, seconds
         self._access: dict[str, float] = {}
         self._refresh: dict[str, float] = {}
 
     @property
     def issued(self) -> list[str]:
-        """The access tokens given out and not revoked, and the refresh tokens."""
+        """Return the access tokens given out and not revoked, and the refresh tokens."""
         return [*self._access, *self._refresh]
 
     def accepts(self, bearer: str) -> bool:
@@ -88,10 +82,8 @@ class Tokens:
                 return _refusal(400, "invalid_request", "Missing form parameter: grant_type")
             case _:
                 return _refusal(400, "unsupported_grant_type", "Unsupported grant_type")
-        access, refresh = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-        now = time.monotonic()
-        self._access[access] = now + self._seconds
-        self._refresh[refresh] = now + _REFRESH_SECONDS
+        access, refresh, now = secrets.token_urlsafe(24), secrets.token_urlsafe(24), time.monotonic()
+        self._access[access], self._refresh[refresh] = now + self._seconds, now + _REFRESH_SECONDS
         document = {
             "access_token": access,
             "expires_in": self._seconds,

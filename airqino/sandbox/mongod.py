@@ -8,6 +8,7 @@ import subprocess
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
 
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
@@ -64,7 +65,7 @@ class Mongod:
 
     @property
     def pid(self) -> int:
-        """Process id of the running server."""
+        """Return the process id of the running server."""
         if self._process is None:
             raise MongoError("mongod is not running")
         return self._process.pid
@@ -112,12 +113,9 @@ class Mongod:
         """Stop the server and wait until it is gone."""
         if self._process is not None:
             self._process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
+        self.kill()
 
     def kill(self) -> None:
         """End the server without warning, as a power cut would."""
@@ -126,10 +124,8 @@ class Mongod:
             self._process.wait()
             self._process = None
 
-    def __enter__(self) -> "Mongod":
-        """Return the running server."""
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop it."""
         self.stop()

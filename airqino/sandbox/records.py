@@ -83,18 +83,12 @@ class Records:
     def _overridden(
         self, station: str, rows: list[series.Row], first: str, last: str, now: datetime
     ) -> list[series.Row]:
-        holding = {
-            stamp: begun[-1]
-            for (of_station, stamp), changes in self._overrides.items()
-            if of_station == station
-            and first <= stamp <= last
-            and (begun := [values for since, values in changes if since <= now])
-        }
-        if not holding:
-            return rows
         by_stamp = {row["timestamp"]: row for row in rows}
-        for stamp, values in holding.items():
-            if values is None:
+        for (of_station, stamp), changes in self._overrides.items():
+            begun = [values for since, values in changes if since <= now]
+            if of_station != station or not first <= stamp <= last or not begun:
+                continue
+            if (values := begun[-1]) is None:
                 by_stamp.pop(stamp, None)
             elif values or stamp in by_stamp:
                 row = by_stamp.get(stamp, {}) | {"timestamp": stamp} | values

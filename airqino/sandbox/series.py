@@ -30,7 +30,6 @@ REVISED_AFTER_HOURS = 30
 """A revised row takes its final values this long after its hour ended."""
 
 _Array = NDArray[np.float64]
-
 _BLOCK = 8 * 7 * 24  # hours; longer than the memory of any noise below and than any outage
 _LATE_SHARE = 0.01
 _REVISED_SHARE = 0.01
@@ -149,13 +148,9 @@ def _block(station_id: str, number: int) -> _Block:
     columns = {sensor: np.round(values, 6).tolist() for sensor, values in readings.items()}
     found: list[Row | None] = []
     for index, off in enumerate(_off(uniform[0], hours, station.outages)):
+        present = [sensor for sensor in columns if not (sensor in absent and absent[sensor][index])]
         row: Row = {"timestamp": stamps[index].replace("T", " ")}
-        row |= {
-            sensor: values[index]
-            for sensor, values in columns.items()
-            if not (sensor in absent and absent[sensor][index])
-        }
-        found.append(None if off else row)
+        found.append(None if off else row | {sensor: columns[sensor][index] for sensor in present})
     # One draw decides both, so that no row is late and revised.
     fate, size = uniform[4, _BLOCK:], uniform[5, _BLOCK:]
     late = np.where(fate < _LATE_SHARE, 1 + (size * LATE_HOURS).astype(int), 0)

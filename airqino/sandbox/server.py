@@ -15,7 +15,6 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tornado.httpserver import HTTPServer
@@ -64,8 +63,7 @@ class Sandbox:
             ValueError: The replay folder is missing, holds no answer, or holds a file that is none.
         """
         self.records = Records(replay, stations)
-        self._now = now
-        self._log_requests = log_requests
+        self._now, self._log_requests = now, log_requests
         self._lock = threading.Lock()
         self.faults = Faults(seed)
         self.needs_token = account is not None
@@ -76,17 +74,13 @@ class Sandbox:
         self.token_url = self.url + TOKEN_PATH
 
     def __enter__(self) -> Self:
-        """Start to answer requests."""
         started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), daemon=True)
         self._thread.start()
         started.wait()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the port and all connections."""
+    def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
@@ -101,23 +95,16 @@ class Sandbox:
 
     @property
     def now(self) -> datetime:
-        """The sandbox's time; set it to freeze the clock, or to None to follow the machine's again."""
+        """Return the sandbox's time; set it to freeze the clock, or to None to follow the machine's again."""
         return self._now or datetime.now(UTC)
 
     @now.setter
     def now(self, moment: datetime | None) -> None:
         self._now = moment
 
-    def add_fault(
-        self,
-        kind: str,
-        probability: float = 1.0,
-        station: str | None = None,
-        times: int | None = None,
-        seconds: float | None = None,
-    ) -> None:
+    def add_fault(self, kind: str, *options: Any, **named: Any) -> None:
         """Put a fault in force; see `airqino.sandbox.faults.Fault` for the arguments and errors."""
-        self.faults.add(Fault(kind, probability, station, times, seconds))
+        self.faults.add(Fault(kind, *options, **named))
 
     def clear_faults(self) -> None:
         """Lift all faults."""
@@ -157,28 +144,21 @@ class Sandbox:
     def record(self, station: str, reply: Reply, window: tuple[datetime, datetime] | None, faults: list[str]) -> None:
         """Count a data request and print its line."""
         start, stop = (moment.isoformat() for moment in window) if window else (None, None)
-        entry = {
-            "station": station,
-            "start": start,
-            "stop": stop,
-            "status": reply.status,
-            "rows": reply.body.count('"timestamp"'),
-            "faults": faults,
-        }
+        status, rows = reply.status, reply.body.count('"timestamp"')
+        entry = {"station": station, "start": start, "stop": stop, "status": status, "rows": rows, "faults": faults}
         with self._lock:
             self._by_station[station] += 1
-            self._by_status[str(reply.status)] += 1
+            self._by_status[str(status)] += 1
             self._windows.append(entry)
-        if self._log_requests:
-            why = f" ({', '.join(faults)})" if faults else ""
-            print(
-                f"{self.now:%Y-%m-%dT%H:%M:%SZ} {station} {start} {stop} {reply.status} {entry['rows']} rows{why}",
-                flush=True,
-            )
+        why = f" ({', '.join(faults)})" if faults else ""
+        self._log(f"{station} {start} {stop} {status} {rows} rows{why}")
 
     def record_token_request(self) -> None:
         """Count a token request and print its line."""
         with self._lock:
             self._token_requests += 1
+        self._log("token")
+
+    def _log(self, text: str) -> None:
         if self._log_requests:
-            print(f"{self.now:%Y-%m-%dT%H:%M:%SZ} token", flush=True)
+            print(f"{self.now:%Y-%m-%dT%H:%M:%SZ} {text}", flush=True)

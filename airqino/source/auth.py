@@ -129,7 +129,7 @@ class TokenAuth(AuthBase):
         return token
 
     def _said(self, error: OAuth2Error) -> str:
-        """What the endpoint says of a refusal."""
+        """Return what the endpoint says of a refusal."""
         description = tidy(error.description or "", 100)
         return self.redact(tidy(error.error or "") + (f" ({description})" if description else ""))
 

@@ -66,7 +66,7 @@ def age(header: str | None) -> float:
 
 
 def reason_of(error: BaseException) -> str:
-    """The innermost cause in a few words, without object addresses."""
+    """Return the innermost cause in a few words, without object addresses."""
     inner: Any = error
     while isinstance(getattr(inner, "reason", None), BaseException) or (
         inner.args and isinstance(inner.args[0], BaseException)

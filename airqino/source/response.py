@@ -53,7 +53,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.timestamp.replace(tzinfo=UTC)
 
     def values(self) -> dict[str, float | None]:
-        """The readings by the pipeline's names for them."""
+        """Return the readings by the pipeline's names for them."""
         return dict(zip(VALUES, msgspec.structs.astuple(self)[1:], strict=True))
 
 

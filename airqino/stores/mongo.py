@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import pymongo
-from pymongo import ASCENDING, MongoClient, ReadPreference, ReplaceOne, UpdateOne
+from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database as _Database
 from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutError
@@ -20,21 +20,9 @@ from airqino.errors import MongoError
 from airqino.stores import refusals
 
 __all__ = [
-    "Database",
-    "ask",
-    "count",
-    "count_by_day",
-    "database",
-    "distinct",
-    "ensure_indexes",
-    "find",
-    "find_many",
-    "find_one",
-    "newest",
-    "ping",
-    "replace",
-    "update",
-]
+    "INDEXES", "Database", "ask", "count", "count_by_day", "database", "distinct", "ensure_indexes", "find",
+    "find_many", "find_one", "newest", "ping", "replace", "update",
+]  # fmt: skip
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -50,23 +38,16 @@ _BREATH = 0.2
 EXPIRY = "expiry"
 Database = _Database[Document]
 
-#: Every index of each collection, for the queries of the loads, the commands, the views and the dashboards.
-INDEXES: Mapping[str, tuple[tuple[tuple[str, int], ...], ...]] = {
-    "hourly_measurements": (
-        (("observed_at", ASCENDING), ("station", ASCENDING)),
-        (("station", ASCENDING), ("observed_at", ASCENDING)),
-    ),
-    "daily_averages": ((("day", ASCENDING), ("station", ASCENDING)), (("station", ASCENDING), ("day", ASCENDING))),
-    "coverage": ((("day", ASCENDING), ("station", ASCENDING)),),
-    "forecasts": (
-        (("issued_at", ASCENDING), ("station", ASCENDING)),
-        (("station", ASCENDING), ("issued_at", ASCENDING)),
-        (("target_at", ASCENDING), ("station", ASCENDING)),
-    ),
-    "forecast_scores": ((("day", ASCENDING), ("station", ASCENDING)), (("station", ASCENDING), ("day", ASCENDING))),
-    "revisions": ((("observed_at", ASCENDING), ("station", ASCENDING)), (("seen_at", ASCENDING),)),
-    "profiles": ((("station_name", ASCENDING), ("month", ASCENDING)), (("month", ASCENDING), ("weekday", ASCENDING))),
-    "loads": ((("kind", ASCENDING), ("loaded_at", ASCENDING)), (("kind", ASCENDING), ("issued_at", ASCENDING))),
+#: The fields (ascending) of every index, for the queries of the loads, the commands, the views and the dashboards.
+INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "hourly_measurements": (("observed_at", "station"), ("station", "observed_at")),
+    "daily_averages": (("day", "station"), ("station", "day")),
+    "coverage": (("day", "station"),),
+    "forecasts": (("issued_at", "station"), ("station", "issued_at"), ("target_at", "station")),
+    "forecast_scores": (("day", "station"), ("station", "day")),
+    "revisions": (("observed_at", "station"), ("seen_at",)),
+    "profiles": (("station_name", "month"), ("month", "weekday")),
+    "loads": (("kind", "loaded_at"), ("kind", "issued_at")),
 }
 
 
@@ -145,9 +126,8 @@ def ask(db: Database, work: Callable[[Database], T]) -> T:
         return _through_a_failover(db, work)
     except PyMongoError as error:
         servers = db.client.topology_description.server_descriptions()
-        where = refusals.without_credentials(
-            "mongodb://" + ",".join(f"{host}:{port}" for host, port in servers) + f"/{db.name}"
-        )
+        hosts = ",".join(f"{host}:{port}" for host, port in servers)
+        where = refusals.without_credentials(f"mongodb://{hosts}/{db.name}")
         told = refusals.explain(f"MongoDB at {where}", error, refusals.server_errors(servers.values()))
         if isinstance(error, ServerSelectionTimeoutError):
             _unreachable[client] = time.monotonic(), told
@@ -203,8 +183,8 @@ def ensure_indexes(db: Database, retention_days: int = 0) -> None:
 
     def make(db: Database) -> None:
         for collection, indexes in INDEXES.items():
-            for keys in indexes:
-                db[collection].create_index(list(keys))
+            for fields in indexes:
+                db[collection].create_index(list(fields))
         _expire(db["hourly_measurements"], retention_days * 86_400)
 
     ask(db, make)
@@ -239,7 +219,7 @@ def count(db: Database, collection: str, field: str, start: object, stop: object
 
 def find(db: Database, collection: str, where: Document) -> list[Document]:
     """Return the documents that fit, in the order of their ``_id``."""
-    return ask(db, lambda db: list(db[collection].find(where, sort=[("_id", ASCENDING)])))
+    return ask(db, lambda db: list(db[collection].find(where, sort=[("_id", 1)])))
 
 
 def find_many(db: Database, collection: str, keys: Sequence[str]) -> dict[str, Document]:

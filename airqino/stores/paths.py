@@ -71,7 +71,7 @@ class Paths:
 
     @property
     def models(self) -> Path:
-        """The folder of the forecast models."""
+        """Return the folder of the forecast models."""
         return self.root / "models"
 
     def model(self, version: str | date) -> Path:
@@ -80,17 +80,17 @@ class Paths:
 
     @property
     def champion(self) -> Path:
-        """The file that names the model version whose forecasts are published."""
+        """Return the file that names the model version whose forecasts are published."""
         return self.models / "champion.json"
 
     @property
     def registry(self) -> Path:
-        """The SQLite file of the model registry where no other is configured."""
+        """Return the SQLite file of the model registry where no other is configured."""
         return self.root / "mlflow" / "mlflow.db"
 
     @property
     def logs(self) -> Path:
-        """The folder of the log files."""
+        """Return the folder of the log files."""
         return self.root / "logs"
 
     def log(self, moment: datetime) -> Path:
@@ -99,17 +99,17 @@ class Paths:
 
     @property
     def alerts(self) -> Path:
-        """The file of the incidents."""
+        """Return the file of the incidents."""
         return self.root / "alerts.json"
 
     @property
     def last_success(self) -> Path:
-        """The file that names the last hourly run that succeeded."""
+        """Return the file that names the last hourly run that succeeded."""
         return self.root / "last_success.json"
 
     @property
     def demo(self) -> Path:
-        """The staging root of the demo, which holds its servers' data too."""
+        """Return the staging root of the demo, which holds its servers' data too."""
         return self.root / "demo"
 
     def lock(self, name: str) -> Path:

@@ -4,8 +4,6 @@ Only trainings and ``scripts/models`` come here: MLflow takes 4 s to import. Wha
 that `airqino.stores.models` keeps, so that a registry that is away never stops anything.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

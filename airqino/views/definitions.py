@@ -20,7 +20,7 @@ _NAMESPACE_EXISTS = 48
 
 
 def _guideline_days() -> Pipeline:
-    """Days over the WHO 24-hour guideline and valid days, by station, year and pollutant."""
+    """Return days over the WHO 24-hour guideline and valid days, by station, year and pollutant."""
     rows = [
         {"pollutant": label, "valid": {"$eq": [f"${name}_quality", "ok"]}, "above": f"${name}_above_who"}
         for name, label in LABELS.items()
@@ -42,31 +42,24 @@ def _guideline_days() -> Pipeline:
                 "station_name": "$_id.name",
                 "calendar_year": "$_id.year",
                 "pollutant": "$_id.pollutant",
-                "days": 1,
-                "valid_days": 1,
-                "days_above": 1,
+                **dict.fromkeys(("days", "valid_days", "days_above"), 1),
             }
         },
     ]
 
 
 def _pipeline_state() -> Pipeline:
-    """The newest load of readings and of forecasts: what it reached, and when it was written."""
+    """Return the newest load of readings and of forecasts: what it reached, and when it was written."""
+    newest = {"newest_at": {"$max": {"$ifNull": ["$through", "$issued_at"]}}, "loaded_at": {"$max": "$loaded_at"}}
     return [
         {"$match": {"kind": {"$in": ["day", "forecast"]}}},
-        {
-            "$group": {
-                "_id": "$kind",
-                "newest_at": {"$max": {"$ifNull": ["$through", "$issued_at"]}},
-                "loaded_at": {"$max": "$loaded_at"},
-            }
-        },
+        {"$group": {"_id": "$kind", **newest}},
         {"$project": {"_id": 0, "kind": "$_id", "newest_at": 1, "loaded_at": 1}},
     ]
 
 
 def _revision_log() -> Pipeline:
-    """The revisions with the station's name."""
+    """Return the revisions with the station's name."""
     return [
         {"$lookup": {"from": "stations", "localField": "station", "foreignField": "_id", "as": "known"}},
         {
@@ -83,7 +76,7 @@ def _revision_log() -> Pipeline:
 
 
 def _unwound(field: str, kept: Sequence[str], parts: Sequence[str]) -> Pipeline:
-    """The elements of an array, each as a row with some fields of its document.
+    """Return the elements of an array, each as a row with some fields of its document.
 
     Named one by one: a chart's filter on a field of the document then reaches the collection's index.
     """

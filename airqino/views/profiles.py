@@ -13,6 +13,7 @@ __all__ = ["ALL_STATIONS", "refresh_profiles"]
 
 #: The profile of the whole network, beside those of its stations.
 ALL_STATIONS = "All stations"
+_MERGE = {"$merge": {"into": "profiles", "whenMatched": "replace"}}
 
 
 def refresh_profiles(db: Database[Document], days: Iterable[date], kept_since: date = date.min) -> None:
@@ -40,18 +41,18 @@ def refresh_profiles(db: Database[Document], days: Iterable[date], kept_since: d
 
 
 def _same_weekday(day: date) -> list[date]:
-    """The days of the month on the same weekday."""
+    """Return the days of the month on the same weekday."""
     around = (day + timedelta(weeks=weeks) for weeks in range(-4, 5))
     return [other for other in around if (other.year, other.month) == (day.year, day.month)]
 
 
 def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
-    """The profiles of the months and weekdays of some days, which must be all that these have."""
+    """Compute the profiles of the months and weekdays of some days, which must be all that these have."""
     runs = runs_of(map(day_start, days), DAY)
     spans = [(local_day(first.date(), zone).start, local_day(last.date(), zone).stop) for first, last in runs]
-    sums = {f"{p}_sum": {"$sum": usable(p)} for p in LABELS} | {
-        f"{p}_hours": {"$sum": {"$cond": [{"$ne": [usable(p), None]}, 1, 0]}} for p in LABELS
-    }
+    in_spans = [{"observed_at": {"$gte": start, "$lt": stop}} for start, stop in spans]
+    sums = {f"{p}_sum": {"$sum": usable(p)} for p in LABELS}
+    sums |= {f"{p}_hours": {"$sum": {"$cond": [{"$ne": [usable(p), None]}, 1, 0]}} for p in LABELS}
     local = {"date": "$observed_at", "timezone": zone}
     of = {
         "station": "$station",
@@ -59,12 +60,7 @@ def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
         "weekday": {"$isoDayOfWeek": local},
     }
     return [
-        {
-            "$match": {
-                "$or": [{"observed_at": {"$gte": start, "$lt": stop}} for start, stop in spans],
-                "station": {"$in": stations},
-            }
-        },
+        {"$match": {"$or": in_spans, "station": {"$in": stations}}},
         {"$group": {"_id": of | {"hour": {"$hour": local}}, "station_name": {"$last": "$station_name"}, **sums}},
         {"$sort": {"_id.hour": 1}},
         {
@@ -84,7 +80,7 @@ def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
                 "cells": 1,
             }
         },
-        {"$merge": {"into": "profiles", "whenMatched": "replace"}},
+        _MERGE,
     ]
 
 
@@ -106,5 +102,5 @@ def _network_profile(year: int, month: int, weekday: int) -> Pipeline:
                 **{name: {"$literal": what} for name, what in of.items()},
             }
         },
-        {"$merge": {"into": "profiles", "whenMatched": "replace"}},
+        _MERGE,
     ]

@@ -108,7 +108,7 @@ def _name(path: str) -> str:
 
 
 def _renumber(dashboard: dict[str, Any]) -> None:
-    """Number the charts 1, 2, … by their place in the dashboard."""
+    """Give the charts the numbers 1, 2, … by their place in the dashboard."""
     position, metadata = dashboard["position"], dashboard["metadata"]
     charts = [item["meta"] for item in _in_order(position, "ROOT_ID") if item["type"] == "CHART"]
     numbers = {meta["chartId"]: number for number, meta in enumerate(charts, 1)}

@@ -20,7 +20,7 @@ import roles  # noqa: E402
 
 
 def _stations() -> list[str]:
-    """The stations' names, as MongoDB holds them now."""
+    """Return the stations' names, as MongoDB holds them now."""
     from pymongo import MongoClient
     from superset_config import MONGODB_DATABASE, MONGODB_URI
 

@@ -61,7 +61,7 @@ _TABLE = "documents"
 
 
 def _split(query: str) -> tuple[str, str]:
-    """The inner SELECT, and the outer one with a table in its place."""
+    """Return the inner SELECT, and the outer one with a table in its place."""
     start = re.search(r"\bFROM\s*(\()\s*SELECT\b", query, re.IGNORECASE)
     if start is None:
         raise ValueError("a dataset on MongoDB must be a virtual one: SELECT column, … FROM collection")
@@ -79,7 +79,7 @@ def _names(plan: QueryExecutionPlan) -> list[str]:
 
 
 def _read(plan: QueryExecutionPlan, connection: Any) -> list[tuple[Any, ...]]:
-    """The documents' fields, in the order of the SELECT."""
+    """Return the documents' fields, in the order of the SELECT."""
     fields = [field.strip('"') for field in plan.projection_stage]  # reserved words are quoted
     cursor = connection.database[plan.collection].find(
         plan.filter_stage or {},
@@ -92,7 +92,7 @@ def _read(plan: QueryExecutionPlan, connection: Any) -> list[tuple[Any, ...]]:
 
 
 def _plain(field: Any) -> Any:
-    """A value that SQLite can hold: times as its own text form, in UTC."""
+    """Return a value that SQLite can hold: times as its own text form, in UTC."""
     if isinstance(field, datetime):
         return field.strftime("%Y-%m-%d %H:%M:%S")
     return field if field is None or isinstance(field, str | int | float | bytes) else str(field)

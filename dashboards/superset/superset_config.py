@@ -55,7 +55,7 @@ def DB_CONNECTION_MUTATOR(  # noqa: N802
 
 
 def days_ago(days: int = 0) -> str:
-    """The day (UTC) so many days ago, as the documents write it."""
+    """Return the day (UTC) so many days ago, as the documents write it."""
     return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
 
 

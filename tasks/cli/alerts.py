@@ -81,9 +81,8 @@ def _test(urls: str) -> int:
     urls_by_id = channels.urls_by_id(urls)
     if not urls_by_id:
         raise ConfigError("no channel is set: set ALERT_URLS, or [alerts] urls in luigi.cfg")
-    body = (
-        f"Test of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from {socket.gethostname()}: alerts of AirQino arrive here.\n"
-    )
+    moment = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    body = f"Test of {moment} from {socket.gethostname()}: alerts of AirQino arrive here.\n"
     results = channels.send({c: (url, [Message("[AirQino] test", body, "info")]) for c, url in urls_by_id.items()})
     for channel, result in results.items():
         outcome = "sent" if result.sent else f"FAILED: {result.reason}"

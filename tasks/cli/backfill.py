@@ -35,9 +35,8 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--again", action="store_true", help="ask for every hour again, those that are settled too")
     parser.add_argument("--hindcast", action="store_true", help="also forecast each hour as it would have been then")
-    parser.add_argument(
-        "--workers", type=positive, default=1, help="parallel tasks (default 1; on two cores more is slower)"
-    )
+    workers = "parallel tasks (default 1; on two cores more is slower)"
+    parser.add_argument("--workers", type=positive, default=1, help=workers)
     arguments = parser.parse_args(argv)
     start = parse_hour(arguments.start) if arguments.start else _first_staged()
     stop = parse_hour(arguments.stop) if arguments.stop else settings().last_hour
@@ -68,30 +67,20 @@ def _run(chunks: list[tuple[datetime, datetime]], options: list[str]) -> int:
     days = sum((last.date() - first.date()).days + 1 for first, last in chunks)
     if console.is_terminal:
         logging.getLogger("airqino").setLevel(logging.WARNING)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("days"),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    ) as progress:
+    counts = (BarColumn(), MofNCompleteColumn(), TextColumn("days"), TextColumn("{task.fields[rate]}"))
+    columns = (TextColumn("{task.description}"), *counts, TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
         bar = progress.add_task("backfill", total=days, rate="")
         for first, last in chunks:
             progress.update(bar, description=f"{first:%Y-%m}")
             with lock("run", wait=3600) as got:
                 if not got:
-                    raise StagingError(
-                        "another run has held the staging root for an hour: see what it does, then try again"
-                    )
+                    cure = "see what it does, then try again"
+                    raise StagingError(f"another run has held the staging root for an hour: {cure}")
                 code = luigi_run(["Backfill", "--start", format_hour(first), "--stop", format_hour(last), *options])
             if code:
-                console.print(
-                    f"stopped at {first:%Y-%m} with exit code {code}; what is staged stays, run the same command again",
-                    highlight=False,
-                )
+                stopped = f"stopped at {first:%Y-%m} with exit code {code}"
+                console.print(f"{stopped}; what is staged stays, run the same command again", highlight=False)
                 return code
             time.sleep(0.02)  # let an hourly run in that waits for the lock: it tries each hundredth of a second
             progress.advance(bar, (last.date() - first.date()).days + 1)

@@ -16,12 +16,9 @@ from airqino.errors import ConfigError, SourceError
 from airqino.forecasting.backtest import backtest, score_backtest
 from airqino.forecasting.scoring import null_if_undefined
 from airqino.quality.flags import flag_history
+from airqino.readings import FORECAST, reading
 from airqino.source.response import VALUES, parse
 from airqino.times import format_hour, parse_hour
-
-__all__ = ["main", "read_responses"]
-
-_UNITS = {"co": "mg/m³", "pm2_5": "µg/m³"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,19 +28,13 @@ def main(argv: Sequence[str]) -> int:
         description="Train on what lay before START, forecast every hour from START to STOP, and compare with what "
         "came and with 'no change'.",
     )
-    parser.add_argument(
-        "--responses", type=Path, required=True, metavar="DIR", help="folder with <station>.json as the API answered"
-    )
-    parser.add_argument(
-        "--start", required=True, metavar="HOUR", help="first hour of issue, such as 2024-05-01T00 (UTC)"
-    )
+    responses = "folder with <station>.json as the API answered"
+    parser.add_argument("--responses", type=Path, required=True, metavar="DIR", help=responses)
+    first = "first hour of issue, such as 2024-05-01T00 (UTC)"
+    parser.add_argument("--start", required=True, metavar="HOUR", help=first)
     parser.add_argument("--stop", required=True, metavar="HOUR", help="last hour of issue, such as 2024-06-30T23 (UTC)")
-    parser.add_argument(
-        "--retrain",
-        choices=("once", "weekly"),
-        default="once",
-        help="train once before START (default), or before each week",
-    )
+    retrain = "train once before START (default), or before each week"
+    parser.add_argument("--retrain", choices=("once", "weekly"), default="once", help=retrain)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores as a list of records")
     parser.add_argument(
         "--history",
@@ -141,15 +132,12 @@ def _run(hourly: pd.DataFrame, start: datetime, stop: datetime, arguments: argpa
     columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("backtest")
-        forecasts = backtest(
-            hourly,
-            pd.Timestamp(start),
-            pd.Timestamp(stop),
-            arguments.retrain,
-            lambda done, total, text: bar.update(task, completed=done, total=total, description=text),
-            seed=arguments.seed,
-            num_threads=arguments.threads,
-        )
+
+        def progress(done: int, total: int, text: str) -> None:
+            bar.update(task, completed=done, total=total, description=text)
+
+        first, last, options = pd.Timestamp(start), pd.Timestamp(stop), (arguments.seed, arguments.threads)
+        forecasts = backtest(hourly, first, last, arguments.retrain, progress, *options)
     return score_backtest(forecasts, hourly)
 
 
@@ -169,9 +157,9 @@ def _show(table: pd.DataFrame, hourly: pd.DataFrame, start: datetime, stop: date
     for record in table.to_dict("records"):
         view.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in record.values()))
     console.print(view)
-    console.print("MAE and RMSE: " + ", ".join(f"{name} in {unit}" for name, unit in _UNITS.items()))
+    console.print("MAE and RMSE: " + ", ".join(f"{name} in {reading(name).unit}" for name in FORECAST))
     scored = set(zip(table["station"], table["pollutant"], strict=True))
     for station in hourly["station"].unique():
-        for pollutant in _UNITS:
+        for pollutant in FORECAST:
             if (station, pollutant) not in scored:
                 console.print(f"{station} {pollutant}: nothing to score (sensor dead, or nothing measured)")

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from airqino.errors import ConfigError, PipelineError, StagingError
+from airqino.readings import FORECAST, reading
 from airqino.sandbox.mongod import Mongod, free_port
 from airqino.stores.paths import Paths
 from tasks.settings.reading import staging_root
@@ -28,8 +29,6 @@ HINDCAST_DAYS = 7
 #: Beyond the 47 h after which a reading is read again.
 REVISED_HOURS = 50
 REVISED_STATION = "283164601"
-TITLES = {"co": "CO", "pm2_5": "PM2.5"}
-DIGITS = {"co": 2, "pm2_5": 1}
 #: In the repository only, not in an installed package.
 SUPERSET = Path(__file__).parents[2] / "scripts" / "superset"
 
@@ -39,8 +38,7 @@ class Servers:
 
     def __init__(self, root: Path) -> None:
         """Find those still running from a run with --keep."""
-        self.root = root
-        self.file = root / "servers.json"
+        self.root, self.file = root, root / "servers.json"
         self.ports: dict[str, int] = {}
         self.pids: dict[str, int] = {}
         with contextlib.suppress(OSError, ValueError):
@@ -90,28 +88,32 @@ class Servers:
         self.pids = {}
 
     def environment(self) -> dict[str, str]:
-        """The settings that make the pipeline use these servers."""
+        """Return the settings that make the pipeline use these servers."""
         return {
-            "AIRQINO_BASE_URL": f"http://127.0.0.1:{self.ports['sandbox']}",
+            "AIRQINO_BASE_URL": self.url("sandbox"),
             "MONGODB_URI": f"mongodb://127.0.0.1:{self.ports['mongod']}/?directConnection=true",
-            "LUIGID_URL": f"http://127.0.0.1:{self.ports['luigid']}",
+            "LUIGID_URL": self.url("luigid"),
             "STAGING_ROOT": str(self.root),
         }
 
+    def url(self, name: str) -> str:
+        """Return a server's URL."""
+        return f"http://127.0.0.1:{self.ports[name]}"
+
     def tell_sandbox(self, path: str, **content: Any) -> None:
         """Set the sandbox's clock, or change what it answers."""
-        url = f"http://127.0.0.1:{self.ports['sandbox']}/__{path}"
+        url = f"{self.url('sandbox')}/__{path}"
         request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
         urllib.request.urlopen(request, timeout=5).close()
 
     def requests(self) -> int:
-        """Data requests that the sandbox has answered so far."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['sandbox']}/__stats", timeout=5) as reply:
+        """Return how many data requests the sandbox has answered so far."""
+        with urllib.request.urlopen(f"{self.url('sandbox')}/__stats", timeout=5) as reply:
             return int(json.load(reply)["data_requests"])
 
 
 def _is_ours(name: str, pid: int) -> bool:
-    """Whether a process id still belongs to the server we started: ids are used again after a reboot."""
+    """Tell whether a process id still belongs to the server we started: ids are used again after a reboot."""
     with contextlib.suppress(OSError):
         return name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
@@ -137,9 +139,8 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--keep", action="store_true", help="leave the servers running")
     parser.add_argument("--stop", action="store_true", help="stop the servers that a run with --keep left running")
-    parser.add_argument(
-        "--superset", action="store_true", help="also start Superset with the dashboards (implies --keep)"
-    )
+    superset = "also start Superset with the dashboards (implies --keep)"
+    parser.add_argument("--superset", action="store_true", help=superset)
     arguments = parser.parse_args(argv)
     console = Console(highlight=False)
     servers = Servers(Paths(staging_root()).demo)
@@ -178,7 +179,7 @@ def _timed(work: Callable[[], Any]) -> float:
 
 def _pipeline(servers: Servers, took: dict[str, float], console: Console) -> int:
     """Backfill, hindcast, run the hour; show what came of it."""
-    from airqino.times import HOUR, format_hour
+    from airqino.times import DAY, HOUR, format_hour
     from tasks.cli import backfill, hourly
     from tasks.settings.reading import settings
     from tasks.stage import stage_seconds
@@ -187,30 +188,24 @@ def _pipeline(servers: Servers, took: dict[str, float], console: Console) -> int
     if not (servers.root / "stations").exists():
         console.print(f"[bold]backfilling as it was {REVISED_HOURS} hours ago, before the source changed its mind[/] …")
         took["backfilling as it was two days ago"] = _timed(lambda: _before_a_revision(servers, last))
-    steps: list[tuple[str, Callable[[Sequence[str]], int], list[Any]]] = [
-        (f"backfilling {DAYS} days", backfill.main, [last - timedelta(days=DAYS), last - HOUR]),
+    first, hindcast, end = (format_hour(last - ago) for ago in (DAYS * DAY, HINDCAST_DAYS * DAY, HOUR))
+    steps: list[tuple[str, Callable[[Sequence[str]], int], list[str]]] = [
+        (f"backfilling {DAYS} days", backfill.main, [first, end]),
         ("running the current hour", hourly.main, []),
-        (
-            f"forecasting the last {HINDCAST_DAYS} days in hindsight",
-            backfill.main,
-            [last - timedelta(days=HINDCAST_DAYS), last - HOUR, "--hindcast"],
-        ),
+        (f"forecasting the last {HINDCAST_DAYS} days in hindsight", backfill.main, [hindcast, end, "--hindcast"]),
     ]
-    for title, run, options in steps:
+    for title, run, arguments in steps:
         console.print(f"[bold]{title}[/] …")
-        texts = [format_hour(o) if isinstance(o, datetime) else str(o) for o in options]
         began = time.monotonic()
-        if code := run(texts):
+        if code := run(arguments):
             return code
         took[title] = time.monotonic() - began
     _show(last, console)
     stages = Table(title="How long it took", title_justify="left")
     stages.add_column("step or stage")
     stages.add_column("seconds", justify="right")
-    for name, seconds in [
-        *took.items(),
-        *((f"  stage {n}", s) for n, s in stage_seconds.items() if n not in ("Hourly", "Backfill")),
-    ]:
+    took |= {f"  stage {name}": s for name, s in stage_seconds.items() if name not in ("Hourly", "Backfill")}
+    for name, seconds in took.items():
         stages.add_row(name, f"{seconds:.1f}")
     console.print(stages)
     console.print(f"requests to the API in this run: [bold]{servers.requests() - before}[/]")
@@ -223,9 +218,8 @@ def _before_a_revision(servers: Servers, last: datetime) -> None:
     moment = f"{then + timedelta(hours=1, minutes=5):%Y-%m-%dT%H:%M}"
     servers.tell_sandbox("now", now=f"{moment}:00+00:00")
     span = [f"{hour:%Y-%m-%dT%H}" for hour in (last - timedelta(days=DAYS), then)]
-    subprocess.run(
-        [sys.executable, "-m", "tasks.cli", "backfill", *span], env=os.environ | {"AIRQINO_NOW": moment}, check=True
-    )
+    backfill = [sys.executable, "-m", "tasks.cli", "backfill", *span]
+    subprocess.run(backfill, env=os.environ | {"AIRQINO_NOW": moment}, check=True)
     servers.tell_sandbox("now", now=None)
     for back in range(3):
         hour = then - timedelta(hours=back)
@@ -234,7 +228,7 @@ def _before_a_revision(servers: Servers, last: datetime) -> None:
 
 
 def _show(last: datetime, console: Console) -> None:
-    """The newest readings, the day's means and the next two hours, as MongoDB holds them."""
+    """Show the newest readings, the day's means and the next two hours, as MongoDB holds them."""
     from tasks import targets
 
     database = targets.database()
@@ -244,28 +238,21 @@ def _show(last: datetime, console: Console) -> None:
         table.add_column(column, justify="left" if column in ("station", "") else "right")
     notes = []
     for station in database["stations"].find().sort("_id"):
-        for pollutant in TITLES:
-            at = {"station": station["_id"], "observed_at": last}
-            hour = database["hourly_measurements"].find_one(at) or {}
+        hour = database["hourly_measurements"].find_one({"station": station["_id"], "observed_at": last}) or {}
+        for pollutant in FORECAST:
+            label, digits = reading(pollutant).label, reading(pollutant).digits
             day = database["daily_averages"].find_one({"_id": f"{station['_id']}|{last:%Y-%m-%d}"}) or {}
             where = {"station": station["_id"], "pollutant": pollutant, "issued_at": last}
             forecasts = list(database["forecasts"].find(where).sort("horizon_h"))
             dead = pollutant in station.get("dead_sensors", [])
             hours = f"{day.get(f'{pollutant}_hours', 0)} h"
-            table.add_row(
-                station["name"],
-                TITLES[pollutant],
-                "dead" if dead else _number(hour.get(pollutant)),
-                "–" if dead else f"{_number(day.get(f'{pollutant}_mean'))} ({hours})",
-                *(_band(f, DIGITS[pollutant]) for f in forecasts),
-            )
-            notes += [
-                f"{station['name']} {TITLES[pollutant]}: {f['method']}, {f['reason']}" for f in forecasts if f["reason"]
-            ]
+            now = "dead" if dead else _number(hour.get(pollutant))
+            mean = "–" if dead else f"{_number(day.get(f'{pollutant}_mean'))} ({hours})"
+            table.add_row(station["name"], label, now, mean, *(_band(f, digits) for f in forecasts))
+            notes += [f"{station['name']} {label}: {f['method']}, {f['reason']}" for f in forecasts if f["reason"]]
     console.print(table)
-    console.print(
-        "CO in mg/m³, PM2.5 in µg/m³; means of so many hours; forecasts with their 80 % band, by LightGBM except:"
-    )
+    units = ", ".join(f"{reading(pollutant).label} in {reading(pollutant).unit}" for pollutant in FORECAST)
+    console.print(f"{units}; means of so many hours; forecasts with their 80 % band, by LightGBM except:")
     for note in dict.fromkeys(notes):
         console.print(f"  {note}")
 
@@ -282,17 +269,12 @@ def _band(forecast: dict[str, Any], digits: int) -> str:
 
 
 def _where(servers: Servers, keep: bool, console: Console) -> None:
-    today = date.today()
-    console.print(
-        f"staged Parquet files: {servers.root}/{today}/, models: {servers.root}/models/, log: {servers.root}/logs/"
-    )
+    root = servers.root
+    console.print(f"staged Parquet files: {root}/{date.today()}/, models: {root}/models/, log: {root}/logs/")
     if keep and servers.pids:
-        names = {"luigid": "/static/visualiser/index.html", "sandbox": "/__stats"}
-        for name, path in names.items():
-            console.print(f"{name}: http://127.0.0.1:{servers.ports[name]}{path}")
-        console.print(
-            f"MongoDB: mongodb://127.0.0.1:{servers.ports['mongod']}/?directConnection=true, database air_quality"
-        )
+        console.print(f"luigid: {servers.url('luigid')}/static/visualiser/index.html")
+        console.print(f"sandbox: {servers.url('sandbox')}/__stats")
+        console.print(f"MongoDB: {servers.environment()['MONGODB_URI']}, database air_quality")
         console.print("stop them with: scripts/demo --stop")
     else:
         console.print("the servers are stopped; scripts/demo --keep leaves them running to look at")

@@ -10,8 +10,6 @@ from airqino.stores import mongo
 from tasks import targets
 from tasks.settings.reading import settings
 
-__all__ = ["database_use", "staging_use"]
-
 #: The days that tell how fast the staging root grows.
 DAYS = 30
 #: Bytes that `os.stat` counts blocks in.
@@ -66,7 +64,7 @@ def _size(entry: os.DirEntry[str]) -> int:
 
 
 def _day(name: str) -> date:
-    """The day of a partition; the first day there is for other names."""
+    """Return the day of a partition; the first day there is for other names."""
     try:
         return date.fromisoformat(name)
     except ValueError:

@@ -14,7 +14,13 @@ from rich.table import Table
 from tasks.doctor import examine
 from tasks.doctor.checks import Outcome, Result
 
-_MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[bold red]✗[/]", "skipped": "[dim]–[/]"}
+#: Of each outcome the mark, and what the last line says.
+_OUTCOMES: dict[Outcome, tuple[str, str]] = {
+    "ok": ("[green]✓[/]", "as it should be"),
+    "warning": ("[yellow]![/]", "to look at"),
+    "failed": ("[bold red]✗[/]", "failed"),
+    "skipped": ("[dim]–[/]", "not checked"),
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,13 +51,7 @@ def _show(results: Sequence[Result], console: Console) -> None:
     table.add_column(overflow="fold")
     for result in results:
         cure = f"\n[bold]→ {escape(result.cure)}[/]" if result.cure else ""
-        table.add_row(_MARKS[result.outcome], escape(result.name), escape(result.finding) + cure)
+        table.add_row(_OUTCOMES[result.outcome][0], escape(result.name), escape(result.finding) + cure)
     console.print(table, highlight=False)
     counts = Counter(result.outcome for result in results)
-    told: dict[Outcome, str] = {
-        "ok": "as it should be",
-        "warning": "to look at",
-        "failed": "failed",
-        "skipped": "not checked",
-    }
-    console.print(", ".join(f"{counts[outcome]} {words}" for outcome, words in told.items() if counts[outcome]))
+    console.print(", ".join(f"{counts[o]} {words}" for o, (_, words) in _OUTCOMES.items() if counts[o]))

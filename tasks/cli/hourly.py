@@ -39,9 +39,8 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--hour", help="another hour, such as 2024-09-09T10 (UTC)")
-    parser.add_argument(
-        "--workers", type=positive, default=1, help="parallel tasks (default 1; few tasks gain from more)"
-    )
+    workers = "parallel tasks (default 1; few tasks gain from more)"
+    parser.add_argument("--workers", type=positive, default=1, help=workers)
     arguments = parser.parse_args(argv)
     began = time.monotonic()
     hour = parse_hour(arguments.hour) if arguments.hour else settings().last_hour

@@ -16,8 +16,6 @@ from airqino.times import parse_day
 from tasks import promotion, targets
 from tasks.cli.running import lock, preflight
 
-__all__ = ["main"]
-
 _EPILOG = """A version is named by the day that it was trained for: 2024-09-09 knows nothing of that day or later. What
 is published changes with the next hourly run. exit codes: 0 done; 2 no such version, nothing to go back to, or a
 setting, the staging root or MongoDB cannot be used; 10 a run is under way"""

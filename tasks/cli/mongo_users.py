@@ -9,9 +9,8 @@ from typing import Any
 
 from airqino.errors import ConfigError, MongoError
 from airqino.stores import mongo
+from tasks import targets
 from tasks.settings.reading import settings
-
-__all__ = ["ROLES", "main", "roles"]
 
 Document = dict[str, Any]
 
@@ -61,13 +60,12 @@ def main(argv: Sequence[str]) -> int:
         return 0
     db = _admin()
     for name, role in wanted.items():
-        made = [_ensure_role(db, name, role), *_ensure_user(db, name)]
-        print(f"{name}: {', '.join(made)}")
+        print(f"{name}: {', '.join([_ensure_role(db, name, role), *_ensure_user(db, name)])}")
     return 0
 
 
 def roles(database: str) -> dict[str, Document]:
-    """The roles' documents, as MongoDB's ``createRole`` takes them.
+    """Return the roles' documents, as MongoDB's ``createRole`` takes them.
 
     Args:
         database: The pipeline's database; no role reaches beyond it, but for what `ops` sees of the server.
@@ -80,18 +78,10 @@ def roles(database: str) -> dict[str, Document]:
 
 
 def _admin() -> mongo.Database:
-    """The pipeline's database, seen by an administrator."""
-    uri, config = os.environ.get("MONGODB_ADMIN_URI"), settings().mongo
-    if not uri:
+    """Return the pipeline's database, seen by an administrator."""
+    if not (uri := os.environ.get("MONGODB_ADMIN_URI")):
         raise ConfigError("MONGODB_ADMIN_URI is not set: it names a user that may make users, and its password")
-    return mongo.database(
-        uri,
-        config.database,
-        config.timeout_seconds,
-        config.failover_seconds,
-        tls_ca_file=config.tls_ca_file,
-        tls_certificate_key_file=config.tls_certificate_key_file,
-    )
+    return targets.database_at(uri)
 
 
 def _ask(db: mongo.Database, request: Document) -> Document:
@@ -114,19 +104,14 @@ def _ensure_role(db: mongo.Database, name: str, role: Document) -> str:
 
 
 def _comparable(role: Document) -> Document:
-    """A role without order, as MongoDB and as we write it."""
+    """Return a role without order, to compare MongoDB's with ours."""
     privileges = [{**privilege, "actions": sorted(privilege["actions"])} for privilege in role["privileges"]]
     return {"privileges": privileges, "roles": role["roles"]}
 
 
-def _granted(name: str, database: str) -> list[Document]:
-    """The roles of a user."""
-    return [{"role": name, "db": database}, *_BESIDES.get(name, [])]
-
-
 def _ensure_user(db: mongo.Database, name: str) -> list[str]:
     variable = f"{name.upper()}_PASSWORD"
-    given, granted = os.environ.get(variable), _granted(name, db.name)
+    given, granted = os.environ.get(variable), [{"role": name, "db": db.name}, *_BESIDES.get(name, [])]
     there = _ask(db, {"usersInfo": name})["users"]
     if not there:
         password = given or secrets.token_urlsafe(24)

@@ -12,8 +12,6 @@ from airqino.sandbox.faults import KINDS, Fault
 from airqino.sandbox.handlers import parse_time
 from airqino.sandbox.server import Account, Sandbox
 
-__all__ = ["main"]
-
 DEFAULT_PORT = 8765
 
 T = TypeVar("T")
@@ -37,17 +35,9 @@ def main(argv: Sequence[str]) -> int:
     """
     options = _parser().parse_args(argv)
     account = Account() if options.auth else None
+    names = ("replay", "now", "stations", "token_seconds", "seed", "port", "log_requests")
     try:
-        sandbox = Sandbox(
-            replay=options.replay,
-            now=options.now,
-            stations=options.stations,
-            account=account,
-            token_seconds=options.token_seconds,
-            seed=options.seed,
-            port=options.port,
-            log_requests=options.log_requests,
-        )
+        sandbox = Sandbox(account=account, **{name: getattr(options, name) for name in names})
     except (OSError, OverflowError) as error:
         raise ConfigError(f"port {options.port} cannot be used ({error}): name another with --port") from error
     except ValueError as error:
@@ -60,12 +50,9 @@ def main(argv: Sequence[str]) -> int:
             sandbox.faults.add(fault)
         print(f"AirQino sandbox on {sandbox.url}", flush=True)
         if account:
-            print(
-                f"  sign-in is on, with demo credentials that protect nothing: client {account.client_id}, "
-                f"secret {account.client_secret}, user {account.username}, password {account.password}\n"
-                f"  tokens: {sandbox.token_url}",
-                flush=True,
-            )
+            login = f"user {account.username}, password {account.password}\n  tokens: {sandbox.token_url}"
+            client = f"client {account.client_id}, secret {account.client_secret}"
+            print(f"  sign-in is on, with demo credentials that protect nothing: {client}, {login}", flush=True)
         stopped.wait()
     return 0
 
@@ -81,22 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default %(default)s)")
     parser.add_argument("--replay", type=Path, metavar="DIR", help="serve DIR/<station>.json, real answers of the API")
     parser.add_argument("--now", type=_argument(parse_time), metavar="ISO", help="freeze the clock at a time, UTC")
-    parser.add_argument(
-        "--stations", type=lambda text: text.split(","), metavar="A,B", help="know only these; any other is 404"
-    )
-    parser.add_argument(
-        "--fault",
-        type=_argument(Fault.parse),
-        action="append",
-        default=[],
-        metavar="KIND[:PROBABILITY[:STATION[:TIMES[:SECONDS]]]]",
-        help="make a fault on purpose; may be given more than once",
-    )
+    known = "know only these; any other is 404"
+    parser.add_argument("--stations", type=lambda text: text.split(","), metavar="A,B", help=known)
+    form = "KIND[:PROBABILITY[:STATION[:TIMES[:SECONDS]]]]"
+    fault = "make a fault on purpose; may be given more than once"
+    parser.add_argument("--fault", type=_argument(Fault.parse), action="append", default=[], metavar=form, help=fault)
     parser.add_argument("--seed", type=int, default=0, help="of the faults' random draws (default %(default)s)")
     parser.add_argument("--auth", action="store_true", help="answer 401 without a token got with the demo credentials")
-    parser.add_argument(
-        "--token-seconds", type=int, default=300, metavar="S", help="life of a token (default %(default)s)"
-    )
+    life = "life of a token (default %(default)s)"
+    parser.add_argument("--token-seconds", type=int, default=300, metavar="S", help=life)
     parser.add_argument("--log-requests", action="store_true", help="print a line per request")
     return parser
 

@@ -12,6 +12,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from airqino.errors import MongoError
+from airqino.readings import FORECAST
 from airqino.stores import mongo
 from airqino.times import DAY, HOUR, format_hour, hour_range, runs_of
 from tasks import targets
@@ -54,8 +55,7 @@ def _station(station: str) -> dict[str, Any]:
     gaps: dict[tuple[str, str], list[datetime]] = defaultdict(list)
     newest = None
     for hour in hours:
-        staged = targets.raw_day(hour.date()).rows.get(hour, {})
-        row = staged.get(station)
+        row = targets.raw_day(hour.date()).rows.get(hour, {}).get(station)
         if not config.station(station).active(hour):
             continue
         if row is None:
@@ -66,7 +66,7 @@ def _station(station: str) -> dict[str, Any]:
             gaps["station off", ""].append(hour)
         else:
             newest = hour
-            for sensor in ("co", "pm2_5"):
+            for sensor in FORECAST:
                 if row[sensor] is None:
                     gaps["sensor absent", sensor].append(hour)
     return {
@@ -104,29 +104,26 @@ def _show(found: dict[str, Any], console: Console) -> None:
             hours[gap["reason"]] += gap["hours"]
         newest = format_hour(station["newest_hour"]) if station["newest_hour"] else f"none in {DAYS} days"
         missing = sum(hours[reason] for reason in REASONS[:3])
-        table.add_row(
-            f"{station['name']} ({station['station']})", newest, f"{missing}", *(f"{hours[r] or '–'}" for r in REASONS)
-        )
+        name = f"{station['name']} ({station['station']})"
+        table.add_row(name, newest, f"{missing}", *(f"{hours[reason] or '–'}" for reason in REASONS))
     console.print(table)
     for station in found["stations"]:
         for gap in station["gaps"][-8:]:
             span = format_hour(gap["first"]) + (f"…{format_hour(gap['last'])}" if gap["hours"] > 1 else "")
             detail = f" ({gap['detail']})" if gap["detail"] else ""
             console.print(f"  {station['name']}: {span}, {gap['hours']} h: {gap['reason']}{detail}", highlight=False)
-    if any(g["reason"] == "pipeline down" for s in found["stations"] for g in s["gaps"]):
-        first = min(g["first"] for s in found["stations"] for g in s["gaps"] if g["reason"] == "pipeline down")
-        console.print(
-            f"  to fetch what is missing: scripts/backfill {format_hour(first)} {format_hour(found['last_hour'])}"
-        )
+    gaps = [gap for station in found["stations"] for gap in station["gaps"]]
+    if first := min((gap["first"] for gap in gaps if gap["reason"] == "pipeline down"), default=None):
+        span = f"{format_hour(first)} {format_hour(found['last_hour'])}"
+        console.print(f"  to fetch what is missing: scripts/backfill {span}")
     console.print(f"MongoDB: {found['mongodb']}", highlight=False)
     if found["mongodb"] == "ok":
         console.print(f"last load: {_moment(found['last_load'])}; last forecast: {_moment(found['last_forecast'])}")
     console.print(_room(found["disk"], found["database"]), highlight=False)
     if found["late"]:
         age = "there is none" if found["age_hours"] is None else f"it is {found['age_hours']:.0f} h old"
-        console.print(
-            f"[bold red]late[/]: the newest hour should be at most {settings().status.max_age_hours} h old, {age}"
-        )
+        limit = settings().status.max_age_hours
+        console.print(f"[bold red]late[/]: the newest hour should be at most {limit} h old, {age}")
 
 
 def _room(disk: dict[str, Any], database: dict[str, Any] | None) -> str:

@@ -170,9 +170,8 @@ def permissions(repository: Path, system: Path, mongo: sections.Mongo | None) ->
     files = [path for path in paths if path.is_file()]
     if readable := [f"{path}" for path in files if path.stat().st_mode & stat.S_IROTH]:
         return warning(name, f"others can read {', '.join(readable)}", f"chmod o-rwx {' '.join(readable)}")
-    return ok(
-        name, f"{', '.join(map(str, files)) or 'no file with secrets'}{': others cannot read it' if files else ''}"
-    )
+    shown = ", ".join(map(str, files))
+    return ok(name, f"{shown}: others cannot read it" if files else "no file with secrets")
 
 
 def _holds_secret(path: Path) -> bool:

@@ -26,15 +26,8 @@ __all__ = ["NAMES", "encryption", "examine", "missing_actions", "version"]
 
 Document = dict[str, Any]
 
-NAMES = (
-    "MongoDB",
-    "MongoDB version",
-    "MongoDB TLS",
-    "MongoDB clock",
-    "MongoDB members",
-    "MongoDB rights",
-    "MongoDB indexes",
-)
+_ASPECTS = ("version", "TLS", "clock", "members", "rights", "indexes")
+NAMES = ("MongoDB", *(f"MongoDB {aspect}" for aspect in _ASPECTS))
 
 #: The oldest server that the loads and the dashboards' views were tried with.
 _OLDEST = (6, 0)
@@ -174,11 +167,8 @@ def _rights(client: MongoClient[Document], database: str, privileges: list[Docum
         collection = client[database].get_collection("loads", write_concern=concern)
         collection.update_one({"_id": "doctor"}, {"$set": {"seen": True}})  # matches no document
     except (errors.WTimeoutError, errors.WriteConcernError):
-        return failed(
-            name,
-            "a majority of the members does not confirm writes",
-            "start the members that rs.status() shows as down",
-        )
+        cure = "start the members that rs.status() shows as down"
+        return failed(name, "a majority of the members does not confirm writes", cure)
     except errors.OperationFailure as error:
         return failed(name, f"a write was refused (code {error.code})", "look at the server's log: is its disk full?")
     return ok(name, "may read, write and make indexes and views; a majority confirms")
@@ -221,7 +211,8 @@ def _indexes(client: MongoClient[Document], database: str) -> Result:
     for collection, needed in store.INDEXES.items():
         indexes = db[collection].index_information() if collection in collections else {}
         keys = [tuple(index["key"]) for index in indexes.values()]
-        missing += [f"{collection} ({', '.join(field for field, _ in index)})" for index in needed if index not in keys]
+        wanted = {fields: tuple((field, 1) for field in fields) for fields in needed}
+        missing += [f"{collection} ({', '.join(fields)})" for fields, key in wanted.items() if key not in keys]
     for view, (source, pipeline) in views.VIEWS.items():
         if collections.get(view, {}).get("options") != {"viewOn": source, "pipeline": pipeline}:
             missing.append(f"view {view}")

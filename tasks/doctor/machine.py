@@ -124,9 +124,8 @@ def _runs(root: Path) -> Result:
     hours = _age(pid) / 3600
     finding = f"{_LOCKS[lock]}: process {pid} ({_command(pid)}), for {hours * 60:.0f} min"
     if hours > _LONG_HOURS and lock == "hourly":
-        return warning(
-            name, finding, f"look at the log. If it hangs: kill {pid}; staged files stay, the next run goes on"
-        )
+        cure = f"look at the log. If it hangs: kill {pid}; staged files stay, the next run goes on"
+        return warning(name, finding, cure)
     return ok(name, finding)
 
 
@@ -166,8 +165,6 @@ def _success(root: Path, limit: timedelta) -> Result:
     age = datetime.now(UTC) - success.at
     finding = f"{success.hour}, {age / HOUR:.1f} h ago"
     if age > limit:
-        cure = (
-            "cure what is wrong above and below, then run scripts/hourly. The newest file in logs/ says why runs failed"
-        )
+        cure = "cure what is wrong above and below, then run scripts/hourly. The newest log file says why runs failed"
         return failed(name, f"{finding}, more than [alerts] no_success_hours = {limit / HOUR:g}", cure)
     return ok(name, finding)

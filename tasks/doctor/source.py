@@ -77,9 +77,7 @@ def clock(name: str, whose: str, their_times: Iterable[datetime], our_time: date
         off = (our_time - their_time).total_seconds()
         if abs(off) > CLOCK_TOLERANCE.total_seconds():
             way = "ahead of" if off > 0 else "behind"
-            cure = (
-                "timedatectl set-ntp true; in a container, set the host's clock. A wrong clock fetches the wrong hours"
-            )
+            cure = "timedatectl set-ntp true; in a container, set the host's clock. A wrong clock fetches wrong hours"
             yield failed(name, f"this machine's clock is {abs(off) / 60:.0f} min {way} {whose}", cure)
         else:
             yield ok(name, f"agrees with {whose}, within {max(1, abs(off)):.0f} s")
@@ -101,9 +99,8 @@ def _credentials(airqino: AirQino, answers: Iterable[Answer]) -> Result:
 
 
 def _api(airqino: AirQino, answers: Mapping[str, Answer]) -> Result:
-    failures = {
-        s: a.error for s, a in answers.items() if a.error and not isinstance(a.error, errors.UnknownStationError)
-    }
+    failures = {s: a.error for s, a in answers.items() if a.error}
+    failures = {s: e for s, e in failures.items() if not isinstance(e, errors.UnknownStationError)}
     for error in failures.values():
         cure = next((cure for kind, cure in _CURES.items() if isinstance(error, kind)), "")
         whose = "" if len(failures) == len(answers) else f" (of {', '.join(failures)}; the others answer)"

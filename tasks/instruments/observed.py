@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from airqino.errors import MongoError
+from airqino.readings import FORECAST
 from airqino.stores import files, mongo
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR, hour_range
@@ -21,7 +22,7 @@ from tasks.stations import station_name
 __all__ = ["SENSORS", "PipelineState", "StationRevisions", "StationState", "Success", "last_success", "observe"]
 
 #: The sensors that are watched: those that are published and forecast.
-SENSORS = ("co", "pm2_5")
+SENSORS = FORECAST
 #: Flags of a sensor that measures nothing.
 _BROKEN_FLAGS = ("dead", "stuck")
 #: Days of staged hours that are searched; of older ones MongoDB remembers when a station was last seen.
@@ -52,7 +53,7 @@ class StationState:
 
     @property
     def broken(self) -> dict[str, str]:
-        """Sensor → flag, of the sensors that are dead or stuck."""
+        """Return sensor → flag, of the sensors that are dead or stuck."""
         return {sensor: self.flags[sensor] for sensor in SENSORS if self.flags.get(sensor) in _BROKEN_FLAGS}
 
 
@@ -100,7 +101,7 @@ class PipelineState:
 
     @property
     def readings_revised_now(self) -> int:
-        """How many changed readings this very run found; MongoDB keeps milliseconds."""
+        """Return how many changed readings this very run found; MongoDB keeps milliseconds."""
         millisecond = timedelta(milliseconds=1)
         return sum(r.readings for r in self.revisions or () if abs(r.seen_at - self.now) < millisecond)
 

@@ -44,7 +44,6 @@ class Writes(CommandListener):
     """Count the documents that MongoDB acknowledges, by collection."""
 
     def __init__(self, tally: Tally) -> None:
-        """Count into a tally."""
         self._tally = tally
         self._collections: dict[int, str] = {}
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from airqino.readings import reading
 from airqino.times import HOUR, format_hour
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Incident
@@ -19,7 +20,6 @@ __all__ = ["command_for", "drift", "message", "station_silent", "task_failed"]
 
 TitleAndText = tuple[str, str]
 
-_READING = {"co": "CO", "pm2_5": "PM2.5"}
 _LONGEST_OPTION = 400
 
 
@@ -43,10 +43,8 @@ def _began(incident: Incident) -> str:
 
 def _over(incident: Incident) -> str:
     ended = incident.ended_at or datetime.now(UTC)
-    return (
-        f"Over: {incident.title}. It lasted from {_moment(incident.since)} to {_moment(ended)}. "
-        "You do not have to do anything."
-    )
+    span = f"from {_moment(incident.since)} to {_moment(ended)}"
+    return f"Over: {incident.title}. It lasted {span}. You do not have to do anything."
 
 
 def task_failed(family: str, parameters: Mapping[str, str], reason: str) -> TitleAndText:
@@ -110,7 +108,7 @@ def station_silent(name: str, station: str, newest: datetime | None, reason: str
 def sensor_dead(name: str, station: str, sensor: str, flag: str, hour: datetime) -> TitleAndText:
     """Return the text about a sensor whose readings say nothing about the air."""
     meaning = {"dead": "zero or unchanged for days", "stuck": "the same value for hours"}[flag]
-    return f"{_READING[sensor]} sensor of {name} ({station}) is {flag}", _lines(
+    return f"{reading(sensor).label} sensor of {name} ({station}) is {flag}", _lines(
         f"As of {format_hour(hour)} (UTC) it reports {meaning}. Its readings are flagged, left out of forecasts and",
         "never shown as clean air. This can wait until morning. The alert ends when the readings vary again.",
         "To see its state:",
@@ -121,12 +119,9 @@ def sensor_dead(name: str, station: str, sensor: str, flag: str, hour: datetime)
 
 def drift(name: str, station: str, pollutant: str, rows: Sequence[Mapping[str, Any]]) -> TitleAndText:
     """Return the text about forecasts that became worse; `rows` are their 7-day scores, one for each horizon."""
-    scores = "; ".join(
-        f"{row['horizon_h']} h ahead: skill {_figure(row['skill'], '.2f')}, "
-        f"{_figure(row['coverage80'], '.0%')} inside the 80 % band"
-        for row in rows
-    )
-    return f"{_READING[pollutant]} forecasts at {name} ({station}) have drifted", _lines(
+    parts = [(row["horizon_h"], _figure(row["skill"], ".2f"), _figure(row["coverage80"], ".0%")) for row in rows]
+    scores = "; ".join(f"{h} h ahead: skill {skill}, {share} inside the 80 % band" for h, skill, share in parts)
+    return f"{reading(pollutant).label} forecasts at {name} ({station}) have drifted", _lines(
         f"In the 7 days up to {rows[0]['day']}: {scores}. A new model is trained by itself; if none is better,",
         "persistence is published. To list the models with their scores, for instance to go back to an older one:",
         "scripts/models list",

@@ -16,22 +16,9 @@ from luigi.configuration import get_config
 from msgspec import Struct
 
 from airqino.errors import ConfigError
-from airqino.times import HOUR, floor_hour
-from tasks.settings import luigi_cfg
-from tasks.settings.sections import (
-    OPTIONS,
-    SECTIONS,
-    AirQino,
-    Alerts,
-    Forecasting,
-    Logging,
-    Metrics,
-    Mongo,
-    Quality,
-    Staging,
-    Station,
-    Status,
-)
+from airqino.times import HOUR, floor_hour, format_hour
+from tasks.settings import luigi_cfg, sections
+from tasks.settings.sections import OPTIONS, SECTIONS, Station
 
 __all__ = ["Settings", "refuse_unpublished", "section", "settings", "staging_root", "station_sections", "text"]
 
@@ -44,38 +31,38 @@ _VARIABLES = {(option.section, option.name): option.variable for option in OPTIO
 class Settings(Struct, frozen=True, kw_only=True):
     """All sections, and the moment this run takes for now."""
 
-    airqino: AirQino
-    staging: Staging
-    quality: Quality
-    mongo: Mongo
-    forecast: Forecasting
-    status: Status
-    alerts: Alerts
-    metrics: Metrics
-    logging: Logging
+    airqino: sections.AirQino
+    staging: sections.Staging
+    quality: sections.Quality
+    mongo: sections.Mongo
+    forecast: sections.Forecasting
+    status: sections.Status
+    alerts: sections.Alerts
+    metrics: sections.Metrics
+    logging: sections.Logging
     stations: dict[str, Station]
     now: datetime
 
     @property
     def last_hour(self) -> datetime:
-        """The last hour that is over and published."""
+        """Return the last hour that is over and published."""
         return floor_hour(self.now - timedelta(minutes=self.airqino.publish_delay_minutes)) - HOUR
 
     def station(self, station: str) -> Station:
-        """The operator's settings of a station, or the defaults."""
+        """Return the operator's settings of a station, or the defaults."""
         return self.stations.get(station) or Station()
 
     def zone(self, station: str) -> str:
-        """The name of the station's time zone."""
+        """Return the name of the station's time zone."""
         return self.station(station).time_zone
 
     @property
     def zones(self) -> dict[str, str]:
-        """Station → name of its time zone, of every station that is configured or has a section."""
+        """Return the name of the time zone of every station that is configured or has a section."""
         return {station: self.zone(station) for station in sorted({*self.airqino.stations, *self.stations})}
 
     def active_stations(self, hour: datetime) -> list[str]:
-        """The configured stations that are in service in `hour`."""
+        """Return the configured stations that are in service in `hour`."""
         return [s for s in self.airqino.stations if self.station(s).active(hour)]
 
 
@@ -86,10 +73,8 @@ def refuse_unpublished(hour: datetime, what: str = "hour") -> None:
         ConfigError: It lies after the last hour.
     """
     if hour > settings().last_hour:
-        last = settings().last_hour
-        raise ConfigError(
-            f"{what} {hour:%Y-%m-%dT%H} is not over and published yet: the last one is {last:%Y-%m-%dT%H} (UTC)"
-        )
+        last = f"the last one is {format_hour(settings().last_hour)} (UTC)"
+        raise ConfigError(f"{what} {format_hour(hour)} is not over and published yet: {last}")
 
 
 @cache
@@ -105,14 +90,14 @@ def settings() -> Settings:
     if luigi_cfg.BROKEN:
         raise ConfigError(luigi_cfg.BROKEN)
     _point_luigi_to_luigid()
-    sections: dict[str, Any] = {name: section(struct, name) for name, struct in SECTIONS.items()}
+    values: dict[str, Any] = {name: section(struct, name) for name, struct in SECTIONS.items()}
     stations = {name.removeprefix("stations."): section(Station, name) for name in station_sections()}
-    return Settings(**sections, stations=stations, now=sections["airqino"].moment())
+    return Settings(**values, stations=stations, now=values["airqino"].moment())
 
 
 def staging_root() -> Path:
     """Return the staging root, without checking the other settings: a run that a wrong one stops is logged as well."""
-    return Path(text("staging", "root") or Staging().root)
+    return Path(text("staging", "root") or sections.Staging().root)
 
 
 def text(section: str, option: str) -> str:
@@ -124,7 +109,7 @@ def text(section: str, option: str) -> str:
 
 
 def station_sections() -> list[str]:
-    """The names of the sections on stations."""
+    """Return the names of the sections on stations."""
     return [name for name in get_config().sections() if name.startswith("stations.")]
 
 
@@ -161,9 +146,8 @@ def _text(section: str, option: str) -> tuple[str, str]:
     try:
         value = str(get_config().get(section, option, "") or "")
     except configparser.InterpolationError:  # its text holds the value, which may be a secret
-        raise ConfigError(
-            f"luigi.cfg [{section}] {option}: write % as %%, and set the environment variable that ${{…}} names"
-        ) from None
+        cure = "write % as %%, and set the environment variable that ${…} names"
+        raise ConfigError(f"luigi.cfg [{section}] {option}: {cure}") from None
     return value.strip(), f"luigi.cfg [{section}] {option}"
 
 
@@ -187,7 +171,7 @@ def _allowed(hint: Any) -> str:
 
 
 def _point_luigi_to_luigid() -> None:
-    """Luigi reads this option itself, after the tasks are imported."""
+    """Set the option that Luigi reads itself, after the tasks are imported."""
     if url := text("core", "default_scheduler_url"):
         get_config().set("core", "default_scheduler_url", url)
 

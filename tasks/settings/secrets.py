@@ -31,8 +31,7 @@ _PATTERNS = (
 
 def redact(text: str) -> str:
     """Return a text in which every secret that is configured, and whatever looks like one, is masked."""
-    known = _secrets()
-    if known:
+    if known := _secrets():
         text = known.sub(MASK, text)
     for pattern, masked in _PATTERNS:
         text = pattern.sub(masked, text)
@@ -41,7 +40,7 @@ def redact(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _secrets() -> re.Pattern[str] | None:
-    """All spellings of the secrets as one pattern, the longest first; settings do not change within a process."""
+    """Return all spellings of the secrets as one pattern, the longest first; settings do not change in a process."""
     found: set[str] = set()
     for option in OPTIONS:
         value = text(option.section, option.name)
@@ -54,7 +53,7 @@ def _secrets() -> re.Pattern[str] | None:
 
 
 def _secret_parts(url: str) -> set[str]:
-    """The parts of a URL that only who was told them knows; host, port and scheme are none."""
+    """Return the parts of a URL that only who was told them knows; host, port and scheme are none."""
     scheme, found, rest = url.partition("://")
     if not found:
         scheme, rest = "", url
@@ -77,7 +76,7 @@ def _secret_parts(url: str) -> set[str]:
 
 
 def _is_token(piece: str) -> bool:
-    """Whether a part of a path looks drawn by chance: a word or a host does not."""
+    """Tell whether a part of a path looks drawn by chance: a word or a host does not."""
     if re.fullmatch(r"[\d.:]+|\[[\da-fA-F:]+\](:\d+)?", piece) or "." in piece:
         return False
     return len(piece) >= 20 or (len(piece) >= 8 and bool(re.search(r"\d", piece)))

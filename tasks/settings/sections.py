@@ -17,21 +17,9 @@ from airqino.times import parse_hour
 from tasks.settings.options import Secret, Variable, options
 
 __all__ = [
-    "ENVIRONMENT",
-    "OPTIONS",
-    "SECTIONS",
-    "AirQino",
-    "Alerts",
-    "Forecasting",
-    "Logging",
-    "Metrics",
-    "Mongo",
-    "Quality",
-    "Staging",
-    "Station",
-    "Status",
-]
-
+    "ENVIRONMENT", "OPTIONS", "SECTIONS", "AirQino", "Alerts", "Forecasting", "Logging", "Metrics", "Mongo", "Quality",
+    "Staging", "Station", "Status",
+]  # fmt: skip
 
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="a URL that begins with http:// or https://")]
 OptionalUrl = Annotated[str, Meta(pattern=r"^(https?://[^\s/]+.*)?$", description="empty, or an http(s) URL")]
@@ -94,10 +82,8 @@ class AirQino(Struct, frozen=True, kw_only=True):
         try:
             return datetime.fromisoformat(self.now).replace(tzinfo=UTC) if self.now else datetime.now(UTC)
         except ValueError:
-            raise ConfigError(
-                f"AIRQINO_NOW ([airqino] now) = {self.now!r}: allowed is empty, or a moment that exists, such as "
-                "2024-07-01T00:05 (UTC)"
-            ) from None
+            allowed = "allowed is empty, or a moment that exists, such as 2024-07-01T00:05 (UTC)"
+            raise ConfigError(f"AIRQINO_NOW ([airqino] now) = {self.now!r}: {allowed}") from None
 
 
 class Station(Struct, frozen=True, kw_only=True):
@@ -121,16 +107,13 @@ class Station(Struct, frozen=True, kw_only=True):
         try:
             ZoneInfo(self.time_zone)
         except (KeyError, ValueError, OSError):
-            raise ValueError(
-                f"time_zone = {self.time_zone!r}: allowed is a time zone name such as Africa/Abidjan"
-            ) from None
+            allowed = "allowed is a time zone name such as Africa/Abidjan"
+            raise ValueError(f"time_zone = {self.time_zone!r}: {allowed}") from None
 
     def active(self, hour: datetime) -> bool:
-        """Whether the station is in service in `hour`."""
-        return not (
-            (self.valid_from and hour < parse_hour(self.valid_from))
-            or (self.valid_to and hour > parse_hour(self.valid_to))
-        )
+        """Tell whether the station is in service in `hour`."""
+        begun = not self.valid_from or parse_hour(self.valid_from) <= hour
+        return begun and (not self.valid_to or hour <= parse_hour(self.valid_to))
 
 
 class Staging(Struct, frozen=True, kw_only=True):
@@ -175,19 +158,16 @@ class Mongo(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check what no type can say."""
         if 0 < self.retention_days < _FEWEST_DAYS:
-            raise ConfigError(
-                f"luigi.cfg [mongo] retention_days = {self.retention_days}: allowed is 0 (keep all), or a whole number "
-                f"of days from {_FEWEST_DAYS} on"
-            )
+            allowed = f"allowed is 0 (keep all), or a whole number of days from {_FEWEST_DAYS} on"
+            raise ConfigError(f"luigi.cfg [mongo] retention_days = {self.retention_days}: {allowed}")
         for option in ("tls_ca_file", "tls_certificate_key_file"):
             try:
                 if path := getattr(self, option):
                     Path(path).open("rb").close()
             except OSError as error:
                 variable = f"MONGODB_{option.removeprefix('tls_').upper()}"
-                raise ConfigError(
-                    f"{variable} ([mongo] {option}) = {path!r}: the file cannot be read ({error.strerror})"
-                ) from None
+                reason = f"the file cannot be read ({error.strerror})"
+                raise ConfigError(f"{variable} ([mongo] {option}) = {path!r}: {reason}") from None
 
 
 class Forecasting(Struct, frozen=True, kw_only=True):
@@ -216,10 +196,8 @@ class Forecasting(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check the options that belong together."""
         if self.drift_coverage_low >= self.drift_coverage_high:
-            raise ConfigError(
-                f"luigi.cfg [forecast] drift_coverage_low = {self.drift_coverage_low}: it must lie below "
-                f"drift_coverage_high = {self.drift_coverage_high}"
-            )
+            rule = f"it must lie below drift_coverage_high = {self.drift_coverage_high}"
+            raise ConfigError(f"luigi.cfg [forecast] drift_coverage_low = {self.drift_coverage_low}: {rule}")
 
 
 class Status(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airqino.quality.flags import FLAGS, Context, Thresholds, context, flag, flag_history
+from airqino.quality.flags import FLAGS, Context, Thresholds, contexts, flag_days, flag_history
 from airqino.readings import NAMES
 
 #: The sensors' data sheets: CO mg/m³, PM and gases µg/m³, T °C, RH %.
@@ -37,6 +37,14 @@ def hours(values, reading="pm2_5", start=DAY, station="1"):
     for name in NAMES:
         table[name] = [float(value) if name == reading else NONE for _, value in there]
     return table
+
+
+def context(table, start):
+    return contexts(table, [start])[0]
+
+
+def flag(day, start, before=Context(), **options):
+    return flag_days(day, {start: before}, **options)
 
 
 def flags(values, reading="pm2_5", **options):

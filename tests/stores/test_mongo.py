@@ -101,7 +101,7 @@ def test_indexes_are_made_once_and_may_be_asked_for_again(db):
     mongo.ensure_indexes(db)
     for collection, wanted in mongo.INDEXES.items():
         there = {tuple(index["key"]) for index in db[collection].index_information().values()}
-        assert there == {(("_id", 1),), *wanted}
+        assert there == {(("_id", 1),), *(tuple((field, 1) for field in fields) for fields in wanted)}
 
 
 def test_a_day_is_found_by_its_index(db):

@@ -109,7 +109,7 @@ def test_what_is_written_comes_back_with_its_fingerprint(tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(path), TABLE.to_pandas())
     assert pq.read_schema(path).metadata == {b"fingerprint": parquet.fingerprint(TABLE).encode(), b"inputs": b"of what"}
     assert parquet.metadata(path) == {"fingerprint": parquet.fingerprint(TABLE), "inputs": "of what"}
-    assert parquet.fingerprint_of(path) == parquet.fingerprint_in(parquet.read(path)) == parquet.fingerprint(TABLE)
+    assert parquet.fingerprint_in(parquet.read(path)) == parquet.fingerprint(TABLE)
     assert [p.name for p in path.parent.iterdir()] == ["10.parquet"]
 
 
@@ -148,7 +148,7 @@ def test_bookkeeping_is_written_though_the_fingerprint_stays(tmp_path):
     for attempts in (1, 2):
         counted = TABLE.append_column("attempts", pa.array([attempts] * 3))
         assert parquet.write(path, counted, content="rows") is True
-        assert parquet.fingerprint_of(path) == "rows"
+        assert parquet.metadata(path).get("fingerprint") == "rows"
     assert pq.read_table(path)["attempts"].to_pylist() == [2, 2, 2]
 
 
@@ -194,7 +194,7 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path):
 
 def test_a_file_that_is_not_there_is_nothing(tmp_path):
     missing = tmp_path / "x.parquet"
-    assert (parquet.read(missing), parquet.fingerprint_of(missing), parquet.metadata(missing)) == (None, None, {})
+    assert (parquet.read(missing), parquet.metadata(missing)) == (None, {})
     (tmp_path / "file").touch()
     assert parquet.read(tmp_path / "file" / "x.parquet") is None
 
@@ -230,7 +230,7 @@ def test_an_unreadable_file_is_named_and_stays_until_it_is_built_again(tmp_path,
     path.write_bytes(content)
     with pytest.raises(StagingError, match=r"10\.parquet cannot be read.*move it away"):
         parquet.read(path)
-    assert (parquet.fingerprint_of(path), parquet.metadata(path)) == (None, {})
+    assert parquet.metadata(path) == {}
     assert path.read_bytes() == content
     assert f"{path} cannot be read" in caplog.text
     assert parquet.write(path, TABLE) is True
