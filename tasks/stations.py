@@ -126,5 +126,5 @@ def note_place(station: str, answer: Answer, hour: datetime) -> None:
             else f"the API calls it {place.name!r}, not {before.name!r}",
             extra={"station": station},
         )
-    history.append({"station": station, **asdict(place), "since": hour})
+    history.append({"station": station, **asdict(place), "since": hour if history else None})
     targets.station(station).write(pa.Table.from_pylist(history, schema=_SCHEMA))

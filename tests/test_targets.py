@@ -78,12 +78,12 @@ def test_a_target_that_is_not_there_is_empty():
 
 def test_a_target_keeps_rows_inputs_and_more(staging):
     target = targets.daily(DAY)
-    frame = pd.DataFrame({"station": ["1", "2"], "pm2_5_mean": [21.5, None]})
+    frame = pd.DataFrame({"station": ["1", "2"], "day": [DAY, DAY], "pm2_5_mean": [21.5, None]})
     assert target.write(frame, inputs="of what", through="2024-09-09T10") is True
     assert target.exists()
     assert target.inputs == "of what"
-    assert target.rows() == [{"station": "1", "pm2_5_mean": 21.5}, {"station": "2", "pm2_5_mean": None}]
-    assert parquet.metadata(target.path)["through"] == "2024-09-09T10"
+    assert [(row["station"], row["pm2_5_mean"]) for row in target.rows()] == [("1", 21.5), ("2", None)]
+    assert parquet.texts_in(target.table())["through"] == "2024-09-09T10"
     pd.testing.assert_frame_equal(targets.frame([target]), frame)
     assert target.write(frame, inputs="of what", through="2024-09-09T10") is False
     assert target.fingerprint == parquet.fingerprint(pa.Table.from_pandas(frame, preserve_index=False))

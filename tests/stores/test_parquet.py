@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airqino.errors import StagingError
+from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import parquet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,7 @@ TABLE = pa.table(
 def replaced(path: Path, table: pa.Table) -> None:
     """Replace a file as another process does: this one's memory is not told."""
     temporary = path.with_name("another.tmp")
-    pq.write_table(table, temporary)
+    pq.write_table(table.replace_schema_metadata({"fingerprint": "another process's"}), temporary)
     temporary.replace(path)
 
 
@@ -107,8 +107,9 @@ def test_what_is_written_comes_back_with_its_fingerprint(tmp_path):
     path = tmp_path / "2024-09-09" / "raw" / "10.parquet"
     assert parquet.write(path, TABLE, extra={"inputs": "of what"}) is True
     pd.testing.assert_frame_equal(pd.read_parquet(path), TABLE.to_pandas())
-    assert pq.read_schema(path).metadata == {b"fingerprint": parquet.fingerprint(TABLE).encode(), b"inputs": b"of what"}
-    assert parquet.metadata(path) == {"fingerprint": parquet.fingerprint(TABLE), "inputs": "of what"}
+    texts = parquet.texts_in(parquet.read(path))
+    assert texts.keys() == {"fingerprint", "inputs", "checksum"}
+    assert (texts["fingerprint"], texts["inputs"]) == (parquet.fingerprint(TABLE), "of what")
     assert parquet.fingerprint_in(parquet.read(path)) == parquet.fingerprint(TABLE)
     assert [p.name for p in path.parent.iterdir()] == ["10.parquet"]
 
@@ -148,7 +149,7 @@ def test_bookkeeping_is_written_though_the_fingerprint_stays(tmp_path):
     for attempts in (1, 2):
         counted = TABLE.append_column("attempts", pa.array([attempts] * 3))
         assert parquet.write(path, counted, content="rows") is True
-        assert parquet.metadata(path).get("fingerprint") == "rows"
+        assert parquet.fingerprint_in(parquet.read(path)) == "rows"
     assert pq.read_table(path)["attempts"].to_pylist() == [2, 2, 2]
 
 
@@ -194,7 +195,7 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path):
 
 def test_a_file_that_is_not_there_is_nothing(tmp_path):
     missing = tmp_path / "x.parquet"
-    assert (parquet.read(missing), parquet.metadata(missing)) == (None, {})
+    assert parquet.read(missing) is None
     (tmp_path / "file").touch()
     assert parquet.read(tmp_path / "file" / "x.parquet") is None
 
@@ -225,24 +226,65 @@ def test_a_file_that_was_taken_away_is_not_remembered(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 but no more", b"x" * 5000])
-def test_an_unreadable_file_is_named_and_stays_until_it_is_built_again(tmp_path, caplog, content):
+def test_a_damaged_file_is_named_and_stays_until_it_is_built_again(tmp_path, content):
     path = tmp_path / "10.parquet"
     path.write_bytes(content)
-    with pytest.raises(StagingError, match=r"10\.parquet cannot be read.*move it away"):
+    with pytest.raises(DamagedFileError, match=r"10\.parquet cannot be read"):
         parquet.read(path)
-    assert parquet.metadata(path) == {}
     assert path.read_bytes() == content
-    assert f"{path} cannot be read" in caplog.text
     assert parquet.write(path, TABLE) is True
     assert pq.read_table(path).to_pylist() == TABLE.to_pylist()
 
 
-def test_a_file_cut_short_is_unreadable(tmp_path):
+def test_a_file_cut_anywhere_is_damaged(tmp_path):
     path = tmp_path / "10.parquet"
     parquet.write(path, TABLE)
-    os.truncate(path, path.stat().st_size - 1)
-    with pytest.raises(StagingError, match=str(path)):
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DamagedFileError, match=str(path)):
+            parquet.read(path)
+
+
+def test_whichever_bit_flips_no_other_value_is_read(tmp_path):
+    """Wherever a bit of a file flips, it is found, or what is read is what was written."""
+    path = tmp_path / "10.parquet"
+    parquet.write(path, TABLE, extra={"inputs": "of what", "exchanges": "[]"})
+    whole, draw, found = path.read_bytes(), random.Random(20241125), 0
+    for position in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << draw.randrange(8)
+        path.write_bytes(flipped)
+        try:
+            table = parquet.read(path)
+        except DamagedFileError:
+            found += 1
+        else:
+            assert table.to_pydict() == TABLE.to_pydict(), position
+            texts = parquet.texts_in(table)
+            assert (texts["fingerprint"], texts["inputs"]) == (parquet.fingerprint(TABLE), "of what"), position
+    assert found > 0.5 * len(whole)
+
+
+def test_a_foreign_file_and_one_that_the_caller_refuses_are_damaged(tmp_path):
+    path = tmp_path / "10.parquet"
+    pq.write_table(TABLE, path)
+    with pytest.raises(DamagedFileError, match="not the file that was written under this name"):
         parquet.read(path)
+
+    def refuse(table):
+        raise DamagedFileError(f"{len(table)} rows of another hour")
+
+    parquet.write(path, TABLE)
+    replaced(path, TABLE)
+    with pytest.raises(DamagedFileError, match="3 rows of another hour"):
+        parquet.read(path, refuse)
+
+
+def test_a_file_of_the_version_before_has_no_checksum(tmp_path):
+    path = tmp_path / "10.parquet"
+    pq.write_table(TABLE.replace_schema_metadata({"fingerprint": "of 0.1"}), path)
+    assert parquet.fingerprint_in(parquet.read(path)) == "of 0.1"
 
 
 def test_a_file_in_place_of_a_folder_cannot_be_written_to(tmp_path):
