@@ -119,7 +119,8 @@ def _raw_frame(days: list[date]) -> pd.DataFrame:
     """Return the raw rows of some days, without bookkeeping."""
     tables = [table for day in days if (table := targets.raw_day(day).table) is not None]
     table = parquet.concat(tables or [raw.SCHEMA.empty_table()])
-    frame: pd.DataFrame = table.drop_columns([name for name in raw.BOOKKEEPING if name in table.column_names]).to_pandas()
+    bookkeeping = [name for name in raw.BOOKKEEPING if name in table.column_names]  # files of 0.1 lack one
+    frame: pd.DataFrame = table.drop_columns(bookkeeping).to_pandas()
     return frame
 
 

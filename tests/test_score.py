@@ -123,7 +123,7 @@ def test_drift_trains_and_tells_once(deployed: Pipeline, api: Sandbox) -> None:
         frame = table.to_pandas()
         frame.loc[frame["pollutant"] == "pm2_5", "p50"] += 300.0  # a model gone mad
         bad = pa.Table.from_pandas(frame, table.schema.remove_metadata(), preserve_index=False)
-        parquet.write(path, bad, extra={"inputs": parquet.metadata(path)["inputs"]})
+        parquet.write(path, bad, extra={"inputs": parquet.texts_in(parquet.read(path))["inputs"]})
     for path in deployed.root.glob("2026-03-1?/scores.parquet"):
         path.unlink()
     assert not (deployed.root / "models" / "2026-03-11").exists()

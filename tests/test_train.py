@@ -80,7 +80,7 @@ def make_noise(pipeline: Pipeline, until: date) -> None:
         frame["co"] = np.where(frame["co"].notna(), random.uniform(0, 3, len(frame)), np.nan)
         frame["pm2_5"] = np.where(frame["pm2_5"].notna(), random.uniform(0, 90, len(frame)), np.nan)
         noisy = pa.Table.from_pandas(frame, table.schema.remove_metadata(), preserve_index=False)
-        parquet.write(path, noisy, extra={"inputs": parquet.metadata(path)["inputs"]})
+        parquet.write(path, noisy, extra={"inputs": parquet.texts_in(parquet.read(path))["inputs"]})
 
 
 def put_back(pipeline: Pipeline, staged: Path) -> None:

@@ -1,6 +1,5 @@
 """Parquet files: what a fingerprint depends on, what a killed writer leaves, what a reader sees."""
 
-import os
 import random
 import subprocess
 import sys
