@@ -8,7 +8,6 @@ from typing import Any
 
 import luigi
 import pandas as pd
-import pyarrow as pa
 
 from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict
 from airqino.quality.flags import flag_history
@@ -77,7 +76,8 @@ def _restore(hours: Iterable[datetime]) -> None:
         documents = mongo.find(targets.database(), "forecasts", {"issued_at": hour})
         rows = [{k: v for k, v in document.items() if k not in ("_id", "station_name")} for document in documents]
         if rows and len(rows) == record["documents"]:
-            targets.forecast(hour).write(pa.Table.from_pylist(rows), inputs=record["inputs"] or None)
+            moments = {name: "datetime64[us, UTC]" for name in rows[0] if name.endswith("_at")}
+            targets.forecast(hour).write(pd.DataFrame(rows).astype(moments), inputs=record["inputs"] or None)
             log.warning("forecast of %s: restored from MongoDB", format_hour(hour))
 
 

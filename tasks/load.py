@@ -87,7 +87,7 @@ def _restore_ledgers(days: Iterable[date]) -> bool:
         row = {name: document[names.get(name, name)] for name in raw.REVISION_SCHEMA.names}
         by_day[row["observed_at"].date()].append(row)
     for day in lost:
-        if rows := sorted(by_day[day], key=lambda row: (row["seen_at"], row["observed_at"], row["station"])):
+        if rows := sorted(by_day[day], key=raw.revision_order):
             targets.revisions(day).write(pa.Table.from_pylist(rows, schema=raw.REVISION_SCHEMA))
     return bool(by_day)
 

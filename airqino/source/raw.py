@@ -35,6 +35,7 @@ __all__ = [
     "is_due",
     "merge",
     "readings",
+    "revision_order",
 ]
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -119,6 +120,11 @@ class Finding:
     values: dict[str, float | None] | None = None
     error: SourceError | None = None
     confirms: bool = True
+
+
+def revision_order(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the key by which a ledger of revisions is sorted."""
+    return row["seen_at"], row["observed_at"], row["station"], row["reading"]
 
 
 def is_due(row: dict[str, Any], now: datetime, policy: Policy) -> bool:

@@ -17,7 +17,7 @@ __all__ = ["CONDITIONS", "Evaluation", "evaluate", "update"]
 log = logging.getLogger("instruments.conditions")
 
 #: The kinds of incidents that are evaluated here; a failed task is an event.
-CONDITIONS = ("no_success", "station_silent", "sensor_dead", "drift", "mass_revision", "disk_low")
+CONDITIONS = ("no_success", "station_silent", "sensor_dead", "drift", "mass_revision", "damaged_file", "disk_low")
 #: This much of the disk beyond the limit must be free for `disk_low` to end; at the limit it would come and go.
 _DISK_MARGIN = 0.02
 
@@ -52,6 +52,7 @@ def evaluate(state: PipelineState, limits: Alerts, at: datetime, watching_since:
         "sensor_dead": _dead(state),
         "drift": _drift(state),
         "mass_revision": _mass_revision(state, limits),
+        "damaged_file": _damaged(state),
         "disk_low": _disk(state, limits, at),
     }
     holding: list[Incident] = []
@@ -134,6 +135,12 @@ def _mass_revision(state: PipelineState, limits: Alerts) -> Iterator[Incident]:
         spans = [(state.name(r.station), r.station, r.readings, r.first, r.last) for r in by_run[max(mass)]]
         title, text = texts.mass_revision(sorted(spans))
         yield Incident(kind="mass_revision", since=min(mass), title=title, text=text)
+
+
+def _damaged(state: PipelineState) -> Iterator[Incident]:
+    if state.damaged:
+        title, text = texts.damaged_file([path for path, _ in state.damaged])
+        yield Incident(kind="damaged_file", since=min(at for _, at in state.damaged), title=title, text=text)
 
 
 def _disk(state: PipelineState, limits: Alerts, at: datetime) -> Iterator[Incident]:

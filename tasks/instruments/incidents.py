@@ -21,7 +21,16 @@ __all__ = ["KINDS", "Book", "Incident", "book", "read"]
 
 log = logging.getLogger("instruments.incidents")
 
-KINDS = ("task_failed", "no_success", "station_silent", "sensor_dead", "drift", "mass_revision", "disk_low")
+KINDS = (
+    "task_failed",
+    "no_success",
+    "station_silent",
+    "sensor_dead",
+    "drift",
+    "mass_revision",
+    "damaged_file",
+    "disk_low",
+)
 
 #: How long the end of an incident is sent again to a channel that fails.
 _RETRY_END = timedelta(days=1)

@@ -4,7 +4,7 @@ import contextlib
 import json
 import shutil
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ class PipelineState:
         scores: Rows of the 7-day scores.
         revisions: Those of the last day; None where MongoDB does not answer.
         disk_free: Free share of the staging root's disk.
+        damaged: The damaged files that were set aside in the last day, and when.
     """
 
     now: datetime
@@ -94,6 +95,7 @@ class PipelineState:
     revisions: list[StationRevisions] | None
     disk_free: float | None
     success: Success | None
+    damaged: tuple[tuple[Path, datetime], ...] = ()
 
     def name(self, station: str) -> str:
         """Return a station's name; its id where it is not configured."""
@@ -120,6 +122,7 @@ def observe(root: Path) -> PipelineState:
         revisions=revisions,
         disk_free=_disk_free(root),
         success=last_success(root),
+        damaged=_damaged(root),
     )
 
 
@@ -194,6 +197,12 @@ def _revisions(now: datetime) -> list[StationRevisions]:
     ]
     groups = mongo.ask(targets.database(), lambda db: list(db["revisions"].aggregate(pipeline)))
     return [StationRevisions(**group.pop("_id"), **group) for group in groups]
+
+
+def _damaged(root: Path) -> tuple[tuple[Path, datetime], ...]:
+    paths = sorted(path for path in Paths(root).quarantine.rglob("*") if path.is_file())
+    found = [(path, datetime.fromtimestamp(path.stat().st_mtime, UTC)) for path in paths]
+    return tuple((path, at) for path, at in found if at > datetime.now(UTC) - DAY)
 
 
 def _disk_free(root: Path) -> float | None:

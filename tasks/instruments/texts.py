@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airqino.readings import reading
+from airqino.stores.paths import Paths
 from airqino.times import HOUR, format_hour
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Incident
@@ -148,6 +149,19 @@ def mass_revision(spans: Sequence[tuple[str, str, int, datetime, datetime]]) -> 
         "by themselves. Ask the network's owner what was corrected. To fetch and rebuild the whole span again:",
         f"scripts/backfill {first:%Y-%m-%dT00} {format_hour(last)}",
         look="MongoDB: db.revisions.find({seen_at: …}); the alert ends a day after the last such run",
+    )
+
+
+def damaged_file(paths: Sequence[Path]) -> TitleAndText:
+    """Return the text about damaged files that were set aside."""
+    quarantine = Paths(staging_root()).quarantine.resolve()
+    shown = "; ".join(f"{path}" for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    files = "a damaged file was" if len(paths) == 1 else f"{len(paths)} damaged files were"
+    return f"{files} set aside under {quarantine}", _lines(
+        f"{shown}. The next hourly run fetches raw hours again, builds derived tables again, and restores from MongoDB",
+        "what was published. A disk that damages files will do so again: look at it. To fetch older hours now:",
+        "scripts/backfill",
+        look=f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail; this ends a day after the last such file",
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,14 @@ def station(**changes) -> PipelineState:
 
 def test_nothing_holds_where_all_is_well():
     assert holding(FINE) == []
+
+
+def test_damaged_files_are_one_incident_that_names_them():
+    files = tuple((Path(f"/data/quarantine/2024-09-0{d}/daily.parquet.x"), NOW - d * HOUR) for d in range(1, 6))
+    (incident,) = evaluate(replace(FINE, damaged=files), LIMITS, NOW, NOW).holding
+    assert (incident.key, incident.since) == ("damaged_file|", NOW - 5 * HOUR)
+    assert incident.title.startswith("5 damaged files were set aside")
+    assert "2024-09-03/daily.parquet.x and 2 more" in incident.text
 
 
 @pytest.mark.parametrize(("hours", "holds"), [(3, False), (3.01, True)])

@@ -57,8 +57,8 @@ class Pipeline:
     def hourly(self, now: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
         return self.script("hourly", **env, **({"AIRQINO_NOW": now} if now else {}))
 
-    def backfill(self, start: str, stop: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return self.script("backfill", start, stop, *options, **env)
+    def backfill(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.script("backfill", *arguments, **env)
 
     def luigi(self, *arguments: str, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
         """Run plain Luigi with the local scheduler."""
