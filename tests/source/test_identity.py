@@ -1,0 +1,79 @@
+"""Whether an answer is the station's own."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airqino.source.identity import Place, distance, impostors, same_readings
+
+PORT = Place("SMART188", 5.369346, -3.957688)
+HILL = Place("SMART189", 5.365334, -3.997688)
+KNOWN = {"1": PORT, "2": HILL}
+HOUR = timedelta(hours=1)
+START = datetime(2024, 9, 9, tzinfo=UTC)
+
+
+def series(first: int, last: int, level: float) -> dict[datetime, dict[str, float | None]]:
+    return {START + h * HOUR: {"co": 0.1 * (h % 5), "pm2_5": level + h, "rh": None} for h in range(first, last)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "metres"),
+    [
+        (Place("", 0, 0), Place("", 0, 1), 111_195),  # a degree on a sphere of 6371 km
+        (Place("", 0, 0), Place("", 1, 0), 111_195),
+        (Place("", 60, 10), Place("", 60, 11), 55_597),
+        (PORT, PORT, 0),
+    ],
+)
+def test_a_distance_is_that_on_the_sphere(one: Place, other: Place, metres: float) -> None:
+    assert distance(one, other) == pytest.approx(metres, rel=2e-3, abs=0.1)
+
+
+def test_without_coordinates_there_is_no_distance() -> None:
+    assert distance(PORT, Place("SMART189")) is None
+
+
+def test_an_answer_with_its_own_name_and_place_is_its_own() -> None:
+    assert impostors(KNOWN, KNOWN) == {}
+    wandering = Place(PORT.name, 5.36939, -3.95766)
+    assert impostors({"1": wandering}, KNOWN) == {}
+
+
+def test_another_stations_name_is_refused_where_the_own_one_is_known() -> None:
+    assert "that of station 2" in impostors({"1": Place("SMART189")}, KNOWN)["1"]
+    assert impostors({"3": Place("SMART189")}, KNOWN) == {}  # nothing is known of it: two may have one name
+
+
+def test_two_stations_that_always_had_one_name_stay_two() -> None:
+    twins = {"1": Place("SMART", 5.36, -3.95), "2": Place("SMART", 5.40, -3.99)}
+    assert impostors(twins, twins) == {}
+
+
+def test_another_stations_coordinates_are_refused_but_not_a_move_to_elsewhere() -> None:
+    moved = Place(PORT.name, HILL.latitude, HILL.longitude)
+    assert "coordinates of station 2" in impostors({"1": moved}, KNOWN)["1"]
+    assert impostors({"1": Place(PORT.name, 5.5, -4.1)}, KNOWN) == {}
+
+
+def test_readings_that_suddenly_equal_anothers_for_a_day_are_refused() -> None:
+    ours, theirs = series(0, 48, 10), series(0, 24, 50) | series(24, 48, 10)
+    assert same_readings({"1": ours, "2": theirs}) == {"2": "1"}
+    assert same_readings({"2": theirs, "1": ours}) == {"1": "2"}  # which one is wrong cannot be told
+    shorter = series(0, 25, 50) | series(25, 48, 10)
+    assert same_readings({"1": ours, "2": shorter}) == {}
+
+
+def test_readings_that_were_equal_from_the_beginning_are_left_alone() -> None:
+    assert same_readings({"1": series(0, 48, 10), "2": series(0, 48, 10)}) == {}
+
+
+def test_zeros_and_gaps_say_nothing() -> None:
+    zeros = {START + h * HOUR: {"co": 0.0, "pm2_5": None} for h in range(48, 96)}
+    assert same_readings({"1": series(0, 24, 10) | zeros, "2": series(0, 24, 50) | zeros}) == {}
+
+
+def test_who_was_refused_stays_so_while_the_readings_go_on_being_equal() -> None:
+    ours, theirs = series(40, 48, 10), series(45, 48, 10)
+    assert same_readings({"1": ours, "2": theirs}, refused={"2"}) == {"2": "1"}
+    assert same_readings({"1": ours, "2": series(45, 48, 11)}, refused={"2"}) == {}
