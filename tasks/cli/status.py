@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
@@ -14,7 +15,7 @@ from rich.table import Table
 from airqino.errors import MongoError
 from airqino.readings import FORECAST
 from airqino.stores import mongo
-from airqino.times import DAY, HOUR, format_hour, hour_range, runs_of
+from airqino.times import DAY, HOUR, day_range, day_start, format_hour, hour_range, runs_of
 from tasks import targets
 from tasks.cli.disk import database_use, staging_use
 from tasks.settings.reading import settings
@@ -32,7 +33,8 @@ def status() -> dict[str, Any]:
     Returns:
         ``last_hour`` (the last one published), ``stations`` (id, name, newest hour with a reading, its age in hours,
         gaps), ``last_load``, ``last_forecast`` and ``database`` (None without MongoDB, whose error is in ``mongodb``),
-        ``late``, and ``disk``; see `tasks.cli.disk`.
+        ``late``, ``open`` (station-hours since the first staged one that were never asked for or failed), and ``disk``;
+        see `tasks.cli.disk`.
     """
     config = settings()
     stations = [_station(station) for station in config.airqino.stations]
@@ -44,9 +46,35 @@ def status() -> dict[str, Any]:
         "stations": stations,
         "age_hours": age,
         "late": age is None or age > config.status.max_age_hours,
+        "open": _open_hours(),
         **_database(),
         "disk": staging_use(),
     }
+
+
+def _open_hours() -> dict[str, Any]:
+    """Count the hours of stations in service, since the first staged day, that were never asked for or failed."""
+    config, days = settings(), targets.paths().days()
+    counts, open_days = Counter[str](), []
+    for day in day_range(days[0], config.last_hour.date()) if days else ():
+        rows = targets.hourly(day).table()
+        known = {} if rows is None else _statuses(rows)
+        if day >= config.last_hour.date() - DAYS * DAY:  # today's table may be an hour old
+            staged = targets.raw_day(day).rows
+            known = {(s, hour): row["status"] for hour, by_station in staged.items() for s, row in by_station.items()}
+        hours = hour_range(day_start(day), min(day_start(day) + DAY - HOUR, config.last_hour))
+        keys = [(station, hour) for hour in hours for station in config.active_stations(hour)]
+        found = Counter(known.get(key, "never asked") for key in keys)
+        if found["never asked"] or found["failed"]:
+            open_days.append(day)
+            counts.update({status: found[status] for status in ("never asked", "failed")})
+    first, last = (open_days[0], open_days[-1]) if open_days else (None, None)
+    return {"never_asked": counts["never asked"], "failed": counts["failed"], "first_day": first, "last_day": last}
+
+
+def _statuses(table: pa.Table) -> dict[tuple[str, datetime], str]:
+    columns = (table.column(name).to_pylist() for name in ("station", "observed_at", "status"))
+    return {(station, hour): status for station, hour, status in zip(*columns, strict=True)}
 
 
 def _station(station: str) -> dict[str, Any]:
@@ -112,10 +140,12 @@ def _show(found: dict[str, Any], console: Console) -> None:
             span = format_hour(gap["first"]) + (f"…{format_hour(gap['last'])}" if gap["hours"] > 1 else "")
             detail = f" ({gap['detail']})" if gap["detail"] else ""
             console.print(f"  {station['name']}: {span}, {gap['hours']} h: {gap['reason']}{detail}", highlight=False)
-    gaps = [gap for station in found["stations"] for gap in station["gaps"]]
-    if first := min((gap["first"] for gap in gaps if gap["reason"] == "pipeline down"), default=None):
-        span = f"{format_hour(first)} {format_hour(found['last_hour'])}"
-        console.print(f"  to fetch what is missing: scripts/backfill {span}")
+    hours = found["open"]
+    if hours["never_asked"] or hours["failed"]:
+        counts = f"{hours['never_asked']} station-hours were never asked for, {hours['failed']} failed"
+        span = f"{hours['first_day']} … {hours['last_day']}"
+        console.print(f"since the first staged hour: {counts} ({span})", highlight=False)
+        console.print("  to fetch what is missing: scripts/backfill")
     console.print(f"MongoDB: {found['mongodb']}", highlight=False)
     if found["mongodb"] == "ok":
         console.print(f"last load: {_moment(found['last_load'])}; last forecast: {_moment(found['last_forecast'])}")

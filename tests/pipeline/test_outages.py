@@ -1,0 +1,101 @@
+"""Outages of any length: one command brings back all that is missing, and status says so before and after."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from support.deployment import Pipeline
+
+from airqino.sandbox.server import Sandbox
+
+STATION, OTHER = "283181971", "283164601"
+START = datetime(2026, 5, 4, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def calm(sandbox: Sandbox, days: int) -> None:
+    """Rows without gaps: PM2.5 counts the hours."""
+    for station in (STATION, OTHER):
+        for i in range(24 * days):
+            values = {"CO": 0.1 * (i % 5) + 0.1, "PM2.5": i + int(station) % 7, "PM10": 500.0 + i}
+            sandbox.override(station, START + i * HOUR, values)
+
+
+def run(pipeline: Pipeline, sandbox: Sandbox, at: datetime, command: str, *arguments: str) -> None:
+    sandbox.now = at
+    done = pipeline.script(command, *arguments, AIRQINO_NOW=f"{at:%Y-%m-%dT%H:%M}")
+    assert done.returncode == 0, done.stderr
+
+
+def status(pipeline: Pipeline, at: datetime) -> dict[str, object]:
+    shown = pipeline.script("status", "--json", AIRQINO_NOW=f"{at:%Y-%m-%dT%H:%M}")
+    return dict(json.loads(shown.stdout)["open"])
+
+
+def hours(pipeline: Pipeline, station: str) -> dict[datetime, float]:
+    found = pipeline.database["hourly_measurements"].find({"station": station, "observed_at": {"$gte": START}})
+    return {d["observed_at"]: d["pm2_5"] for d in found}
+
+
+def expected(station: str, until: datetime) -> dict[datetime, float]:
+    return {START + i * HOUR: i + int(station) % 7 for i in range(int((until - START) / HOUR))}
+
+
+def test_an_outage_of_the_pipeline_is_made_good_by_one_command(pipeline: Pipeline, sandbox: Sandbox) -> None:
+    calm(sandbox, 20)
+    run(pipeline, sandbox, START + 2 * DAY + HOUR / 10, "backfill", f"{START:%Y-%m-%dT%H}")
+    back = START + 14 * DAY + HOUR / 10
+    run(pipeline, sandbox, back, "hourly")  # it catches up nine days; two are left
+    before = status(pipeline, back)
+    assert (before["never_asked"], before["failed"]) == (2 * 24 * 2, 0)
+    assert (before["first_day"], before["last_day"]) == ("2026-05-06", "2026-05-07")
+    shown = pipeline.script("status", AIRQINO_NOW=f"{back:%Y-%m-%dT%H:%M}").stdout
+    assert "to fetch what is missing: scripts/backfill\n" in shown
+    run(pipeline, sandbox, back + HOUR / 10, "backfill")
+    assert status(pipeline, back + HOUR / 10)["never_asked"] == 0
+    for station in (STATION, OTHER):
+        assert hours(pipeline, station) == expected(station, START + 14 * DAY)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_backlog_of_ten_days_is_brought_by_one_command(pipeline: Pipeline, sandbox: Sandbox, settled: bool) -> None:
+    calm(sandbox, 20)
+    appears = START + 13 * DAY
+    for i in range(24, 24 * 12):
+        sandbox.override(STATION, START + i * HOUR, None)
+        values = {"CO": 0.1 * (i % 5) + 0.1, "PM2.5": i + int(STATION) % 7, "PM10": 500.0 + i}
+        sandbox.override(STATION, START + i * HOUR, values, since=appears)
+    run(pipeline, sandbox, START + DAY + HOUR / 10, "backfill", f"{START:%Y-%m-%dT%H}")
+    for day in range(2, 13):
+        run(pipeline, sandbox, START + day * DAY + HOUR / 10, "hourly")
+    at = appears + HOUR / 10
+    if settled:  # hours whose absence was confirmed twice, the later time eight days after them
+        run(pipeline, sandbox, START + 12 * DAY + 2 * HOUR, "backfill", f"{START:%Y-%m-%dT%H}")
+        at = START + 14 * DAY
+        for i in range(24, 24 * 12):
+            sandbox.override(STATION, START + i * HOUR, None, since=appears)
+        run(pipeline, sandbox, at, "backfill")
+        for i in range(24, 24 * 12):
+            values = {"CO": 0.1 * (i % 5) + 0.1, "PM2.5": i + int(STATION) % 7, "PM10": 500.0 + i}
+            sandbox.override(STATION, START + i * HOUR, values, since=at)
+        at += DAY
+    until = at.replace(minute=0)
+    run(pipeline, sandbox, at, "backfill", *(["--again"] if settled else []))
+    assert hours(pipeline, STATION) == expected(STATION, until)
+    assert hours(pipeline, OTHER) == expected(OTHER, until)
+    day = pipeline.database["daily_averages"].find_one({"_id": f"{STATION}|2026-05-10"})
+    assert day["pm2_5_hours"] == 24
+
+
+def test_empty_answers_of_three_days_settle_nothing(pipeline: Pipeline, sandbox: Sandbox) -> None:
+    calm(sandbox, 20)
+    run(pipeline, sandbox, START + 2 * DAY + HOUR / 10, "backfill", f"{START:%Y-%m-%dT%H}")
+    sandbox.add_fault("empty")
+    for day in range(3, 6):
+        run(pipeline, sandbox, START + day * DAY + HOUR / 10, "hourly")
+        run(pipeline, sandbox, START + day * DAY + HOUR / 5, "backfill")
+    sandbox.clear_faults()
+    at = START + 18 * DAY + HOUR / 10
+    run(pipeline, sandbox, at, "backfill")
+    for station in (STATION, OTHER):
+        assert hours(pipeline, station) == expected(station, START + 18 * DAY)
