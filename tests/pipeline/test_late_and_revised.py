@@ -80,7 +80,8 @@ def test_a_change_rebuilds_one_day_and_no_other(pipeline: Pipeline, sandbox: San
     assert rewritten == {f"{DAY:%Y-%m-%d}"}
     key = f"{LIVE}|{DAY:%Y-%m-%d}"
     assert (
-        pipeline.database["daily_averages"].find_one({"_id": key})["pm2_5_mean"] == (sum(range(288, 312)) - 308 + 500) / 24
+        pipeline.database["daily_averages"].find_one({"_id": key})["pm2_5_mean"]
+        == (sum(range(288, 312)) - 308 + 500) / 24
     )
 
 
