@@ -237,7 +237,7 @@ def test_a_check_that_could_not_judge_does_not_say_that_all_is_well(quick: Pipel
     (quick.root / ".alerts.lock").mkdir(parents=True)  # as good as a disk that cannot be written, to root as well
     check()
     (quick.root / ".alerts.lock").rmdir()
-    parquet.write(quick.root / "2026-02-20" / "scores.parquet", pa.table({"window_days": [7]}))
+    parquet.write(quick.root / "2026-02-20" / "scores.parquet", pa.table({"day": ["2026-02-20"], "window_days": [7]}))
     check()
     (quick.root / "2026-02-20" / "scores.parquet").unlink()
     assert quick.script("alerts", "check").returncode == 0

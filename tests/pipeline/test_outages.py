@@ -71,7 +71,7 @@ def test_a_backlog_of_ten_days_is_brought_by_one_command(pipeline: Pipeline, san
     at = appears + HOUR / 10
     if settled:  # hours whose absence was confirmed twice, the later time eight days after them
         run(pipeline, sandbox, START + 12 * DAY + 2 * HOUR, "backfill", f"{START:%Y-%m-%dT%H}")
-        at = START + 14 * DAY
+        at = START + 14 * DAY + HOUR / 10
         for i in range(24, 24 * 12):
             sandbox.override(STATION, START + i * HOUR, None, since=appears)
         run(pipeline, sandbox, at, "backfill")

@@ -65,7 +65,11 @@ def test_the_state_of_an_older_version_is_taken_over(version: str, tmp_path: Pat
             backfill = pipeline.backfill(START, LAST, AIRQINO_NOW=LATER)
             assert backfill.returncode == 0, backfill.stderr
             assert sandbox.stats()["data_requests"] == asked
-            assert written(pipeline) == before
+            after = written(pipeline)
+            for kind, times in before.items():
+                assert {name: after[kind].get(name) for name in times} == times, kind
+                # the window is longer than that of 0.1: days that had no scores get some
+                assert all("score" in name for name in after[kind].keys() - times.keys()), kind
             assert pipeline.state() == state
         finally:
             pipeline.client.drop_database(pipeline.database_name)
