@@ -70,7 +70,9 @@ def test_the_state_of_an_older_version_is_taken_over(version: str, tmp_path: Pat
                 assert {name: after[kind].get(name) for name in times} == times, kind
                 # the window is longer than that of 0.1: days that had no scores get some
                 assert all("score" in name for name in after[kind].keys() - times.keys()), kind
-            assert pipeline.state() == state
+            now = pipeline.state()
+            now["staged"] = {name: now["staged"].get(name) for name in state["staged"]}
+            assert now == state
         finally:
             pipeline.client.drop_database(pipeline.database_name)
             pipeline.client.close()
