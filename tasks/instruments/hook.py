@@ -148,7 +148,7 @@ def _change_book(change: Callable[[Book], None]) -> None:
             change(book)
         _unsent[0] = 1
     except (OSError, StagingError) as error:
-        log.warning("%s: no alert of this", error)
+        log.warning("alerts.json cannot be used (%s): no alert of this", getattr(error, "strerror", None) or error)
 
 
 def _units(task: luigi.Task) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from support.deployment import ROOT
 
-from tasks.settings.reading import ENVIRONMENT
+from tasks.settings.sections import ENVIRONMENT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
