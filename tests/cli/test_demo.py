@@ -32,8 +32,8 @@ def test_the_demo_shows_all_stages_and_does_nothing_twice(tmp_path: Path) -> Non
     ledgers = [pq.read_table(path) for path in tmp_path.rglob("revisions.parquet")]
     assert sum(table["reading"].to_pylist().count("pm2_5") for table in ledgers) >= 3
     again = demo(tmp_path)
-    # an hour that ends between the two runs is fetched; otherwise only the hours that had no row are asked for again, in
-    # one request for each station and month
+    # an hour that ends between the two runs is fetched; else only hours that had no row are asked for again, in one
+    # request for each station and month
     heads = [re.search(r"^(.*) UTC, the last hour", text, re.MULTILINE).group(1) for text in (first, again)]
     if heads[0] == heads[1]:
         assert int(re.search(r"requests to the API in this run: (\d+)", again).group(1)) <= 2 * 3
