@@ -7,6 +7,7 @@ The tree::
     ├── StagingError              a staged file cannot be written or read
     │   └── DamagedFileError      a staged file is not what was written
     ├── MongoError                MongoDB cannot be reached, or refused
+    ├── RegistryError             the model registry is not there, cannot be read, or refused
     ├── ClockError                this machine's clock is ahead of the API's
     ├── AllStationsFailedError    no station answered: the hour is not written
     ├── InsufficientHistoryError  too few usable hours to train on
@@ -45,6 +46,10 @@ class DamagedFileError(StagingError):
 
 class MongoError(PipelineError):
     """MongoDB cannot be reached or refused the operation."""
+
+
+class RegistryError(PipelineError):
+    """The model registry is not there, cannot be read, or refused."""
 
 
 class ClockError(PipelineError):

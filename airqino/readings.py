@@ -1,7 +1,8 @@
 """The one table of readings: what each is called, measured in, and may be.
 
-Whatever lists readings or pollutants is derived from it: the decoder of answers, the columns of the staged tables, the
-quality flags, the daily means, the documents, the views, the forecasts and every label a person sees.
+Whatever lists readings or pollutants is derived from it: the columns of the staged tables, the quality flags, the daily
+means, the documents, the views, the forecasts and every label a person sees. Beside it only the shape of an answer
+(`airqino.source.response.Row`) names the API's keys, and a test holds it to this table.
 """
 
 from dataclasses import dataclass

@@ -51,11 +51,11 @@ class FetchHour(Stage):
         return values
 
     def output(self) -> list[targets.ParquetTarget]:
-        """One raw file per hour."""
+        """Return the raw hours."""
         return [targets.raw(hour) for hour in self.hour]
 
     def complete(self) -> bool:
-        """Whether nothing is missing or due."""
+        """Tell whether nothing is missing or due."""
         return not self._due()
 
     @exclusive

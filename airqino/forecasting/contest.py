@@ -1,4 +1,4 @@
-"""Whether a new model is better than the one in use, on recent hours that neither has seen.
+"""Tell whether a new model is better than the one in use, on recent hours that neither has seen.
 
 The champion has seen everything before its own day, the challenger everything before today, so on no measured hour are
 both unseen. The comparison is therefore made with a stand-in: the same training, stopped at `compare_days` before

@@ -16,11 +16,19 @@ import pandas as pd
 from airqino.forecasting.arrays import Floats, Ints, Matrix
 
 __all__ = [
-    "LOOKBACK_HOURS", "POLLUTANTS", "USABLE_FLAGS", "WEATHER", "Grid", "change", "feature_matrix", "feature_names",
-    "last_usable", "to_grid",
+    "COVARIATES",
+    "LOOKBACK_HOURS",
+    "USABLE_FLAGS",
+    "WEATHER",
+    "Grid",
+    "change",
+    "feature_matrix",
+    "feature_names",
+    "last_usable",
+    "to_grid",
 ]  # fmt: skip
 
-POLLUTANTS = ("co", "pm2_5", "pm10", "no2", "o3")
+COVARIATES = ("co", "pm2_5", "pm10", "no2", "o3")
 WEATHER = ("t", "rh", "t_int")
 #: A spike is a real reading until someone proves otherwise; the other flags say that the sensor measured nothing.
 USABLE_FLAGS = ("ok", "spike")
@@ -87,11 +95,11 @@ def to_grid(hourly: pd.DataFrame, first: pd.Timestamp | None = None, last: pd.Ti
     shape = (max(int(high - low) + 1, 1), len(names))
     values: dict[str, Floats] = {}
     flags: dict[str, npt.NDArray[np.object_]] = {}
-    for name in POLLUTANTS + WEATHER:
+    for name in COVARIATES + WEATHER:
         values[name] = np.full(shape, np.nan)
         if name in hourly:
             values[name][row, column] = hourly[name].to_numpy(dtype=float, na_value=np.nan)[keep]
-    for name in POLLUTANTS:
+    for name in COVARIATES:
         flags[name] = np.full(shape, "absent", dtype=object)
         flag = f"{name}_flag"
         if flag in hourly:
@@ -124,7 +132,7 @@ def change(values: Floats, row: Ints, column: Ints, lead: int) -> Floats:
 
 def feature_names(pollutant: str, leads: Sequence[int]) -> list[str]:
     """Name the columns of `feature_matrix` in their order; ``+2`` marks one that depends on the lead."""
-    empty = Grid(0, ("",), {name: np.full((1, 1), np.nan) for name in POLLUTANTS + WEATHER}, {})
+    empty = Grid(0, ("",), {name: np.full((1, 1), np.nan) for name in COVARIATES + WEATHER}, {})
     zero = np.zeros(1, dtype=np.int64)
     return list(_columns(empty, pollutant, leads, zero, zero, np.zeros(1)))
 
@@ -174,7 +182,7 @@ def _columns(
     out["present_24"] = _rolling_sum(measured, 24)[row, column]
     out["run"] = _run_length(own)[row, column]
     out["usual_now"] = _usual(own, 0, row, column) - anchor
-    for name in POLLUTANTS + WEATHER:
+    for name in COVARIATES + WEATHER:
         if name == pollutant:
             continue
         now = _at(grid.values[name], row, column)

@@ -28,7 +28,7 @@ from airqino.source.response import Header, Response, parse
 from airqino.source.transport import BoundedAdapter, deadline
 from airqino.source.values import tidy
 
-__all__ = ["Answer", "Client", "Exchange", "Reply"]
+__all__ = ["Answer", "Attempt", "Client", "Exchange"]
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Reply:
+class Attempt:
     """The last of the tries to get an answer from an address."""
 
     content: Any = None  #: what `read` made of the body; None if there is an error
@@ -172,7 +172,7 @@ class Client:
                 for station in waiting:
                     if begun.get(station, late) < late:
                         error = SourceTimeoutError(f"no answer within {self._station_seconds:g} s")
-                        answers[station] = _answer(station, spans[station], Reply(error=error))
+                        answers[station] = _answer(station, spans[station], Attempt(error=error))
         return {station: answers[station] for station in spans}
 
     def hourly(self, station: str, first: datetime, last: datetime) -> Answer:
@@ -207,7 +207,7 @@ class Client:
         empty: Any = None,
         *,
         begin: Callable[[], object] = lambda: None,
-    ) -> Reply:
+    ) -> Attempt:
         """Ask for anything of the API, again where that may help.
 
         Args:
@@ -235,15 +235,15 @@ class Client:
 
     def _try(
         self, path: str, params: Mapping[str, str], read: Callable[[bytes, str | None], Any], empty: Any, seconds: float
-    ) -> Reply:
+    ) -> Attempt:
         began = _now()
-        reply, limit = Reply(), None
+        reply, limit = Attempt(), None
         error: SourceError | None = None
         try:
             with deadline(seconds) as limit:
                 sent = self._send(f"{self._base_url}{path}", params)
             served_at = http_date(sent.headers.get("Date"))
-            reply = Reply(
+            reply = Attempt(
                 status=sent.status_code,
                 body=sent.content,
                 served_at=served_at,
@@ -284,7 +284,7 @@ class Client:
 _now = time.monotonic
 
 
-def _answer(station: str, span: tuple[datetime, datetime], reply: Reply) -> Answer:
+def _answer(station: str, span: tuple[datetime, datetime], reply: Attempt) -> Answer:
     """Turn the reply to a request for hourly means into an answer, with its record."""
     exchange = Exchange(
         station=station,

@@ -1,4 +1,4 @@
-"""Whether an answer is the station's own: its name, its place and its readings against those of the others."""
+"""Tell whether an answer is the station's own: its name, its place and its readings against those of the others."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

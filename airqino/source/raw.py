@@ -2,13 +2,13 @@
 
 A raw row is a station's readings of one hour or the reason why there are none. Its life::
 
-    (none) ──answer with readings──▶ ok ──read again 47 h and 8 days after its hour──▶ ok, final
+    (none) ──answer with readings──▶ ok ──read again 47 h and 8 days after its day───▶ ok, final
        ├──answer without the hour──▶ absent ──asked again with growing pauses──▶ ok, or absent and final
        └──no usable answer─────────▶ failed ──likewise──▶ ok or absent; never final
 
 Becoming final needs real time between two readings: the smaller of our clock and the API's counts, so that neither a
 second run at the same moment nor a clock that is ahead makes an hour final too early. A final row changes only when a
-later reading (`Policy.again`, or the weekly rotation through old months) finds another value.
+later reading (`Policy.again`) finds another value.
 
 Everything here is pure; times are UTC.
 """
@@ -242,7 +242,7 @@ def merge(
 
 
 def _is_settled(hour: datetime, first: datetime, finding: Finding, policy: Policy) -> bool:
-    """Whether an answer comes late enough, after the hour and after the first answer, to be the last word."""
+    """Tell whether an answer comes late enough, after the hour and after the first answer, to be the last word."""
     return finding.real >= max(hour + HOUR + policy.final_after, first + policy.confirm_after)
 
 

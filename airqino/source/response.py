@@ -76,7 +76,7 @@ class Response(msgspec.Struct, frozen=True):
     notice: str = ""  #: what the API says beside the data
 
     def may_hold(self, hour: datetime) -> bool:
-        """Whether the answer may say something of an hour that is not in `data`, but could not be read."""
+        """Tell whether the answer may say something of an hour that is not in `data`, but could not be read."""
         return bool(self.found.no_objects.count or self.found.nowhere) or hour in self.found.unread
 
     def remarks(self) -> list[str]:

@@ -52,19 +52,19 @@ def number(value: Any, *, decimal_commas: bool = False) -> float | None:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value says "no value", rather than one that cannot be read."""
+    """Tell whether a value says "no value", rather than one that cannot be read."""
     if isinstance(value, str):
         return len(value) <= _LONGEST_NUMBER and value.strip().casefold() in _MISSING
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def is_ambiguous(value: Any) -> bool:
-    """Whether a text is a number, but which one depends on what its comma means."""
+    """Tell whether a text is a number, but which one depends on what its comma means."""
     return isinstance(value, str) and len(value) <= _LONGEST_NUMBER and bool(_AMBIGUOUS.fullmatch(value.strip()))
 
 
 def commas_are_decimal(texts: list[str]) -> bool:
-    """Whether the commas of an answer's texts are decimal commas: at least one cannot be another, and none must be."""
+    """Tell whether the commas of an answer's texts are decimal: at least one cannot be another, and none must be."""
     short = [text.strip() for text in texts if len(text) <= _LONGEST_NUMBER and "," in text]
     decimal = any(_COMMA.fullmatch(text) and not _AMBIGUOUS.fullmatch(text) for text in short)
     return decimal and not any(_THOUSANDS.fullmatch(text) for text in short)

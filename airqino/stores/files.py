@@ -11,7 +11,7 @@ from typing import IO
 
 from airqino.errors import StagingError
 
-__all__ = ["TEMPORARY", "set_aside", "write", "write_folder"]
+__all__ = ["TEMPORARY", "probe", "set_aside", "write", "write_folder"]
 
 #: Pattern of the temporary names. What bears one for long was left behind by a process that was killed.
 TEMPORARY = ".*.tmp"
@@ -67,6 +67,18 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         except OSError:
             old.rename(folder)
             raise
+
+
+def probe(folder: Path) -> None:
+    """Check that a folder can be written; it is made if it is missing.
+
+    Raises:
+        OSError: It cannot.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f".probe.{uuid.uuid4().hex}.tmp"
+    file.touch()
+    file.unlink()
 
 
 def set_aside(path: Path, root: Path, quarantine: Path) -> Path:

@@ -116,9 +116,9 @@ def ask(db: Database, work: Callable[[Database], T]) -> T:
         MongoError: No server can be reached, or it refuses.
     """
     client = id(db.client)
-    missing_since, told = _unreachable.get(client, (-_PATIENCE, ""))
+    missing_since, reason = _unreachable.get(client, (-_PATIENCE, ""))
     if time.monotonic() - missing_since < _PATIENCE:
-        raise MongoError(told)  # found out a moment ago: do not wait again
+        raise MongoError(reason)  # found out a moment ago: do not wait again
     try:
         if client not in _met:
             _meet(db)
@@ -128,11 +128,11 @@ def ask(db: Database, work: Callable[[Database], T]) -> T:
         servers = db.client.topology_description.server_descriptions()
         hosts = ",".join(f"{host}:{port}" for host, port in servers)
         where = refusals.without_credentials(f"mongodb://{hosts}/{db.name}")
-        told = refusals.explain(f"MongoDB at {where}", error, refusals.server_errors(servers.values()))
+        reason = refusals.explain(f"MongoDB at {where}", error, refusals.server_errors(servers.values()))
         if isinstance(error, ServerSelectionTimeoutError):
-            _unreachable[client] = time.monotonic(), told
+            _unreachable[client] = time.monotonic(), reason
             _met.discard(client)
-        raise MongoError(told) from error
+        raise MongoError(reason) from error
 
 
 def _meet(db: Database) -> None:

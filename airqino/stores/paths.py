@@ -113,7 +113,7 @@ class Paths:
         return self.root / "demo"
 
     def lock(self, name: str) -> Path:
-        """Return a lock file: ``hourly``, ``run``, ``alerts`` or ``alerts.sending``."""
+        """Return a lock file: ``hourly``, ``run``, ``alerts``, ``alerts.sending``, or ``stage.<task>``."""
         return self.root / f".{name}.lock"
 
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from airqino.errors import PipelineError
+from airqino.errors import RegistryError as RegistryError
 
 __all__ = ["ALIAS", "EXPERIMENT", "MODEL", "Record", "Registry", "RegistryError"]
 
@@ -36,10 +36,6 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-
-
-class RegistryError(PipelineError):
-    """The model registry is not there, cannot be read, or refused."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from airqino.errors import ConfigError, PipelineError, StagingError
-from airqino.readings import FORECAST, reading
+from airqino.readings import POLLUTANTS, reading
 from airqino.sandbox.mongod import Mongod, free_port
 from airqino.stores.paths import Paths
 from tasks.settings.reading import staging_root
@@ -239,7 +239,7 @@ def _show(last: datetime, console: Console) -> None:
     notes = []
     for station in database["stations"].find().sort("_id"):
         hour = database["hourly_measurements"].find_one({"station": station["_id"], "observed_at": last}) or {}
-        for pollutant in FORECAST:
+        for pollutant in POLLUTANTS:
             label, digits = reading(pollutant).label, reading(pollutant).digits
             day = database["daily_averages"].find_one({"_id": f"{station['_id']}|{last:%Y-%m-%d}"}) or {}
             where = {"station": station["_id"], "pollutant": pollutant, "issued_at": last}
@@ -251,7 +251,7 @@ def _show(last: datetime, console: Console) -> None:
             table.add_row(station["name"], label, now, mean, *(_band(f, digits) for f in forecasts))
             notes += [f"{station['name']} {label}: {f['method']}, {f['reason']}" for f in forecasts if f["reason"]]
     console.print(table)
-    units = ", ".join(f"{reading(pollutant).label} in {reading(pollutant).unit}" for pollutant in FORECAST)
+    units = ", ".join(f"{reading(pollutant).label} in {reading(pollutant).unit}" for pollutant in POLLUTANTS)
     console.print(f"{units}; means of so many hours; forecasts with their 80 % band, by LightGBM except:")
     for note in dict.fromkeys(notes):
         console.print(f"  {note}")
@@ -270,7 +270,9 @@ def _band(forecast: dict[str, Any], digits: int) -> str:
 
 def _where(servers: Servers, keep: bool, console: Console) -> None:
     root = servers.root
-    console.print(f"staged Parquet files: {root}/{date.today()}/, models: {root}/models/, log: {root}/logs/")
+    console.print(
+        f"staged Parquet files: {Paths(root).partition(datetime.now(UTC))}/, models: {root}/models/, log: {root}/logs/"
+    )
     if keep and servers.pids:
         console.print(f"luigid: {servers.url('luigid')}/static/visualiser/index.html")
         console.print(f"sandbox: {servers.url('sandbox')}/__stats")

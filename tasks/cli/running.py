@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from luigi.configuration import get_config
 
 from airqino.errors import StagingError
-from airqino.stores import mongo
+from airqino.stores import files, mongo
 from airqino.stores.locks import held
 from tasks import targets
 from tasks.settings.reading import settings
@@ -35,11 +34,8 @@ def preflight() -> None:
     """
     settings()
     root = targets.paths().root
-    probe = root / f".probe.{time.time_ns()}"
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        files.probe(root)
     except OSError as error:
         raise StagingError(f"staging root {root} cannot be written ({error.strerror}); check STAGING_ROOT") from error
     mongo.ping(targets.database())

@@ -13,7 +13,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from airqino.errors import MongoError
-from airqino.readings import FORECAST
+from airqino.readings import POLLUTANTS
 from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_range, day_start, format_hour, hour_range, runs_of
 from tasks import targets
@@ -94,7 +94,7 @@ def _station(station: str) -> dict[str, Any]:
             gaps["station off", ""].append(hour)
         else:
             newest = hour
-            for sensor in FORECAST:
+            for sensor in POLLUTANTS:
                 if row[sensor] is None:
                     gaps["sensor absent", sensor].append(hour)
     return {

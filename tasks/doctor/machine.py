@@ -52,10 +52,8 @@ def _root(root: Path) -> Result:
     name, cure = "staging root", "make the folder, let the pipeline's user write in it, or correct STAGING_ROOT"
     if not root.exists() and not _blocked(root):
         return warning(name, f"{root} is not there yet", f"the first run makes it; or: mkdir -p {root}")
-    probe = root / f".doctor.{os.getpid()}.tmp"
     try:
-        probe.touch()
-        probe.unlink()
+        files.probe(root)
     except OSError as error:
         return failed(name, f"{root} cannot be written: {error.strerror}", cure)
     return ok(name, f"{root.absolute()} can be written")
@@ -105,7 +103,7 @@ def _files(root: Path) -> Result:
                 damaged.append(path)
     if damaged:
         folder = damaged[0].relative_to(root).parts[0]
-        cure = f"for each of them: mv {damaged[0]} {damaged[0]}.spoilt, then scripts/backfill {folder}T00 {folder}T23"
+        cure = f"scripts/backfill {folder}T00 {folder}T23 sets them aside and makes them again; then look at the disk"
         shown = _first_three(damaged, root)
         return failed("staged files", f"{len(damaged)} of the last {_DAYS} days are empty or unreadable: {shown}", cure)
     return ok("staged files", f"{readable} of the last {_DAYS} days can be read")

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from airqino.errors import MongoError
-from airqino.readings import FORECAST
+from airqino.readings import POLLUTANTS
 from airqino.stores import files, mongo
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR, hour_range
@@ -22,7 +22,7 @@ from tasks.stations import station_name
 __all__ = ["SENSORS", "PipelineState", "StationRevisions", "StationState", "Success", "last_success", "observe"]
 
 #: The sensors that are watched: those that are published and forecast.
-SENSORS = FORECAST
+SENSORS = POLLUTANTS
 #: Flags of a sensor that measures nothing.
 _BROKEN_FLAGS = ("dead", "stuck")
 #: Days of staged hours that are searched; of older ones MongoDB remembers when a station was last seen.

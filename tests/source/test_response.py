@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airqino import readings
 from airqino.errors import AnswerTooLargeError, NotJSONError, ReportedError, SourceError, UnexpectedShapeError
-from airqino.source.response import VALUES, Header, Response, parse
+from airqino.source.response import API_NAMES, VALUES, Header, Response, parse
 
 HEADER = {"station_name": "SMART189", "station_lat": 5.365334, "station_lon": 3.957688}
 ROW = {
@@ -433,3 +434,8 @@ def test_a_monstrous_answer_costs_little_memory_and_time(content):
 def test_too_many_rows_are_refused():
     with pytest.raises(AnswerTooLargeError):
         parse(b'{"header": {}, "data": [' + b"{}," * 5_000_000 + b"{}]}")
+
+
+def test_the_shape_of_a_row_is_that_of_the_table_of_readings():
+    assert {r.name: r.key for r in readings.READINGS} == API_NAMES
+    assert VALUES == readings.NAMES
