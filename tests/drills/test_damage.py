@@ -14,6 +14,8 @@ from support.deployment import Pipeline
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.drill
+
 NOW = datetime(2026, 4, 20, 0, 5, tzinfo=UTC)
 FIRST, STATION = "2026-04-05T00", "283181971"
 REVISED = datetime(2026, 4, 18, 8, tzinfo=UTC)

@@ -8,6 +8,8 @@ from support.deployment import Pipeline
 
 from airqino.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.drill
+
 STATION, OTHER = "283181971", "283164601"
 START = datetime(2026, 5, 4, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
