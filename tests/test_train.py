@@ -212,12 +212,12 @@ def test_two_hundred_hours_of_history(tmp_path: Path, mongod: Mongod, api: Sandb
     pipeline.database.loads.delete_one({"_id": "forecast|2026-03-03T23"})
     done = pipeline.hourly()
     (warning,) = warnings(done)
-    assert "persistence is published: no model yet: 7 days staged, 14 needed" in warning
+    assert "persistence is published: no model yet: 8 days staged, 14 needed" in warning
     forecast = published(pipeline, "2026-03-03T23")
     possible = forecast[forecast["method"] != "none"]
     assert len(possible) > 0
     assert set(possible["method"]) == {"persistence"}
-    assert set(possible["reason"]) == {"no model yet: 7 days staged, 14 needed"}
+    assert set(possible["reason"]) == {"no model yet: 8 days staged, 14 needed"}
     pipeline.client.drop_database(pipeline.database_name)
 
 

@@ -317,8 +317,8 @@ def test_a_row_becomes_final_only_with_real_time_between_two_answers_or_first_re
     at, shown, absent = 0.0, [], []
     for value, error, pause in of:
         at += pause
-        if error:
-            absent = []
+        if error:  # what was not settled before begins anew
+            absent = absent if len(absent) > 1 and absent[-1] >= max(8 * 24, absent[0] + 24) else []
         elif value is not None:
             shown.append(at)
         elif not shown:
