@@ -98,6 +98,8 @@ def client(source: AirQino, **changes: Any) -> Client:
     )
     options: dict[str, Any] = {
         "timeout": (source.connect_timeout_seconds, source.read_timeout_seconds),
+        "request_seconds": source.request_seconds,
+        "station_seconds": source.station_seconds,
         "retries": source.retries,
         "backoff": source.retry_backoff_seconds,
         "retry_after_max": source.retry_after_max_seconds,

@@ -41,6 +41,8 @@ class AirQino(Struct, frozen=True, kw_only=True):
     project: str = "AQ54"
     connect_timeout_seconds: Seconds = 5.0
     read_timeout_seconds: Seconds = 30.0
+    request_seconds: Seconds = 60.0
+    station_seconds: Seconds = 100.0
     retries: Annotated[int, Meta(ge=0, le=10, description="a whole number from 0 to 10")] = 3
     retry_backoff_seconds: Annotated[float, Meta(ge=0, le=60, description="0 to 60 seconds")] = 0.5
     retry_after_max_seconds: Seconds = 120.0

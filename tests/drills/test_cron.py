@@ -26,7 +26,9 @@ SLOW = 64
 def crontab(pipeline: Pipeline, tmp_path: Path) -> Iterator[Path]:
     """The shipped file for this machine: its hourly line every minute, as root, on folders of the test."""
     (tmp_path / "logs").mkdir()
-    (tmp_path / "over.cfg").write_text("[airqino]\nread_timeout_seconds = 120\n")
+    (tmp_path / "over.cfg").write_text(
+        "[airqino]\nread_timeout_seconds = 120\nrequest_seconds = 120\nstation_seconds = 240\n"
+    )
     ours = ("AIRQINO_", "STAGING_", "MONGODB_", "LUIGID_")
     settings = {k: v for k, v in pipeline.env.items() if k.startswith(ours)} | {
         "AIRQINO_NOW": f"{NOW:%Y-%m-%dT%H:%M}",
