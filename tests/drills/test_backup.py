@@ -119,8 +119,12 @@ def test_from_the_staged_files_alone_a_backfill_makes_all_documents_again_withou
     for done in (new.backfill(*SPAN, AIRQINO_NOW=now), new.hourly(now)):
         assert done.returncode == 0, done.stderr
     assert lost.api.stats()["data_requests"] <= 4  # for hours without a row that are not settled, and no others
-    for name in REBUILT:
-        assert documents(new)[name] == lost.documents[name], name
+    for name in REBUILT:  # an hour that was read again in between may be final now
+        rebuilt, before = (
+            [{k: v for k, v in document.items() if k != "provisional"} for document in found[name]]
+            for found in (documents(new), lost.documents)
+        )
+        assert rebuilt == before, name
 
 
 def test_nothing_that_is_there_is_overwritten(tmp_path: Path, new: Pipeline, lost: Lost) -> None:
