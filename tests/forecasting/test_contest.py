@@ -9,7 +9,7 @@ import pytest
 
 from airqino.forecasting import contest
 from airqino.forecasting.contest import Opponent, Policy, compare, hold_contest
-from airqino.forecasting.features import POLLUTANTS, WEATHER
+from airqino.forecasting.features import COVARIATES, WEATHER
 from airqino.forecasting.model import Recipe, train
 
 FIRST, DAY = date(2024, 1, 1), date(2024, 2, 5)
@@ -25,10 +25,10 @@ def readings(seed=0):
     parts = []
     for station in ("a", "b"):
         table = pd.DataFrame({"station": station, "observed_at": at})
-        for name in POLLUTANTS + WEATHER:
+        for name in COVARIATES + WEATHER:
             noise = random.normal(0, 3, hours)
             table[name] = np.maximum(10 + 5 * np.sin(2 * np.pi * np.arange(hours) / 24) + noise, 0.1)
-        for name in POLLUTANTS:
+        for name in COVARIATES:
             table[f"{name}_flag"] = "ok"
         parts.append(table)
     return pd.concat(parts, ignore_index=True)

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airqino.forecasting.features import (
+    COVARIATES,
     LOOKBACK_HOURS,
-    POLLUTANTS,
     WEATHER,
     change,
     feature_matrix,
@@ -28,9 +28,9 @@ def readings(hours=900, stations=("7", "11", "5"), seed=0, missing=0.1):
             {"observed_at": pd.date_range(START, periods=hours, freq="h").astype("datetime64[us, UTC]")}
         )
         table.insert(0, "station", station)
-        for name in POLLUTANTS + WEATHER:
+        for name in COVARIATES + WEATHER:
             table[name] = np.round(random.gamma(1.0, 5.0, hours))
-        for name in POLLUTANTS:
+        for name in COVARIATES:
             table[f"{name}_flag"] = random.choice(["ok", "spike", "stuck"], hours, p=[0.9, 0.05, 0.05])
         parts.append(table[random.random(hours) > missing])
     return pd.concat(parts).sample(frac=1, random_state=seed).reset_index(drop=True)
@@ -144,7 +144,7 @@ def test_nothing_after_the_anchor_matters(row, seed):
     grid = to_grid(hourly, START)
     changed = hourly.copy()
     later = changed["observed_at"] > START + pd.Timedelta(hours=row)
-    changed.loc[later, list(POLLUTANTS + WEATHER)] = 999.0
+    changed.loc[later, list(COVARIATES + WEATHER)] = 999.0
     changed = changed[~later | (np.arange(len(changed)) % 3 > 0)]
     other = to_grid(changed, START, START + pd.Timedelta(hours=grid.n_hours - 1))
     for pollutant in ("co", "pm2_5"):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airqino.errors import InsufficientHistoryError
-from airqino.forecasting.features import POLLUTANTS, WEATHER
+from airqino.forecasting.features import COVARIATES, WEATHER
 from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, ForecastModel, Recipe, predict, train
 
 START = pd.Timestamp("2024-01-01", tz="UTC")
@@ -30,9 +30,9 @@ def readings(stations=("a", "b"), days=DAYS, seed=0):
         )
         table.insert(0, "station", station)
         cycle = 10 + 5 * np.sin(2 * np.pi * np.arange(hours) / 24)
-        for name in POLLUTANTS + WEATHER:
+        for name in COVARIATES + WEATHER:
             table[name] = np.maximum(cycle + random.normal(0, 3, hours), 0)
-        for name in POLLUTANTS:
+        for name in COVARIATES:
             table[f"{name}_flag"] = "ok"
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
@@ -97,7 +97,7 @@ def test_files_there_and_back(model):
 
 def test_training_does_not_see_the_future(model):
     changed = HOURLY.copy()
-    changed.loc[changed.observed_at >= hour(DAYS * 24 - 100), list(POLLUTANTS)] = 500.0
+    changed.loc[changed.observed_at >= hour(DAYS * 24 - 100), list(COVARIATES)] = 500.0
     assert digest(train(changed, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1)) == digest(model)
 
 
@@ -107,7 +107,7 @@ def test_a_forecast_does_not_see_the_future(model, issued, seed):
     random = np.random.default_rng(seed)
     changed = HOURLY.copy()
     later = (changed.observed_at > hour(issued)).to_numpy()
-    for name in POLLUTANTS + WEATHER:
+    for name in COVARIATES + WEATHER:
         changed.loc[later, name] = random.permutation(changed.loc[later, name].to_numpy()) * random.choice([1.0, 50.0])
     changed = changed[~later | (random.random(len(changed)) < 0.8)]
     hours = [hour(issued - 3), hour(issued)]
@@ -127,10 +127,10 @@ def test_a_forecast_does_not_see_the_future(model, issued, seed):
 def test_quantiles_are_ordered_and_not_negative_on_random_input(model, seed, scale, missing, with_model):
     random = np.random.default_rng(seed)
     hourly = readings(stations=("a", "stranger"), days=12, seed=seed)
-    for name in POLLUTANTS + WEATHER:
+    for name in COVARIATES + WEATHER:
         hourly[name] = random.exponential(1.0, len(hourly)) * scale
         hourly.loc[random.random(len(hourly)) < missing / 2, name] = np.nan
-    for name in POLLUTANTS:
+    for name in COVARIATES:
         hourly[f"{name}_flag"] = random.choice(
             ["ok", "ok", "ok", "spike", "stuck", "dead", "out_of_range"], len(hourly)
         )

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from airqino.forecasting import training
-from airqino.forecasting.features import POLLUTANTS, WEATHER, to_grid
+from airqino.forecasting.features import COVARIATES, WEATHER, to_grid
 from airqino.forecasting.training import LEADS
 
 START = pd.Timestamp("2024-01-01", tz="UTC")
@@ -16,7 +16,7 @@ def rows():
     parts = []
     for station in ("a", "b"):
         table = pd.DataFrame({"station": station, "observed_at": pd.date_range(START, periods=HOURS, freq="h")})
-        for name in POLLUTANTS + WEATHER:
+        for name in COVARIATES + WEATHER:
             table[name] = random.gamma(2, 5, HOURS)
         parts.append(table[random.random(HOURS) > 0.1])
     return training._rows(to_grid(pd.concat(parts, ignore_index=True)), "pm2_5", 300_000)
