@@ -11,10 +11,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from airqino.errors import ConfigError
+from airqino.errors import ConfigError, RegistryError
 from airqino.stores import models, mongo
 from airqino.stores.models import CARD, Champion, ModelCard
-from airqino.stores.registry import Registry, RegistryError
+from airqino.stores.registry import Registry
 from tasks import targets
 from tasks.settings.reading import settings
 

@@ -9,14 +9,14 @@ from typing import Any
 import luigi
 import pandas as pd
 
-from airqino.errors import InsufficientHistoryError
+from airqino.errors import InsufficientHistoryError, RegistryError
 from airqino.forecasting.boosting import importance
 from airqino.forecasting.contest import Opponent, Outcome, Policy, hold_contest
 from airqino.forecasting.model import ForecastModel, train
 from airqino.forecasting.scoring import DriftLimits, null_if_undefined
 from airqino.stores import models
 from airqino.stores.models import ModelCard
-from airqino.stores.registry import Record, RegistryError
+from airqino.stores.registry import Record
 from airqino.times import day_range, day_start
 from tasks import promotion, targets
 from tasks.clean import thresholds

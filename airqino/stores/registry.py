@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from airqino.errors import RegistryError as RegistryError
+from airqino.errors import RegistryError
 
-__all__ = ["ALIAS", "EXPERIMENT", "MODEL", "Record", "Registry", "RegistryError"]
+__all__ = ["ALIAS", "EXPERIMENT", "MODEL", "Record", "Registry"]
 
 #: Names in MLflow: of the experiment, of the registered model, and of the alias.
 EXPERIMENT = MODEL = "airqino-forecast"

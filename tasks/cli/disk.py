@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airqino.errors import MongoError
@@ -24,9 +24,10 @@ def staging_use() -> dict[str, Any]:
         ``free_share`` of the disk, ``growth_bytes_per_day`` (mean of the last 30 whole days that are staged; None
         without any) and ``days_until_full`` (at this pace).
     """
-    root, today = targets.paths().root, settings().now.date()
+    paths, today = targets.paths(), settings().now.date()
+    root, days = paths.root, paths.days()
     sizes = {entry.name: _size(entry) for entry in os.scandir(root)} if root.is_dir() else {}
-    recent = [size for name, size in sizes.items() if today - timedelta(days=DAYS) <= _day(name) < today]
+    recent = [sizes[paths.partition(day).name] for day in days if today - timedelta(days=DAYS) <= day < today]
     growth = sum(recent) / len(recent) if recent else None
     path = root.absolute()
     disk = shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists()))
@@ -61,11 +62,3 @@ def _size(entry: os.DirEntry[str]) -> int:
         return entry.stat(follow_symlinks=False).st_blocks * _BLOCK
     except FileNotFoundError:  # a temporary file of a run under way
         return 0
-
-
-def _day(name: str) -> date:
-    """Return the day of a partition; the first day there is for other names."""
-    try:
-        return date.fromisoformat(name)
-    except ValueError:
-        return date.min

@@ -9,9 +9,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from airqino.errors import ConfigError
+from airqino.errors import ConfigError, RegistryError
 from airqino.stores import models
-from airqino.stores.registry import RegistryError
 from airqino.times import parse_day
 from tasks import promotion, targets
 from tasks.cli.running import lock, preflight

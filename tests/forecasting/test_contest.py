@@ -6,35 +6,18 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from support.series import cyclic
 
 from airqino.forecasting import contest
 from airqino.forecasting.contest import Opponent, Policy, compare, hold_contest
-from airqino.forecasting.features import COVARIATES, WEATHER
 from airqino.forecasting.model import Recipe, train
 
-FIRST, DAY = date(2024, 1, 1), date(2024, 2, 5)
-DAYS = (DAY - FIRST).days
+DAYS = 35
+DAY = date(2024, 2, 5)  # the day after them
 POLICY = Policy(threads=1)
 
 
-def readings(seed=0):
-    """Two stations with a daily cycle and noise that reverts, so that there is something to forecast."""
-    random = np.random.default_rng(seed)
-    hours = DAYS * 24
-    at = pd.date_range(FIRST, periods=hours, freq="h", tz="UTC").astype("datetime64[us, UTC]")
-    parts = []
-    for station in ("a", "b"):
-        table = pd.DataFrame({"station": station, "observed_at": at})
-        for name in COVARIATES + WEATHER:
-            noise = random.normal(0, 3, hours)
-            table[name] = np.maximum(10 + 5 * np.sin(2 * np.pi * np.arange(hours) / 24) + noise, 0.1)
-        for name in COVARIATES:
-            table[f"{name}_flag"] = "ok"
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
-
-
-HOURLY = readings()
+HOURLY = cyclic(DAYS)
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.series import START, cyclic
 
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting.features import COVARIATES, WEATHER
 from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, ForecastModel, Recipe, predict, train
 
-START = pd.Timestamp("2024-01-01", tz="UTC")
 DAYS = 50
 TINY = Recipe(rounds=15, networks=1, validation_networks=1, validation_days=10)
 
@@ -19,26 +19,7 @@ def hour(number):
     return START + pd.Timedelta(hours=number)
 
 
-def readings(stations=("a", "b"), days=DAYS, seed=0):
-    """Series with a daily cycle and noise that reverts, so that there is something to forecast."""
-    random = np.random.default_rng(seed)
-    hours = days * 24
-    parts = []
-    for station in stations:
-        table = pd.DataFrame(
-            {"observed_at": pd.date_range(START, periods=hours, freq="h").astype("datetime64[us, UTC]")}
-        )
-        table.insert(0, "station", station)
-        cycle = 10 + 5 * np.sin(2 * np.pi * np.arange(hours) / 24)
-        for name in COVARIATES + WEATHER:
-            table[name] = np.maximum(cycle + random.normal(0, 3, hours), 0)
-        for name in COVARIATES:
-            table[f"{name}_flag"] = "ok"
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
-
-
-HOURLY = readings()
+HOURLY = cyclic(DAYS)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +107,7 @@ def test_a_forecast_does_not_see_the_future(model, issued, seed):
 )
 def test_quantiles_are_ordered_and_not_negative_on_random_input(model, seed, scale, missing, with_model):
     random = np.random.default_rng(seed)
-    hourly = readings(stations=("a", "stranger"), days=12, seed=seed)
+    hourly = cyclic(12, ("a", "stranger"), seed)
     for name in COVARIATES + WEATHER:
         hourly[name] = random.exponential(1.0, len(hourly)) * scale
         hourly.loc[random.random(len(hourly)) < missing / 2, name] = np.nan
@@ -209,7 +190,7 @@ def test_persistence_where_the_model_did_not_win(model):
 
 
 def test_an_unknown_station_is_forecast(model):
-    table = predict(model, readings(stations=("new",), seed=9), [hour(1150)])
+    table = predict(model, cyclic(DAYS, ("new",), 9), [hour(1150)])
     assert set(table.method) == {"lightgbm"}
 
 

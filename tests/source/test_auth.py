@@ -2,13 +2,13 @@
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 import requests
 from support.hostile import drip, http, serving, talking
+from support.threads import together
 
 from airqino.errors import CredentialsError, ServerError, SourceError, SourceTimeoutError
 from airqino.sandbox.handlers import Account as Known
@@ -59,17 +59,8 @@ def test_a_token_thrown_away_is_replaced_by_a_refresh(sandbox):
 
 
 def test_threads_that_start_together_fetch_one_token(sandbox):
-    by, start, got = auth(sandbox), threading.Barrier(8), []
-
-    def sign() -> None:
-        start.wait()
-        got.append(signed(by))
-
-    threads = [threading.Thread(target=sign) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    by = auth(sandbox)
+    got = together(8, lambda: signed(by))
     assert len(got) == 8
     assert len(set(got)) == 1
     assert sandbox.stats()["token_requests"] == 1
@@ -144,40 +135,29 @@ def test_a_dripping_token_endpoint_fails_all_who_wait_for_it_at_once():
         asked.append(request)
         drip(connection, granted(), 0.1)
 
-    outcomes: list[str] = []
-
-    def sign(by: TokenAuth) -> None:
+    def sign() -> str:
         with deadline(0.6), pytest.raises(SourceTimeoutError) as caught:
             signed(by)
-        outcomes.append(str(caught.value))
+        return str(caught.value)
 
     with talking(talk) as url:
         by = elsewhere(url)
-        threads = [threading.Thread(target=sign, args=(by,)) for _ in range(5)]
         began = time.monotonic()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        outcomes = together(5, sign)
     assert time.monotonic() - began < 1.5
     assert outcomes == ["the token endpoint did not answer in time"] * 5
     assert len(asked) == 1
 
 
 def test_wrong_credentials_are_sent_once_for_all_who_wait(sandbox):
-    by, start, outcomes = auth(sandbox, password="Wr0ng"), threading.Barrier(6), []
+    by = auth(sandbox, password="Wr0ng")
 
-    def sign() -> None:
-        start.wait()
+    def sign() -> str:
         with pytest.raises(CredentialsError) as caught:
             signed(by)
-        outcomes.append(str(caught.value))
+        return str(caught.value)
 
-    threads = [threading.Thread(target=sign) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    outcomes = together(6, sign)
     assert len(outcomes) == 6
     assert sandbox.stats()["token_requests"] < 6
     with pytest.raises(CredentialsError):  # who comes later tries again

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from support.threads import together
 
 from airqino.source import pace
 from airqino.source.pace import Pace
@@ -23,12 +24,8 @@ def under_way(limits: Pace, requests: int, seconds: float) -> tuple[int, float]:
             with lock:
                 now[0] -= 1
 
-    threads = [threading.Thread(target=request) for _ in range(requests)]
     began = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(requests, request)
     return most[0], time.monotonic() - began
 
 

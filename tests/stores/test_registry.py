@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from airqino.stores.registry import Record, Registry, RegistryError
+from airqino.errors import RegistryError
+from airqino.stores.registry import Record, Registry
 
 
 def record(version: str, skill: float = 0.1) -> Record:
