@@ -56,6 +56,11 @@ def format_hour(hour: datetime) -> str:
     return f"{hour:%Y-%m-%dT%H}"
 
 
+def as_utc(moment: datetime) -> datetime:
+    """Return a moment in UTC; one without an offset is UTC already."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def floor_hour(moment: datetime) -> datetime:
     """Return the beginning of the hour that `moment` lies in."""
     return moment.replace(minute=0, second=0, microsecond=0)

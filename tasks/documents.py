@@ -1,7 +1,7 @@
 """The documents that a day's staged tables become."""
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from datetime import date
 from functools import cache
 from typing import Any
@@ -56,12 +56,12 @@ def _coverage_documents(
     day: date, hourly: list[Document], name: Callable[[str], str], config: Settings
 ) -> list[Document]:
     """Say how much of a UTC day each station reported, and why not all, also for days without any reading."""
-    rows = [row for by_station in targets.raw_day(day).rows.values() for row in by_station.values()]
+    rows = _by_station(row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values())
     details = views.coverage_details(hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, NAMES)
     documents = []
-    for station in sorted({row["station"] for row in rows}):
-        counts = Counter(row["status"] for row in rows if row["station"] == station)
-        reasons = Counter(row["reason"] for row in rows if row["station"] == station and row["status"] != "ok")
+    for station, of_station in sorted(rows.items()):
+        counts = Counter(row["status"] for row in of_station)
+        reasons = Counter(row["reason"] for row in of_station if row["status"] != "ok")
         documents.append(
             {
                 "_id": f"{station}|{day}",
@@ -74,6 +74,13 @@ def _coverage_documents(
             }
         )
     return documents
+
+
+def _by_station(rows: Iterable[Document]) -> dict[str, list[Document]]:
+    found: dict[str, list[Document]] = defaultdict(list)
+    for row in rows:
+        found[row["station"]].append(row)
+    return found
 
 
 def _revision_document(row: Document) -> Document:
@@ -95,8 +102,7 @@ def station_updates(measured: list[Document], config: Settings) -> list[tuple[Do
     They give the same documents in whatever order days are loaded.
     """
     updates: list[tuple[Document, Document, bool]] = []
-    for station in sorted({document["station"] for document in measured}):
-        rows = [document for document in measured if document["station"] == station]
+    for station, rows in sorted(_by_station(measured).items()):
         first, last = min(r["observed_at"] for r in rows), max(r["observed_at"] for r in rows)
         newest_day = [row for row in rows if row["observed_at"].date() == last.date()]
         dead = [name for name in NAMES if any(row[f"{name}_flag"] == "dead" for row in newest_day)]

@@ -219,9 +219,8 @@ def _record(day: date, changes: list[dict[str, Any]]) -> None:
     ledger = targets.revisions(day)
     recorded = ledger.rows()
     newest = {(r["station"], r["observed_at"], r["reading"]): r for r in recorded}
-    for change in sorted(
-        changes, key=raw.revision_order
-    ):  # seen again after a kill between ledger and raw file, a revision is there already
+    # seen again after a kill between ledger and raw file, a revision is there already
+    for change in sorted(changes, key=raw.revision_order):
         last = newest.get((change["station"], change["observed_at"], change["reading"]))
         if last is None or last["new"] != change["new"]:
             recorded.append(change)

@@ -55,7 +55,6 @@ def exclusive(run: Callable[[T], None]) -> Callable[[T], None]:
     @functools.wraps(run)
     def alone(task: T) -> None:
         path = Paths(staging_root()).lock(f"stage.{type(task).__name__}")
-        path.parent.mkdir(parents=True, exist_ok=True)
         with held(path, wait=_PATIENCE) as got:
             if not got:
                 raise StagingError(

@@ -85,10 +85,6 @@ class ParquetTarget(luigi.Target):
         table = self.table()
         return [] if table is None else table.to_pylist()
 
-    def frame(self) -> pd.DataFrame:
-        """Return the rows as a data frame; empty where there is no file."""
-        return frame([self])
-
     def write(self, table: pa.Table | pd.DataFrame, inputs: str | None = None, **extra: str) -> bool:
         """Write the file atomically, unless it holds exactly this already.
 

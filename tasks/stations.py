@@ -40,10 +40,10 @@ def _history(station: str) -> list[dict[str, Any]]:
     return targets.station(station).rows()
 
 
-def _place(station: str) -> Place:
+def _newest(history: list[dict[str, Any]]) -> Place:
     """Return what the API last said of a station."""
-    rows = _history(station)
-    return Place(rows[-1]["name"] or "", rows[-1]["latitude"], rows[-1]["longitude"]) if rows else Place()
+    row = history[-1] if history else {}
+    return Place(row.get("name") or "", row.get("latitude"), row.get("longitude"))
 
 
 def _header(answer: Answer) -> Place:
@@ -57,8 +57,8 @@ def station_name(station: str, config: Settings) -> str:
 
 def identity(station: str, config: Settings) -> dict[str, Any]:
     """Return name, place and time zone: what the operator says, else what the API says."""
-    header = _place(station)
     configured, history = config.station(station), _history(station)
+    header = _newest(history)
     return {
         "name": configured.name or header.name or station,
         "latitude": configured.latitude if configured.latitude is not None else header.latitude,
@@ -78,7 +78,7 @@ def refuse_others(answers: dict[str, Answer], config: Settings) -> dict[str, Ans
     Returns:
         The answers; those that bear another's name, coordinates or readings have an error in place of a response.
     """
-    known = {station: _place(station) for station in config.airqino.stations}
+    known = {station: _newest(_history(station)) for station in config.airqino.stations}
     answered = {station: _header(answer) for station, answer in answers.items() if answer.response}
     reasons = impostors(answered, known)
     for station, other in same_readings(*_recent(answers, config)).items():
@@ -108,7 +108,8 @@ def _recent(answers: dict[str, Answer], config: Settings) -> tuple[dict[str, dic
 
 def note_place(station: str, answer: Answer, hour: datetime) -> None:
     """Add to a station's history what the API says of it, where that is new; what it leaves out stays as it was."""
-    history, before, place = _history(station), _place(station), _header(answer)
+    history, place = _history(station), _header(answer)
+    before = _newest(history)
     place = Place(
         place.name or before.name,
         *((place.latitude, place.longitude) if place.latitude is not None else (before.latitude, before.longitude)),

@@ -22,7 +22,6 @@ from airqino.stores import mongo, parquet
 from airqino.times import HOUR, day_range, day_start
 from tasks.settings.reading import settings
 from tasks.staged import ParquetTarget as ParquetTarget
-from tasks.staged import frame as frame
 from tasks.staged import paths as paths
 from tasks.staged import set_aside
 

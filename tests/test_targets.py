@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airqino.stores import parquet
-from tasks import targets
+from tasks import staged, targets
 from tasks.settings import reading
 
 DAY = date(2024, 9, 9)
@@ -73,7 +73,7 @@ def test_where_everything_lies(staging):
 def test_a_target_that_is_not_there_is_empty():
     target = targets.daily(DAY)
     assert (target.exists(), target.fingerprint, target.inputs, target.rows()) == (False, None, None, [])
-    assert targets.frame([target]).empty
+    assert staged.frame([target]).empty
 
 
 def test_a_target_keeps_rows_inputs_and_more(staging):
@@ -84,7 +84,7 @@ def test_a_target_keeps_rows_inputs_and_more(staging):
     assert target.inputs == "of what"
     assert [(row["station"], row["pm2_5_mean"]) for row in target.rows()] == [("1", 21.5), ("2", None)]
     assert parquet.texts_in(target.table())["through"] == "2024-09-09T10"
-    pd.testing.assert_frame_equal(targets.frame([target]), frame)
+    pd.testing.assert_frame_equal(staged.frame([target]), frame)
     assert target.write(frame, inputs="of what", through="2024-09-09T10") is False
     assert target.fingerprint == parquet.fingerprint(pa.Table.from_pandas(frame, preserve_index=False))
 
@@ -92,10 +92,10 @@ def test_a_target_keeps_rows_inputs_and_more(staging):
 def test_several_files_become_one_frame_and_missing_ones_are_left_out():
     for number in (3, 5):
         write(number, number)
-    frame = targets.frame([targets.raw(hour(n)) for n in (3, 4, 5)])
+    frame = staged.frame([targets.raw(hour(n)) for n in (3, 4, 5)])
     assert list(frame["pm2_5"]) == [3, 5]
     assert list(frame["observed_at"]) == [hour(3), hour(5)]
-    assert targets.frame([targets.raw(hour(4))]).empty
+    assert staged.frame([targets.raw(hour(4))]).empty
 
 
 def test_a_fingerprint_of_inputs_changes_with_each_of_them():

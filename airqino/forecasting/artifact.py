@@ -7,6 +7,7 @@ that the same training twice gives the same fingerprint.
 import json
 import math
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 import msgspec
@@ -114,13 +115,20 @@ class ForecastModel:
 
     def band(self, station: str, pollutant: str, lead: int) -> Band | None:
         """Return the calibration of a station, or of all stations where it has none of its own."""
-        bands = {(b.station, b.pollutant, b.lead): b for b in self.bands}
-        return bands.get((station, pollutant, lead)) or bands.get((_ANY, pollutant, lead))
+        return self._band_of.get((station, pollutant, lead)) or self._band_of.get((_ANY, pollutant, lead))
 
     def score(self, station: str, pollutant: str, lead: int) -> Score | None:
         """Return the validation score of a station; of all stations for one that was not there in the training."""
         name = station if station in self.stations else _ANY
-        return {(s.station, s.pollutant, s.horizon_h): s for s in self.scores}.get((name, pollutant, lead))
+        return self._score_of.get((name, pollutant, lead))
+
+    @cached_property
+    def _band_of(self) -> dict[tuple[str, str, int], Band]:
+        return {(b.station, b.pollutant, b.lead): b for b in self.bands}
+
+    @cached_property
+    def _score_of(self) -> dict[tuple[str, str, int], Score]:
+        return {(s.station, s.pollutant, s.horizon_h): s for s in self.scores}
 
     def to_files(self) -> dict[str, bytes]:
         """Return the model as files: ``model.json``, one for each booster (LightGBM text) and network (NumPy)."""

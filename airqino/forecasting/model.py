@@ -16,6 +16,7 @@ from airqino.forecasting import boosting, calibration, network
 from airqino.forecasting.arrays import Floats, Ints
 from airqino.forecasting.artifact import Band, ForecastModel, Score
 from airqino.forecasting.features import LOOKBACK_HOURS, Grid, feature_matrix, last_usable, to_grid
+from airqino.forecasting.scoring import MODELLED
 from airqino.forecasting.training import LEADS, Recipe, blend, train
 from airqino.readings import FORECAST
 
@@ -180,7 +181,7 @@ def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int,
             reason[rows] = model.reasons_against(value)[anchors.column[rows]]
             modelled = rows[reason[rows] == ""]
             quantiles[:, modelled] = model.quantiles(value, modelled)
-            method[modelled] = "lightgbm"
+            method[modelled] = MODELLED
         rest = rows[method[rows] == "persistence"]
         changes = _recent_changes(grid, anchors, value, rest)
         p10, p90 = calibration.change_band(anchors.last[rest], changes, anchors.missing[rest])

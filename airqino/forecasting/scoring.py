@@ -19,7 +19,7 @@ from airqino.forecasting.features import USABLE_FLAGS
 from airqino.readings import FORECAST
 
 __all__ = [
-    "COLUMNS", "EPISODE_DAYS", "KEY", "WINDOWS", "DriftLimits", "drifted_pairs", "episode_start",
+    "COLUMNS", "EPISODE_DAYS", "KEY", "MODELLED", "WINDOWS", "DriftLimits", "drifted_pairs", "episode_start",
     "improvement_confidence", "match", "null_if_undefined", "score", "score_groups", "skill", "summarise",
     "with_errors",
 ]  # fmt: skip

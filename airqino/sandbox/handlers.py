@@ -14,6 +14,7 @@ from tornado import httputil
 from tornado.web import Application, HTTPError, RequestHandler
 
 from airqino.sandbox.faults import Fault, Reply, spoil
+from airqino.times import as_utc
 
 if TYPE_CHECKING:
     from airqino.sandbox.server import Sandbox
@@ -118,8 +119,7 @@ def parse_time(text: str) -> datetime:
     Raises:
         ValueError: The text is not a time.
     """
-    moment = datetime.fromisoformat(text)
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return as_utc(datetime.fromisoformat(text))
 
 
 class _Handler(RequestHandler):

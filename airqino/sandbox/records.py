@@ -9,6 +9,7 @@ from typing import Any
 
 from airqino.sandbox import series
 from airqino.sandbox.faults import Reply
+from airqino.times import floor_hour
 
 __all__ = ["Records"]
 
@@ -69,7 +70,7 @@ class Records:
                 one named None has no key, and `{}` shows the row unchanged. None: there is no row.
             since: Time-zone-aware time from which it holds; None for ever.
         """
-        key = (station, _stamp(hour.replace(minute=0, second=0, microsecond=0)))
+        key = (station, _stamp(floor_hour(hour)))
         change = (since or datetime.min.replace(tzinfo=UTC), None if values is None else dict(values))
         changes = [*self._overrides.get(key, []), change]
         # A new dict each time: the server's thread may be going through the old one.

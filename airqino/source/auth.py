@@ -115,9 +115,7 @@ class TokenAuth(AuthBase):
                 f"the token endpoint refused user {self._credentials.username!r}: {self._said(error)}; check "
                 "AIRQINO_USERNAME, AIRQINO_PASSWORD, AIRQINO_CLIENT_ID and AIRQINO_CLIENT_SECRET"
             ) from error
-        except SourceTimeoutError as error:
-            raise SourceTimeoutError("the token endpoint did not answer in time") from error
-        except requests.Timeout as error:
+        except (SourceTimeoutError, requests.Timeout) as error:
             raise SourceTimeoutError("the token endpoint did not answer in time") from error
         except requests.RequestException as error:
             raise UnreachableError(f"no connection to the token endpoint ({type(error).__name__})") from error

@@ -147,10 +147,13 @@ class Client:
         self._session.close()
 
     def hourly_of(self, spans: Mapping[str, tuple[datetime, datetime]]) -> dict[str, Answer]:
-        """Ask for several stations at the same time; none waits for another that is slow.
+        """Ask for stations' hourly means, all at the same time; none waits for another that is slow.
+
+        Whether the API includes the ends of a span is not known, so a minute more is asked for on either side; the
+        caller picks the hours it wanted.
 
         Args:
-            spans: For each station the first and last hour wanted.
+            spans: For each station (numeric id) the beginnings of the first and last hour wanted, UTC.
 
         Returns:
             An answer for each station, in that order; a station's failure is in its answer, never raised.
@@ -174,22 +177,6 @@ class Client:
                         error = SourceTimeoutError(f"no answer within {self._station_seconds:g} s")
                         answers[station] = _answer(station, spans[station], Attempt(error=error))
         return {station: answers[station] for station in spans}
-
-    def hourly(self, station: str, first: datetime, last: datetime) -> Answer:
-        """Ask for one station's hourly means from `first` to `last`, both included.
-
-        Whether the API includes the ends of the span is not known, so a minute more is asked for on either side;
-        the caller picks the hours it wanted.
-
-        Args:
-            station: Numeric id.
-            first: Beginning of the first hour, UTC.
-            last: Beginning of the last hour, UTC.
-
-        Returns:
-            The answer, or the error as one of the `SourceError` classes; nothing is raised.
-        """
-        return self._hourly(station, first, last, lambda: None)
 
     def _hourly(self, station: str, first: datetime, last: datetime, begin: Callable[[], object]) -> Answer:
         params = {

@@ -8,6 +8,8 @@ from math import asin, cos, radians, sin, sqrt
 
 __all__ = ["MOVED_METRES", "Place", "distance", "impostors", "same_readings"]
 
+#: The Earth's mean diameter.
+_DIAMETER_METRES = 12_742_000
 #: A device whose coordinates change by more has moved; GPS without motion wanders by tens of metres.
 MOVED_METRES = 200.0
 #: Coordinates nearer than this are those of one device: the API gives them to a decimetre.
@@ -39,7 +41,7 @@ def distance(one: Place, other: Place) -> float | None:
         return None
     lat1, lon1, lat2, lon2 = (radians(d or 0.0) for d in (one.latitude, one.longitude, other.latitude, other.longitude))
     h = sin((lat2 - lat1) / 2) ** 2 + cos(lat1) * cos(lat2) * sin((lon2 - lon1) / 2) ** 2
-    return 12_742_000 * asin(min(1.0, sqrt(h)))
+    return _DIAMETER_METRES * asin(min(1.0, sqrt(h)))
 
 
 def impostors(answered: Mapping[str, Place], known: Mapping[str, Place]) -> dict[str, str]:

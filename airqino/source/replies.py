@@ -1,7 +1,7 @@
 """Read what an HTTP answer says besides its body: status, dates, age, character set."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ import requests
 from airqino.errors import CredentialsError, RateLimitedError, RequestRefusedError, ServerError, UnknownStationError
 from airqino.source.decoding import error_text
 from airqino.source.values import tidy
+from airqino.times import as_utc
 
 __all__ = ["age", "charset", "http_date", "raise_for", "reason_of", "retry_after"]
 
@@ -106,8 +107,7 @@ def http_date(header: str | None) -> datetime | None:
     if not header or len(header) > _LONGEST_HEADER:
         return None
     try:
-        moment = parsedate_to_datetime(header)
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = as_utc(parsedate_to_datetime(header))
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
     return moment if 2000 <= moment.year < 2100 else None

@@ -10,6 +10,7 @@ from typing import Any
 from airqino.errors import UnexpectedShapeError
 from airqino.source.timestamps import hour_of, moment_of
 from airqino.source.values import commas_are_decimal, is_ambiguous, is_missing, number, tidy
+from airqino.times import floor_hour
 
 __all__ = ["Count", "Rows", "read_rows", "spelling"]
 
@@ -86,10 +87,6 @@ def read_rows(rows: list[Any], fields: Mapping[str, str]) -> Rows:
     return reader.found
 
 
-def _floor(moment: datetime) -> datetime:
-    return moment.replace(minute=0, second=0, microsecond=0)
-
-
 def _texts(rows: list[Any]) -> list[str]:
     return [value for row in rows if isinstance(row, dict) for value in row.values() if isinstance(value, str)]
 
@@ -130,7 +127,7 @@ class _Reader:
                 "the answer has another shape: its rows have none of the documented readings, but the fields "
                 + ", ".join(map(repr, found.unknown))
             )
-        split = [moment for moment in within if _floor(moment) in found.hours]
+        split = [moment for moment in within if floor_hour(moment) in found.hours]
         if split and len(within) >= len(found.hours):
             raise UnexpectedShapeError(
                 f"the answer has another shape: its rows are not of an hour each: {len(within)} of {rows} lie within "
@@ -169,7 +166,7 @@ class _Reader:
             found.unplaced.add("no timestamp" if stamp is None else stamp)
             if moment:
                 self._within_the_hour.append(moment)
-                found.unread.add(_floor(moment))
+                found.unread.add(floor_hour(moment))
             else:
                 found.nowhere += 1
         elif not values:

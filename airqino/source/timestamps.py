@@ -8,6 +8,8 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+from airqino.times import as_utc, floor_hour
+
 __all__ = ["PAST_THE_HOUR", "hour_of", "moment_of"]
 
 #: A row stamped no longer than this after the hour is of that hour: devices and programs stamp a little late.
@@ -75,7 +77,7 @@ def hour_of(moment: datetime) -> datetime | None:
     Half a second before the hour is the hour: a float of seconds or milliseconds may be that much short.
     """
     moment += timedelta(seconds=0.5)
-    hour = moment.replace(minute=0, second=0, microsecond=0)
+    hour = floor_hour(moment)
     return hour if moment - hour < PAST_THE_HOUR else None
 
 
@@ -93,10 +95,9 @@ def _usual(text: str) -> datetime | None:
     if len(text) != len("2024-09-09 10:00:00") or text[4] != "-" or text[10] not in " T":
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return as_utc(datetime.fromisoformat(text))
     except ValueError:
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _from_text(text: str) -> datetime | None:

@@ -60,7 +60,7 @@ def write(path: Path, root: Path, db: mongo.Database | None) -> Document:
             scratch = Path(folder)
             manifest["files"] = sum(_add(tar, root, file, scratch) for file in _files(root))
             if db is not None:
-                manifest["documents"] = mongo.ask(db, lambda db: _dump(db, scratch))
+                manifest["documents"] = _dump(db, scratch)
                 for collection in manifest["documents"]:
                     tar.add(scratch / f"{collection}.bson", f"database/{collection}.bson")
             text = json.dumps(manifest, indent=1).encode()
@@ -74,8 +74,12 @@ def write(path: Path, root: Path, db: mongo.Database | None) -> Document:
 
 def _dump(db: mongo.Database, folder: Path) -> dict[str, int]:
     """Write each collection as it is at one moment, and return how many documents it has."""
-    names = sorted(c["name"] for c in db.list_collections(filter={"type": "collection"}))
-    counts = {name: 0 for name in names if not name.startswith("system.")}
+    names = mongo.collections(db)
+    return mongo.ask(db, lambda db: _write_collections(db, names, folder))
+
+
+def _write_collections(db: mongo.Database, names: list[str], folder: Path) -> dict[str, int]:
+    counts = dict.fromkeys(names, 0)
     replicated = "setName" in db.client.admin.command("hello")  # a server on its own has no snapshots
     with db.client.start_session(snapshot=True) if replicated else contextlib.nullcontext() as session:
         for name in counts:

@@ -20,8 +20,8 @@ from airqino.errors import MongoError
 from airqino.stores import refusals
 
 __all__ = [
-    "INDEXES", "Database", "ask", "count", "count_by_day", "database", "distinct", "ensure_indexes", "find",
-    "find_many", "find_one", "newest", "ping", "replace", "update",
+    "INDEXES", "Database", "ask", "collections", "count", "count_by_day", "database", "distinct", "ensure_indexes",
+    "find", "find_many", "find_one", "newest", "ping", "replace", "update",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -200,6 +200,12 @@ def _expire(collection: Collection[Document], seconds: int) -> None:
     elif index is not None and index["expireAfterSeconds"] != seconds:
         new = {"name": EXPIRY, "expireAfterSeconds": seconds}
         collection.database.command("collMod", collection.name, index=new)
+
+
+def collections(db: Database) -> list[str]:
+    """Return the sorted names of the collections that hold documents of ours: no views, none of the server's."""
+    found = ask(db, lambda db: [c["name"] for c in db.list_collections(filter={"type": "collection"})])
+    return sorted(name for name in found if not name.startswith("system."))
 
 
 def distinct(db: Database, collection: str, field: str, where: Document) -> list[Any]:

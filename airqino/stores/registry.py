@@ -92,15 +92,6 @@ class Registry:
             tags = {"version": record.version}
             client.create_model_version(MODEL, f"runs:/{run}/model", run, tags=tags, description=description)
 
-    def versions(self) -> list[str]:
-        """Return the names of the registered versions, oldest first.
-
-        Raises:
-            RegistryError: It cannot be asked.
-        """
-        with self._connected() as client:
-            return sorted({v.tags.get("version", "") for v in self._registered(client)} - {""})
-
     def alias_version(self) -> str | None:
         """Return the version that has the alias, or None.
 

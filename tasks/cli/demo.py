@@ -269,9 +269,9 @@ def _band(forecast: dict[str, Any], digits: int) -> str:
 
 
 def _where(servers: Servers, keep: bool, console: Console) -> None:
-    root = servers.root
+    paths = Paths(servers.root)
     console.print(
-        f"staged Parquet files: {Paths(root).partition(datetime.now(UTC))}/, models: {root}/models/, log: {root}/logs/"
+        f"staged Parquet files: {paths.partition(datetime.now(UTC))}/, models: {paths.models}/, log: {paths.logs}/"
     )
     if keep and servers.pids:
         console.print(f"luigid: {servers.url('luigid')}/static/visualiser/index.html")

@@ -49,8 +49,7 @@ def _refuse_files() -> None:
 
 def _refuse_documents(drop: bool) -> None:
     database = targets.database()
-    names = mongo.ask(database, lambda db: [c["name"] for c in db.list_collections(filter={"type": "collection"})])
-    for name in sorted(n for n in names if not n.startswith("system.")):
+    for name in mongo.collections(database):
         if drop:
             mongo.ask(database, lambda db, name=name: db.drop_collection(name))  # type: ignore[misc]
         elif mongo.ask(database, lambda db, name=name: db[name].find_one({}, {"_id": 1})):  # type: ignore[misc]

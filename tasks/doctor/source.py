@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
-from math import asin, cos, radians, sin, sqrt
 from zoneinfo import ZoneInfo
 
 from airqino import errors
 from airqino.source.client import Answer
+from airqino.source.identity import Place, distance
 from airqino.times import HOUR, floor_hour
 from tasks.doctor.checks import Result, failed, ok, skipped, warning
 from tasks.fetch import client
@@ -132,30 +132,23 @@ def places(stations: Mapping[str, Station], now: datetime) -> list[str]:
         now: A moment, for the zones' offsets.
     """
     doubts = []
-    located: dict[str, tuple[float, float]] = {}
+    located: dict[str, Place] = {}
     for id_, station in stations.items():
         if not station.active(now):
             doubts.append(f"{id_} is out of service (valid_from {station.valid_from}, valid_to {station.valid_to})")
         if station.latitude is None or station.longitude is None:
             doubts.append(f"{id_} has no latitude and longitude, and the API's are unreliable")
             continue
-        located[id_] = station.latitude, station.longitude
+        located[id_] = Place(id_, station.latitude, station.longitude)
         offset = (now.astimezone(ZoneInfo(station.time_zone)).utcoffset() or timedelta()) / HOUR
         if abs(station.longitude / 15 - offset) > _ZONE_HOURS:
             doubts.append(f"{id_}: time_zone {station.time_zone} does not fit longitude {station.longitude}")
     for (one, one_place), (other, other_place) in combinations(located.items(), 2):
-        distance = _kilometres(one_place, other_place)
-        if distance > _FAR_KM:
-            doubts.append(f"{one} and {other} lie {distance:.0f} km apart: has a coordinate lost its sign?")
+        metres = distance(one_place, other_place) or 0.0
+        if metres > _FAR_KM * 1000:
+            doubts.append(f"{one} and {other} lie {metres / 1000:.0f} km apart: has a coordinate lost its sign?")
             break
-        if distance == 0:
+        if metres == 0:
             doubts.append(f"{one} and {other} have the same coordinates")
             break
     return doubts
-
-
-def _kilometres(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Return the great-circle distance by the haversine formula; 12742 km is the Earth's mean diameter."""
-    (lat1, lon1), (lat2, lon2) = ((radians(a), radians(b)) for a, b in (one, other))
-    h = sin((lat2 - lat1) / 2) ** 2 + cos(lat1) * cos(lat2) * sin((lon2 - lon1) / 2) ** 2
-    return 12742 * asin(min(1.0, sqrt(h)))

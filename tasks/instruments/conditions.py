@@ -8,7 +8,7 @@ from datetime import datetime
 
 from airqino.times import HOUR
 from tasks.instruments import texts
-from tasks.instruments.incidents import Book, Incident
+from tasks.instruments.incidents import KINDS, Book, Incident
 from tasks.instruments.observed import SENSORS, PipelineState, StationRevisions
 from tasks.settings.sections import Alerts
 
@@ -17,7 +17,7 @@ __all__ = ["CONDITIONS", "Evaluation", "evaluate", "update"]
 log = logging.getLogger("instruments.conditions")
 
 #: The kinds of incidents that are evaluated here; a failed task is an event.
-CONDITIONS = ("no_success", "station_silent", "sensor_dead", "drift", "mass_revision", "damaged_file", "disk_low")
+CONDITIONS = tuple(kind for kind in KINDS if kind != "task_failed")
 #: This much of the disk beyond the limit must be free for `disk_low` to end; at the limit it would come and go.
 _DISK_MARGIN = 0.02
 

@@ -1,6 +1,6 @@
 """Hook: turn Luigi's events into incidents and counts, in whichever process they happen.
 
-`tasks/__init__.py` imports this module, so plain ``luigi --module tasks`` raises alerts as the scripts do. With
+`tasks/graph.py` imports this module, so plain ``luigi --module tasks`` raises alerts as the scripts do. With
 several workers Luigi forks, and a task's events happen in the fork: they go into files that all processes share
 (`incidents.book`, `tally.Tally`). Only the process that was started sends messages, when it ends.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 import luigi
 
-from airqino.errors import PipelineError, StagingError
+from airqino.errors import PipelineError, SourceTimeoutError, StagingError
 from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.times import format_hour
@@ -126,7 +126,7 @@ def _on_fetched(_: luigi.Task, asked: set[tuple[str, datetime]], answers: Mappin
     for answer in answers.values():
         if answer.response:
             _tally.add("rows", amount=len(answer.response.data))
-        no_status = "timeout" if "Timeout" in type(answer.error).__name__ else "unreachable"
+        no_status = "timeout" if isinstance(answer.error, SourceTimeoutError) else "unreachable"
         _tally.add("requests", f"{answer.exchange.status or no_status}")
 
 

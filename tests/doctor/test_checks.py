@@ -99,5 +99,8 @@ def test_places_and_zones() -> None:
     # Paris to London: 344 km
     near = {"a": Station(latitude=48.8566, longitude=2.3522), "b": Station(latitude=51.5074, longitude=-0.1278)}
     assert source.places(near, now) == []
+    # Paris to New York: 5837 km
+    far = {"a": Station(latitude=48.8566, longitude=2.3522), "b": Station(latitude=40.7128, longitude=-74.006)}
+    assert "5837 km apart" in source.places(far, now)[-1]
     twice = {"a": Station(latitude=5, longitude=-4), "b": Station(latitude=5, longitude=-4)}
     assert "the same coordinates" in source.places(twice, now)[0]

@@ -34,7 +34,7 @@ from airqino.sandbox.handlers import Tokens
 from airqino.sandbox.server import Account, Sandbox
 from airqino.source import pace
 from airqino.source.auth import Credentials as Login
-from airqino.source.client import Client
+from airqino.source.client import Answer, Client
 from airqino.source.response import parse
 
 A, B = series.DEFAULT_STATIONS
@@ -55,9 +55,13 @@ def client(sandbox: Sandbox | str, **options) -> Client:
     return Client(url, **{"timeout": (2, 5), "backoff": 0, "requests_per_second": 1000} | options)
 
 
+def answer_of(asking: Client, station: str, first: datetime, last: datetime) -> Answer:
+    return asking.hourly_of({station: (first, last)})[station]
+
+
 def ask(sandbox: Sandbox | str, station: str = A, **options):
     with client(sandbox, **options) as asking:
-        return asking.hourly(station, FIRST, LAST)
+        return answer_of(asking, station, FIRST, LAST)
 
 
 def requests_to(sandbox: Sandbox) -> int:
@@ -149,7 +153,7 @@ def test_odd_rows_are_no_error(sandbox, kind):
 
 def test_another_4xx_says_what_the_source_says():
     with Sandbox(now=NOW) as sandbox, client(sandbox) as asking:
-        answer = asking.hourly(A, LAST, FIRST)
+        answer = answer_of(asking, A, LAST, FIRST)
     assert type(answer.error) is RequestRefusedError
     assert "start_date is after end_date" in str(answer.error)
     assert answer.exchange.status == 400
@@ -357,7 +361,7 @@ def test_all_tries_of_a_station_end_within_its_time():
 
     began = time.monotonic()
     with network(bad=fault) as url, client(url, retries=50, backoff=0.2, station_seconds=1.5) as asking:
-        answer = asking.hourly("bad", FIRST, LAST)
+        answer = answer_of(asking, "bad", FIRST, LAST)
     assert time.monotonic() - began < 1.6
     assert len(tries) == 4  # at 0, 0.2, 0.6 and 1.4 s; the next would be at 3 s
     assert type(answer.error) is ServerError
@@ -367,7 +371,7 @@ def test_a_pause_longer_than_the_stations_time_ends_the_tries_at_once():
     busy = sending(http(b"", "503 Busy", Retry_After="30"))
     began = time.monotonic()
     with network(bad=busy) as url, client(url, retries=5, station_seconds=5, retry_after_max=120) as asking:
-        assert type(asking.hourly("bad", FIRST, LAST).error) is ServerError
+        assert type(answer_of(asking, "bad", FIRST, LAST).error) is ServerError
     assert time.monotonic() - began < 1
 
 
@@ -451,7 +455,7 @@ def test_a_redirect_is_followed_but_the_token_stays_at_home(guarded):
     with talking(elsewhere) as other:
         away = http(b"", "302 Found", Location=other.replace("127.0.0.1", "localhost") + "/moved")
         with serving(away) as url, client(url, credentials=login(guarded)) as asking:
-            answer = asking.hourly(A, FIRST, LAST)
+            answer = answer_of(asking, A, FIRST, LAST)
     assert answer.error is None
     assert len(answer.response.data) == 8
     assert len(seen) == 1
@@ -526,7 +530,7 @@ def tokens(sandbox: Sandbox) -> int:
 def test_one_token_serves_all_stations_and_threads(guarded):
     stations = {str(number): (FIRST, LAST) for number in range(1, 9)}
     with client(guarded, credentials=login(guarded), concurrency=8) as asking:
-        answers = [*asking.hourly_of(stations).values(), asking.hourly(A, FIRST, LAST)]
+        answers = [*asking.hourly_of(stations).values(), answer_of(asking, A, FIRST, LAST)]
     assert [answer.error for answer in answers] == [None] * 9
     assert tokens(guarded) == 1
 
@@ -535,25 +539,25 @@ def test_a_token_about_to_end_is_renewed_before_it_is_used():
     with Sandbox(now=NOW, account=KNOWN, token_seconds=10) as guarded:
         with client(guarded, credentials=login(guarded)) as asking:
             for _ in range(3):
-                assert asking.hourly(A, FIRST, LAST).error is None
+                assert answer_of(asking, A, FIRST, LAST).error is None
         assert tokens(guarded) == 3
         assert guarded.stats()["by_status"] == {"200": 3}
 
 
 def test_a_withdrawn_token_is_replaced_and_the_request_sent_again(guarded):
     with client(guarded, credentials=login(guarded)) as asking:
-        assert asking.hourly(A, FIRST, LAST).error is None
+        assert answer_of(asking, A, FIRST, LAST).error is None
         guarded.add_fault("token_expired")
-        assert asking.hourly(A, FIRST, LAST).error is None
+        assert answer_of(asking, A, FIRST, LAST).error is None
     assert tokens(guarded) == 2
     assert guarded.stats()["by_status"] == {"200": 2, "401": 1}
 
 
 def test_when_the_refresh_token_is_over_as_well_the_password_is_sent_again(guarded):
     with client(guarded, credentials=login(guarded)) as asking:
-        assert asking.hourly(A, FIRST, LAST).error is None
+        assert answer_of(asking, A, FIRST, LAST).error is None
         guarded.tokens = Tokens(KNOWN, 300)  # as after a restart of the token endpoint
-        assert asking.hourly(A, FIRST, LAST).error is None
+        assert answer_of(asking, A, FIRST, LAST).error is None
     assert tokens(guarded) == 3  # password, refused refresh, password
 
 
@@ -616,7 +620,7 @@ def test_the_body_that_came_is_the_body_that_was_read(sandbox):
 def test_a_span_of_a_year_comes_whole(sandbox):
     first, last = NOW - timedelta(days=365), NOW.replace(minute=0) - timedelta(hours=1)
     with client(sandbox) as asking:
-        answer = asking.hourly(A, first, last)
+        answer = answer_of(asking, A, first, last)
     expected = [row["timestamp"] for row in series.rows(A, first, last, NOW)]
     assert [f"{row.timestamp:%Y-%m-%d %H:%M:%S}" for row in answer.response.data] == expected
     assert answer.exchange.bytes > 1e6
