@@ -26,7 +26,7 @@ from tasks.settings.reading import staging_root
 
 DAYS = 60
 HINDCAST_DAYS = 7
-#: Beyond the 47 h after which a reading is read again.
+#: Beyond the 47 h after the end of its day when a reading is read again.
 REVISED_HOURS = 50
 REVISED_STATION = "283164601"
 #: In the repository only, not in an installed package.
@@ -221,10 +221,18 @@ def _before_a_revision(servers: Servers, last: datetime) -> None:
     backfill = [sys.executable, "-m", "tasks.cli", "backfill", *span]
     subprocess.run(backfill, env=os.environ | {"AIRQINO_NOW": moment}, check=True)
     servers.tell_sandbox("now", now=None)
-    for back in range(3):
-        hour = then - timedelta(hours=back)
-        values = {"PM2.5": 12.5 + back, "PM10": 31.0 + back}
+    for number, hour in enumerate(_newest_read(3)):
+        values = {"PM2.5": 12.5 + number, "PM10": 31.0 + number}
         servers.tell_sandbox("override", station=REVISED_STATION, hour=f"{hour:%Y-%m-%dT%H}:00:00+00:00", values=values)
+
+
+def _newest_read(count: int) -> list[datetime]:
+    """Return the newest hours of which the station to revise had PM2.5: others have nothing that could change."""
+    from tasks import targets
+
+    read = {"station": REVISED_STATION, "pm2_5": {"$ne": None}}
+    newest = targets.database()["hourly_measurements"].find(read).sort("observed_at", -1).limit(count)
+    return [document["observed_at"] for document in newest]
 
 
 def _show(last: datetime, console: Console) -> None:
