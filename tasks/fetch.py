@@ -65,7 +65,7 @@ class FetchHour(Stage):
         with client(config.airqino) as api:
             for block in _blocks(asked, timedelta(days=config.airqino.max_days_per_request)):
                 wanted = {(station, hour) for hour in block for station in asked[hour]}
-                answers = refuse_others(api.hourly_of(_spans(wanted)), config)
+                answers = refuse_others(api.hourly_of(_spans(wanted, config.last_hour)), config)
                 _refuse_unknown(answers)
                 _refuse_fast_clock(wanted, answers, config)
                 _stage(wanted, answers, config)
@@ -138,22 +138,25 @@ def _blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
     return blocks
 
 
-def _spans(station_hours: Iterable[StationHour]) -> dict[str, tuple[datetime, datetime]]:
+def _spans(station_hours: Iterable[StationHour], newest: datetime) -> dict[str, tuple[datetime, datetime]]:
     """Return for each station the first and last hour to ask for.
 
     Of a day that is over the whole is asked for: that an hour is missing means something only beside others.
+
+    Args:
+        station_hours: The hours that are wanted.
+        newest: The last hour that is published.
     """
     hours: dict[str, list[datetime]] = defaultdict(list)
     for station, hour in station_hours:
         hours[station].append(hour)
-    newest = max((max(wanted) for wanted in hours.values()), default=None)
     spans = {}
     for station, wanted in sorted(hours.items()):
         first, last = min(wanted), max(wanted)
-        if newest and first < newest - DAY:
+        if first < newest - DAY:
             first = day_start(first.date())
         day_end = day_start(last.date()) + DAY - HOUR
-        spans[station] = first, day_end if newest and day_end < newest else last
+        spans[station] = first, day_end if day_end < newest else last
     return spans
 
 
