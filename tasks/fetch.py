@@ -22,7 +22,7 @@ from tasks.parameters import HoursParameter
 from tasks.settings.reading import Settings, refuse_unpublished, settings
 from tasks.settings.sections import AirQino
 from tasks.stage import FETCHED, Stage, exclusive
-from tasks.stations import note_place, refuse_others
+from tasks.stations import has_answered, note_place, refuse_others
 
 log = logging.getLogger("airqino.fetch")
 
@@ -163,7 +163,7 @@ def _spans(station_hours: Iterable[StationHour], newest: datetime) -> dict[str, 
 def _refuse_unknown(answers: dict[str, Answer]) -> None:
     """Refuse a station that the API does not know and that never answered: a mistake in the settings."""
     for station, answer in answers.items():
-        if isinstance(answer.error, UnknownStationError) and not targets.station(station).exists():
+        if isinstance(answer.error, UnknownStationError) and not has_answered(station):
             raise ConfigError(
                 f"[airqino] stations: the API does not know station {station} (HTTP 404); correct AIRQINO_STATIONS "
                 "or luigi.cfg; nothing was written"

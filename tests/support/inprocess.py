@@ -13,9 +13,9 @@ import luigi
 import pyarrow.parquet as pq
 import pytest
 from luigi.configuration import LuigiConfigParser
-from support.deployment import OURS, ROOT, WHEN
 
 from airqino.stores import parquet
+from support.deployment import OURS, ROOT, WHEN
 from tasks import clean, targets
 from tasks.daily import DailyMeans
 from tasks.fetch import FetchHour
