@@ -22,7 +22,7 @@ from tasks.parameters import HoursParameter
 from tasks.settings.reading import Settings, refuse_unpublished, settings
 from tasks.settings.sections import AirQino
 from tasks.stage import FETCHED, Stage, exclusive
-from tasks.stations import note_place, refuse_others
+from tasks.stations import has_answered, note_place, refuse_others
 
 log = logging.getLogger("airqino.fetch")
 
@@ -65,7 +65,7 @@ class FetchHour(Stage):
         with client(config.airqino) as api:
             for block in _blocks(asked, timedelta(days=config.airqino.max_days_per_request)):
                 wanted = {(station, hour) for hour in block for station in asked[hour]}
-                answers = refuse_others(api.hourly_of(_spans(wanted)), config)
+                answers = refuse_others(api.hourly_of(_spans(wanted, config.last_hour)), config)
                 _refuse_unknown(answers)
                 _refuse_fast_clock(wanted, answers, config)
                 _stage(wanted, answers, config)
@@ -138,29 +138,32 @@ def _blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
     return blocks
 
 
-def _spans(station_hours: Iterable[StationHour]) -> dict[str, tuple[datetime, datetime]]:
+def _spans(station_hours: Iterable[StationHour], newest: datetime) -> dict[str, tuple[datetime, datetime]]:
     """Return for each station the first and last hour to ask for.
 
     Of a day that is over the whole is asked for: that an hour is missing means something only beside others.
+
+    Args:
+        station_hours: The hours that are wanted.
+        newest: The last hour that is published.
     """
     hours: dict[str, list[datetime]] = defaultdict(list)
     for station, hour in station_hours:
         hours[station].append(hour)
-    newest = max((max(wanted) for wanted in hours.values()), default=None)
     spans = {}
     for station, wanted in sorted(hours.items()):
         first, last = min(wanted), max(wanted)
-        if newest and first < newest - DAY:
+        if first < newest - DAY:
             first = day_start(first.date())
         day_end = day_start(last.date()) + DAY - HOUR
-        spans[station] = first, day_end if newest and day_end < newest else last
+        spans[station] = first, day_end if day_end < newest else last
     return spans
 
 
 def _refuse_unknown(answers: dict[str, Answer]) -> None:
     """Refuse a station that the API does not know and that never answered: a mistake in the settings."""
     for station, answer in answers.items():
-        if isinstance(answer.error, UnknownStationError) and not targets.station(station).exists():
+        if isinstance(answer.error, UnknownStationError) and not has_answered(station):
             raise ConfigError(
                 f"[airqino] stations: the API does not know station {station} (HTTP 404); correct AIRQINO_STATIONS "
                 "or luigi.cfg; nothing was written"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict
 from airqino.quality.flags import flag_history
-from airqino.stores import models, mongo
+from airqino.stores import mongo
 from airqino.stores.models import Champion
 from airqino.times import day_range, format_hour
 from tasks import promotion, targets
@@ -106,7 +106,7 @@ def _predict(hours: list[datetime], readings: pd.DataFrame, champion: Champion |
         reason = promotion.no_model_reason(hours[-1].date())
         return predict(None, readings, moments, threads, no_model_reason=reason), ""
     try:
-        model = ForecastModel.from_files(models.load(promotion.folder(champion.version)))
+        model = ForecastModel.from_files(promotion.model_files(champion.version))
         predicted = predict(model, readings, moments, threads)
     except Exception as error:  # whatever is wrong with a model never stops a forecast
         reason = f"model {champion.version} cannot be used"

@@ -18,6 +18,7 @@ from tasks.daily import DailyMeans
 from tasks.documents import Document
 from tasks.settings.reading import Settings, settings
 from tasks.stage import exclusive
+from tasks.stations import restore_history
 
 #: How long a day left provisional is looked after; what is older is a backfill's.
 PROVISIONAL_DAYS = 31
@@ -55,6 +56,8 @@ class LoadDay(DayTask):
         mongo.ask(database, views.ensure_views)
         if _restore_ledgers(stale):
             stale = self._stale()
+        for document in mongo.find(database, "stations", {"_id": {"$in": list(config.airqino.stations)}}):
+            restore_history(document)
         days = {day: documents.of_day(day, config) for day in stale}
         for collection in documents.COLLECTIONS:
             loaded = [document for of_day in days.values() for document in of_day[collection]]

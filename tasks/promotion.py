@@ -11,12 +11,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from airqino.errors import ConfigError, RegistryError
+from airqino.errors import ConfigError, DamagedFileError, RegistryError
 from airqino.stores import models, mongo
 from airqino.stores.models import CARD, Champion, ModelCard
-from airqino.stores.registry import Registry
+from airqino.stores.registry import Registry, check_file
 from tasks import targets
 from tasks.settings.reading import settings
+from tasks.staged import set_aside
 
 log = logging.getLogger("airqino.models")
 
@@ -30,20 +31,86 @@ def folder(version: str | date) -> Path:
 
 
 def registry() -> Registry:
-    """Return the registry of the settings: a SQLite file under the staging root where none is named."""
-    return Registry(settings().forecast.tracking_uri or f"sqlite:///{targets.paths().registry.absolute()}")
+    """Return the registry of the settings: a SQLite file under the staging root where none is named.
+
+    If that file is damaged, it is moved away, and the next training makes another.
+    """
+    path = targets.paths().registry
+    if not (uri := settings().forecast.tracking_uri):
+        try:
+            check_file(path)
+        except DamagedFileError as error:
+            set_aside(path, error)
+    return Registry(uri or f"sqlite:///{path.absolute()}")
+
+
+def card(version: str | date) -> ModelCard | None:
+    """Return a version's card; None where there is no such version, or a damaged one, which is then moved away."""
+    try:
+        return models.card(folder(version))
+    except DamagedFileError as error:
+        set_aside(folder(version), error)
+        return None
+
+
+def model_files(version: str) -> dict[str, bytes]:
+    """Return a version's files; a damaged version is moved away, and comes back from the registry.
+
+    Raises:
+        PipelineError: There is no such version, or it is damaged and the registry cannot give it.
+    """
+    try:
+        return models.load(folder(version))
+    except DamagedFileError as error:
+        set_aside(folder(version), error)
+        fetch(registry(), version)
+        log.warning("model %s: restored from the registry", version)
+        return models.load(folder(version))
 
 
 def champion() -> Champion | None:
-    """Return the version that is published now; where the file that names it is lost, the newest that was promoted."""
+    """Return the version that is published now; where it or the file that names it is lost, the newest promoted."""
+    named = _named()
+    return named if named and card(named.version) else _newest_promoted()
+
+
+def _named() -> Champion | None:
+    """Return the champion that the file names; a damaged file is moved away."""
+    path = targets.paths().champion
     try:
-        named = models.read_champion(targets.paths().champion)
-    except ValueError as error:
-        log.warning("%s: going on with the newest model that was promoted", error)
-        named = None
-    if named is None and (newest := promoted_before(date.max)):
-        named = Champion(newest, _card(newest).promoted_at or "")
-    return named
+        return models.read_champion(path)
+    except DamagedFileError as error:
+        set_aside(path, error)
+        return None
+
+
+def _newest_promoted() -> Champion | None:
+    """Return the newest version that was promoted, as champion, with those before it as predecessors."""
+    promoted = [v for v in models.versions(targets.paths().models) if _card(v).promoted]
+    return Champion(promoted[-1], _card(promoted[-1]).promoted_at or "", tuple(promoted[:-1])) if promoted else None
+
+
+def is_champion_lost() -> bool:
+    """Tell whether the champion's folder is gone, or the file that names it."""
+    named = _named()
+    return card(named.version) is None if named else _newest_promoted() is not None
+
+
+def restore_champion() -> None:
+    """Get a lost champion from the registry; where that cannot be, the newest version that was promoted takes over."""
+    named = _named()
+    if named and card(named.version) is None:
+        try:
+            fetch(registry(), named.version)
+            log.warning("model %s: restored from the registry", named.version)
+            return
+        except RegistryError as error:
+            log.warning("the champion, %s, is lost: %s", named.version, error)
+    if new := _newest_promoted():
+        models.write_champion(targets.paths().champion, new)
+        log.warning("model %s is the champion: the newest there is that was promoted", new.version)
+    elif named:
+        set_aside(targets.paths().champion, DamagedFileError(f"{named.version}, which it names, is gone"))
 
 
 def champion_on(day: date, live: bool) -> Champion | None:
@@ -78,8 +145,8 @@ def trained_since(start: date, until: date) -> bool:
 def no_model_reason(day: date) -> str:
     """Say why no model is published on a day."""
     for version in reversed(models.versions(targets.paths().models)):
-        if version <= f"{day}" and (card := models.card(folder(version))):
-            return f"no model yet: {card.reason or 'none was promoted'}"
+        if version <= f"{day}" and (about := card(version)):
+            return f"no model yet: {about.reason or 'none was promoted'}"
     return "no model yet"
 
 
@@ -123,7 +190,7 @@ def roll_back() -> tuple[str, str]:
     now, previous = settings().now.isoformat(), usable[-1]
     models.annotate(folder(previous), promoted=True)
     models.write_champion(targets.paths().champion, Champion(previous, now, tuple(usable[:-1]), (), old.alias_version))
-    if models.card(folder(old.version)):
+    if card(old.version):
         models.annotate(folder(old.version), promoted=False, rolled_back_at=now)
     return old.version, previous
 
@@ -143,7 +210,7 @@ def follow_alias(store: Registry) -> None:
     named, ours = store.alias_version(), champion()
     if not named or (ours and named in (ours.version, ours.alias_version)):
         return
-    if models.card(folder(named)) is None:
+    if card(named) is None:
         fetch(store, named)
     log.info("the registry's alias is at version %s: it is published from now on", named)
     promote(named)
@@ -157,10 +224,10 @@ def fetch(store: Registry, version: str) -> None:
     """
     files = store.files(version)
     try:
-        card = models.decode_card(files.pop(CARD))
+        about = models.decode_card(files.pop(CARD))
     except (KeyError, ValueError) as error:
         raise RegistryError(f"version {version} has no readable {CARD} in the model registry") from error
-    models.save(folder(version), files, card)
+    models.save(folder(version), files, about)
 
 
 def sync_alias(store: Registry) -> None:
@@ -198,7 +265,7 @@ def is_loaded() -> bool:
 
 def _card(version: str) -> ModelCard:
     """Return a version's card; an empty one, as if untrained, where there is none that can be read."""
-    return models.card(folder(version)) or ModelCard()
+    return card(version) or ModelCard()
 
 
 def _documents() -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from airqino.times import DAY, hour_range
 from tasks import targets
 from tasks.settings.reading import Settings
 
-__all__ = ["identity", "note_place", "refuse_others", "station_name"]
+__all__ = ["has_answered", "identity", "note_place", "refuse_others", "restore_history", "station_name"]
 
 log = logging.getLogger("airqino.stations")
 
@@ -38,6 +38,30 @@ _SCHEMA = pa.schema(
 
 def _history(station: str) -> list[dict[str, Any]]:
     return targets.station(station).rows()
+
+
+def has_answered(station: str) -> bool:
+    """Tell whether the API has ever known a station: its file is there, or was, before it was damaged."""
+    path = targets.station(station).path
+    lost = (targets.paths().quarantine / path.parent.name).glob(f"{path.name}.*")
+    return path.exists() or any(lost)
+
+
+def restore_history(document: dict[str, Any]) -> None:
+    """Put back the history of a station whose file was lost, from its document in `stations`; what came since is added.
+
+    Args:
+        document: The document, with what was loaded last.
+    """
+    station, kept = document["_id"], document.get("history") or []
+    history = _history(station)
+    if len(kept) <= len(history) or any(row.get("since") for row in history):
+        return
+    rows = [{"station": station, **row} for row in kept]
+    if history and _newest(history) != _newest(kept):
+        rows.append(history[-1] | {"since": document.get("last_seen_at")})
+    targets.station(station).write(pa.Table.from_pylist(rows, schema=_SCHEMA))
+    log.warning("station %s: its history is restored from MongoDB", station, extra={"station": station})
 
 
 def _newest(history: list[dict[str, Any]]) -> Place:

@@ -9,7 +9,7 @@ from typing import Any
 import luigi
 import pandas as pd
 
-from airqino.errors import InsufficientHistoryError, RegistryError
+from airqino.errors import InsufficientHistoryError, PipelineError, RegistryError
 from airqino.forecasting.boosting import importance
 from airqino.forecasting.contest import Opponent, Outcome, Policy, hold_contest
 from airqino.forecasting.model import ForecastModel, train
@@ -44,12 +44,14 @@ class TrainModel(Stage):
         return luigi.LocalTarget(str(promotion.folder(self.day)))
 
     def complete(self) -> bool:
-        """Say whether there is nothing (more) to train, and MongoDB knows."""
-        return self._is_trained() and promotion.is_loaded()
+        """Say whether there is nothing (more) to train or to restore, and MongoDB knows."""
+        return self._is_trained() and not promotion.is_champion_lost() and promotion.is_loaded()
 
     @exclusive
     def run(self) -> None:
         """Train a challenger and compare it, or say on its card why there is none."""
+        if promotion.is_champion_lost():
+            promotion.restore_champion()
         if not self._is_trained():
             try:
                 _challenge(self.day, self._history())
@@ -60,7 +62,7 @@ class TrainModel(Stage):
         promotion.load_documents()
 
     def _is_trained(self) -> bool:
-        card = models.card(promotion.folder(self.day))
+        card = promotion.card(self.day)
         return card is not None and (card.trained or card.days == len(self._history()))
 
     def _history(self) -> list[targets.ParquetTarget]:
@@ -117,8 +119,8 @@ def _opponent(day: date) -> Opponent | None:
     if (champion := promotion.champion_on(day - timedelta(days=1), live=True)) is None:
         return None
     try:
-        model = ForecastModel.from_files(models.load(promotion.folder(champion.version)))
-    except (OSError, ValueError) as error:
+        model = ForecastModel.from_files(promotion.model_files(champion.version))
+    except (PipelineError, ValueError) as error:
         text = "champion %s cannot be read (%s): the new model is compared with persistence"
         log.warning(text, champion.version, error)
         return None

@@ -179,27 +179,76 @@ def test_registry_gone(deployed: Pipeline, broken: str) -> None:
     assert warnings(deployed.hourly(**env)) == []  # nothing to train: nobody asks it
 
 
-def test_damaged_model(deployed: Pipeline) -> None:
+def files_of(deployed: Pipeline, version: str = "2026-03-02") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (deployed.root / "models" / version).iterdir()}
+
+
+def test_a_damaged_model_comes_back_from_the_registry(deployed: Pipeline) -> None:
     train(deployed, date(2026, 3, 2))
-    file = next((deployed.root / "models" / "2026-03-02").glob("*.txt"))
-    file.write_bytes(file.read_bytes()[:1000])
+    file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt")), files_of(deployed)
+    file.write_bytes(before[file.name][:1000])
     done = deployed.hourly()
     assert done.returncode == 0, done.stderr
-    (warning,) = warnings(done)
-    assert f"{file.name} is damaged" in warning
+    damaged, restored = warnings(done)
+    assert f"{file.name} is damaged: it is kept as" in damaged
+    assert "restored from the registry" in restored
+    assert set(published(deployed, "2026-03-03T23")["model_version"]) == {"2026-03-02"}
+    assert files_of(deployed) == before
+    (kept,) = (deployed.root / "quarantine" / "models").glob("2026-03-02.*")
+    assert (kept / file.name).read_bytes() == before[file.name][:1000]
+    assert kept.name in deployed.script("alerts", "list").stdout
+
+
+def test_a_damaged_model_without_a_registry_is_trained_again(deployed: Pipeline) -> None:
+    """The hour in which it is found gets persistence; the next run trains the week's model again."""
+    train(deployed, date(2026, 3, 2))
+    file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt")), files_of(deployed)
+    file.write_bytes(before[file.name][:1000])
+    shutil.rmtree(deployed.root / "mlflow")
+    done = deployed.hourly()
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
     forecast = published(deployed, "2026-03-03T23")
     possible = forecast[forecast["method"] != "none"]
     assert set(possible["method"]) == {"persistence"}
     assert set(possible["reason"]) == {"model 2026-03-02 cannot be used"}
     assert (possible["p50"] == possible["last_value"]).all()
+    done = deployed.hourly()
+    assert done.returncode == 0, done.stderr
+    assert champion(deployed)["version"] == "2026-03-02"
+    after = files_of(deployed)
+    assert {n: c for n, c in after.items() if n != "card.json"} == {n: c for n, c in before.items() if n != "card.json"}
+    assert warnings(deployed.hourly()) == []
 
 
-def test_champion_file_lost(deployed: Pipeline) -> None:
+@pytest.mark.parametrize("damage", [b"{", b"", None])
+def test_champion_file_lost(deployed: Pipeline, damage: bytes | None) -> None:
     train(deployed, date(2026, 3, 2))
-    (deployed.root / "models" / "champion.json").write_text("{")
+    path, before = deployed.root / "models" / "champion.json", champion(deployed)
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage)
     done = deployed.hourly()
     assert done.returncode == 0, done.stderr
     assert set(published(deployed, "2026-03-03T23")["model_version"]) == {"2026-03-02"}
+    assert champion(deployed) == before | {"alias": ""}
+    assert warnings(deployed.hourly()) == []
+
+
+def test_a_champion_lost_for_good_makes_room_for_the_one_before(deployed: Pipeline) -> None:
+    train(deployed, date(2026, 2, 16))
+    train(deployed, date(2026, 3, 2))
+    assert deployed.script("models", "promote", "2026-03-02").returncode == 0
+    shutil.rmtree(deployed.root / "mlflow")
+    (deployed.root / "models" / "2026-03-02" / "card.json").write_bytes(b"")
+    done = deployed.script("models", "list")
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    done = deployed.hourly()
+    assert done.returncode == 0, done.stderr
+    assert champion(deployed)["version"] in ("2026-02-16", "2026-03-02")  # the second where it wins once more
+    assert set(published(deployed, "2026-03-03T23")["model_version"]) == {champion(deployed)["version"]}
+    assert (deployed.root / "models" / "2026-03-02" / "card.json").stat().st_size > 0
 
 
 def test_two_hundred_hours_of_history(tmp_path: Path, mongod: Mongod, api: Sandbox) -> None:

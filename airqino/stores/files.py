@@ -11,10 +11,12 @@ from typing import IO
 
 from airqino.errors import StagingError
 
-__all__ = ["TEMPORARY", "probe", "set_aside", "write", "write_folder"]
+__all__ = ["SET_ASIDE", "TEMPORARY", "probe", "set_aside", "write", "write_folder"]
 
 #: Pattern of the temporary names. What bears one for long was left behind by a process that was killed.
 TEMPORARY = ".*.tmp"
+#: Pattern of the names in the quarantine: the file's own, when it was found, and something that no other has.
+SET_ASIDE = "*.????????T??????.????????"
 
 
 def write(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> os.stat_result:

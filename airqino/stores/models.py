@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from airqino.errors import StagingError
+from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import files
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
 
 #: Name of a version's card in its folder, and in the registry.
 CARD = "card.json"
+_CHECKSUM = "checksum"
 
 
 class Champion(Struct, frozen=True):
@@ -75,7 +76,7 @@ def save(folder: Path, content_by_name: dict[str, bytes], about: ModelCard) -> N
         StagingError: The folder cannot be written.
     """
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in content_by_name.items()}
-    card = _json(msgspec.structs.replace(about, sha256=sums))
+    card = _sealed(msgspec.to_builtins(msgspec.structs.replace(about, sha256=sums)))
     files.write_folder(folder, {**content_by_name, CARD: card})
 
 
@@ -86,41 +87,64 @@ def annotate(folder: Path, **facts: Any) -> None:
         StagingError: There is no such version, or the card cannot be written.
     """
     if card(folder) is None:
-        raise StagingError(f"{folder} holds no readable model card")
-    files.write(folder / CARD, _json(json.loads((folder / CARD).read_bytes()) | facts))
+        raise StagingError(f"{folder} holds no model card")
+    files.write(folder / CARD, _sealed(json.loads((folder / CARD).read_bytes()) | facts))
 
 
 def card(folder: Path) -> ModelCard | None:
-    """Return a version's card, or None where there is no such version or its card cannot be read."""
+    """Return a version's card, or None where there is no such version.
+
+    Raises:
+        DamagedFileError: There is a folder, but no card in it that is this version's, as it was written.
+        StagingError: The card cannot be read.
+    """
     try:
-        return decode_card((folder / CARD).read_bytes())
-    except (OSError, ValueError):
+        about = decode_card((folder / CARD).read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if folder.is_dir():
+            raise DamagedFileError(f"{folder} holds no model card") from error
         return None
+    except OSError as error:
+        raise StagingError(f"{folder / CARD} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DamagedFileError(f"{folder / CARD} cannot be read: {error}") from error
+    if about.trained_for != folder.name:
+        raise DamagedFileError(f"{folder / CARD} is the card of another version: {about.trained_for or 'of none'}")
+    return about
 
 
 def decode_card(content: bytes) -> ModelCard:
     """Read a card as it is on disk and in the registry.
 
     Raises:
-        ValueError: It is not a card.
+        ValueError: It is not a card, or not as it was written.
     """
-    return msgspec.json.decode(content, type=ModelCard)
+    about, facts = msgspec.json.decode(content, type=ModelCard), json.loads(content)
+    if _CHECKSUM in facts and _sealed(facts) != _json(facts):  # cards of 0.2 have none
+        raise ValueError("it is not as it was written")
+    return about
 
 
 def load(folder: Path) -> dict[str, bytes]:
     """Return a version's files by name, without the card.
 
     Raises:
-        ValueError: A file is missing, or is not what was saved.
-        OSError: A file cannot be read.
+        DamagedFileError: A file is missing, or is not what was saved.
+        StagingError: There is no such version, or a file cannot be read.
     """
     about = card(folder)
     if about is None or not about.sha256:
-        raise ValueError(f"{folder} holds no model")
-    content_by_name = {name: (folder / name).read_bytes() for name in about.sha256}
-    for name, content in content_by_name.items():
-        if hashlib.sha256(content).hexdigest() != about.sha256[name]:
-            raise ValueError(f"{folder / name} is damaged")
+        raise StagingError(f"{folder} holds no model")
+    content_by_name = {}
+    for name, checksum in about.sha256.items():
+        try:
+            content = content_by_name[name] = (folder / name).read_bytes()
+        except FileNotFoundError as error:
+            raise DamagedFileError(f"{folder / name} is gone") from error
+        except OSError as error:
+            raise StagingError(f"{folder / name} cannot be read: {error.strerror or error}") from error
+        if hashlib.sha256(content).hexdigest() != checksum:
+            raise DamagedFileError(f"{folder / name} is damaged")
     return content_by_name
 
 
@@ -133,14 +157,17 @@ def read_champion(path: Path) -> Champion | None:
     """Return the champion that a file names; None where there is no file.
 
     Raises:
-        ValueError: The file cannot be read.
+        DamagedFileError: It is no such file.
+        StagingError: The file cannot be read.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Champion)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read ({error!r})") from error
+    except OSError as error:
+        raise StagingError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DamagedFileError(f"{path} cannot be read: {error}") from error
 
 
 def write_champion(path: Path, champion: Champion) -> None:
@@ -149,8 +176,14 @@ def write_champion(path: Path, champion: Champion) -> None:
     Raises:
         StagingError: The file cannot be written.
     """
-    files.write(path, _json(champion))
+    files.write(path, _json(msgspec.to_builtins(champion)))
 
 
-def _json(content: Struct | dict[str, Any]) -> bytes:
-    return f"{json.dumps(msgspec.to_builtins(content), indent=1, sort_keys=True)}\n".encode()
+def _sealed(facts: dict[str, Any]) -> bytes:
+    """Return a card with a checksum of all else that is on it."""
+    facts = {name: fact for name, fact in facts.items() if name != _CHECKSUM}
+    return _json(facts | {_CHECKSUM: hashlib.sha256(_json(facts)).hexdigest()})
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return f"{json.dumps(content, indent=1, sort_keys=True)}\n".encode()

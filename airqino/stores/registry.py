@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from airqino.errors import RegistryError
+from airqino.errors import DamagedFileError, RegistryError
 
-__all__ = ["ALIAS", "EXPERIMENT", "MODEL", "Record", "Registry"]
+__all__ = ["ALIAS", "EXPERIMENT", "MODEL", "Record", "Registry", "check_file"]
 
 #: Names in MLflow: of the experiment, of the registered model, and of the alias.
 EXPERIMENT = MODEL = "airqino-forecast"
@@ -57,6 +57,25 @@ class Record:
     files: Mapping[str, bytes]
     texts: Mapping[str, str] = field(default_factory=dict)
     importance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def check_file(path: Path) -> None:
+    """Check a SQLite file, if it is there.
+
+    Raises:
+        DamagedFileError: It is no database, or not whole.
+    """
+    if not path.is_file():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # it is in use, or cannot be opened: whoever needs it tells that
+        return
+    except sqlite3.DatabaseError as error:
+        found = f"{error}"
+    if found != "ok":
+        raise DamagedFileError(f"the file of the model registry, {path}, is damaged: {' '.join(found.split())[:200]}")
 
 
 class Registry:

@@ -41,7 +41,7 @@ class Servers:
         self.root, self.file = root, root / "servers.json"
         self.ports: dict[str, int] = {}
         self.pids: dict[str, int] = {}
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # or a damaged file
             known = json.loads(self.file.read_text())
             running = {name: pid for name, pid in known["pids"].items() if _alive(pid) and _is_ours(name, pid)}
             self.ports, self.pids = known["ports"], running

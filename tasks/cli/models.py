@@ -49,7 +49,7 @@ def _promote(version: str) -> int:
         version = f"{parse_day(version)}"
     except ConfigError:
         raise ConfigError(f"{version!r} is not a version: they are named by days, such as 2024-09-09") from None
-    if models.card(promotion.folder(version)) is None:
+    if promotion.card(version) is None:
         _fetch(version)
     before = promotion.champion()
     if before and before.version == version:
@@ -87,9 +87,8 @@ def _sync() -> None:
 
 def _list(as_json: bool) -> int:
     champion = promotion.champion()
-    unreadable = models.ModelCard(reason="its card cannot be read")
     versions = reversed(models.versions(targets.paths().models))
-    cards = {version: models.card(promotion.folder(version)) or unreadable for version in versions}
+    cards = {version: card for version in versions if (card := promotion.card(version))}
     if as_json:
         live = champion.version if champion else None
         rows = [{"version": v, **msgspec.to_builtins(card), "champion": v == live} for v, card in cards.items()]

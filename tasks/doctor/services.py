@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from airqino.errors import StagingError
 from airqino.stores import models
 from airqino.stores.paths import Paths
 from tasks.doctor.checks import Result, ok, warning
@@ -72,7 +73,7 @@ def _champion(paths: Paths) -> Result:
     name = REGISTRY[1]
     try:
         champion = models.read_champion(paths.champion)
-    except ValueError:
+    except StagingError:
         cure = "choose a champion again: scripts/models list, then scripts/models promote VERSION"
         return warning(name, f"{paths.champion} cannot be read", cure)
     if champion is None:
@@ -80,7 +81,7 @@ def _champion(paths: Paths) -> Result:
         return warning(name, "none: forecasts are persistence", cure)
     try:
         models.load(paths.model(champion.version))
-    except (OSError, ValueError):
+    except StagingError:
         cure = f"get them from the registry: scripts/models promote {champion.version}; or scripts/models rollback"
         return warning(name, f"the files of {champion.version} are missing or damaged", cure)
     return ok(name, f"{champion.version}, promoted {champion.promoted_at[:16]}")

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
+from airqino.errors import DamagedFileError
 from airqino.stores import files
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
@@ -82,7 +83,8 @@ class Book(Struct, kw_only=True):
     def open(self) -> list[Incident]:
         """Return the incidents that last, in order of kind and subject."""
         lasting = [i for i in self.incidents.values() if not i.ended_at]
-        return sorted(lasting, key=lambda i: (KINDS.index(i.kind), i.subject))
+        # a kind that another version of the code has written comes last
+        return sorted(lasting, key=lambda i: (KINDS.index(i.kind) if i.kind in KINDS else len(KINDS), i.subject))
 
     def begin(self, incident: Incident) -> None:
         """Open an incident, or bring one that is open already up to date."""
@@ -122,7 +124,12 @@ def book(root: Path) -> Iterator[Book]:
     """
     paths = Paths(root)
     with held(paths.lock("alerts")):
-        incidents = read(root)
+        try:
+            incidents = _read(paths.alerts)
+        except DamagedFileError as error:
+            kept = files.set_aside(paths.alerts, root, paths.quarantine)
+            log.error("%s: it is kept as %s, and incidents are counted anew", error, kept)
+            incidents = Book()
         before = _encode(incidents)
         yield incidents
         after = _encode(incidents)
@@ -131,14 +138,20 @@ def book(root: Path) -> Iterator[Book]:
 
 
 def read(root: Path) -> Book:
-    """Read the incidents; an empty book where there is no file, or where it is damaged."""
+    """Read the incidents; an empty book where there is no file, or a damaged one, which the next change moves away."""
     try:
-        return msgspec.json.decode(Paths(root).alerts.read_bytes(), type=Book)
+        return _read(Paths(root).alerts)
+    except DamagedFileError:
+        return Book()
+
+
+def _read(path: Path) -> Book:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Book)
     except FileNotFoundError:
         return Book()
-    except msgspec.MsgspecError as error:
-        log.warning("%s is damaged (%s): incidents are counted anew", Paths(root).alerts, error)
-        return Book()
+    except ValueError as error:  # msgspec's errors, and bytes that are no UTF-8
+        raise DamagedFileError(f"{path} cannot be read: {error}") from error
 
 
 def _encode(incidents: Book) -> bytes:

@@ -130,7 +130,7 @@ def last_success(root: Path) -> Success | None:
     """Return the last hourly run that succeeded; None where none is known."""
     try:
         return msgspec.json.decode(Paths(root).last_success.read_bytes(), type=Success)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError):
         return None
 
 
@@ -200,7 +200,7 @@ def _revisions(now: datetime) -> list[StationRevisions]:
 
 
 def _damaged(root: Path) -> tuple[tuple[Path, datetime], ...]:
-    paths = sorted(path for path in Paths(root).quarantine.rglob("*") if path.is_file())
+    paths = sorted(Paths(root).quarantine.rglob(files.SET_ASIDE))
     found = [(path, datetime.fromtimestamp(path.stat().st_mtime, UTC)) for path in paths]
     return tuple((path, at) for path, at in found if at > datetime.now(UTC) - DAY)
 

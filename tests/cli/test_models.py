@@ -21,7 +21,8 @@ def versions(pipeline: Pipeline) -> Path:
     root = pipeline.root / "models"
     for version in ("2024-09-02", "2024-09-09", "2024-09-16"):
         models.save(root / version, {"model.json": b"{}"}, card(version, version < "2024-09-16"))
-    models.save(root / "2024-08-26", {}, models.ModelCard(reason="10 days staged, 14 needed", days=10))
+    untrained = models.ModelCard(trained_for="2024-08-26", reason="10 days staged, 14 needed", days=10)
+    models.save(root / "2024-08-26", {}, untrained)
     models.write_champion(
         root / "champion.json", models.Champion("2024-09-09", "2024-09-09T00:05:00+00:00", ("2024-09-02",))
     )

@@ -39,9 +39,18 @@ def test_processes_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
-    (tmp_path / "alerts.json").write_text('{"incidents": {"x')
-    begin(tmp_path, incident())
-    assert [i.kind for i in read(tmp_path).open()] == ["disk_low"]
+    for damage in (b"", b'{"incidents": {"x', b'{"incidents": []}', b"\xff"):
+        (tmp_path / "alerts.json").write_bytes(damage)
+        assert read(tmp_path).open() == []
+        begin(tmp_path, incident())
+        assert [i.kind for i in read(tmp_path).open()] == ["disk_low"]
+        kept = {path.read_bytes() for path in (tmp_path / "quarantine").glob("alerts.json.*")}
+        assert damage in kept
+
+
+def test_an_incident_of_an_unknown_kind_comes_last(tmp_path: Path) -> None:
+    begin(tmp_path, incident("of_a_later_version"), incident())
+    assert [i.kind for i in read(tmp_path).open()] == ["disk_low", "of_a_later_version"]
 
 
 def test_incidents_of_every_kind_have_a_place_in_order(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """Models on disk, and what versions before this one wrote."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from airqino.errors import StagingError
+from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import models
 from airqino.stores.models import Champion, ModelCard
 
@@ -33,7 +34,8 @@ def put(folder: Path, text: str) -> Path:
 
 
 def test_cards_of_the_version_before(tmp_path: Path) -> None:
-    trained, untrained = models.card(put(tmp_path / "1", TRAINED)), models.card(put(tmp_path / "2", UNTRAINED))
+    trained = models.card(put(tmp_path / "2024-09-09", TRAINED))
+    untrained = models.card(put(tmp_path / "2024-09-02", UNTRAINED))
     assert trained is not None
     assert (trained.trained, trained.days, trained.rows, trained.skill) == (True, 50, 9000, 0.1)
     assert trained.skill_champion is None
@@ -42,25 +44,57 @@ def test_cards_of_the_version_before(tmp_path: Path) -> None:
 
 
 def test_a_change_of_a_card_keeps_what_is_unknown(tmp_path: Path) -> None:
-    folder = put(tmp_path / "1", TRAINED)
+    folder = put(tmp_path / "2024-09-09", TRAINED)
     models.annotate(folder, promoted=False, rolled_back_at="later")
     content = json.loads((folder / models.CARD).read_text())
+    checksum = content.pop("checksum")
+    assert len(checksum) == 64
     assert content == json.loads(TRAINED) | {"promoted": False, "rolled_back_at": "later"}
-    with pytest.raises(StagingError, match="no readable model card"):
-        models.annotate(put(tmp_path / "2", "{"), promoted=True)
+    with pytest.raises(StagingError, match="holds no model card"):
+        models.annotate(tmp_path / "2", promoted=True)
 
 
 def test_a_card_there_and_back(tmp_path: Path) -> None:
-    models.save(tmp_path / "1", {"model.json": b"{}"}, models.decode_card(TRAINED.encode()))
-    content = json.loads((tmp_path / "1" / models.CARD).read_text())
+    folder = tmp_path / "2024-09-09"
+    models.save(folder, {"model.json": b"{}"}, models.decode_card(TRAINED.encode()))
+    content = json.loads((folder / models.CARD).read_text())
     old = json.loads(TRAINED)
     assert {name: content[name] for name in old if name not in ("note of a later version", "sha256")} == {
         name: old[name] for name in old if name not in ("note of a later version", "sha256")
     }
-    assert models.load(tmp_path / "1") == {"model.json": b"{}"}
-    (tmp_path / "1" / "model.json").write_bytes(b"{ }")
-    with pytest.raises(ValueError, match="is damaged"):
-        models.load(tmp_path / "1")
+    assert models.load(folder) == {"model.json": b"{}"}
+    for damage, told in ((b"{ }", "is damaged"), (None, "is gone")):
+        (folder / "model.json").unlink()
+        if damage:
+            (folder / "model.json").write_bytes(damage)
+        with pytest.raises(DamagedFileError, match=told):
+            models.load(folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda card: b"",
+        lambda card: card[:-20],
+        lambda card: card.replace(b'"skill": 0.1', b'"skill": 0.5'),
+        lambda card: card.replace(b"2024-09-09", b"2024-09-16"),
+        lambda card: b'{"a": 1}',
+        lambda card: b"\xff\xfe{}",
+        None,
+    ],
+    ids=["empty", "cut", "bit", "another version's", "foreign", "no text", "gone"],
+)
+def test_a_damaged_card_is_found(tmp_path: Path, damage: Callable[[bytes], bytes] | None) -> None:
+    folder = tmp_path / "2024-09-09"
+    models.save(folder, {"model.json": b"{}"}, models.decode_card(TRAINED.encode()))
+    written = (folder / models.CARD).read_bytes()
+    (folder / models.CARD).unlink()
+    if damage:
+        assert damage(written) != written
+        (folder / models.CARD).write_bytes(damage(written))
+    for read in (models.card, models.load):
+        with pytest.raises(DamagedFileError, match=r"2024-09-09"):
+            read(folder)
 
 
 def test_the_champions_file_keeps_its_keys(tmp_path: Path) -> None:
@@ -70,5 +104,5 @@ def test_the_champions_file_keeps_its_keys(tmp_path: Path) -> None:
     models.write_champion(tmp_path / "champion.json", champion)
     assert json.loads((tmp_path / "champion.json").read_text()) == json.loads(CHAMPION)
     (tmp_path / "champion.json").write_text("{")
-    with pytest.raises(ValueError, match=r"champion\.json cannot be read"):
+    with pytest.raises(DamagedFileError, match=r"champion\.json cannot be read"):
         models.read_champion(tmp_path / "champion.json")

@@ -115,7 +115,8 @@ class Deployment:
         hour = datetime.now(UTC) - timedelta(hours=1)
         self.root.mkdir()
         self.success(hour)
-        models.save(self.root / "models" / "2024-09-09", {"model.json": b"{}"}, models.ModelCard())
+        about = models.ModelCard(trained_for="2024-09-09")
+        models.save(self.root / "models" / "2024-09-09", {"model.json": b"{}"}, about)
         models.write_champion(
             self.root / "models" / "champion.json", models.Champion("2024-09-09", "2024-09-09T00:05:00+00:00")
         )
