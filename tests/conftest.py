@@ -32,5 +32,4 @@ def pipeline(tmp_path: Path, mongod: Mongod, sandbox: Sandbox) -> Iterator[Pipel
     """A deployment that talks to the synthetic API."""
     made = Pipeline(tmp_path / "staging", mongod, sandbox.url)
     yield made
-    made.client.drop_database(made.database_name)
-    made.client.close()
+    made.close()

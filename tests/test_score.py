@@ -3,6 +3,7 @@
 import ast
 import json
 import sys
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from subprocess import run
@@ -19,22 +20,29 @@ from airqino.stores import parquet
 NOW = "2026-03-12T10:05"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def api():
     with Sandbox(now=datetime(2026, 3, 12, 10, 5, tzinfo=UTC)) as server:
         yield server
 
 
-@pytest.fixture
-def deployed(tmp_path: Path, mongod: Mongod, api: Sandbox):
+@pytest.fixture(scope="module")
+def forecast(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, api: Sandbox) -> Iterator[Pipeline]:
     """Five weeks, forecast over the last one, on a Thursday."""
-    pipeline = Pipeline(tmp_path / "staging", mongod, api.url, AIRQINO_NOW=NOW)
+    pipeline = Pipeline(tmp_path_factory.mktemp("forecast") / "staging", mongod, api.url, AIRQINO_NOW=NOW)
     for start, options in (("2026-02-05T00", ()), ("2026-03-04T00", ("--hindcast",))):
         done = pipeline.backfill(start, "2026-03-11T23", *options)
         assert done.returncode == 0, done.stderr
     yield pipeline
-    pipeline.client.drop_database(pipeline.database_name)
-    pipeline.client.close()
+    pipeline.close()
+
+
+@pytest.fixture
+def deployed(forecast: Pipeline, tmp_path: Path) -> Iterator[Pipeline]:
+    """The same, as a deployment of its own."""
+    pipeline = forecast.copy(tmp_path / "staging")
+    yield pipeline
+    pipeline.close()
 
 
 def naive(pipeline: Pipeline, day: date, window: int) -> dict[tuple[str, str, int], dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from airqino.stores import parquet
 FIRST, LAST = date(2026, 1, 12), date(2026, 3, 3)
 MOMENT = datetime(2026, 3, 4, 0, 5, tzinfo=UTC)
 NOW = "2026-03-04T00:05"
+MONDAY = date(2026, 3, 2)
 DAYS = [FIRST + timedelta(days=i) for i in range((LAST - FIRST).days + 1)]
 
 
@@ -31,23 +33,38 @@ def api():
 
 
 @pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, api: Sandbox) -> Path:
-    """A staging root with seven weeks of hours, and no model."""
+def staged(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, api: Sandbox) -> Iterator[Pipeline]:
+    """Seven weeks of hours, and no model."""
     pipeline = Pipeline(tmp_path_factory.mktemp("history"), mongod, api.url, AIRQINO_NOW=NOW)
     done = pipeline.backfill(f"{FIRST}T00", f"{LAST}T23")
     assert done.returncode == 0, done.stderr
-    pipeline.client.drop_database(pipeline.database_name)
-    return pipeline.root
+    yield pipeline
+    pipeline.close()
+
+
+@pytest.fixture(scope="module")
+def trained(staged: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """The same with the model of the last Monday."""
+    pipeline = staged.copy(tmp_path_factory.mktemp("trained") / "staging")
+    train(pipeline, MONDAY)
+    yield pipeline
+    pipeline.close()
 
 
 @pytest.fixture
-def deployed(staged: Path, tmp_path: Path, mongod: Mongod, api: Sandbox):
+def untrained(staged: Pipeline, tmp_path: Path) -> Iterator[Pipeline]:
     """A deployment of its own that starts from those seven weeks."""
-    shutil.copytree(staged, tmp_path / "staging")
-    pipeline = Pipeline(tmp_path / "staging", mongod, api.url, AIRQINO_NOW=NOW)
+    pipeline = staged.copy(tmp_path / "staging")
     yield pipeline
-    pipeline.client.drop_database(pipeline.database_name)
-    pipeline.client.close()
+    pipeline.close()
+
+
+@pytest.fixture
+def deployed(trained: Pipeline, tmp_path: Path) -> Iterator[Pipeline]:
+    """A deployment of its own that starts from those seven weeks and the last Monday's model."""
+    pipeline = trained.copy(tmp_path / "staging")
+    yield pipeline
+    pipeline.close()
 
 
 def train(pipeline: Pipeline, day: date) -> dict[str, Any]:
@@ -83,9 +100,9 @@ def make_noise(pipeline: Pipeline, until: date) -> None:
         parquet.write(path, noisy, extra={"inputs": parquet.texts_in(parquet.read(path))["inputs"]})
 
 
-def put_back(pipeline: Pipeline, staged: Path) -> None:
+def put_back(pipeline: Pipeline, staged: Pipeline) -> None:
     for day in DAYS:
-        shutil.copy(staged / f"{day}" / "hourly.parquet", pipeline.root / f"{day}" / "hourly.parquet")
+        shutil.copy(staged.root / f"{day}" / "hourly.parquet", pipeline.root / f"{day}" / "hourly.parquet")
 
 
 def warnings(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -97,40 +114,40 @@ def published(pipeline: Pipeline, hour: str) -> pd.DataFrame:
     return pd.read_parquet(pipeline.root / day / "forecast" / f"{hour}.parquet")
 
 
-def test_promotion_and_roll_back(deployed: Pipeline, staged: Path) -> None:
+def test_promotion_and_roll_back(untrained: Pipeline, staged: Pipeline) -> None:
     first, second, third = date(2026, 2, 2), date(2026, 2, 16), date(2026, 3, 2)
 
-    make_noise(deployed, first)  # a world of noise, in which its model is the better one
-    card = train(deployed, first)
+    make_noise(untrained, first)  # a world of noise, in which its model is the better one
+    card = train(untrained, first)
     assert (card["promoted"], card["against"]) == (True, "persistence")
-    assert champion(deployed)["version"] == alias(deployed) == f"{first}"
+    assert champion(untrained)["version"] == alias(untrained) == f"{first}"
 
-    put_back(deployed, staged)  # in the real world another one is better
-    card = train(deployed, second)
+    put_back(untrained, staged)  # in the real world another one is better
+    card = train(untrained, second)
     assert (card["promoted"], card["against"]) == (True, f"{first}")
     assert card["confidence"] >= 0.9
     assert card["skill"] > max(card["skill_champion"], 0)
-    assert champion(deployed)["version"] == alias(deployed) == f"{second}"
-    assert champion(deployed)["before"] == [f"{first}"]
+    assert champion(untrained)["version"] == alias(untrained) == f"{second}"
+    assert champion(untrained)["before"] == [f"{first}"]
 
-    make_noise(deployed, third - timedelta(days=13))  # trained on noise, judged on real readings
-    card = train(deployed, third)
+    make_noise(untrained, third - timedelta(days=13))  # trained on noise, judged on real readings
+    card = train(untrained, third)
     assert (card["promoted"], card["against"]) == (False, f"{second}")
     assert card["skill"] < card["skill_champion"]
-    assert champion(deployed)["version"] == alias(deployed) == f"{second}"
-    assert registered(deployed) == [f"{first}", f"{second}", f"{third}"]
+    assert champion(untrained)["version"] == alias(untrained) == f"{second}"
+    assert registered(untrained) == [f"{first}", f"{second}", f"{third}"]
 
-    documents = {d["_id"]: d for d in deployed.database.models.find()}
+    documents = {d["_id"]: d for d in untrained.database.models.find()}
     assert {v: d["promoted"] for v, d in documents.items()} == {f"{first}": True, f"{second}": True, f"{third}": False}
     assert [v for v, d in documents.items() if d["champion"]] == [f"{second}"]
     assert documents[f"{third}"]["skill"] == card["skill"]
 
-    done = deployed.script("models", "rollback")
+    done = untrained.script("models", "rollback")
     assert done.returncode == 0, done.stderr
-    assert champion(deployed)["version"] == alias(deployed) == f"{first}"
-    assert deployed.database.models.find_one({"champion": True})["_id"] == f"{first}"
-    assert not deployed.database.models.find_one({"_id": f"{second}"})["promoted"]
-    assert deployed.script("models", "rollback").returncode == 2  # there was none before it
+    assert champion(untrained)["version"] == alias(untrained) == f"{first}"
+    assert untrained.database.models.find_one({"champion": True})["_id"] == f"{first}"
+    assert not untrained.database.models.find_one({"_id": f"{second}"})["promoted"]
+    assert untrained.script("models", "rollback").returncode == 2  # there was none before it
 
 
 def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
@@ -139,9 +156,9 @@ def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
     from airqino.forecasting.model import train as fit
     from airqino.quality.flags import flag_history
 
-    day = date(2026, 2, 9)
-    card = train(deployed, day)
-    start = pd.Timestamp(day - timedelta(days=7), tz="UTC")  # 28 days staged: a quarter of them
+    day = MONDAY
+    card = json.loads((deployed.root / "models" / f"{day}" / "card.json").read_text())
+    start = pd.Timestamp(day - timedelta(days=12), tz="UTC")  # 49 days staged: a quarter of them
     tables = [pd.read_parquet(deployed.root / f"{d}" / "hourly.parquet") for d in DAYS if d < day]
     readings = pd.concat(tables, ignore_index=True)
     model = fit(readings, start, seed=20240909)
@@ -165,18 +182,25 @@ def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
         assert score["n"] == len(errors[score["station"], score["pollutant"], score["horizon_h"]])
 
 
-@pytest.mark.parametrize("broken", ["server", "file"])
-def test_registry_gone(deployed: Pipeline, broken: str) -> None:
-    env = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} if broken == "server" else {}
-    (deployed.root / "mlflow").mkdir()
-    (deployed.root / "mlflow" / "mlflow.db").write_bytes(b"no database" * 1000)
-    done = deployed.hourly(**env)
+def test_registry_server_gone(untrained: Pipeline) -> None:
+    env = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    done = untrained.hourly(**env)
     assert done.returncode == 0, done.stderr
     (warning,) = warnings(done)
     assert "model registry" in warning
-    assert champion(deployed)["version"] == "2026-03-02"
-    assert "lightgbm" in set(published(deployed, "2026-03-03T23")["method"])
-    assert warnings(deployed.hourly(**env)) == []  # nothing to train: nobody asks it
+    assert champion(untrained)["version"] == f"{MONDAY}"
+    assert "lightgbm" in set(published(untrained, "2026-03-03T23")["method"])
+    assert warnings(untrained.hourly(**env)) == []  # nothing to train: nobody asks it
+
+
+def test_registry_file_damaged(deployed: Pipeline) -> None:
+    path = deployed.root / "mlflow" / "mlflow.db"
+    path.write_bytes(b"no database" * 1000)
+    card = train(deployed, MONDAY + timedelta(days=1))
+    assert card["against"] == f"{MONDAY}"
+    assert registered(deployed) == [f"{MONDAY + timedelta(days=1)}"]
+    (kept,) = (deployed.root / "quarantine" / "mlflow").iterdir()
+    assert kept.read_bytes() == b"no database" * 1000
 
 
 def files_of(deployed: Pipeline, version: str = "2026-03-02") -> dict[str, bytes]:
@@ -184,7 +208,6 @@ def files_of(deployed: Pipeline, version: str = "2026-03-02") -> dict[str, bytes
 
 
 def test_a_damaged_model_comes_back_from_the_registry(deployed: Pipeline) -> None:
-    train(deployed, date(2026, 3, 2))
     file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt")), files_of(deployed)
     file.write_bytes(before[file.name][:1000])
     done = deployed.hourly()
@@ -201,7 +224,6 @@ def test_a_damaged_model_comes_back_from_the_registry(deployed: Pipeline) -> Non
 
 def test_a_damaged_model_without_a_registry_is_trained_again(deployed: Pipeline) -> None:
     """The hour in which it is found gets persistence; the next run trains the week's model again."""
-    train(deployed, date(2026, 3, 2))
     file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt")), files_of(deployed)
     file.write_bytes(before[file.name][:1000])
     shutil.rmtree(deployed.root / "mlflow")
@@ -221,9 +243,8 @@ def test_a_damaged_model_without_a_registry_is_trained_again(deployed: Pipeline)
     assert warnings(deployed.hourly()) == []
 
 
-@pytest.mark.parametrize("damage", [b"{", b"", None])
+@pytest.mark.parametrize("damage", [b"{", None])
 def test_champion_file_lost(deployed: Pipeline, damage: bytes | None) -> None:
-    train(deployed, date(2026, 3, 2))
     path, before = deployed.root / "models" / "champion.json", champion(deployed)
     path.unlink()
     if damage is not None:
@@ -237,8 +258,8 @@ def test_champion_file_lost(deployed: Pipeline, damage: bytes | None) -> None:
 
 def test_a_champion_lost_for_good_makes_room_for_the_one_before(deployed: Pipeline) -> None:
     train(deployed, date(2026, 2, 16))
-    train(deployed, date(2026, 3, 2))
-    assert deployed.script("models", "promote", "2026-03-02").returncode == 0
+    for version in ("2026-02-16", "2026-03-02"):
+        assert deployed.script("models", "promote", version).returncode == 0
     shutil.rmtree(deployed.root / "mlflow")
     (deployed.root / "models" / "2026-03-02" / "card.json").write_bytes(b"")
     done = deployed.script("models", "list")
@@ -267,20 +288,19 @@ def test_two_hundred_hours_of_history(tmp_path: Path, mongod: Mongod, api: Sandb
     assert len(possible) > 0
     assert set(possible["method"]) == {"persistence"}
     assert set(possible["reason"]) == {"no model yet: 8 days staged, 14 needed"}
-    pipeline.client.drop_database(pipeline.database_name)
+    pipeline.close()
 
 
-def test_failing_training_does_not_stop_forecasts(deployed: Pipeline) -> None:
-    (deployed.root / "models").write_text("in the way")
-    done = deployed.hourly()
+def test_failing_training_does_not_stop_forecasts(untrained: Pipeline) -> None:
+    (untrained.root / "models").write_text("in the way")
+    done = untrained.hourly()
     assert done.returncode == 30
     assert "TrainModel" in done.stderr
-    assert len(published(deployed, "2026-03-03T23")) == 8
-    assert deployed.database.loads.find_one({"_id": "score|2026-03-03"})
+    assert len(published(untrained, "2026-03-03T23")) == 8
+    assert untrained.database.loads.find_one({"_id": "score|2026-03-03"})
 
 
 def test_persistence_in_place_of_a_champion_that_drifted(deployed: Pipeline) -> None:
-    train(deployed, date(2026, 3, 2))
     path = deployed.root / "models" / "champion.json"
     path.write_text(json.dumps(champion(deployed) | {"aside": [["283164601", "pm2_5"]]}))
     assert deployed.hourly().returncode == 0
@@ -292,15 +312,13 @@ def test_persistence_in_place_of_a_champion_that_drifted(deployed: Pipeline) -> 
 
 
 def test_alias_moved_in_the_registry_is_followed(deployed: Pipeline) -> None:
-    first, second = date(2026, 2, 9), date(2026, 2, 16)
+    first, second = date(2026, 2, 9), MONDAY
     train(deployed, first)
-    train(deployed, second)
-    assert deployed.script("models", "promote", f"{second}").returncode == 0
     assert alias(deployed) == f"{second}"
     client = MlflowClient(f"sqlite:///{deployed.root}/mlflow/mlflow.db")
     numbers = {v.tags["version"]: v.version for v in client.search_model_versions("name='airqino-forecast'")}
     client.set_registered_model_alias("airqino-forecast", "champion", numbers[f"{first}"])
     shutil.rmtree(deployed.root / "models" / f"{first}")  # it comes back from the registry
-    card = train(deployed, date(2026, 3, 2))
+    card = train(deployed, second + timedelta(days=1))
     assert card["against"] == f"{first}"
     assert (deployed.root / "models" / f"{first}" / "model.json").exists()

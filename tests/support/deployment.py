@@ -2,18 +2,19 @@
 
 import os
 import re
+import shutil
 import subprocess
-import sys
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow.parquet as pq
 from pymongo import MongoClient
 
 from airqino.sandbox.mongod import Mongod
+from support import commands
+from support.commands import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT.parent / "shared" / "data"
 
 #: Bookkeeping that says when something was done, not what: left out when two runs are compared.
@@ -28,7 +29,7 @@ class Pipeline:
     """One deployment: a staging root and a database of its own, run through the real commands."""
 
     def __init__(self, root: Path, mongod: Mongod, api: str, **env: str) -> None:
-        self.root = root
+        self.root, self.mongod = root, mongod
         self.database_name = f"test_{uuid.uuid4().hex[:12]}"
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith(OURS)},
@@ -43,16 +44,25 @@ class Pipeline:
         self.client: MongoClient[dict[str, Any]] = MongoClient(mongod.uri, tz_aware=True)
         self.database = self.client[self.database_name]
 
+    def copy(self, root: Path) -> Self:
+        """Return a deployment of its own that starts where this one is."""
+        shutil.copytree(self.root, root)
+        made = type(self)(root, self.mongod, self.env["AIRQINO_BASE_URL"])
+        ours = {"STAGING_ROOT", "MONGODB_DATABASE"}
+        made.env = {name: made.env[name] if name in ours else text for name, text in self.env.items()}
+        for name in self.database.list_collection_names(filter={"type": "collection"}):
+            if not name.startswith("system.") and (documents := list(self.database[name].find())):
+                made.database[name].insert_many(documents)
+        return made
+
+    def close(self) -> None:
+        """Drop the database."""
+        self.client.drop_database(self.database_name)
+        self.client.close()
+
     def script(self, name: str, *arguments: str, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command as its script does, without the set-up check."""
-        return subprocess.run(
-            [sys.executable, "-m", "tasks.cli", name, *arguments],
-            env=self.env | env,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        return commands.run(["airqino", name, *arguments], self.env | env, timeout)
 
     def hourly(self, now: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
         return self.script("hourly", **env, **({"AIRQINO_NOW": now} if now else {}))
@@ -62,8 +72,8 @@ class Pipeline:
 
     def luigi(self, *arguments: str, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
         """Run plain Luigi with the local scheduler."""
-        command = [str(Path(sys.executable).with_name("luigi")), "--module", "tasks", *arguments, "--local-scheduler"]
-        return subprocess.run(command, env=self.env | env, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+        command = ["luigi", "--module", "tasks", *arguments, "--local-scheduler"]
+        return commands.run(command, self.env | env, timeout)
 
     def configure(self, path: Path, **options: object) -> None:
         """Change options in a luigi.cfg of the deployment's own."""

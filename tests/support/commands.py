@@ -1,0 +1,65 @@
+"""The pipeline's commands, each in a process of its own, forked from one that has the heavy libraries loaded.
+
+Loading them takes a second of each command, and the tests run hundreds. The pipeline's own modules and Luigi, which
+reads its settings where it is loaded, are loaded anew each time.
+"""
+
+import atexit
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+__all__ = ["ROOT", "run"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["msgspec", "pandas", "pyarrow.compute", "pyarrow.parquet", "pymongo", "requests"])
+
+
+def run(command: Sequence[str], env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end.
+
+    Args:
+        command: ``luigi`` or ``airqino``, and its arguments.
+        env: The whole environment.
+        timeout: Seconds.
+
+    Raises:
+        subprocess.TimeoutExpired: It was killed then.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        process = _processes.Process(target=_be, args=(list(command), dict(env), out, err))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(command, timeout, out.read_bytes(), err.read_bytes())
+        return subprocess.CompletedProcess(command, process.exitcode, out.read_text(), err.read_text())
+
+
+def _be(command: list[str], env: dict[str, str], out: Path, err: Path) -> None:
+    """Become the command: its environment, its streams, its main module; ends as an interpreter does."""
+    for number, path in enumerate((os.devnull, out, err)):
+        opened = os.open(path, os.O_CREAT | os.O_RDWR)
+        os.dup2(opened, number)
+        os.close(opened)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(ROOT)
+    sys.argv = list(command)
+    try:
+        runpy.run_module({"airqino": "tasks.cli", "luigi": "luigi"}[command[0]], run_name="__main__", alter_sys=True)
+    finally:  # what multiprocessing leaves out
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
