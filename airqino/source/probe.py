@@ -24,7 +24,6 @@ CLOCK_TOLERANCE = timedelta(minutes=2)
 _LATE_ROWS = 2
 #: A row of the running hour may take this long to show.
 _FIRST_MINUTES = timedelta(minutes=10)
-_NO_RAW = "no raw rows to compare with"
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -113,10 +112,10 @@ def _names(seen: Seen, shift: timedelta | None) -> tuple[Verdict, Verdict]:
         return _unanswered(zone, None), _unanswered(hour, None)
     if shift is None:
         off = (_newest(seen) - floor_hour(seen.now)) / HOUR
-        told = Verdict(zone, "not known", f"newest row {off:+g} h from the running hour, no raw rows")
+        told = Verdict(zone, "not known", f"newest row {off:+g} h from the running hour")
         if off > 1:
             told = Verdict(zone, "does not hold", f"newest row {off:g} h after the running hour", cure)
-        return told, Verdict(hour, "not known", _NO_RAW)
+        return told, Verdict(hour, "not known", _no_raw(seen))
     if not shift:
         return Verdict(zone, "holds", "UTC"), Verdict(hour, "holds", "named by its beginning")
     if shift == HOUR:
@@ -131,7 +130,7 @@ def _running_hour(seen: Seen, shift: timedelta | None) -> Verdict:
     if not seen.recent.rows:
         return _unanswered(name, None)
     if shift is None:
-        return Verdict(name, "not known", _NO_RAW)
+        return Verdict(name, "not known", _no_raw(seen))
     newest = _newest(seen) - shift
     if newest == running:
         return Verdict(name, "holds", "shown: runs leave it out")
@@ -211,6 +210,10 @@ def _clock(seen: Seen) -> Verdict:
 
 def _unanswered(name: str, asked: Asked | None) -> Verdict:
     return Verdict(name, "not known", asked.answer if asked and asked.error else "could not be tried")
+
+
+def _no_raw(seen: Seen) -> str:
+    return "raw rows do not tell" if seen.raw else f"no raw rows: {seen.no_raw}"
 
 
 def _newest(seen: Seen) -> datetime:

@@ -8,10 +8,17 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
-from airqino.errors import RateLimitedError, RequestRefusedError, SourceError
+from airqino.errors import (
+    RateLimitedError,
+    RequestRefusedError,
+    ServerError,
+    SourceError,
+    SourceTimeoutError,
+    UnreachableError,
+)
 from airqino.source.client import Attempt, Client
 from airqino.source.listing import Moments, Named, raw_rows, rows_as_named
-from airqino.source.seen import Asked, Seen
+from airqino.source.seen import Asked, Seen, reason
 from airqino.times import DAY, HOUR
 
 __all__ = ["NO_STATION", "ask"]
@@ -29,6 +36,8 @@ _FEWER_DAYS = (7, 1)
 #: A day when there was no such station, where no gap is known.
 _LONG_AGO = timedelta(days=4000)
 _GAP_HOURS = 3
+#: Errors that another station would meet, too.
+_NOT_THE_STATIONS = (UnreachableError, SourceTimeoutError, ServerError, RateLimitedError)
 
 
 @dataclass
@@ -88,20 +97,19 @@ def ask(client: Client, stations: Iterable[str], max_days: int, now: Callable[[]
         The station's id, and what was seen. Where none has rows, what was seen of the last one.
 
     Raises:
-        SourceError: Of the last station, where none answers.
+        SourceError: The API does not answer, or refuses all of the stations.
     """
     asking, began = _Asking(client, now), time.monotonic()
     error: SourceError | None = None
     told: tuple[str, str, Seen] | None = None
     for station in stations:
         seen, name = _recent(asking, station, max_days, now())
-        if seen.recent.error:
-            error = seen.recent.error
-        else:
+        error = seen.recent.error
+        if not error:
             told = station, name, seen
-        if seen.recent.rows:
+        if seen.recent.rows or isinstance(error, _NOT_THE_STATIONS):
             break
-    if told is None:
+    if told is None or isinstance(error, _NOT_THE_STATIONS):
         raise error or SourceError("there is no station to ask for")
     station, name, seen = told
     if seen.recent.rows:
@@ -122,7 +130,7 @@ def _recent(asking: _Asking, station: str, max_days: int, now: datetime) -> tupl
     refused: list[Asked] = []
     for days, end in spans:
         recent, name = asking.hourly(station, end - days * DAY, end)
-        if not isinstance(recent.error, RequestRefusedError):
+        if not isinstance(recent.error, RequestRefusedError | ServerError):
             break
         refused.append(recent)
     return Seen(now, max_days, recent, days, tuple(refused)), name
@@ -135,11 +143,13 @@ def _rest(asking: _Asking, station: str, name: str, seen: Seen) -> Seen:
         return asking.hourly(station, start, end)[0]
 
     three = _three_hours(recent.rows)
+    raw, no_raw = _raw(asking, name, recent.rows)
     seen = replace(
         seen,
         bounds=hourly(*three) if three else None,
         nowhere=asking.hourly(NO_STATION, seen.now - DAY, seen.now)[0],
-        raw=_raw(asking, name, recent.rows),
+        raw=raw,
+        no_raw=no_raw,
     )
     if seen.dates_ignored:  # every further answer would be a year, and tell nothing
         return seen
@@ -162,12 +172,11 @@ def _gap(rows: Moments) -> tuple[datetime, datetime] | None:
     return (last + HOUR, last + length - HOUR) if last and length > _GAP_HOURS * HOUR else None
 
 
-def _raw(asking: _Asking, name: str, rows: Moments) -> Moments:
-    """Ask what the station sent on the day with the most hours; empty where the API does not say it."""
+def _raw(asking: _Asking, name: str, rows: Moments) -> tuple[Moments, str]:
+    """Ask what the station sent on the day with the most hours; return it, and why there is nothing."""
     days = [moment.date() for moment in rows]
     day = max(sorted(set(days)), key=days.count)
     if not name:
-        return {}
+        return {}, "the station has no name"
     attempt = asking.get(f"/getRange/{quote(name, safe='')}/{day}/{day}", {}, raw_rows, {})
-    found: Moments = attempt.content or {}
-    return found
+    return attempt.content or {}, reason(attempt.status, attempt.error) if attempt.error else "none came"

@@ -7,9 +7,15 @@ from airqino.errors import CredentialsError, RateLimitedError, SourceError
 from airqino.source.listing import Moments
 from airqino.source.values import tidy
 
-__all__ = ["Asked", "Seen"]
+__all__ = ["Asked", "Seen", "reason"]
 
 _LONGEST_REASON = 60
+
+
+def reason(status: int | None, error: SourceError) -> str:
+    """Say why there is no answer, in a few words."""
+    refused = status is not None and status != 200
+    return f"HTTP {status}" if refused else tidy(error, _LONGEST_REASON)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Asked:
     def answer(self) -> str:
         """What came, in a few words."""
         if self.error:
-            return f"HTTP {self.status}" if self.status else tidy(self.error, _LONGEST_REASON)
+            return reason(self.status, self.error)
         return f"{self.status} with {len(self.rows)} rows" if self.rows else f"{self.status} without rows"
 
 
@@ -66,6 +72,7 @@ class Seen:
         gap: Hours that have no row.
         nowhere: The last day of a station that there is not.
         raw: What the station sent on a day of `recent`; empty where the API does not say it.
+        no_raw: Why `raw` is empty.
         requests: How many were sent.
         seconds: How long they took.
         limits: For each answer 429, which request it was and the seconds it asked to wait, if any.
@@ -84,6 +91,7 @@ class Seen:
     gap: Asked | None = None
     nowhere: Asked | None = None
     raw: Moments = field(default_factory=dict)
+    no_raw: str = "none came"
     requests: int = 1
     seconds: float = 0.0
     limits: tuple[tuple[int, float | None], ...] = ()

@@ -10,7 +10,8 @@ import requests
 
 from airqino.sandbox import series
 from airqino.sandbox.habits import KINDS, Habits
-from airqino.sandbox.server import Sandbox
+from airqino.sandbox.server import Account, Sandbox
+from tasks.cli.sandbox import main as command
 
 A = "283164601"  # hardly ever off
 NOW = datetime(2024, 9, 9, 10, 30, tzinfo=UTC)
@@ -146,8 +147,6 @@ def test_refusals_of_raw_rows(sandbox: Sandbox, path: str, status: int) -> None:
 
 
 def test_the_lists_want_a_token_too() -> None:
-    from airqino.sandbox.server import Account
-
     with Sandbox(now=NOW, account=Account()) as sandbox:
         for path in ("getStations/AQ54", "getSensors", "getRange/SMART188/2024-09-09/2024-09-09"):
             assert requests.get(f"{sandbox.url}/{path}", timeout=5).status_code == 401
@@ -159,3 +158,15 @@ def test_replayed_rows_have_habits_too(tmp_path) -> None:
     with Sandbox(tmp_path, now=NOW) as sandbox:
         answer = get(sandbox, "hour_by_end", "oldest:2", station="11").json()
     assert answer["data"] == [{"timestamp": f"2024-09-09 0{hour}:00:00", "CO": 23.0 + hour} for hour in (6, 7)]
+
+
+def test_the_command_names_every_habit_and_refuses_others(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, code in ((["--help"], 0), (["--habit", "slow"], 2)):
+        with pytest.raises(SystemExit) as end:
+            command(arguments)
+        assert end.value.code == code
+    shown, errors = capsys.readouterr()
+    assert all(f"  {kind} " in shown for kind in KINDS)
+    assert errors.splitlines()[-1].startswith(
+        "airqino sandbox: error: habit 'slow' is unknown; known are start_exclusive,"
+    )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -167,6 +168,29 @@ def test_the_first_station_with_rows_is_asked(sandbox: Sandbox) -> None:
         asked(sandbox, "", ("9",))
 
 
+def test_an_api_that_has_a_fault_is_not_asked_for_every_station(sandbox: Sandbox) -> None:
+    sandbox.add_fault("server_error")
+    with pytest.raises(ServerError):
+        asked(sandbox, "", ("9", "7", A))
+    sandbox.clear_faults()
+    assert sandbox.stats()["by_station"] == {"9": 4}
+
+
+@pytest.mark.parametrize(
+    ("header", "told_"),
+    [
+        ({}, "not known: no raw rows: the station has no name"),
+        ({"station_name": "x/../y"}, "not known: raw rows do not tell"),
+        ({"station_name": 7}, "not known: no raw rows: HTTP 404"),
+    ],
+)
+def test_stations_whose_raw_rows_tell_nothing(tmp_path: Path, header: dict[str, object], told_: str) -> None:
+    rows = [{"timestamp": f"2024-09-09 {hour:02}:00:00", "CO": 0.5} for hour in range(10)]
+    (tmp_path / "5.json").write_text(json.dumps({"header": header, "data": rows}))
+    with Sandbox(tmp_path, now=NOW) as server:
+        assert verdict(asked(server, "", ("5",))[1], "hour") == told_
+
+
 def test_a_request_that_is_refused_for_its_rate_waits_and_is_told(sandbox: Sandbox) -> None:
     sandbox.add_fault("rate_limited", times=1, seconds=0)
     _, seen = asked(sandbox, "")
@@ -192,10 +216,12 @@ def verdict(seen: Seen, name: str) -> str:
 
 
 def test_a_time_zone_without_raw_rows() -> None:
-    assert verdict(SEEN, "time zone") == "not known: newest row +0 h from the running hour, no raw rows"
+    assert verdict(SEEN, "time zone") == "not known: newest row +0 h from the running hour"
     ahead = replace(SEEN, now=NOW - 3 * HOUR)
     assert verdict(ahead, "time zone") == "does not hold: newest row 3 h after the running hour"
-    assert verdict(ahead, "running hour") == verdict(ahead, "hour") == "not known: no raw rows to compare with"
+    assert verdict(ahead, "running hour") == verdict(ahead, "hour") == "not known: no raw rows: none came"
+    few = replace(SEEN, raw={NOW: {"t": 1.0}})
+    assert verdict(few, "hour") == "not known: raw rows do not tell"
 
 
 def test_dates_in_another_zone_than_timestamps() -> None:
