@@ -154,7 +154,7 @@ def _span(seen: Seen) -> Verdict:
         return _unanswered(name, year)
     lost = [m for m in seen.recent.rows if year.start < m < year.end and m not in year.rows]
     before = seen.before.rows if seen.before else ()
-    if len(lost) <= _LATE_ROWS and not any(moment >= year.start for moment in before):
+    if len(lost) <= _LATE_ROWS and not any(m >= year.start and m not in year.rows for m in before):
         return Verdict(name, "holds", f"a year comes whole: {len(year.rows)} rows")
     most = len(year.rows)
     if len(seen.recent.rows) < most:

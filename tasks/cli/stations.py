@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from airqino.errors import ConfigError, CredentialsError, SourceError, UnknownStationError
+from airqino.errors import ConfigError, CredentialsError, RequestRefusedError, SourceError, UnknownStationError
 from airqino.source.client import Client
 from airqino.source.listing import Listed, Listing, sensors, stations
 from airqino.times import DAY, format_hour
@@ -148,7 +148,10 @@ def _add(api: Client, told: Listed, config: Settings) -> int:
         print(f"{station} ({told.name}) is configured already")
         return 0
     path = operators_file()
-    answer = api.hourly_of({station: (config.last_hour - _YEAR, config.last_hour)})[station]
+    for days in (_YEAR, config.airqino.max_days_per_request * DAY):
+        answer = api.hourly_of({station: (config.last_hour - days, config.last_hour)})[station]
+        if not isinstance(answer.error, RequestRefusedError):  # an API may refuse a whole year
+            break
     if isinstance(answer.error, UnknownStationError):
         raise ConfigError(f"--add {station}: the API lists it, but has no hourly means of it; {answer.error}")
     if answer.error or answer.response is None:
@@ -178,5 +181,5 @@ def _section(told: Listed, hours: Sequence[datetime], config: Settings) -> tuple
         options["time_zone"] = zones.pop()
     if told.latitude is not None:
         notes += [f"latitude = {told.latitude:.6f}", f"longitude = {told.longitude:.6f}"]
-    notes.append(f"valid_from = {format_hour(hours[0])}" if hours else "no reading in the year before it was added")
+    notes.append(f"valid_from = {format_hour(hours[0])}" if hours else "it has not sent a reading lately")
     return options, notes

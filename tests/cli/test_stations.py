@@ -9,6 +9,7 @@ from support.configured import Configured
 from support.hostile import http, serving, talking
 
 from airqino.sandbox import series
+from airqino.sandbox.habits import Habits
 from airqino.sandbox.server import Sandbox
 from tasks.cli.main import main
 from tasks.settings.reading import settings
@@ -16,7 +17,7 @@ from tasks.settings.reading import settings
 A, B = series.DEFAULT_STATIONS
 NOW = datetime(2024, 9, 9, 10, 30, tzinfo=UTC)
 CFG = "[airqino]\nstations = 283181971\n\n[stations.283181971]\nname = Port\ntime_zone = Africa/Abidjan\n"
-NOTES = "# as the API says; correct it and take the # away:\n# no reading in the year before it was added\n"
+NOTES = "# as the API says; correct it and take the # away:\n# it has not sent a reading lately\n"
 
 
 def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
@@ -29,8 +30,11 @@ def test_what_is_listed_beside_what_is_configured(configure: Configured, capsys:
     configure(CFG, AIRQINO_STATIONS=f"{A},42")
     assert listed(capsys) == {A: ("configured", "SMART189"), B: ("new", "SMART188"), "42": ("gone", "42")}
     assert main(["stations"]) == 0
+    assert "Project AQ54" in capsys.readouterr().out
+    configure(CFG, AIRQINO_STATIONS=f"{A},42", AIRQINO_PROJECT="Port [1]/2")  # the sandbox takes any, without a slash
+    assert main(["stations"]) == 0
     shown = capsys.readouterr().out
-    assert "Project AQ54" in shown
+    assert "Project Port [1]/2" in shown
     assert "5.3693, 0.0500" in shown  # of SMART188, as wrong as the API has it
     assert f"sensors that the API lists: {', '.join(series.SENSORS)}\n" in shown
     assert shown.endswith("to configure a new one: airqino stations --add ID\n")
@@ -57,6 +61,15 @@ def test_a_station_is_added_by_its_name_and_used(
     assert settings().station(B).name == "SMART188"
     assert main(["stations", "--add", B]) == 0
     assert capsys.readouterr().out == f"{B} (SMART188) is configured already\n"
+
+
+def test_an_api_that_refuses_a_year_is_asked_for_less(configure: Configured, sandbox: Sandbox) -> None:
+    sandbox.now, sandbox.habits = NOW, Habits(longest=40)
+    path = configure(CFG, AIRQINO_NOW="2024-09-09T10:30")
+    assert main(["stations", "--add", B]) == 0
+    assert [window["status"] for window in sandbox.stats()["windows"]] == [400, 200]
+    first = series.rows(B, NOW.replace(month=8, hour=9, minute=0), NOW, NOW)[0]["timestamp"]
+    assert f"# valid_from = {first[:10]}T{first[11:13]}\n" in path.read_text()
 
 
 def test_stations_of_the_environment_are_told_and_the_list_in_the_file_stays(

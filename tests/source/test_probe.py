@@ -191,6 +191,16 @@ def test_stations_whose_raw_rows_tell_nothing(tmp_path: Path, header: dict[str, 
         assert verdict(asked(server, "", ("5",))[1], "hour") == told_
 
 
+@pytest.mark.parametrize("days", [20, 31, 60])
+def test_a_young_station_is_no_limit(tmp_path: Path, days: int) -> None:
+    rows = [{"timestamp": f"{(NOW - n * HOUR):%Y-%m-%d %H}:00:00", "CO": 0.5} for n in reversed(range(days * 24))]
+    (tmp_path / "5.json").write_text(json.dumps({"header": {"station_name": "young"}, "data": rows}))
+    with Sandbox(tmp_path, now=NOW) as server:
+        _, seen = asked(server, "", ("5",))
+    assert seen.before is not None
+    assert verdict(seen, "longest span") in {f"holds: a year comes whole: {n} rows" for n in (days * 24, "#")}
+
+
 def test_a_request_that_is_refused_for_its_rate_waits_and_is_told(sandbox: Sandbox) -> None:
     sandbox.add_fault("rate_limited", times=1, seconds=0)
     _, seen = asked(sandbox, "")
