@@ -15,6 +15,7 @@ PARTS = {
     "airqino.forecasting.backtest": set(),
     "airqino.stores.paths, airqino.stores.files, airqino.stores.parquet, airqino.stores.models": set(),
     "airqino.source.raw, airqino.source.client, airqino.source.auth, airqino.source.response": {"requests"},
+    "airqino.source.probe, airqino.source.listing, airqino.source.shift": set(),
     "airqino.stores.mongo, airqino.stores.archive, airqino.views": {"pymongo"},
     "airqino.sandbox.series, airqino.sandbox.faults": set(),
 }

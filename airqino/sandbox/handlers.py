@@ -7,14 +7,16 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tornado import httputil
 from tornado.web import Application, HTTPError, RequestHandler
 
+from airqino.sandbox import habits
 from airqino.sandbox.faults import Fault, Reply, spoil
-from airqino.times import as_utc
+from airqino.times import DAY, as_utc, day_start
 
 if TYPE_CHECKING:
     from airqino.sandbox.server import Sandbox
@@ -24,6 +26,7 @@ __all__ = ["TOKEN_PATH", "Account", "Tokens", "application", "parse_time"]
 TOKEN_PATH = "/realms/airqino/protocol/openid-connect/token"
 
 _REFRESH_SECONDS = 1800  # Keycloak's default for refresh tokens
+_RAW_DAYS = 30
 _FIRST_YEAR = 2000  # nothing is older, and a span stays short enough to answer
 
 
@@ -101,6 +104,8 @@ def application(sandbox: "Sandbox") -> Application:
     routes = [
         (r"/v3/getStationHourlyAvg/([^/]+)", _Hourly),
         (r"/getStations/([^/]+)", _Stations),
+        (r"/getSensors", _Sensors),
+        (r"/getRange/([^/]+)/([^/]+)/([^/]+)", _Range),
         (TOKEN_PATH, _Token),
         (r"/__(stats|reset|now|faults|override)", _Control),
     ]
@@ -155,7 +160,7 @@ class _Handler(RequestHandler):
         self.set_header("Content-Type", reply.content_type)
         for name, value in reply.headers.items():
             self.set_header(name, value)
-        await self.finish(body)
+        await self.finish(body or None)  # 204 has none
 
 
 class _NotFound(_Handler):
@@ -176,8 +181,9 @@ class _Hourly(_Handler):
                 if fault.kind == "latency":
                     await asyncio.sleep(2 if fault.seconds is None else fault.seconds)
             try:
-                window = self.window()
-                reply = self.sandbox.records.reply(station, *window, self.sandbox.now)
+                window, now = self.window(), self.sandbox.now
+                ask = partial(self.sandbox.records.reply, station, now=now)
+                reply = habits.reply(self.sandbox.habits, ask, window, now) if self.sandbox.habits else ask(*window)
             except ValueError as error:
                 reply = Reply(400, json.dumps({"message": str(error)}))
             for fault in faults:
@@ -209,12 +215,38 @@ class _Hourly(_Handler):
         return moment
 
 
-class _Stations(_Handler):
-    async def get(self, project: str) -> None:
-        if self.bearer() is None:
-            await self.send(Reply(401, "{}"))
-        else:
-            await self.send(Reply(200, json.dumps(self.sandbox.records.station_list())))
+class _Open(_Handler):
+    """An address whose requests are not counted and that has no faults."""
+
+    async def get(self, *parts: str) -> None:
+        await self.send(self.reply(*parts) if self.bearer() is not None else Reply(401, "{}"))
+
+    def reply(self, *parts: str) -> Reply:
+        raise NotImplementedError
+
+
+class _Stations(_Open):
+    def reply(self, *parts: str) -> Reply:
+        return Reply(200, json.dumps(self.sandbox.records.station_list()))
+
+
+class _Sensors(_Open):
+    def reply(self, *parts: str) -> Reply:
+        return Reply(200, json.dumps(self.sandbox.records.sensor_list()))
+
+
+class _Range(_Open):
+    """What a station sent on some days, the first and the last included; at most 30, as public clients say."""
+
+    def reply(self, *parts: str) -> Reply:
+        name, *texts = parts
+        try:
+            first, last = (day_start(date.fromisoformat(text)) for text in texts)
+        except ValueError:
+            return Reply(400, json.dumps({"message": "dates are of the form YYYY-mm-dd"}))
+        if last - first >= _RAW_DAYS * DAY:
+            return Reply(400, json.dumps({"message": f"at most {_RAW_DAYS} days may be asked for"}))
+        return self.sandbox.records.raw_rows(name, first, last + DAY, self.sandbox.now)
 
 
 class _Token(_Handler):

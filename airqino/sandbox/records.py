@@ -3,15 +3,19 @@
 import json
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from airqino.sandbox import series
 from airqino.sandbox.faults import Reply
-from airqino.times import floor_hour
+from airqino.times import HOUR, as_utc, floor_hour
 
 __all__ = ["Records"]
+
+_MINUTE = timedelta(minutes=1)
+#: Minutes past the hour of its raw rows, and how far each is from the hour's mean: together by nothing.
+_WITHIN_AN_HOUR = ((2, 0.10), (12, -0.04), (22, 0.02), (32, -0.08), (42, 0.06), (52, -0.06))
 
 
 class Records:
@@ -51,12 +55,50 @@ class Records:
         return Reply(200, json.dumps({"header": header, "data": self._overridden(station, rows, first, last, now)}))
 
     def station_list(self) -> list[dict[str, Any]]:
-        """Return id and header of the stations known by name, whatever the project."""
+        """Return what a project's listing says of the stations known by name, whatever the project.
+
+        Names and coordinates are as public clients read them. The id is the sandbox's own: it was not seen.
+        """
+        return [
+            {
+                "station_id": station,
+                "station_name": header.get("station_name"),
+                "description": "",
+                "latitude": header.get("station_lat"),
+                "longitude": header.get("station_lon"),
+            }
+            for station, header in self._headers().items()
+        ]
+
+    def sensor_list(self) -> list[dict[str, str]]:
+        """Return the sensors that stations have; the shape is the sandbox's own."""
+        units = {"T. int.": "counts", "T": "°C", "RH": "%", "CO": "mg/m³"}
+        return [{"sensor_name": name, "unit": units.get(name, "µg/m³")} for name in series.SENSORS]
+
+    def raw_rows(self, name: str, start: datetime, stop: datetime, now: datetime) -> Reply:
+        """Answer a request for what a station sent from `start` to before `stop`: some rows for each hour.
+
+        Their mean is the row of the hour; the times are UTC, whatever the habits.
+        """
+        station = next((s for s, header in self._headers().items() if header.get("station_name") == name), None)
+        if station is None:
+            return Reply(404, json.dumps({"message": f"Station {name} not found"}))
+        hourly = json.loads(self.reply(station, start, stop - HOUR, now).body)["data"]
+        rows = [
+            {"utc_timestamp": f"{datetime.fromisoformat(row['timestamp']) + minutes * _MINUTE}"}
+            | {sensor: value * (1 + swing) for sensor, value in row.items() if sensor != "timestamp"}
+            for row in hourly
+            for minutes, swing in _WITHIN_AN_HOUR
+            if as_utc(datetime.fromisoformat(row["timestamp"])) + minutes * _MINUTE <= now
+        ]
+        return Reply(200, json.dumps({"raw_data": rows}))
+
+    def _headers(self) -> dict[str, dict[str, Any]]:
         if self._replay is not None:
             headers = {station: answer["header"] for station, answer in self._replay.items()}
         else:
             headers = {s: series.header(s) for s in sorted(self._stations or series.DEFAULT_STATIONS)}
-        return [{"station_id": s} | header for s, header in headers.items() if self._knows(s)]
+        return {station: header for station, header in headers.items() if self._knows(station)}
 
     def override(
         self, station: str, hour: datetime, values: dict[str, Any] | None, since: datetime | None = None
@@ -77,7 +119,7 @@ class Records:
         self._overrides = self._overrides | {key: sorted(changes, key=lambda change: change[0])}
 
     def _knows(self, station: str) -> bool:
-        numeric = re.fullmatch("[0-9]{1,18}", station) is not None
+        numeric = re.fullmatch("[1-9][0-9]{0,17}", station) is not None
         replayed = self._replay is None or station in self._replay
         return numeric and replayed and (self._stations is None or station in self._stations)
 

@@ -1,7 +1,8 @@
 """A stand-in for the AirQino API on this machine's loopback address.
 
 It speaks the API's contract as observed in real answers (2023 to 2026), with made-up series for any station
-(`airqino.sandbox.series`) or with files of real answers, and makes faults on demand (`airqino.sandbox.faults`).
+(`airqino.sandbox.series`) or with files of real answers, with other habits (`airqino.sandbox.habits`), and makes faults
+on demand (`airqino.sandbox.faults`).
 
 The command `airqino sandbox` serves it for people. In a test::
 
@@ -21,6 +22,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from airqino.sandbox.faults import Fault, Faults, Reply
+from airqino.sandbox.habits import Habits
 from airqino.sandbox.handlers import TOKEN_PATH, Account, Tokens, application
 from airqino.sandbox.records import Records
 
@@ -45,6 +47,7 @@ class Sandbox:
         seed: int = 0,
         port: int = 0,
         log_requests: bool = False,
+        habits: Habits | None = None,
     ) -> None:
         """Read the replay files and bind the port; requests are answered from `__enter__` on.
 
@@ -57,12 +60,13 @@ class Sandbox:
             seed: Of the faults' random draws.
             port: TCP port; 0 takes a free one.
             log_requests: Print a line per request on standard output.
+            habits: How the API answers where its documentation leaves it open.
 
         Raises:
             OSError: The port is in use.
             ValueError: The replay folder is missing, holds no answer, or holds a file that is none.
         """
-        self.records = Records(replay, stations)
+        self.records, self.habits = Records(replay, stations), habits
         self._now, self._log_requests = now, log_requests
         self._lock = threading.Lock()
         self.faults = Faults(seed)

@@ -108,6 +108,11 @@ class Paths:
         return self.root / "last_success.json"
 
     @property
+    def probe(self) -> Path:
+        """Return the file of the last report on the API's habits."""
+        return self.root / "probe.json"
+
+    @property
     def demo(self) -> Path:
         """Return the staging root of the demo, which holds its servers' data too."""
         return self.root / "demo"

@@ -23,6 +23,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "demo": "run the whole pipeline on servers of its own, in about a minute",
         "doctor": "check this deployment, and say what to do about what is wrong",
+        "probe": "ask the API which of our assumptions about it hold",
+        "stations": "list the API's stations beside those configured, add one",
         "backfill": "fetch, average, load and perhaps forecast a past range of hours",
         "hourly": "do the same for the last hour that is over; what cron runs each hour",
         "status": "show what is there, what is missing, and why",

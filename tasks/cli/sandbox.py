@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from airqino.errors import ConfigError
+from airqino.sandbox import habits
 from airqino.sandbox.faults import KINDS, Fault
 from airqino.sandbox.handlers import parse_time
 from airqino.sandbox.server import Account, Sandbox
@@ -33,11 +34,16 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: The port or the replay folder is of no use.
     """
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        wanted = habits.Habits.parse(options.habit) if options.habit else None
+    except ValueError as error:
+        parser.error(f"{error}")
     account = Account() if options.auth else None
     names = ("replay", "now", "stations", "token_seconds", "seed", "port", "log_requests")
     try:
-        sandbox = Sandbox(account=account, **{name: getattr(options, name) for name in names})
+        sandbox = Sandbox(account=account, habits=wanted, **{name: getattr(options, name) for name in names})
     except (OSError, OverflowError) as error:
         raise ConfigError(f"port {options.port} cannot be used ({error}): name another with --port") from error
     except ValueError as error:
@@ -59,10 +65,12 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     kinds = "\n".join(f"  {kind:17} {effect}" for kind, effect in KINDS.items())
+    others = "\n".join(f"  {kind:17} {effect}" for kind, effect in habits.KINDS.items())
     parser = argparse.ArgumentParser(
         "airqino sandbox",
         description="Serve a stand-in for the AirQino API on 127.0.0.1: made-up series, or replayed answers.",
-        epilog=_CONTROL + "\nkinds of --fault (PROBABILITY 1, any STATION, no end of TIMES by default):\n" + kinds,
+        epilog=f"{_CONTROL}\nkinds of --fault (PROBABILITY 1, any STATION, no end of TIMES by default):\n{kinds}\n\n"
+        f"kinds of --habit:\n{others}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default %(default)s)")
@@ -73,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     form = "KIND[:PROBABILITY[:STATION[:TIMES[:SECONDS]]]]"
     fault = "make a fault on purpose; may be given more than once"
     parser.add_argument("--fault", type=_argument(Fault.parse), action="append", default=[], metavar=form, help=fault)
+    habit = "answer in another way than by default; may be given more than once"
+    parser.add_argument("--habit", action="append", default=[], metavar="KIND[:VALUE]", help=habit)
     parser.add_argument("--seed", type=int, default=0, help="of the faults' random draws (default %(default)s)")
     parser.add_argument("--auth", action="store_true", help="answer 401 without a token got with the demo credentials")
     life = "life of a token (default %(default)s)"

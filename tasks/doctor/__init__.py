@@ -33,6 +33,7 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
         Group(("Python and packages",), lambda: [configuration.packages(repository)]),
         Group(("secrets",), lambda: [configuration.permissions(repository, system, deployed.mongo)]),
         Group(source.NAMES, lambda: source.examine(deployed.airqino, deployed.stations)),
+        Group(("probe",), lambda: source.probed(deployed.airqino, deployed.staging)),
         Group(database.NAMES, lambda: database.examine(deployed.mongo)),
         Group(machine.NAMES, lambda: machine.examine(deployed.staging, deployed.alerts)),
         Group(("luigid",), lambda: services.luigid(deployed.luigid)),

@@ -3,22 +3,25 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
+from pathlib import Path
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from airqino import errors
 from airqino.source.client import Answer
 from airqino.source.identity import Place, distance
-from airqino.times import HOUR, floor_hour
+from airqino.source.probe import CLOCK_TOLERANCE, Report
+from airqino.stores.paths import Paths
+from airqino.times import DAY, HOUR, floor_hour
 from tasks.doctor.checks import Result, failed, ok, skipped, warning
 from tasks.fetch import client
-from tasks.settings.sections import AirQino, Station
+from tasks.settings.sections import AirQino, Staging, Station
 
-__all__ = ["CLOCK_TOLERANCE", "NAMES", "clock", "examine", "places"]
+__all__ = ["NAMES", "clock", "examine", "places", "probed"]
 
 NAMES = ("credentials", "API", "stations", "clock")
 
-#: With a clock that is more wrong than this, a run asks for an hour that is not over, or leaves one to the next run.
-CLOCK_TOLERANCE = timedelta(minutes=2)
 #: Connect and read time-outs in seconds; a token and an answer must both fit into the time of a check.
 _TIMEOUT = (2.0, 3.0)
 #: Seconds in which the stations are asked; the limit on requests says how many that are.
@@ -122,6 +125,31 @@ def _stations(airqino: AirQino, answers: Mapping[str, Answer], stations: Mapping
     silent = [s for s, answer in answers.items() if answer.response and not answer.response.data]
     quiet = f"; no row in the last 3 hours: {', '.join(silent)}" if silent else ""
     return ok(name, f"{len(airqino.stations)} in service, places and time zones plausible{asked}{quiet}")
+
+
+def probed(airqino: AirQino | None, staging: Staging | None) -> Iterator[Result]:
+    """Tell what `airqino probe` last found, and how long ago."""
+    if airqino is None or staging is None:
+        return
+    name, path, cure = "probe", Paths(Path(staging.root)).probe, "airqino probe says what was seen and what to do"
+    try:
+        report = msgspec.json.decode(path.read_bytes(), type=Report)
+    except (FileNotFoundError, NotADirectoryError):
+        yield skipped(name, "never probed: run airqino probe")
+        return
+    except (OSError, msgspec.MsgspecError):
+        yield warning(name, f"{path} cannot be read", "airqino probe writes it again")
+        return
+    if report.base_url != airqino.base_url:
+        yield skipped(name, f"the last result is of {report.base_url}: run airqino probe")
+        return
+    wrong, unknown = (", ".join(verdict.name for verdict in report.of(o)) for o in ("does not hold", "not known"))
+    age = f"{(datetime.now(UTC) - report.at) / DAY:.0f} days ago"
+    if wrong:
+        yield warning(name, f"does not hold, {age}: {wrong}", cure)
+    else:
+        held = f"{len(report.of('holds'))} of {len(report.verdicts)} assumptions hold"
+        yield ok(name, f"{held}, {age}{f'; not known: {unknown}' if unknown else ''}")
 
 
 def places(stations: Mapping[str, Station], now: datetime) -> list[str]:

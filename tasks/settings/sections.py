@@ -38,7 +38,7 @@ class AirQino(Struct, frozen=True, kw_only=True):
 
     base_url: Annotated[Url, Variable("AIRQINO_BASE_URL")] = "https://airqino-api.magentalab.it"
     stations: Annotated[StationIds, Variable("AIRQINO_STATIONS")] = ("283181971", "283164601")
-    project: str = "AQ54"
+    project: Annotated[str, Variable("AIRQINO_PROJECT")] = "AQ54"
     connect_timeout_seconds: Seconds = 5.0
     read_timeout_seconds: Seconds = 30.0
     request_seconds: Seconds = 60.0

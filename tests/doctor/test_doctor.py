@@ -24,11 +24,12 @@ CLOSED = "http://127.0.0.1:9"
 def test_a_healthy_deployment_is_all_well(healthy: Deployment) -> None:
     results = healthy.examine()
     assert {name: r for name, r in results.items() if r.outcome != "ok"} == {}
-    assert len(results) == 25
+    assert len(results) == 26
     assert results["credentials"].finding == "the token endpoint gives operator a token"
     assert results["MongoDB"].finding.endswith(" answers writer")
     assert results["MongoDB TLS"].finding == "on"
     assert results["MongoDB version"].finding == "6.0.5" or int(results["MongoDB version"].finding.split(".")[0]) >= 6
+    assert results["probe"].finding == "1 of 1 assumptions hold, 0 days ago"
     assert re.search(r"cron\.d/airqino$", results["trigger"].finding)
 
 
@@ -92,6 +93,10 @@ def leftover(healthy: Deployment) -> None:
     path.parent.mkdir()
     path.touch()
     os.utime(path, (time.time() - 7200,) * 2)
+
+
+def probed_long_ago(healthy: Deployment) -> None:
+    healthy.probed(NOW - timedelta(days=40), "does not hold")
 
 
 def empty_file(healthy: Deployment) -> None:
@@ -177,6 +182,7 @@ BROKEN = {
     "no place": (env(AIRQINO_STATIONS="1"), "! stations", "1 has no latitude", "[stations.<id>]"),
     "clock behind": (clock_off(10), "✗ clock", "10 min behind", "set-ntp"),
     "clock ahead": (clock_off(-180), "✗ clock", "180 min ahead of", "set-ntp"),
+    "another habit": (probed_long_ago, "! probe", "does not hold, 40 days ago: hour", "airqino probe"),
     "MongoDB away": (
         env(MONGODB_URI="mongodb://127.0.0.1:9"),
         "✗ MongoDB",

@@ -115,6 +115,7 @@ class Deployment:
         hour = datetime.now(UTC) - timedelta(hours=1)
         self.root.mkdir()
         self.success(hour)
+        self.probed(hour)
         about = models.ModelCard(trained_for="2024-09-09")
         models.save(self.root / "models" / "2024-09-09", {"model.json": b"{}"}, about)
         models.write_champion(
@@ -130,6 +131,11 @@ class Deployment:
     def success(self, at: datetime) -> None:
         text = json.dumps({"hour": f"{at:%Y-%m-%dT%H}", "at": at.isoformat()})
         (self.root / "last_success.json").write_text(text)
+
+    def probed(self, at: datetime, outcome: str = "holds") -> None:
+        verdict = {"name": "hour", "outcome": outcome, "seen": ""}
+        report = {"at": at.isoformat(), "base_url": self.api.url, "station": "1", "verdicts": [verdict]}
+        (self.root / "probe.json").write_text(json.dumps(report))
 
     def crontab(self, name: str, text: str) -> None:
         for old in (self.system / "etc" / "cron.d").iterdir():
