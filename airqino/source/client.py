@@ -53,6 +53,8 @@ class Exchange:
     sha256: str = ""
     error: str = ""
     remarks: tuple[str, ...] = ()  #: what was not read as documented: counts and examples, see `Response.remarks`
+    missing_fields: tuple[str, ...] = ()  #: documented readings that no row has a field for, by the API's names
+    unknown_fields: tuple[str, ...] = ()
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields as plain content."""
@@ -283,5 +285,7 @@ def _answer(station: str, span: tuple[datetime, datetime], reply: Attempt) -> An
         sha256=hashlib.sha256(reply.body).hexdigest() if reply.body else "",
         error=f"{type(reply.error).__name__}: {reply.error}" if reply.error else "",
         remarks=tuple(reply.content.remarks()[:_MAX_REMARKS]) if reply.content else (),
+        missing_fields=reply.content.missing_fields if reply.content else (),
+        unknown_fields=tuple(reply.content.found.unknown) if reply.content else (),
     )
     return Answer(exchange, reply.content, reply.error, reply.served_at, reply.age_seconds)

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from airqino.errors import NotOverError, SourceError, UnexpectedShapeError
 from airqino.source.client import Answer
-from airqino.source.response import VALUES
+from airqino.source.response import API_NAMES, VALUES
 from airqino.times import DAY, HOUR, day_start
 
 __all__ = [
@@ -109,7 +109,7 @@ class Finding:
     Attributes:
         at: When it was asked, by this machine's clock.
         real: The smaller of this machine's clock and the API's.
-        values: The readings; None where there are none.
+        values: The readings, but those that the whole answer has no field for; None where there are none.
         error: Why it cannot be told whether there are any; None if it can.
         confirms: Whether the answer holds other rows, so that a missing one means something: a source that is behind
             answers with empty lists.
@@ -252,7 +252,7 @@ def _revisions(old: dict[str, Any], values: dict[str, float | None] | None, find
     return [
         {**place, "reading": name, "old": old[name], "new": new[name], "seen_at": finding.at}
         for name in VALUES
-        if new[name] != old[name]
+        if name in new and new[name] != old[name]
     ]
 
 
@@ -270,8 +270,10 @@ def finding(answer: Answer, hour: datetime, readings: dict[datetime, Any], now: 
     """
     real = min(now, answer.clock) if answer.clock else now
     values = readings.get(hour)
-    if values is not None:
-        return Finding(now, real, values)
+    if values is not None and answer.response is not None:
+        # a field that is missing in all rows may have another name now: what was read of it stays
+        named = {name: v for name, v in values.items() if API_NAMES[name] not in answer.response.missing_fields}
+        return Finding(now, real, named)
     error = fault(answer, hour)
     if error is None and answer.served_at is not None and hour + HOUR > answer.served_at:
         error = NotOverError(f"the answer was made at {answer.served_at:%Y-%m-%dT%H:%M}, before the hour was over")

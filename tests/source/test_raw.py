@@ -389,6 +389,25 @@ def test_only_an_answer_with_rows_confirms_that_one_is_missing():
     assert [finding(a, OBSERVED, readings(a), END + HOUR).confirms for a in (empty, other)] == [False, True]
 
 
+def test_a_field_that_the_whole_answer_lacks_takes_nothing_from_what_was_read():
+    both = parse(b'{"header": {}, "data": [{"timestamp": "2024-09-09 10:00:00", "CO": 0.5, "PM25_new": 9}]}')
+    old = row(VALUE | {"rh": 80.0})
+    said = finding(Answer(Exchange("1", "", ""), both), OBSERVED, {OBSERVED: both.data[0].values()}, END + 80 * HOUR)
+    new, revisions = merge(old, "1", OBSERVED, said, POLICY)
+    assert (new["co"], new["pm2_5"], new["rh"]) == (0.5, 21.5, 80.0)
+    assert [(r["reading"], r["old"], r["new"]) for r in revisions] == [("co", 0.4, 0.5)]
+
+
+def test_a_sensor_that_one_row_lacks_and_another_has_is_a_revision():
+    rows = b'[{"timestamp": "2024-09-09 10:00:00", "CO": 0.4}, {"timestamp": "2024-09-09 11:00:00", "PM2.5": 9}]'
+    response = parse(b'{"header": {}, "data": ' + rows + b"}")
+    answered = Answer(Exchange("1", "", ""), response)
+    said = finding(answered, OBSERVED, readings(answered), END + 80 * HOUR)
+    new, revisions = merge(row(VALUE), "1", OBSERVED, said, POLICY)
+    assert (new["co"], new["pm2_5"]) == (0.4, None)
+    assert [(r["reading"], r["old"], r["new"]) for r in revisions] == [("pm2_5", 21.5, None)]
+
+
 # --- the rows of an answer
 
 
