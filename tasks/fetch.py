@@ -11,7 +11,7 @@ from typing import Any
 import luigi
 import pyarrow as pa
 
-from airqino.errors import AllStationsFailedError, ClockError, ConfigError, UnknownStationError
+from airqino.errors import AllStationsFailedError, ClockError, ConfigError, NotAskedError, UnknownStationError
 from airqino.source import raw
 from airqino.source.auth import Credentials
 from airqino.source.client import Answer, Client
@@ -27,6 +27,7 @@ from tasks.stations import note_place, refuse_others
 log = logging.getLogger("airqino.fetch")
 
 StationHour = tuple[str, datetime]
+Span = tuple[datetime, datetime]
 
 
 class FetchHour(Stage):
@@ -62,10 +63,11 @@ class FetchHour(Stage):
     def run(self) -> None:
         """Ask each station once for each span of due hours; write what came."""
         config, asked = settings(), self._due()
-        with client(config.airqino) as api:
-            for block in _blocks(asked, timedelta(days=config.airqino.max_days_per_request)):
+        with client(config.airqino, seconds=config.airqino.asking_seconds) as api:
+            # the newest first: if the time is over, what is late stays late
+            for block in reversed(_blocks(asked, timedelta(days=config.airqino.max_days_per_request))):
                 wanted = {(station, hour) for hour in block for station in asked[hour]}
-                answers = refuse_others(api.hourly_of(_spans(wanted)), config)
+                answers = refuse_others(api.hourly_of(_in_turn(_spans(wanted))), config)
                 _refuse_unknown(answers)
                 _refuse_fast_clock(wanted, answers, config)
                 _stage(wanted, answers, config)
@@ -138,7 +140,7 @@ def _blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
     return blocks
 
 
-def _spans(station_hours: Iterable[StationHour]) -> dict[str, tuple[datetime, datetime]]:
+def _spans(station_hours: Iterable[StationHour]) -> dict[str, Span]:
     """Return for each station the first and last hour to ask for.
 
     Of a day that is over the whole is asked for: that an hour is missing means something only beside others.
@@ -155,6 +157,23 @@ def _spans(station_hours: Iterable[StationHour]) -> dict[str, tuple[datetime, da
         day_end = day_start(last.date()) + DAY - HOUR
         spans[station] = first, day_end if newest and day_end < newest else last
     return spans
+
+
+def _in_turn(spans: dict[str, Span]) -> dict[str, Span]:
+    """Order stations: first who had no turn the last time, last who failed: these may take all the time there is."""
+
+    def order(station: str) -> int:
+        newest = spans[station][1]
+        staged = (targets.raw_day(hour.date()).rows.get(hour, {}).get(station) for hour in (newest, newest - HOUR))
+        row = next((row for row in staged if row), None)
+        return 1 if row is None or row["status"] != "failed" else 2 if row["attempts"] else 0
+
+    return {station: spans[station] for station in sorted(spans, key=order)}
+
+
+def _none_answered(answers: dict[str, Answer]) -> bool:
+    """Tell whether all stations were asked, and all failed."""
+    return all(answer.error and not isinstance(answer.error, NotAskedError) for answer in answers.values())
 
 
 def _refuse_unknown(answers: dict[str, Answer]) -> None:
@@ -177,7 +196,7 @@ def _stage(wanted: set[StationHour], answers: dict[str, Answer], config: Setting
     by_hour: dict[datetime, list[str]] = defaultdict(list)
     for station, hour in wanted:
         by_hour[hour].append(station)
-    silent = all(answer.error for answer in answers.values())
+    silent = _none_answered(answers)
     for hour, stations in sorted(by_hour.items()):
         rows = dict(targets.raw_day(hour.date()).rows.get(hour, {}))
         if silent and not rows:
@@ -244,7 +263,13 @@ def _refuse_fast_clock(wanted: set[StationHour], answers: dict[str, Answer], con
 
 def _refuse_silence(answers: dict[str, Answer], block: list[datetime], config: Settings) -> None:
     """Log each station's failure; fail when every station of the network was asked and failed."""
-    failed = {station: answer for station, answer in answers.items() if answer.error}
+    not_asked = [station for station, answer in answers.items() if isinstance(answer.error, NotAskedError)]
+    if not_asked:
+        over = (
+            "%d of %d stations had no turn before the time was over ([airqino] run_seconds): the next run begins there"
+        )
+        log.warning(over, len(not_asked), len(answers))
+    failed = {station: answer for station, answer in answers.items() if answer.error and station not in not_asked}
     for station, answer in failed.items():
         log.warning(
             "station %s, %s…%s: %s: %s",
@@ -252,7 +277,7 @@ def _refuse_silence(answers: dict[str, Answer], block: list[datetime], config: S
             *(type(answer.error).__name__, answer.error),
             extra={"station": station},
         )
-    if failed.keys() == answers.keys() >= {s for hour in block for s in config.active_stations(hour)}:
+    if _none_answered(answers) and answers.keys() >= {s for hour in block for s in config.active_stations(hour)}:
         reasons = "; ".join(f"{station}: {a.error}" for station, a in failed.items())
         raise AllStationsFailedError(
             f"no station answered for {format_hour(block[0])}…{format_hour(block[-1])} ({reasons}); "

@@ -7,17 +7,15 @@ from typing import Any, TypeVar
 
 import luigi
 
-from airqino.errors import StagingError
+from airqino.errors import StagingError, TookTooLongError
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
+from tasks.limits import time_limit
 from tasks.logs import labels
-from tasks.settings.reading import staging_root
+from tasks.settings.reading import settings, staging_root
 from tasks.settings.secrets import redact
 
 T = TypeVar("T", bound="Stage")
-
-#: Seconds that a task waits for another of its stage: a month's fetch at the API's slowest takes less.
-_PATIENCE = 1800
 
 __all__ = ["DRIFT", "FETCHED", "Stage", "TaskContext", "exclusive", "stage_seconds"]
 
@@ -49,18 +47,21 @@ class Stage(luigi.Task):
 def exclusive(run: Callable[[T], None]) -> Callable[[T], None]:
     """Let only one task of a stage run at a time under a staging root, however the runs were started.
 
-    Who comes second waits, looks at what the first has written, and does the rest.
+    Who comes second waits, looks at what the first has written, and does the rest. A task that takes too long fails.
     """
 
     @functools.wraps(run)
     def alone(task: T) -> None:
-        path = Paths(staging_root()).lock(f"stage.{type(task).__name__}")
-        with held(path, wait=_PATIENCE) as got:
+        name, seconds = type(task).__name__, settings().airqino.task_seconds
+        path = Paths(staging_root()).lock(f"stage.{name}")
+        with held(path, wait=seconds) as got:
             if not got:
                 raise StagingError(
-                    f"another run has held {path} for {_PATIENCE / 60:.0f} minutes: see what it does, then run again"
+                    f"another run has held {path} for {seconds / 60:.0f} minutes: see what it does, then run again"
                 )
-            run(task)
+            cure = "what is staged stays, run again to go on; for a large network set [airqino] run_seconds higher"
+            with time_limit(seconds, TookTooLongError(f"{name} took longer than {seconds:.0f} s: {cure}")):
+                run(task)
 
     return alone
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from airqino.errors import NotOverError, SourceError, UnexpectedShapeError
+from airqino.errors import NotAskedError, NotOverError, SourceError, UnexpectedShapeError
 from airqino.source.client import Answer
 from airqino.source.response import API_NAMES, VALUES
 from airqino.times import DAY, HOUR, day_start
@@ -51,7 +51,7 @@ SCHEMA = pa.schema(
         ("read_at", _TIME),  # real time of the first answer with these readings, or, where absent, without the hour
         ("seen_at", _TIME),  # real time of the last such answer
         ("checked_at", _TIME),  # when the API was last asked, by this machine's clock
-        ("attempts", pa.int16()),  # tries in a row that brought no reading
+        ("attempts", pa.int16()),  # tries in a row that brought no reading; 0 if the last run had no time to ask
     ]
 )
 #: Columns that say how we asked, not what the station measured: they do not count in the fingerprint.
@@ -159,7 +159,7 @@ def is_due(row: dict[str, Any], now: datetime, policy: Policy) -> bool:
     again = _next_try(row, policy)
     if row["status"] == "absent":
         closes = hour + HOUR + policy.late_window
-        if row["checked_at"] >= closes:
+        if row["checked_at"] >= closes and row["attempts"]:
             return False
         again = min(again, closes)  # the last try falls at the end of the window
     return bool(now >= again)
@@ -187,7 +187,9 @@ def merge(
     Returns:
         The new row, and the revisions it brings (rows of `REVISION_SCHEMA`).
     """
-    attempts = (old["attempts"] if old else 0) + 1
+    if isinstance(finding.error, NotAskedError) and old is not None:
+        return {**old, "checked_at": finding.at, "attempts": 0}, []  # not due in this run, but in the next one
+    attempts = 0 if isinstance(finding.error, NotAskedError) else (old["attempts"] if old else 0) + 1
     values = finding.values
     if old is not None and old["status"] == "ok":
         if finding.error is not None or (values is None and not finding.confirms):

@@ -17,7 +17,7 @@ from typing import Any
 
 import luigi
 
-from airqino.errors import PipelineError, SourceTimeoutError, StagingError, UnexpectedShapeError
+from airqino.errors import NotAskedError, PipelineError, SourceTimeoutError, StagingError, UnexpectedShapeError
 from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.times import format_hour
@@ -127,6 +127,8 @@ def _on_fetched(_: luigi.Task, asked: set[tuple[str, datetime]], answers: Mappin
     for answer in answers.values():
         if answer.response:
             _tally.add("rows", amount=len(answer.response.data))
+        if isinstance(answer.error, NotAskedError):
+            continue
         no_status = "timeout" if isinstance(answer.error, SourceTimeoutError) else "unreachable"
         _tally.add("requests", f"{answer.exchange.status or no_status}")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
+from airqino.errors import StagingError
 from airqino.stores import files
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
@@ -34,6 +35,8 @@ KINDS = (
     "disk_low",
 )
 
+#: How long another process may hold the file; it changes it in milliseconds.
+_WAIT_SECONDS = 60
 #: How long the end of an incident is sent again to a channel that fails.
 _RETRY_END = timedelta(days=1)
 
@@ -120,10 +123,12 @@ def book(root: Path) -> Iterator[Book]:
     """Read a staging root's incidents, and write them if the block has changed them; nobody else writes meanwhile.
 
     Raises:
-        StagingError: The staging root cannot be written.
+        StagingError: The staging root cannot be written, or another process holds its incidents for long.
     """
     paths = Paths(root)
-    with held(paths.lock("alerts")):
+    with held(paths.lock("alerts"), wait=_WAIT_SECONDS) as got:
+        if not got:
+            raise StagingError(f"another process has held {paths.lock('alerts')} for {_WAIT_SECONDS} s")
         incidents = read(root)
         before = _encode(incidents)
         yield incidents

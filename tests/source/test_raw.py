@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from airqino.errors import NotOverError, ServerError, UnexpectedShapeError
+from airqino.errors import NotAskedError, NotOverError, ServerError, UnexpectedShapeError
 from airqino.source.client import Answer, Exchange
 from airqino.source.raw import (
     BOOKKEEPING,
@@ -406,6 +406,36 @@ def test_a_sensor_that_one_row_lacks_and_another_has_is_a_revision():
     new, revisions = merge(row(VALUE), "1", OBSERVED, said, POLICY)
     assert (new["co"], new["pm2_5"]) == (0.4, None)
     assert [(r["reading"], r["old"], r["new"]) for r in revisions] == [("pm2_5", 21.5, None)]
+
+
+NOT_ASKED = NotAskedError("not asked")
+
+
+def test_an_hour_that_was_not_asked_is_due_in_the_next_run_and_not_in_this_one():
+    new = row(error=NOT_ASKED)
+    assert (new["status"], new["final"], new["attempts"]) == ("failed", False, 0)
+    assert new["reason"] == "NotAskedError: not asked"
+    assert not is_due(new, END + 0.05 * HOUR, POLICY)
+    assert due_hours(new, start=0.1) <= 1.05
+
+
+@pytest.mark.parametrize(
+    "old", [row(VALUE), row(), row(EMPTY), row(error=FAULT)], ids=["ok", "absent", "empty", "failed"]
+)
+def test_what_was_staged_of_an_hour_that_was_not_asked_stays_and_its_pause_is_not_begun_anew(old):
+    old = old | {"attempts": 6 if old["status"] != "ok" else 0}  # a pause of 48 h
+    kept = row(error=NOT_ASKED, after=80, old=old)
+    assert kept == old | {"checked_at": END + 80 * HOUR, "attempts": 0}
+    assert not is_due(kept, END + 80 * HOUR, POLICY)
+    assert is_due(kept, END + 81 * HOUR, POLICY)
+
+
+def test_the_last_try_of_an_absent_hour_is_made_up_for_where_there_was_no_time_for_it():
+    window = POLICY.late_window / HOUR
+    absent = row(after=window - 30)
+    asked, not_asked = row(after=window + 1, old=absent), row(error=NOT_ASKED, after=window + 1, old=absent)
+    assert due_hours(asked, start=window + 1.1) is None
+    assert due_hours(not_asked, start=window + 1.1) <= window + 2
 
 
 # --- the rows of an answer
