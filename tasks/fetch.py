@@ -173,7 +173,8 @@ def _in_turn(spans: dict[str, Span]) -> dict[str, Span]:
 
 def _none_answered(answers: dict[str, Answer]) -> bool:
     """Tell whether all stations were asked, and all failed."""
-    return all(answer.error and not isinstance(answer.error, NotAskedError) for answer in answers.values())
+    failed = (a.error and not a.response and not isinstance(a.error, NotAskedError) for a in answers.values())
+    return all(failed)
 
 
 def _refuse_unknown(answers: dict[str, Answer]) -> None:
@@ -190,7 +191,7 @@ def _stage(wanted: set[StationHour], answers: dict[str, Answer], config: Setting
     """Merge answers into the raw files; where no station answered, hours that have no file yet get none."""
     rules = policy(config)
     readings = {station: raw.readings(answer) for station, answer in answers.items()}
-    exchanges = json.dumps([answer.exchange.asdict() for answer in answers.values()])
+    exchanges = json.dumps([exchange.asdict() for answer in answers.values() for exchange in answer.exchanges])
     revisions: dict[date, list[dict[str, Any]]] = defaultdict(list)
     changed: dict[datetime, dict[str, dict[str, Any]]] = {}
     by_hour: dict[datetime, list[str]] = defaultdict(list)
@@ -207,7 +208,7 @@ def _stage(wanted: set[StationHour], answers: dict[str, Answer], config: Setting
             revisions[hour.date()] += changes
         changed[hour] = rows
     for station, answer in answers.items():
-        for remark in answer.exchange.remarks:
+        for remark in (remark for exchange in answer.exchanges for remark in exchange.remarks):
             log.warning("station %s: %s", station, remark, extra={"station": station})
         if readings[station]:
             note_place(station, answer, max(readings[station]))

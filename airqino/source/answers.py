@@ -36,13 +36,19 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Answer:
-    """One station's answer, or why there is none."""
+    """One station's answer, or why there is none; both where only a part of it came."""
 
     exchange: Exchange
     response: Response | None = None
     error: SourceError | None = None
     served_at: datetime | None = None  #: the API's clock when it made the answer, UTC
     age_seconds: float = 0.0  #: how long a cache then held the answer
+    more: tuple[Exchange, ...] = ()  #: of the requests for what the first answer left out
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The records of all requests that the answer was made from."""
+        return (self.exchange, *self.more)
 
     @property
     def clock(self) -> datetime | None:

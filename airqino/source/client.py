@@ -20,10 +20,12 @@ from airqino.errors import (
     ServerError,
     SourceError,
     SourceTimeoutError,
+    UnexpectedShapeError,
     UnreachableError,
 )
 from airqino.source.answers import Answer, Attempt, Exchange, answer_of
 from airqino.source.auth import Credentials, TokenAuth
+from airqino.source.capped import rest_of
 from airqino.source.pace import Pace
 from airqino.source.replies import age, charset, http_date, raise_for, reason_of, retry_after
 from airqino.source.response import Header, Response, parse
@@ -37,8 +39,13 @@ log = logging.getLogger(__name__)
 #: Errors that another try may not meet.
 _PASSING = (UnreachableError, SourceTimeoutError, NotJSONError, RateLimitedError, ServerError)
 _MAX_REDIRECTS = 3
+#: The most requests for what one answer leaves out: a year in parts of 300 rows.
+_MAX_PARTS = 30
 #: Seconds after a station's time is over until its thread is left to itself, such as in a name resolution that hangs.
 _GRACE = 5.0
+
+
+_now = time.monotonic
 
 
 class Client:
@@ -139,7 +146,27 @@ class Client:
         end = min(begun + self._station_seconds, self._end)
         return SourceTimeoutError(f"no answer within {end - begun:.3g} s") if _now() > end + _GRACE else None
 
-    def _hourly(self, station: str, first: datetime, last: datetime, begin: Callable[[], object]) -> Answer:
+    def _hourly(self, station: str, first: datetime, last: datetime, begin: Callable[[], float]) -> Answer:
+        """Ask for a span, and again for what a server leaves out that sends only so many rows."""
+        answer = self._part(station, first, last, begin)
+        response, error, more = answer.response, answer.error, [answer.exchange]
+        rest = rest_of(response, first, last) if response else None
+        while response and rest:
+            part = self._part(station, *rest, begin)
+            more.append(part.exchange)
+            error, came = part.error, part.response
+            if not came or not came.data:
+                break
+            if len(more) > _MAX_PARTS or not any(rest[0] <= row.hour <= rest[1] for row in came.data):
+                stop = (
+                    f"{len(response.data)} rows, and the rest of {first:%Y-%m-%dT%H}…{last:%Y-%m-%dT%H} does not come"
+                )
+                error = UnexpectedShapeError(f"the answer stops at {stop}")
+                break
+            response, rest = response.joined(came), rest_of(came, *rest)
+        return replace(answer, response=response, error=error, more=tuple(more[1:]))
+
+    def _part(self, station: str, first: datetime, last: datetime, begin: Callable[[], float]) -> Answer:
         params = {
             "start_date": f"{first - timedelta(minutes=1):%Y%m%d-%H%M}",
             "end_date": f"{last + timedelta(minutes=59):%Y%m%d-%H%M}",
@@ -154,7 +181,7 @@ class Client:
         read: Callable[[bytes, str | None], Any],
         empty: Any = None,
         *,
-        begin: Callable[[], object] = lambda: None,
+        begin: Callable[[], float] = _now,
     ) -> Attempt:
         """Ask for anything of the API, again where that may help.
 
@@ -163,18 +190,18 @@ class Client:
             params: Of the query.
             read: Reads a body of the character set that the answer declares, if any; may raise a `SourceError`.
             empty: What 204, "no content", stands for.
-            begin: Called when the first try goes out.
+            begin: Called when a try goes out; returns the moment from which the station's seconds count.
 
         Returns:
             The content or the error; nothing is raised.
         """
-        end, reply = 0.0, None
+        began, reply = 0.0, None
         for attempt in range(self._retries + 1):
             with self._pace.turn():
                 if _now() >= self._end:
                     return reply or Attempt(error=_not_asked())
-                begin()
-                end = end or min(_now() + self._station_seconds, self._end)
+                began = began or begin()
+                end = min(began + self._station_seconds, self._end)
                 reply = self._try(path, params, read, empty, min(self._request_seconds, end - _now()))
             pause = self._backoff * 2**attempt if reply.pause is None else reply.pause
             again = isinstance(reply.error, _PASSING) and attempt < self._retries
@@ -230,9 +257,6 @@ class Client:
 
     def _without_secrets(self, text: str) -> str:
         return self._auth.redact(text) if self._auth else text
-
-
-_now = time.monotonic
 
 
 def _not_asked() -> NotAskedError:

@@ -130,7 +130,8 @@ def _on_fetched(_: luigi.Task, asked: set[tuple[str, datetime]], answers: Mappin
         if isinstance(answer.error, NotAskedError):
             continue
         no_status = "timeout" if isinstance(answer.error, SourceTimeoutError) else "unreachable"
-        _tally.add("requests", f"{answer.exchange.status or no_status}")
+        for exchange in answer.exchanges:
+            _tally.add("requests", f"{exchange.status or no_status}")
 
 
 def _open_shape_changed(asked: set[tuple[str, datetime]], answers: Mapping[str, Answer]) -> None:
