@@ -101,6 +101,12 @@ class Policy:
         """Return how long to wait after this many tries without a reading."""
         return self.pauses[min(max(attempts, 1), len(self.pauses)) - 1]
 
+    def next_try(self, tried_at: datetime, attempts: int) -> datetime:
+        """Return when the pause after the last of so many tries is over."""
+        pause = self.pause(attempts)
+        # cron does not start to the second: an hour's pause counts as over a quarter early
+        return tried_at + pause - min(pause / 4, HOUR / 4)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -153,23 +159,16 @@ def is_due(row: dict[str, Any], now: datetime, policy: Policy) -> bool:
         day_end = day_start(hour.date()) + DAY
         last = max(day_end + policy.final_after, row["read_at"] + policy.confirm_after)
         rereading = now >= last or now >= day_end + policy.reread_after > seen_at
-        return rereading and (not row["attempts"] or now >= _next_try(row, policy))
+        return rereading and (not row["attempts"] or now >= policy.next_try(row["checked_at"], row["attempts"]))
     if policy.backfill or row["checked_at"] > now:  # or a clock ran ahead
         return True
-    again = _next_try(row, policy)
+    again = policy.next_try(row["checked_at"], row["attempts"])
     if row["status"] == "absent":
         closes = hour + HOUR + policy.late_window
         if row["checked_at"] >= closes and row["attempts"]:
             return False
         again = min(again, closes)  # the last try falls at the end of the window
     return bool(now >= again)
-
-
-def _next_try(row: dict[str, Any], policy: Policy) -> datetime:
-    pause = policy.pause(row["attempts"])
-    # cron does not start to the second: an hour's pause counts as over a quarter early
-    again: datetime = row["checked_at"] + pause - min(pause / 4, HOUR / 4)
-    return again
 
 
 def merge(

@@ -62,6 +62,7 @@ class AirQino(Struct, frozen=True, kw_only=True):
         Meta(min_length=1, description="growing pauses in hours, comma-separated"),
     ] = (1, 2, 4, 8, 24, 48)
     reread_after_hours: Annotated[int, Meta(ge=24, le=48, description="a whole number from 24 to 48")] = 47
+    reread_months: Annotated[bool, Meta(description="true or false")] = True
     now: Annotated[
         str,
         Meta(
