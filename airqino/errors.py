@@ -11,6 +11,7 @@ The tree::
     ├── ClockError                this machine's clock is ahead of the API's
     ├── AllStationsFailedError    no station answered: the hour is not written
     ├── InsufficientHistoryError  too few usable hours to train on
+    ├── TookTooLongError          a task was broken off
     └── SourceError               one station's request failed
         ├── CredentialsError      401 or 403: none given, or refused
         ├── UnknownStationError   404: the API does not know the station
@@ -18,6 +19,7 @@ The tree::
         ├── RequestRefusedError   another 4xx: the API does not like what was asked
         ├── ServerError           5xx after all retries
         ├── SourceTimeoutError    no answer in time
+        │   └── NotAskedError     the time for asking was over before its turn
         ├── UnreachableError      no connection, or it broke off
         ├── NotOverError          the answer was made before the hour was over: a cache's, or a slow clock's
         ├── WrongStationError     the answer is another station's
@@ -64,6 +66,10 @@ class InsufficientHistoryError(PipelineError):
     """Too few usable hours to train a model on."""
 
 
+class TookTooLongError(PipelineError):
+    """A task took longer than a run can wait for it, and was broken off."""
+
+
 class SourceError(PipelineError):
     """A request to the AirQino API failed."""
 
@@ -90,6 +96,10 @@ class ServerError(SourceError):
 
 class SourceTimeoutError(SourceError):
     """The API did not answer in time."""
+
+
+class NotAskedError(SourceTimeoutError):
+    """A station had no turn before the time for asking was over: nothing is known of it, and nothing has failed."""
 
 
 class UnreachableError(SourceError):

@@ -1,32 +1,30 @@
 """FetchHour: from the AirQino API to one raw file per hour."""
 
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 import luigi
-import pyarrow as pa
 
-from airqino.errors import AllStationsFailedError, ClockError, ConfigError, UnknownStationError
+from airqino.errors import AllStationsFailedError, ClockError, ConfigError, NotAskedError, UnknownStationError
 from airqino.source import raw
 from airqino.source.auth import Credentials
 from airqino.source.client import Answer, Client
-from airqino.stores import parquet
 from airqino.times import DAY, HOUR, day_start, format_hour
 from tasks import targets
+from tasks.answered import StationHour, none_answered, policy, stage_answers
 from tasks.parameters import HoursParameter
 from tasks.settings.reading import Settings, refuse_unpublished, settings
 from tasks.settings.sections import AirQino
 from tasks.stage import FETCHED, Stage, exclusive
-from tasks.stations import has_answered, note_place, refuse_others
+from tasks.stations import has_answered, refuse_others
 
 log = logging.getLogger("airqino.fetch")
 
-StationHour = tuple[str, datetime]
+Span = tuple[datetime, datetime]
 
 
 class FetchHour(Stage):
@@ -62,29 +60,19 @@ class FetchHour(Stage):
     def run(self) -> None:
         """Ask each station once for each span of due hours; write what came."""
         config, asked = settings(), self._due()
-        with client(config.airqino) as api:
-            for block in _blocks(asked, timedelta(days=config.airqino.max_days_per_request)):
+        with client(config.airqino, seconds=config.airqino.asking_seconds) as api:
+            # the newest first: if the time is over, what is late stays late
+            for block in reversed(_blocks(asked, timedelta(days=config.airqino.max_days_per_request))):
                 wanted = {(station, hour) for hour in block for station in asked[hour]}
-                answers = refuse_others(api.hourly_of(_spans(wanted, config.last_hour)), config)
+                answers = refuse_others(api.hourly_of(_in_turn(_spans(wanted, config.last_hour))), config)
                 _refuse_unknown(answers)
                 _refuse_fast_clock(wanted, answers, config)
-                _stage(wanted, answers, config)
+                stage_answers(wanted, answers, config)
                 self.trigger_event(FETCHED, self, wanted, answers)
                 _refuse_silence(answers, block, config)
 
     def _due(self) -> dict[datetime, list[str]]:
         return due(self.hour, settings(), backfill=self.backfill, again=self.again)
-
-
-def policy(config: Settings, **changes: Any) -> raw.Policy:
-    """Return when hours are asked for again, from the settings; `changes` are arguments of `raw.Policy`."""
-    source = config.airqino
-    return raw.Policy(
-        late_window=timedelta(hours=source.late_window_hours),
-        pauses=tuple(timedelta(hours=h) for h in source.retry_pauses_hours),
-        reread_after=timedelta(hours=source.reread_after_hours),
-        **changes,
-    )
 
 
 def client(source: AirQino, **changes: Any) -> Client:
@@ -138,7 +126,7 @@ def _blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
     return blocks
 
 
-def _spans(station_hours: Iterable[StationHour], newest: datetime) -> dict[str, tuple[datetime, datetime]]:
+def _spans(station_hours: Iterable[StationHour], newest: datetime) -> dict[str, Span]:
     """Return for each station the first and last hour to ask for.
 
     Of a day that is over the whole is asked for: that an hour is missing means something only beside others.
@@ -160,6 +148,18 @@ def _spans(station_hours: Iterable[StationHour], newest: datetime) -> dict[str, 
     return spans
 
 
+def _in_turn(spans: dict[str, Span]) -> dict[str, Span]:
+    """Order stations: first who had no turn the last time, last who failed: these may take all the time there is."""
+
+    def order(station: str) -> int:
+        newest = spans[station][1]
+        staged = (targets.raw_day(hour.date()).rows.get(hour, {}).get(station) for hour in (newest, newest - HOUR))
+        row = next((row for row in staged if row), None)
+        return 1 if row is None or row["status"] != "failed" else 2 if row["attempts"] else 0
+
+    return {station: spans[station] for station in sorted(spans, key=order)}
+
+
 def _refuse_unknown(answers: dict[str, Answer]) -> None:
     """Refuse a station that the API does not know and that never answered: a mistake in the settings."""
     for station, answer in answers.items():
@@ -168,66 +168,6 @@ def _refuse_unknown(answers: dict[str, Answer]) -> None:
                 f"[airqino] stations: the API does not know station {station} (HTTP 404); correct AIRQINO_STATIONS "
                 "or luigi.cfg; nothing was written"
             )
-
-
-def _stage(wanted: set[StationHour], answers: dict[str, Answer], config: Settings) -> None:
-    """Merge answers into the raw files; where no station answered, hours that have no file yet get none."""
-    rules = policy(config)
-    readings = {station: raw.readings(answer) for station, answer in answers.items()}
-    exchanges = json.dumps([answer.exchange.asdict() for answer in answers.values()])
-    revisions: dict[date, list[dict[str, Any]]] = defaultdict(list)
-    changed: dict[datetime, dict[str, dict[str, Any]]] = {}
-    by_hour: dict[datetime, list[str]] = defaultdict(list)
-    for station, hour in wanted:
-        by_hour[hour].append(station)
-    silent = all(answer.error for answer in answers.values())
-    for hour, stations in sorted(by_hour.items()):
-        rows = dict(targets.raw_day(hour.date()).rows.get(hour, {}))
-        if silent and not rows:
-            continue
-        for station in stations:
-            finding = raw.finding(answers[station], hour, readings[station], config.now)
-            rows[station], changes = raw.merge(rows.get(station), station, hour, finding, rules)
-            revisions[hour.date()] += changes
-        changed[hour] = rows
-    for station, answer in answers.items():
-        for remark in answer.exchange.remarks:
-            log.warning("station %s: %s", station, remark, extra={"station": station})
-        if readings[station]:
-            note_place(station, answer, max(readings[station]))
-    for day, changes in revisions.items():
-        if changes:  # the ledger first: a run that is killed in between finds the same revisions again
-            _record(day, changes)
-    _write(changed, exchanges)
-    if changed:
-        came = sum(hour in readings[station] for station, hour in wanted)
-        span = f"{format_hour(min(changed))}…{format_hour(max(changed))}"
-        log.info("%s: asked for %d rows, %d came", span, len(wanted), came)
-
-
-def _write(changed: dict[datetime, dict[str, dict[str, Any]]], exchanges: str) -> None:
-    rows = [row for _, by_station in sorted(changed.items()) for _, row in sorted(by_station.items())]
-    table = pa.Table.from_pylist(rows, schema=raw.SCHEMA)
-    content = [name for name in raw.SCHEMA.names if name not in raw.BOOKKEEPING]
-    begin = 0
-    for hour, by_station in sorted(changed.items()):
-        fingerprint = parquet.digest([[row[name] for name in content] for _, row in sorted(by_station.items())])
-        hour_table = table.slice(begin, len(by_station))
-        parquet.write(targets.raw(hour).path, hour_table, content=fingerprint, extra={"exchanges": exchanges})
-        begin += len(by_station)
-
-
-def _record(day: date, changes: list[dict[str, Any]]) -> None:
-    """Add revisions to the day's ledger; one that is there already stays as it was first seen."""
-    ledger = targets.revisions(day)
-    recorded = ledger.rows()
-    newest = {(r["station"], r["observed_at"], r["reading"]): r for r in recorded}
-    # seen again after a kill between ledger and raw file, a revision is there already
-    for change in sorted(changes, key=raw.revision_order):
-        last = newest.get((change["station"], change["observed_at"], change["reading"]))
-        if last is None or last["new"] != change["new"]:
-            recorded.append(change)
-    ledger.write(pa.Table.from_pylist(recorded, schema=raw.REVISION_SCHEMA))
 
 
 def _refuse_fast_clock(wanted: set[StationHour], answers: dict[str, Answer], config: Settings) -> None:
@@ -247,7 +187,13 @@ def _refuse_fast_clock(wanted: set[StationHour], answers: dict[str, Answer], con
 
 def _refuse_silence(answers: dict[str, Answer], block: list[datetime], config: Settings) -> None:
     """Log each station's failure; fail when every station of the network was asked and failed."""
-    failed = {station: answer for station, answer in answers.items() if answer.error}
+    not_asked = [station for station, answer in answers.items() if isinstance(answer.error, NotAskedError)]
+    if not_asked:
+        over = (
+            "%d of %d stations had no turn before the time was over ([airqino] run_seconds): the next run begins there"
+        )
+        log.warning(over, len(not_asked), len(answers))
+    failed = {station: answer for station, answer in answers.items() if answer.error and station not in not_asked}
     for station, answer in failed.items():
         log.warning(
             "station %s, %s…%s: %s: %s",
@@ -255,7 +201,7 @@ def _refuse_silence(answers: dict[str, Answer], block: list[datetime], config: S
             *(type(answer.error).__name__, answer.error),
             extra={"station": station},
         )
-    if failed.keys() == answers.keys() >= {s for hour in block for s in config.active_stations(hour)}:
+    if none_answered(answers) and answers.keys() >= {s for hour in block for s in config.active_stations(hour)}:
         reasons = "; ".join(f"{station}: {a.error}" for station, a in failed.items())
         raise AllStationsFailedError(
             f"no station answered for {format_hour(block[0])}…{format_hour(block[-1])} ({reasons}); "

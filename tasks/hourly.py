@@ -14,8 +14,9 @@ from tasks import targets
 from tasks.daily import local_days
 from tasks.fetch import FetchHour
 from tasks.forecast import Forecast
-from tasks.load import LoadDay, provisional_days
+from tasks.load import LoadDay, followers_of, provisional_days
 from tasks.parameters import HourParameter
+from tasks.reread import RereadMonth
 from tasks.score import ScoreForecasts, retrain_days
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage
@@ -26,7 +27,7 @@ class Hourly(Stage):
     """Everything for one hour, and whatever is missing or due in the late-data window before it.
 
     Unit: an hour. Complete: the window's days are loaded and their forecasts scored, the week's model is trained, the
-    hour's forecast is out, and where a model has drifted, another was trained.
+    hour's forecast is out, where a model has drifted, another was trained, and each station's old month was read again.
     """
 
     hour = HourParameter(
@@ -47,12 +48,14 @@ class Hourly(Stage):
 
     def complete(self) -> bool:
         """Tell whether all of it is done."""
-        return all(task.complete() for task in [*self.requires(), *self._afterwards(), *self._retrainings()])
+        later = [*self._afterwards(), *self._retrainings(), *self._rereadings()]
+        return all(task.complete() for task in [*self.requires(), *later])
 
     def run(self) -> Iterator[list[luigi.Task]]:
-        """Train on what was loaded, forecast and score, none waiting for another; train again where it drifted."""
+        """Train on what was loaded, forecast and score, none waiting for another; then what the hour can do without."""
         yield self._afterwards()
         yield self._retrainings()
+        yield self._rereadings()
 
     def _days(self) -> list[date]:
         window = day_range(*local_days(self.hour - settings().airqino.late_window_hours * HOUR, self.hour))
@@ -72,6 +75,10 @@ class Hourly(Stage):
     def _retrainings(self) -> list[luigi.Task]:
         """Return a training for each drift that lasts, on the day that it began."""
         return [TrainModel(day=day) for day in retrain_days(self.hour.date())]
+
+    def _rereadings(self) -> list[luigi.Task]:
+        """Return the week's reading of an old month, if the operator wants it."""
+        return [RereadMonth(day=monday(self.hour.date()))] if settings().airqino.reread_months else []
 
 
 class Backfill(Stage):
@@ -120,10 +127,8 @@ class Backfill(Stage):
 
     def _followers(self) -> list[luigi.Task]:
         """Load the days after the range whose flags may depend on it, where they have been through the pipeline."""
-        after = local_days(self.start, self.stop)[1] + DAY
-        days = day_range(after, after + (settings().quality.dead_days - 1) * DAY)
-        averaged = [day for day in days if targets.daily(day).exists()]
-        return [LoadDay(day=averaged)] if averaged else []
+        followers = followers_of(local_days(self.start, self.stop)[1])
+        return [LoadDay(day=followers)] if followers else []
 
     def _forecasts(self) -> list[luigi.Task]:
         """Return all hours as hindcasts; without, those whose forecast is staged and gone from MongoDB."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from airqino import views
 from airqino.source import raw
 from airqino.stores import mongo
-from airqino.times import DAY, day_start
+from airqino.times import DAY, day_range, day_start
 from tasks import documents, targets
 from tasks.clean import DayTask
 from tasks.daily import DailyMeans
@@ -146,6 +146,12 @@ def _record(day: date, loaded: dict[str, list[Document]]) -> Document:
         "daily_documents": len(loaded["daily_averages"]),
         "coverage_documents": len(loaded["coverage"]),
     }
+
+
+def followers_of(day: date) -> list[date]:
+    """Return the days after a day whose flags may depend on it, of those that have been through the pipeline."""
+    days = day_range(day + DAY, day + settings().quality.dead_days * DAY)
+    return [day for day in days if targets.daily(day).exists()]
 
 
 def provisional_days(before: date) -> list[date]:

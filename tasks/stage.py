@@ -1,25 +1,24 @@
 """The base of all tasks, the pipeline's own Luigi events, and what a run counts of them."""
 
+import contextlib
 import functools
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import luigi
 
-from airqino.errors import StagingError
+from airqino.errors import StagingError, TookTooLongError
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
+from tasks.limits import time_limit
 from tasks.logs import labels
-from tasks.settings.reading import staging_root
+from tasks.settings.reading import settings, staging_root
 from tasks.settings.secrets import redact
 
 T = TypeVar("T", bound="Stage")
 
-#: Seconds that a task waits for another of its stage: a month's fetch at the API's slowest takes less.
-_PATIENCE = 1800
-
-__all__ = ["DRIFT", "FETCHED", "Stage", "TaskContext", "exclusive", "stage_seconds"]
+__all__ = ["DRIFT", "FETCHED", "Stage", "TaskContext", "alone", "exclusive", "stage_seconds"]
 
 #: Luigi event of a model that has drifted: called once for each drift with the task and a list of
 #: (station, pollutant).
@@ -49,20 +48,35 @@ class Stage(luigi.Task):
 def exclusive(run: Callable[[T], None]) -> Callable[[T], None]:
     """Let only one task of a stage run at a time under a staging root, however the runs were started.
 
-    Who comes second waits, looks at what the first has written, and does the rest.
+    Who comes second waits, looks at what the first has written, and does the rest. A task that takes too long fails.
     """
 
     @functools.wraps(run)
-    def alone(task: T) -> None:
-        path = Paths(staging_root()).lock(f"stage.{type(task).__name__}")
-        with held(path, wait=_PATIENCE) as got:
-            if not got:
-                raise StagingError(
-                    f"another run has held {path} for {_PATIENCE / 60:.0f} minutes: see what it does, then run again"
-                )
+    def run_alone(task: T) -> None:
+        with alone(type(task).__name__):
             run(task)
 
-    return alone
+    return run_alone
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Keep other tasks of a stage waiting while the block runs, for which there is a limit of time.
+
+    Raises:
+        StagingError: Another run has not let go of the stage for long.
+        TookTooLongError: The block takes too long.
+    """
+    seconds = settings().airqino.task_seconds
+    path = Paths(staging_root()).lock(f"stage.{name}")
+    with held(path, wait=seconds) as got:
+        if not got:
+            raise StagingError(
+                f"another run has held {path} for {seconds / 60:.0f} minutes: see what it does, then run again"
+            )
+        cure = "what is staged stays, run again to go on; for a large network set [airqino] run_seconds higher"
+        with time_limit(seconds, TookTooLongError(f"{name} took longer than {seconds:.0f} s: {cure}")):
+            yield
 
 
 class TaskContext:

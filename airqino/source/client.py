@@ -1,12 +1,12 @@
 """HTTP client for the AirQino API: deadlines, retries that honour Retry-After, a rate limit, bounded answers."""
 
-import hashlib
 import logging
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -14,14 +14,18 @@ from typing import Any, Self
 import requests
 
 from airqino.errors import (
+    NotAskedError,
     NotJSONError,
     RateLimitedError,
     ServerError,
     SourceError,
     SourceTimeoutError,
+    UnexpectedShapeError,
     UnreachableError,
 )
+from airqino.source.answers import Answer, Attempt, Exchange, answer_of
 from airqino.source.auth import Credentials, TokenAuth
+from airqino.source.capped import rest_of
 from airqino.source.pace import Pace
 from airqino.source.replies import age, charset, http_date, raise_for, reason_of, retry_after
 from airqino.source.response import Header, Response, parse
@@ -35,58 +39,13 @@ log = logging.getLogger(__name__)
 #: Errors that another try may not meet.
 _PASSING = (UnreachableError, SourceTimeoutError, NotJSONError, RateLimitedError, ServerError)
 _MAX_REDIRECTS = 3
-_MAX_REMARKS = 10
+#: The most requests for what one answer leaves out: a year in parts of 300 rows.
+_MAX_PARTS = 30
 #: Seconds after a station's time is over until its thread is left to itself, such as in a name resolution that hangs.
 _GRACE = 5.0
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """What is kept of one request: enough to prove later what the API said."""
-
-    station: str
-    first: str
-    last: str
-    status: int | None = None
-    bytes: int = 0
-    seconds: float = 0.0
-    sha256: str = ""
-    error: str = ""
-    remarks: tuple[str, ...] = ()  #: what was not read as documented: counts and examples, see `Response.remarks`
-
-    def asdict(self) -> dict[str, Any]:
-        """Return the fields as plain content."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One station's answer, or why there is none."""
-
-    exchange: Exchange
-    response: Response | None = None
-    error: SourceError | None = None
-    served_at: datetime | None = None  #: the API's clock when it made the answer, UTC
-    age_seconds: float = 0.0  #: how long a cache then held the answer
-
-    @property
-    def clock(self) -> datetime | None:
-        """What the API's clock showed when this answer was sent to us, if it said so."""
-        return self.served_at + timedelta(seconds=self.age_seconds) if self.served_at else None
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """The last of the tries to get an answer from an address."""
-
-    content: Any = None  #: what `read` made of the body; None if there is an error
-    error: SourceError | None = None
-    status: int | None = None
-    body: bytes = field(default=b"", repr=False)
-    served_at: datetime | None = None
-    age_seconds: float = 0.0
-    pause: float | None = None  #: seconds that the API wants to have before another try
-    seconds: float = 0.0
+_now = time.monotonic
 
 
 class Client:
@@ -105,6 +64,7 @@ class Client:
         credentials: Credentials | None = None,
         request_seconds: float = 60.0,
         station_seconds: float = 100.0,
+        seconds: float = math.inf,
         max_body_bytes: int = 32 << 20,
     ) -> None:
         """Prepare a session; nothing is sent yet.
@@ -120,6 +80,7 @@ class Client:
             credentials: For the token endpoint; None for an open API.
             request_seconds: For one request from the connection to the last byte, a token for it included.
             station_seconds: For all tries of one station and the pauses between them.
+            seconds: For everything that is asked, from now on.
             max_body_bytes: The largest body, unpacked; a year has 2 MB.
         """
         self._base_url = base_url.rstrip("/")
@@ -129,6 +90,7 @@ class Client:
         self._retry_after_max = retry_after_max
         self._request_seconds = request_seconds
         self._station_seconds = station_seconds
+        self._end = _now() + seconds
         self._auth = TokenAuth(credentials, timeout) if credentials else None
         self._pace = Pace(concurrency, requests_per_second)
         self._session = requests.Session()
@@ -156,7 +118,8 @@ class Client:
             spans: For each station (numeric id) the beginnings of the first and last hour wanted, UTC.
 
         Returns:
-            An answer for each station, in that order; a station's failure is in its answer, never raised.
+            An answer for each station, in that order; a station's failure is in its answer, never raised. The earlier
+            a station stands in `spans`, the earlier is its turn; who had none before the time was over was not asked.
         """
         done: queue.SimpleQueue[tuple[str, Answer]] = queue.SimpleQueue()
         begun: dict[str, float] = {}
@@ -171,20 +134,45 @@ class Client:
             try:
                 answers.update([done.get(timeout=0.5)])
             except queue.Empty:
-                late = _now() - self._station_seconds - _GRACE
                 for station in waiting:
-                    if begun.get(station, late) < late:
-                        error = SourceTimeoutError(f"no answer within {self._station_seconds:g} s")
-                        answers[station] = _answer(station, spans[station], Attempt(error=error))
+                    if error := self._overdue(begun.get(station)):
+                        answers[station] = answer_of(station, spans[station], Attempt(error=error))
         return {station: answers[station] for station in spans}
 
-    def _hourly(self, station: str, first: datetime, last: datetime, begin: Callable[[], object]) -> Answer:
+    def _overdue(self, begun: float | None) -> SourceError | None:
+        """Return the error of a station that still has no answer and is not waited for any longer."""
+        if begun is None:
+            return _not_asked() if _now() >= self._end else None
+        end = min(begun + self._station_seconds, self._end)
+        return SourceTimeoutError(f"no answer within {end - begun:.3g} s") if _now() > end + _GRACE else None
+
+    def _hourly(self, station: str, first: datetime, last: datetime, begin: Callable[[], float]) -> Answer:
+        """Ask for a span, and again for what a server leaves out that sends only so many rows."""
+        answer = self._part(station, first, last, begin)
+        response, error, more = answer.response, answer.error, [answer.exchange]
+        rest = rest_of(response, first, last) if response else None
+        while response and rest:
+            part = self._part(station, *rest, begin)
+            more.append(part.exchange)
+            error, came = part.error, part.response
+            if not came or not came.data:
+                break
+            if len(more) > _MAX_PARTS or not any(rest[0] <= row.hour <= rest[1] for row in came.data):
+                stop = (
+                    f"{len(response.data)} rows, and the rest of {first:%Y-%m-%dT%H}…{last:%Y-%m-%dT%H} does not come"
+                )
+                error = UnexpectedShapeError(f"the answer stops at {stop}")
+                break
+            response, rest = response.joined(came), rest_of(came, *rest)
+        return replace(answer, response=response, error=error, more=tuple(more[1:]))
+
+    def _part(self, station: str, first: datetime, last: datetime, begin: Callable[[], float]) -> Answer:
         params = {
             "start_date": f"{first - timedelta(minutes=1):%Y%m%d-%H%M}",
             "end_date": f"{last + timedelta(minutes=59):%Y%m%d-%H%M}",
         }
         reply = self.get(f"/v3/getStationHourlyAvg/{station}", params, parse, Response(Header(), []), begin=begin)
-        return _answer(station, (first, last), reply)
+        return answer_of(station, (first, last), reply)
 
     def get(
         self,
@@ -193,7 +181,7 @@ class Client:
         read: Callable[[bytes, str | None], Any],
         empty: Any = None,
         *,
-        begin: Callable[[], object] = lambda: None,
+        begin: Callable[[], float] = _now,
     ) -> Attempt:
         """Ask for anything of the API, again where that may help.
 
@@ -202,22 +190,25 @@ class Client:
             params: Of the query.
             read: Reads a body of the character set that the answer declares, if any; may raise a `SourceError`.
             empty: What 204, "no content", stands for.
-            begin: Called when the first try goes out.
+            begin: Called when a try goes out; returns the moment from which the station's seconds count.
 
         Returns:
             The content or the error; nothing is raised.
         """
-        end = 0.0
+        began, reply = 0.0, None
         for attempt in range(self._retries + 1):
             with self._pace.turn():
-                begin()
-                end = end or _now() + self._station_seconds
+                if _now() >= self._end:
+                    return reply or Attempt(error=_not_asked())
+                began = began or begin()
+                end = min(began + self._station_seconds, self._end)
                 reply = self._try(path, params, read, empty, min(self._request_seconds, end - _now()))
             pause = self._backoff * 2**attempt if reply.pause is None else reply.pause
             again = isinstance(reply.error, _PASSING) and attempt < self._retries
             if not again or pause > self._retry_after_max or _now() + pause >= end:
                 break
             time.sleep(pause)
+        assert reply is not None
         return reply
 
     def _try(
@@ -268,20 +259,5 @@ class Client:
         return self._auth.redact(text) if self._auth else text
 
 
-_now = time.monotonic
-
-
-def _answer(station: str, span: tuple[datetime, datetime], reply: Attempt) -> Answer:
-    """Turn the reply to a request for hourly means into an answer, with its record."""
-    exchange = Exchange(
-        station=station,
-        first=f"{span[0]:%Y-%m-%dT%H}",
-        last=f"{span[1]:%Y-%m-%dT%H}",
-        status=reply.status,
-        bytes=len(reply.body),
-        seconds=reply.seconds,
-        sha256=hashlib.sha256(reply.body).hexdigest() if reply.body else "",
-        error=f"{type(reply.error).__name__}: {reply.error}" if reply.error else "",
-        remarks=tuple(reply.content.remarks()[:_MAX_REMARKS]) if reply.content else (),
-    )
-    return Answer(exchange, reply.content, reply.error, reply.served_at, reply.age_seconds)
+def _not_asked() -> NotAskedError:
+    return NotAskedError("not asked: the time for asking was over before its turn")

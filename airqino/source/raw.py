@@ -19,9 +19,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from airqino.errors import NotOverError, SourceError, UnexpectedShapeError
+from airqino.errors import NotAskedError, NotOverError, SourceError, UnexpectedShapeError
 from airqino.source.client import Answer
-from airqino.source.response import VALUES
+from airqino.source.response import API_NAMES, VALUES
 from airqino.times import DAY, HOUR, day_start
 
 __all__ = [
@@ -51,7 +51,7 @@ SCHEMA = pa.schema(
         ("read_at", _TIME),  # real time of the first answer with these readings, or, where absent, without the hour
         ("seen_at", _TIME),  # real time of the last such answer
         ("checked_at", _TIME),  # when the API was last asked, by this machine's clock
-        ("attempts", pa.int16()),  # tries in a row that brought no reading
+        ("attempts", pa.int16()),  # tries in a row that brought no reading; 0 if the last run had no time to ask
     ]
 )
 #: Columns that say how we asked, not what the station measured: they do not count in the fingerprint.
@@ -101,6 +101,12 @@ class Policy:
         """Return how long to wait after this many tries without a reading."""
         return self.pauses[min(max(attempts, 1), len(self.pauses)) - 1]
 
+    def next_try(self, tried_at: datetime, attempts: int) -> datetime:
+        """Return when the pause after the last of so many tries is over."""
+        pause = self.pause(attempts)
+        # cron does not start to the second: an hour's pause counts as over a quarter early
+        return tried_at + pause - min(pause / 4, HOUR / 4)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -109,7 +115,7 @@ class Finding:
     Attributes:
         at: When it was asked, by this machine's clock.
         real: The smaller of this machine's clock and the API's.
-        values: The readings; None where there are none.
+        values: The readings, but those that the whole answer has no field for; None where there are none.
         error: Why it cannot be told whether there are any; None if it can.
         confirms: Whether the answer holds other rows, so that a missing one means something: a source that is behind
             answers with empty lists.
@@ -153,23 +159,16 @@ def is_due(row: dict[str, Any], now: datetime, policy: Policy) -> bool:
         day_end = day_start(hour.date()) + DAY
         last = max(day_end + policy.final_after, row["read_at"] + policy.confirm_after)
         rereading = now >= last or now >= day_end + policy.reread_after > seen_at
-        return rereading and (not row["attempts"] or now >= _next_try(row, policy))
+        return rereading and (not row["attempts"] or now >= policy.next_try(row["checked_at"], row["attempts"]))
     if policy.backfill or row["checked_at"] > now:  # or a clock ran ahead
         return True
-    again = _next_try(row, policy)
+    again = policy.next_try(row["checked_at"], row["attempts"])
     if row["status"] == "absent":
         closes = hour + HOUR + policy.late_window
-        if row["checked_at"] >= closes:
+        if row["checked_at"] >= closes and row["attempts"]:
             return False
         again = min(again, closes)  # the last try falls at the end of the window
     return bool(now >= again)
-
-
-def _next_try(row: dict[str, Any], policy: Policy) -> datetime:
-    pause = policy.pause(row["attempts"])
-    # cron does not start to the second: an hour's pause counts as over a quarter early
-    again: datetime = row["checked_at"] + pause - min(pause / 4, HOUR / 4)
-    return again
 
 
 def merge(
@@ -187,7 +186,9 @@ def merge(
     Returns:
         The new row, and the revisions it brings (rows of `REVISION_SCHEMA`).
     """
-    attempts = (old["attempts"] if old else 0) + 1
+    if isinstance(finding.error, NotAskedError) and old is not None:
+        return {**old, "checked_at": finding.at, "attempts": 0}, []  # not due in this run, but in the next one
+    attempts = 0 if isinstance(finding.error, NotAskedError) else (old["attempts"] if old else 0) + 1
     values = finding.values
     if old is not None and old["status"] == "ok":
         if finding.error is not None or (values is None and not finding.confirms):
@@ -252,7 +253,7 @@ def _revisions(old: dict[str, Any], values: dict[str, float | None] | None, find
     return [
         {**place, "reading": name, "old": old[name], "new": new[name], "seen_at": finding.at}
         for name in VALUES
-        if new[name] != old[name]
+        if name in new and new[name] != old[name]
     ]
 
 
@@ -270,8 +271,10 @@ def finding(answer: Answer, hour: datetime, readings: dict[datetime, Any], now: 
     """
     real = min(now, answer.clock) if answer.clock else now
     values = readings.get(hour)
-    if values is not None:
-        return Finding(now, real, values)
+    if values is not None and answer.response is not None:
+        # a field that is missing in all rows may have another name now: what was read of it stays
+        named = {name: v for name, v in values.items() if API_NAMES[name] not in answer.response.missing_fields}
+        return Finding(now, real, named)
     error = fault(answer, hour)
     if error is None and answer.served_at is not None and hour + HOUR > answer.served_at:
         error = NotOverError(f"the answer was made at {answer.served_at:%Y-%m-%dT%H:%M}, before the hour was over")

@@ -79,6 +79,13 @@ class Response(msgspec.Struct, frozen=True):
         """Tell whether the answer may say something of an hour that is not in `data`, but could not be read."""
         return bool(self.found.no_objects.count or self.found.nowhere) or hour in self.found.unread
 
+    def joined(self, other: "Response") -> "Response":
+        """Return this answer with another's rows for the hours that it lacks: parts of one span."""
+        stamps = {row.timestamp for row in self.data}
+        data = [*self.data, *(row for row in other.data if row.timestamp not in stamps)]
+        missing = tuple(name for name in self.missing_fields if name in other.missing_fields)
+        return Response(self.header, data, self.found.joined(other.found), missing, self.notice or other.notice)
+
     def remarks(self) -> list[str]:
         """Say in a line each what was not read as it is documented; empty for an ordinary answer."""
         found = self.found

@@ -3,9 +3,9 @@
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from airqino.errors import UnexpectedShapeError
 from airqino.source.timestamps import hour_of, moment_of
@@ -60,6 +60,17 @@ class Rows:
     empty: int = 0
     nowhere: int = 0
     unread: set[datetime] = field(default_factory=set)
+
+    def joined(self, other: Self) -> Self:
+        """Return this with what another part of the answer has that may be of any hour or could not be read."""
+        return replace(
+            self,
+            hours=self.hours | other.hours,
+            no_objects=max(self.no_objects, other.no_objects, key=lambda count: count.count),
+            unplaced=max(self.unplaced, other.unplaced, key=lambda count: count.count),
+            nowhere=self.nowhere + other.nowhere,
+            unread=(self.unread | other.unread) - self.hours.keys() - other.hours.keys(),
+        )
 
 
 def spelling(name: str) -> str:

@@ -113,6 +113,11 @@ class Paths:
         return self.root / "probe.json"
 
     @property
+    def rotation(self) -> Path:
+        """Return the file that says which old months were read again, and when."""
+        return self.root / "rotation.json"
+
+    @property
     def demo(self) -> Path:
         """Return the staging root of the demo, which holds its servers' data too."""
         return self.root / "demo"

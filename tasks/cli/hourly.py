@@ -11,9 +11,10 @@ from datetime import datetime
 from airqino.errors import MongoError
 from airqino.times import format_hour, parse_hour
 from tasks import logs, targets
-from tasks.cli.main import STOPPED, USAGE, Stopped
+from tasks.cli.main import USAGE, Stopped, TimeOver
 from tasks.cli.running import lock, luigi_run, positive, preflight, scheduler
 from tasks.instruments.run import Run, check
+from tasks.limits import time_limit
 from tasks.settings.reading import refuse_unpublished, settings
 
 log = logging.getLogger("airqino.run")
@@ -26,6 +27,7 @@ _CODES = """exit codes:
   2      a setting or argument is wrong, or MongoDB or the staging root cannot be used
   10     another hourly run is under way
   20-40  as luigi.cfg [retcode] says: 30 a task failed, 35 the graph could not be built, 40 an error nobody foresaw
+  124    it took longer than [airqino] run_seconds and was ended
   143    stopped by SIGTERM"""
 
 
@@ -48,16 +50,18 @@ def main(argv: Sequence[str]) -> int:
     logs.start_logging()
     run = Run(hour)
     try:
-        preflight()
-        code = _alone(hour, arguments.workers)
+        seconds = settings().airqino.run_seconds
+        with time_limit(seconds, TimeOver(seconds)):
+            preflight()
+            code = _alone(hour, arguments.workers)
     except MongoError as error:
         run.unfinished(f"{error}")
         run.end(USAGE)
         raise
-    except Stopped:
+    except Stopped as stopped:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` sends it twice
-        run.unfinished("it was stopped by SIGTERM: the machine shuts down, or it took longer than the timer allows")
-        run.end(STOPPED)
+        run.unfinished(stopped.reason)
+        run.end(stopped.code)
         raise
     if code == _BUSY:
         check(targets.paths().root)  # a run that hangs is found by those that step aside for it

@@ -14,8 +14,9 @@ from importlib.metadata import version
 from types import MappingProxyType
 
 from airqino.errors import ConfigError, PipelineError
+from tasks.limits import TIME_OVER
 
-__all__ = ["COMMANDS", "STOPPED", "USAGE", "Stopped", "main", "run"]
+__all__ = ["COMMANDS", "STOPPED", "USAGE", "Stopped", "TimeOver", "main", "run"]
 
 #: Name → what the command does, in the order in which a user meets them. The function `main` of the module of that
 #: name takes the arguments after the name, and returns the exit code.
@@ -49,6 +50,25 @@ _READER_GONE = 128 + signal.SIGPIPE
 class Stopped(KeyboardInterrupt):
     """SIGTERM came. Of this kind, because Luigi takes any other exception for a failed task, and goes on."""
 
+    code = STOPPED
+    line = "stopped by SIGTERM"
+    reason = "it was stopped by SIGTERM: the machine shuts down, or it took longer than the timer allows"
+
+    def __str__(self) -> str:
+        """Return the line for the terminal."""
+        return self.line
+
+
+class TimeOver(Stopped):
+    """A run took longer than it may."""
+
+    code = TIME_OVER
+
+    def __init__(self, seconds: float) -> None:
+        """Say how long it may take."""
+        self.line = f"ended after {seconds:.0f} s ([airqino] run_seconds)"
+        self.reason = f"it took longer than {seconds:.0f} s ([airqino] run_seconds) and was ended"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -80,12 +100,12 @@ def run(work: Callable[[], int]) -> int:
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         code = USAGE
-    except Stopped:
+    except Stopped as stopped:
         from tasks.instruments import hook
 
-        print("stopped by SIGTERM; what is staged stays, run again to go on", file=sys.stderr)
+        print(f"{stopped}; what is staged stays, run again to go on", file=sys.stderr)
         hook.send_at_exit()
-        os._exit(STOPPED)  # an exit of Python's own waits for the answers to requests under way
+        os._exit(stopped.code)  # an exit of Python's own waits for the answers to requests under way
     except KeyboardInterrupt:
         print("interrupted; what is staged stays, run again to go on", file=sys.stderr)
         code = 128 + signal.SIGINT

@@ -49,7 +49,9 @@ def evaluate(state: PipelineState, limits: Alerts, at: datetime, watching_since:
     rules = {
         "no_success": _no_success(state, limits, at, watching_since),
         "station_silent": _silent(state, limits),
+        "sensor_silent": _sensor_silent(state),
         "sensor_dead": _dead(state),
+        "shape_changed": _shape(state),
         "drift": _drift(state),
         "mass_revision": _mass_revision(state, limits),
         "damaged_file": _damaged(state),
@@ -84,9 +86,15 @@ def _unknown(state: PipelineState, limits: Alerts) -> Iterator[str]:
         yield "disk_low"
     if not state.scores:
         yield "drift"
+    for name in state.shape.not_seen:
+        yield f"shape_changed|{name}"
+    if not state.shape.is_read:
+        yield "shape_changed|"
     for station in state.stations:
         if not station.asked:
             yield f"station_silent|{station.station}"
+        for sensor in station.sensors_not_seen | {field.reading for field in state.shape.missing}:
+            yield f"sensor_silent|{station.station} {sensor}"
         for sensor in SENSORS:
             if sensor not in station.flags:
                 yield f"sensor_dead|{station.station} {sensor}"
@@ -106,6 +114,24 @@ def _silent(state: PipelineState, limits: Alerts) -> Iterator[Incident]:
             since = station.newest + HOUR if station.newest else state.now
             title, text = texts.station_silent(station.name, station.station, station.newest, station.reason)
             yield Incident(kind="station_silent", subject=station.station, since=since, title=title, text=text)
+
+
+def _sensor_silent(state: PipelineState) -> Iterator[Incident]:
+    # a field that is gone everywhere has an incident of its own
+    gone = {field.reading for field in state.shape.missing}
+    for station in state.stations:
+        for sensor, newest in station.silent_sensors.items():
+            if station.in_service and sensor not in gone:
+                title, text = texts.sensor_silent(station.name, station.station, sensor, newest)
+                subject, since = f"{station.station} {sensor}", newest + HOUR
+                yield Incident(kind="sensor_silent", subject=subject, since=since, title=title, text=text)
+
+
+def _shape(state: PipelineState) -> Iterator[Incident]:
+    for field in state.shape.missing:
+        title, text = texts.field_missing(field.reading, field.newest, field.unknown, state.last_hour)
+        since = field.newest + HOUR
+        yield Incident(kind="shape_changed", subject=field.reading, since=since, title=title, text=text)
 
 
 def _dead(state: PipelineState) -> Iterator[Incident]:

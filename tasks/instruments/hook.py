@@ -17,7 +17,7 @@ from typing import Any
 
 import luigi
 
-from airqino.errors import PipelineError, SourceTimeoutError, StagingError
+from airqino.errors import NotAskedError, PipelineError, SourceTimeoutError, StagingError, UnexpectedShapeError
 from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.times import format_hour
@@ -25,7 +25,7 @@ from tasks import logs, stage
 from tasks.instruments import incidents, texts
 from tasks.instruments.incidents import Book, Incident
 from tasks.instruments.tally import Tally
-from tasks.settings.reading import staging_root
+from tasks.settings.reading import settings, staging_root
 from tasks.settings.secrets import redact
 
 __all__ = ["count_into", "mark_hourly_run", "mark_sent", "record_failure", "send_at_exit"]
@@ -119,6 +119,7 @@ def _on_time(task: luigi.Task, seconds: float) -> None:
 
 @luigi.Task.event_handler(stage.FETCHED)  # type: ignore[untyped-decorator]
 def _on_fetched(_: luigi.Task, asked: set[tuple[str, datetime]], answers: Mapping[str, Answer]) -> None:
+    _open_shape_changed(asked, answers)
     if not _tally:
         return
     readings = {station: raw.readings(answer) for station, answer in answers.items()}
@@ -126,8 +127,21 @@ def _on_fetched(_: luigi.Task, asked: set[tuple[str, datetime]], answers: Mappin
     for answer in answers.values():
         if answer.response:
             _tally.add("rows", amount=len(answer.response.data))
+        if isinstance(answer.error, NotAskedError):
+            continue
         no_status = "timeout" if isinstance(answer.error, SourceTimeoutError) else "unreachable"
-        _tally.add("requests", f"{answer.exchange.status or no_status}")
+        for exchange in answer.exchanges:
+            _tally.add("requests", f"{exchange.status or no_status}")
+
+
+def _open_shape_changed(asked: set[tuple[str, datetime]], answers: Mapping[str, Answer]) -> None:
+    """Open the incident for answers that nobody can read: nothing of them is staged where a condition would see it."""
+    newest = max(hour for _, hour in asked)
+    reasons = {s: f"{answer.error}" for s, answer in answers.items() if isinstance(answer.error, UnexpectedShapeError)}
+    if reasons.keys() == answers.keys() >= {*settings().active_stations(newest)}:
+        title, text = texts.answers_unread(reasons, newest)
+        incident = Incident(kind="shape_changed", since=datetime.now(UTC), title=title, text=text)
+        _change_book(lambda book: book.begin(incident))
 
 
 @luigi.Task.event_handler(stage.DRIFT)  # type: ignore[untyped-decorator]

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from airqino.errors import DamagedFileError
+from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import files
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
@@ -26,13 +26,17 @@ KINDS = (
     "task_failed",
     "no_success",
     "station_silent",
+    "sensor_silent",
     "sensor_dead",
+    "shape_changed",
     "drift",
     "mass_revision",
     "damaged_file",
     "disk_low",
 )
 
+#: How long another process may hold the file; it changes it in milliseconds.
+_WAIT_SECONDS = 60
 #: How long the end of an incident is sent again to a channel that fails.
 _RETRY_END = timedelta(days=1)
 
@@ -120,10 +124,12 @@ def book(root: Path) -> Iterator[Book]:
     """Read a staging root's incidents, and write them if the block has changed them; nobody else writes meanwhile.
 
     Raises:
-        StagingError: The staging root cannot be written.
+        StagingError: The staging root cannot be written, or another process holds its incidents for long.
     """
     paths = Paths(root)
-    with held(paths.lock("alerts")):
+    with held(paths.lock("alerts"), wait=_WAIT_SECONDS) as got:
+        if not got:
+            raise StagingError(f"another process has held {paths.lock('alerts')} for {_WAIT_SECONDS} s")
         try:
             incidents = _read(paths.alerts)
         except DamagedFileError as error:

@@ -3,7 +3,8 @@
 import contextlib
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from airqino.stores import files, mongo
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR, hour_range
 from tasks import targets
+from tasks.instruments.shape import Shape, Staged, observe_shape
 from tasks.settings.reading import Settings, settings
 from tasks.stations import station_name
 
@@ -40,6 +42,9 @@ class StationState:
         completeness: Share of the last 24 published hours with a reading.
         flags: Sensor → quality flag of its newest reading in two days; no key where there is no reading.
         in_service: Whether it should report by now.
+        silent_sensors: Sensor → its newest hour with a value, of the sensors that had one in the last days, but none
+            since in `silent_hours` rows or more. A station without rows adds none: its silence is another matter.
+        sensors_not_seen: Sensors without a value in the last days: of these nothing is known.
     """
 
     station: str
@@ -50,6 +55,8 @@ class StationState:
     completeness: float
     flags: dict[str, str]
     in_service: bool
+    silent_sensors: dict[str, datetime] = field(default_factory=dict)
+    sensors_not_seen: frozenset[str] = frozenset()
 
     @property
     def broken(self) -> dict[str, str]:
@@ -86,6 +93,7 @@ class PipelineState:
         revisions: Those of the last day; None where MongoDB does not answer.
         disk_free: Free share of the staging root's disk.
         damaged: The damaged files that were set aside in the last day, and when.
+        shape: Which documented readings no station sends any more.
     """
 
     now: datetime
@@ -96,6 +104,7 @@ class PipelineState:
     disk_free: float | None
     success: Success | None
     damaged: tuple[tuple[Path, datetime], ...] = ()
+    shape: Shape = field(default_factory=Shape)
 
     def name(self, station: str) -> str:
         """Return a station's name; its id where it is not configured."""
@@ -114,15 +123,18 @@ def observe(root: Path) -> PipelineState:
     last_seen, revisions = {}, None
     with contextlib.suppress(MongoError):  # the task that needs MongoDB reports it
         last_seen, revisions = _last_seen(), _revisions(config.now)
+    hours = hour_range(config.last_hour - _DAYS * DAY + HOUR, config.last_hour)
+    staged = [(hour, targets.raw_day(hour.date()).rows.get(hour, {})) for hour in hours]
     return PipelineState(
         now=config.now,
         last_hour=config.last_hour,
-        stations=_stations(config, last_seen),
+        stations=_stations(config, staged, last_seen),
         scores=_scores(config.last_hour.date()),
         revisions=revisions,
         disk_free=_disk_free(root),
         success=last_success(root),
         damaged=_damaged(root),
+        shape=observe_shape(staged, config.last_hour),
     )
 
 
@@ -140,15 +152,14 @@ def note_success(root: Path, hour: str, at: datetime) -> None:
     files.write(Paths(root).last_success, json.dumps(content).encode())
 
 
-def _stations(config: Settings, last_seen: dict[str, datetime]) -> list[StationState]:
-    hours = hour_range(config.last_hour - _DAYS * DAY + HOUR, config.last_hour)
-    staged = [(hour, targets.raw_day(hour.date()).rows.get(hour, {})) for hour in hours]
+def _stations(config: Settings, staged: Staged, last_seen: dict[str, datetime]) -> list[StationState]:
     flags, silent_hours = _flags(config.last_hour.date()), config.alerts.silent_hours
     states = []
     for station in config.airqino.stations:
         rows = [(hour, row_of[station]) for hour, row_of in staged if station in row_of]
         recent = [row for hour, row in rows if hour > config.last_hour - silent_hours * HOUR]
         first_hour = config.last_hour - (silent_hours - 1) * HOUR
+        newest = _newest_values([(hour, row) for hour, row in rows if row["status"] == "ok"])
         state = StationState(
             station=station,
             name=station_name(station, config),
@@ -158,9 +169,22 @@ def _stations(config: Settings, last_seen: dict[str, datetime]) -> list[StationS
             completeness=sum(row["status"] == "ok" for hour, row in rows if hour > config.last_hour - DAY) / 24,
             flags=flags.get(station, {}),
             in_service=all(map(config.station(station).active, (first_hour, config.last_hour))),
+            silent_sensors={
+                sensor: hour for sensor, (hour, rows_since) in newest.items() if rows_since >= silent_hours
+            },
+            sensors_not_seen=frozenset(SENSORS) - newest.keys(),
         )
         states.append(state)
     return states
+
+
+def _newest_values(rows: Sequence[tuple[datetime, Mapping[str, Any]]]) -> dict[str, tuple[datetime, int]]:
+    """Return sensor → its newest hour with a value, and how many of a station's rows came after it without one."""
+    newest = {}
+    for sensor in SENSORS:
+        if hours := [hour for hour, row in rows if row[sensor] is not None]:
+            newest[sensor] = max(hours), sum(hour > max(hours) for hour, _ in rows)
+    return newest
 
 
 def _flags(day: date) -> dict[str, dict[str, str]]:

@@ -22,6 +22,8 @@ __all__ = ["command_for", "drift", "message", "station_silent", "task_failed"]
 TitleAndText = tuple[str, str]
 
 _LONGEST_OPTION = 400
+#: Kinds that can wait until morning.
+_WARNINGS = ("sensor_silent", "sensor_dead", "drift", "mass_revision")
 
 
 def message(phase: str, incidents: Sequence[Incident]) -> Message:
@@ -33,7 +35,7 @@ def message(phase: str, incidents: Sequence[Incident]) -> Message:
     return Message(
         f"[AirQino] {'resolved: ' if over else ''}{title}",
         "\n\n".join([*parts, where]) + "\n",
-        "success" if over else ("warning" if first.kind in ("sensor_dead", "drift", "mass_revision") else "failure"),
+        "success" if over else ("warning" if first.kind in _WARNINGS else "failure"),
         key=first.key if len(incidents) == 1 else f"{first.kind}|many",
     )
 
@@ -103,6 +105,42 @@ def station_silent(name: str, station: str, newest: datetime | None, reason: str
         "It is off, has no network, or was taken down: call the person who looks after it. To ask the API for it now:",
         again,
         look="scripts/status: it shows whether the station is off or the API fails",
+    )
+
+
+def sensor_silent(name: str, station: str, sensor: str, newest: datetime) -> TitleAndText:
+    """Return the text about a sensor without values at a station that goes on reporting."""
+    return f"{reading(sensor).label} sensor of {name} ({station}) is silent", _lines(
+        f"Its newest value is of {format_hour(newest)} (UTC). The station goes on reporting: this sensor is off or",
+        "broken. Have somebody look at it. This can wait until morning.",
+        "The alert ends with its next value. To ask the API again from then on:",
+        f"scripts/rerun FetchHour --hour {format_hour(newest + HOUR)} --again",
+        look="scripts/status; the dashboard's page of the station",
+    )
+
+
+def field_missing(name: str, newest: datetime, unknown: Sequence[str], hour: datetime) -> TitleAndText:
+    """Return the text about a reading that no station sends any more; `unknown` are the fields that came instead."""
+    key = reading(name).key
+    instead = f"Unknown fields have appeared: {', '.join(map(repr, unknown))}. " if unknown else ""
+    return f"the API's shape has changed: no station sends {key!r} any more", _lines(
+        f"The last hour with it is {format_hour(newest)} (UTC). {instead}No value is made up: {reading(name).label} is",
+        "missing from then on, all other readings go on. If the field has a new name, the pipeline must learn it",
+        "(airqino/source/response.py); then fetch the hours again. To see what the API sends now:",
+        f"scripts/rerun FetchHour --hour {format_hour(hour)} --again",
+        look=f'{log_path()}: the lines with "unknown fields"; ask the API\'s operator what was changed',
+    )
+
+
+def answers_unread(reasons: Mapping[str, str], hour: datetime) -> TitleAndText:
+    """Return the text about answers of another shape from all stations; `reasons`: why each could not be read."""
+    station, reason = min(reasons.items())
+    return "the API's shape has changed: no station's answer can be read", _lines(
+        f"Such as station {station}: {' '.join(reason.split())[:500]}. What cannot be read is not written,",
+        "and the next runs ask again. If the API stays like this, the pipeline must learn the new shape",
+        "(airqino/source/response.py); then scripts/backfill brings what is missing. To see what the API sends now:",
+        f"scripts/rerun FetchHour --hour {format_hour(hour)}",
+        look="scripts/doctor; ask the API's operator what was changed",
     )
 
 

@@ -43,6 +43,7 @@ class AirQino(Struct, frozen=True, kw_only=True):
     read_timeout_seconds: Seconds = 30.0
     request_seconds: Seconds = 60.0
     station_seconds: Seconds = 100.0
+    run_seconds: Annotated[float, Meta(gt=0, le=86_400, description="seconds above 0, at most 86400")] = 2700.0
     retries: Annotated[int, Meta(ge=0, le=10, description="a whole number from 0 to 10")] = 3
     retry_backoff_seconds: Annotated[float, Meta(ge=0, le=60, description="0 to 60 seconds")] = 0.5
     retry_after_max_seconds: Seconds = 120.0
@@ -61,6 +62,7 @@ class AirQino(Struct, frozen=True, kw_only=True):
         Meta(min_length=1, description="growing pauses in hours, comma-separated"),
     ] = (1, 2, 4, 8, 24, 48)
     reread_after_hours: Annotated[int, Meta(ge=24, le=48, description="a whole number from 24 to 48")] = 47
+    reread_months: Annotated[bool, Meta(description="true or false")] = True
     now: Annotated[
         str,
         Meta(
@@ -78,6 +80,16 @@ class AirQino(Struct, frozen=True, kw_only=True):
                 "set AIRQINO_PASSWORD, AIRQINO_CLIENT_ID and AIRQINO_TOKEN_URL"
             )
         self.moment()
+
+    @property
+    def task_seconds(self) -> float:
+        """The most seconds for one task: enough of a run is left for those that do not wait for it."""
+        return self.run_seconds * 2 / 3
+
+    @property
+    def asking_seconds(self) -> float:
+        """The most seconds in which one task asks the API: the later stages go on with what has come until then."""
+        return self.run_seconds / 3
 
     def moment(self) -> datetime:
         """Return the moment to take for now: the option's, else the clock's."""

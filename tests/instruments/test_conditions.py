@@ -8,8 +8,9 @@ import pytest
 
 from tasks.instruments import metrics
 from tasks.instruments.conditions import evaluate, update
-from tasks.instruments.incidents import Book
+from tasks.instruments.incidents import Book, Incident
 from tasks.instruments.observed import PipelineState, StationRevisions, StationState, Success
+from tasks.instruments.shape import MissingField, Shape
 from tasks.instruments.tally import Tally
 from tasks.settings.sections import Alerts
 
@@ -97,6 +98,47 @@ def test_a_silent_station_is_told_with_its_last_hour_and_the_next_one_to_ask_for
 @pytest.mark.parametrize(("flag", "holds"), [("dead", True), ("stuck", True), ("out_of_range", False), ("ok", False)])
 def test_sensor_dead(flag, holds):
     assert holding(station(flags={"co": flag, "pm2_5": "ok"})) == ["sensor_dead|77 co"] * holds
+
+
+def test_a_silent_sensor_is_told_with_its_newest_value():
+    (one,) = evaluate(station(silent_sensors={"co": LAST - 7 * HOUR}), LIMITS, NOW, NOW).holding
+    assert (one.key, one.since) == ("sensor_silent|77 co", LAST - 6 * HOUR)
+    assert one.title == "CO sensor of SMART77 (77) is silent"
+    assert "\n    scripts/rerun FetchHour --hour 2024-09-09T04 --again\n" in one.text
+
+
+def test_a_sensor_of_a_station_out_of_service_is_not_silent():
+    assert holding(station(silent_sensors={"co": LAST - 7 * HOUR}, in_service=False)) == []
+
+
+def test_a_field_that_is_gone_everywhere_is_one_incident_and_its_sensors_are_not_silent_too():
+    gone = MissingField("pm2_5", LAST - 2 * HOUR, ("PM25",))
+    state = replace(station(silent_sensors={"pm2_5": LAST - 2 * HOUR}), shape=Shape(missing=(gone,)))
+    (one,) = evaluate(state, LIMITS, NOW, NOW).holding
+    assert (one.key, one.since) == ("shape_changed|pm2_5", LAST - HOUR)
+    assert "'PM2.5'" in one.title
+    assert "Unknown fields have appeared: 'PM25'." in one.text
+
+
+def test_what_is_silent_or_gone_for_longer_than_the_staged_days_stays_open():
+    book = Book()
+    gone = Shape(missing=(MissingField("o3", LAST - 90 * HOUR, ()),))
+    update(book, evaluate(replace(station(silent_sensors={"co": LAST - 90 * HOUR}), shape=gone), LIMITS, NOW, NOW))
+    begun = ["sensor_silent|77 co", "shape_changed|o3"]
+    assert [i.key for i in book.open()] == begun
+    later = replace(station(sensors_not_seen=frozenset({"co"})), shape=Shape(not_seen=frozenset({"o3"})))
+    update(book, evaluate(later, LIMITS, NOW, NOW))
+    assert [i.key for i in book.open()] == begun
+    update(book, evaluate(FINE, LIMITS, NOW, NOW))
+    assert book.open() == []
+
+
+@pytest.mark.parametrize(("is_read", "lasts"), [(False, True), (True, False)])
+def test_answers_that_nobody_could_read_are_over_when_the_last_hour_was_read(is_read, lasts):
+    book = Book()
+    book.begin(Incident(kind="shape_changed", since=NOW, title="t", text="t"))
+    update(book, evaluate(replace(FINE, shape=Shape(is_read=is_read)), LIMITS, NOW, NOW))
+    assert [i.kind for i in book.open()] == ["shape_changed"] * lasts
 
 
 def test_drift_is_one_incident_for_both_horizons():

@@ -7,10 +7,14 @@ from pathlib import Path
 import luigi
 import pytest
 
-from tasks import Hourly, LoadDay, ScoreForecasts, TrainModel
+from airqino.errors import ServerError, SourceError, UnexpectedShapeError
+from airqino.sandbox.series import DEFAULT_STATIONS
+from airqino.source.client import Answer, Exchange
+from tasks import FetchHour, Hourly, LoadDay, ScoreForecasts, TrainModel, stage
 from tasks.instruments import hook
 from tasks.instruments.incidents import read
 
+LIVE, OTHER = sorted(DEFAULT_STATIONS)
 LATER = datetime(2024, 9, 12, 10, tzinfo=UTC)
 DAYS = (date(2024, 9, 10), date(2024, 9, 11), date(2024, 9, 12))
 
@@ -87,3 +91,22 @@ def test_what_another_run_failed_at_ends_when_all_of_it_has_succeeded_or_is_foun
     one = LoadDay(day=DAYS[:2])
     one.trigger_event(luigi.Event.DEPENDENCY_PRESENT, one)
     assert keys(root) == []
+
+
+@pytest.mark.parametrize(
+    ("errors", "opened"),
+    [
+        ({LIVE: UnexpectedShapeError("its rows have fields 'x'"), OTHER: UnexpectedShapeError("'y'")}, True),
+        ({LIVE: UnexpectedShapeError("'x'"), OTHER: ServerError("HTTP 503")}, False),
+        ({LIVE: UnexpectedShapeError("'x'"), OTHER: None}, False),
+        ({LIVE: UnexpectedShapeError("'x'")}, False),  # the other was not asked
+    ],
+)
+def test_answers_that_nobody_can_read_are_a_change_of_shape(
+    root: Path, errors: dict[str, SourceError | None], opened: bool
+) -> None:
+    task = FetchHour(hour=LATER)
+    answers = {station: Answer(Exchange(station, "", ""), error=error) for station, error in errors.items()}
+    task.trigger_event(stage.FETCHED, task, {(station, LATER) for station in errors}, answers)
+    assert keys(root) == ["shape_changed|"] * opened
+    assert all("its rows have fields 'x'" in incident.text for incident in read(root).open())

@@ -55,6 +55,27 @@ def test_a_station_falls_silent_and_comes_back(alerted: Pipeline, sandbox: Sandb
     assert web.titles[1:] == [f"[AirQino] resolved: station SMART188 ({OTHER}) is silent"]
 
 
+def test_a_sensor_falls_silent_then_a_field_is_renamed_and_both_come_back(
+    alerted: Pipeline, sandbox: Sandbox, web: Web
+) -> None:
+    calm(sandbox, NOW.replace(hour=0) - 24 * HOUR, 40)
+    for hour in range(6, 13):  # one sensor of one station
+        sandbox.override(OTHER, NOW.replace(hour=hour), row(NOW.replace(hour=hour)) | {"CO": None})
+    for station in (LIVE, OTHER):
+        values = dict.fromkeys(("CO", "PM2.5")) if station == OTHER else {"PM2.5": None}
+        sandbox.override(station, NOW, row(NOW) | values | {"fine dust": 9.0})
+    run_at(alerted, sandbox, NOW - HOUR)  # five hours without: not yet
+    assert web.titles == []
+    run_at(alerted, sandbox, NOW)
+    assert web.titles == [f"[AirQino] CO sensor of SMART188 ({OTHER}) is silent"]
+    assert "since 2026-02-20 06:00 UTC" in web.alerts[0]["message"]
+    run_at(alerted, sandbox, NOW + HOUR)
+    assert web.titles[1:] == ["[AirQino] the API's shape has changed: no station sends 'PM2.5' any more"]
+    assert "Unknown fields have appeared: 'fine dust'." in web.alerts[1]["message"]
+    run_at(alerted, sandbox, NOW + 3 * HOUR)
+    assert sorted(web.titles[2:]) == sorted(title.replace("] ", "] resolved: ") for title in web.titles[:2])
+
+
 def test_a_dead_sensor_is_told_once(alerted: Pipeline, sandbox: Sandbox, web: Web, tmp_path: Path) -> None:
     alerted.configure(tmp_path / "luigi.cfg", late_window_hours=96)
     calm(sandbox, NOW.replace(hour=0) - 5 * 24 * HOUR, 6 * 24)

@@ -18,6 +18,7 @@ from support.hostile import drip, http, serving, talking
 from airqino.errors import (
     AnswerTooLargeError,
     CredentialsError,
+    NotAskedError,
     NotJSONError,
     RateLimitedError,
     ReportedError,
@@ -373,6 +374,28 @@ def test_a_pause_longer_than_the_stations_time_ends_the_tries_at_once():
     with network(bad=busy) as url, client(url, retries=5, station_seconds=5, retry_after_max=120) as asking:
         assert type(answer_of(asking, "bad", FIRST, LAST).error) is ServerError
     assert time.monotonic() - began < 1
+
+
+def test_who_has_no_turn_before_the_time_is_over_was_not_asked(monkeypatch):
+    monkeypatch.setattr(pace, "HOLD_SECONDS", 60)
+    arrived = []
+
+    def good(connection: socket.socket) -> None:
+        arrived.append("good")
+        connection.sendall(http(rows(FIRST, LAST)))
+
+    options = {"concurrency": 1, "request_seconds": 5, "station_seconds": 9, "seconds": 1}
+    with network(good=good, bad=dripping, late=good) as url, client(url, **options) as asking:
+        began = time.monotonic()
+        answers = asking.hourly_of(dict.fromkeys(["good", "bad", "late"], (FIRST, LAST)))
+        assert time.monotonic() - began < 2
+        again = asking.hourly_of({"good": (FIRST, LAST)})
+        time.sleep(0.3)  # the turn of the last is free now: it asks no more
+    assert answers["good"].error is None
+    assert [type(answers[station].error) for station in ("bad", "late")] == [SourceTimeoutError, NotAskedError]
+    assert type(again["good"].error) is NotAskedError
+    assert (answers["late"].exchange.status, answers["late"].exchange.station) == (None, "late")
+    assert arrived == ["good"]
 
 
 def test_a_station_whose_thread_hangs_is_left_to_itself(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from airqino.errors import NotOverError, ServerError, UnexpectedShapeError
+from airqino.errors import NotAskedError, NotOverError, ServerError, UnexpectedShapeError
 from airqino.source.client import Answer, Exchange
 from airqino.source.raw import (
     BOOKKEEPING,
@@ -387,6 +387,55 @@ def test_real_time_is_the_smaller_clock():
 def test_only_an_answer_with_rows_confirms_that_one_is_missing():
     empty, other = answer(), answer("2024-09-09 09:00:00")
     assert [finding(a, OBSERVED, readings(a), END + HOUR).confirms for a in (empty, other)] == [False, True]
+
+
+def test_a_field_that_the_whole_answer_lacks_takes_nothing_from_what_was_read():
+    both = parse(b'{"header": {}, "data": [{"timestamp": "2024-09-09 10:00:00", "CO": 0.5, "PM25_new": 9}]}')
+    old = row(VALUE | {"rh": 80.0})
+    said = finding(Answer(Exchange("1", "", ""), both), OBSERVED, {OBSERVED: both.data[0].values()}, END + 80 * HOUR)
+    new, revisions = merge(old, "1", OBSERVED, said, POLICY)
+    assert (new["co"], new["pm2_5"], new["rh"]) == (0.5, 21.5, 80.0)
+    assert [(r["reading"], r["old"], r["new"]) for r in revisions] == [("co", 0.4, 0.5)]
+
+
+def test_a_sensor_that_one_row_lacks_and_another_has_is_a_revision():
+    rows = b'[{"timestamp": "2024-09-09 10:00:00", "CO": 0.4}, {"timestamp": "2024-09-09 11:00:00", "PM2.5": 9}]'
+    response = parse(b'{"header": {}, "data": ' + rows + b"}")
+    answered = Answer(Exchange("1", "", ""), response)
+    said = finding(answered, OBSERVED, readings(answered), END + 80 * HOUR)
+    new, revisions = merge(row(VALUE), "1", OBSERVED, said, POLICY)
+    assert (new["co"], new["pm2_5"]) == (0.4, None)
+    assert [(r["reading"], r["old"], r["new"]) for r in revisions] == [("pm2_5", 21.5, None)]
+
+
+NOT_ASKED = NotAskedError("not asked")
+
+
+def test_an_hour_that_was_not_asked_is_due_in_the_next_run_and_not_in_this_one():
+    new = row(error=NOT_ASKED)
+    assert (new["status"], new["final"], new["attempts"]) == ("failed", False, 0)
+    assert new["reason"] == "NotAskedError: not asked"
+    assert not is_due(new, END + 0.05 * HOUR, POLICY)
+    assert due_hours(new, start=0.1) <= 1.05
+
+
+@pytest.mark.parametrize(
+    "old", [row(VALUE), row(), row(EMPTY), row(error=FAULT)], ids=["ok", "absent", "empty", "failed"]
+)
+def test_what_was_staged_of_an_hour_that_was_not_asked_stays_and_its_pause_is_not_begun_anew(old):
+    old = old | {"attempts": 6 if old["status"] != "ok" else 0}  # a pause of 48 h
+    kept = row(error=NOT_ASKED, after=80, old=old)
+    assert kept == old | {"checked_at": END + 80 * HOUR, "attempts": 0}
+    assert not is_due(kept, END + 80 * HOUR, POLICY)
+    assert is_due(kept, END + 81 * HOUR, POLICY)
+
+
+def test_the_last_try_of_an_absent_hour_is_made_up_for_where_there_was_no_time_for_it():
+    window = POLICY.late_window / HOUR
+    absent = row(after=window - 30)
+    asked, not_asked = row(after=window + 1, old=absent), row(error=NOT_ASKED, after=window + 1, old=absent)
+    assert due_hours(asked, start=window + 1.1) is None
+    assert due_hours(not_asked, start=window + 1.1) <= window + 2
 
 
 # --- the rows of an answer
