@@ -11,9 +11,10 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from airqino.readings import LABELS
-from airqino.views.now import hourly_levels, station_map, station_names, station_now
+from airqino.views.names import named, station_names
+from airqino.views.now import hourly_levels, station_map, station_now
 from airqino.views.profiles import ALL_STATIONS
-from airqino.views.terms import Document, Pipeline, label, named
+from airqino.views.terms import Document, Pipeline, label
 
 __all__ = ["VIEWS", "ensure_views"]
 

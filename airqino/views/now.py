@@ -1,9 +1,10 @@
 """The views of the public dashboard's present: each station now, on the map, and its last week."""
 
 from airqino.readings import LABELS, reading
-from airqino.views.terms import Document, Pipeline, documents_of_station, label, named, usable
+from airqino.views.names import named, named_stations
+from airqino.views.terms import Document, Pipeline, documents_of_station, label, usable
 
-__all__ = ["hourly_levels", "station_map", "station_names", "station_now"]
+__all__ = ["hourly_levels", "station_map", "station_now"]
 
 #: Degrees around a station that the map shows at least.
 _FRAME = 0.01
@@ -20,16 +21,6 @@ def _where(array: str, field: str, value: object) -> Document:
 
 def _last_week(field: str) -> Document:
     return {"$expr": {"$gte": [f"${field}", _before("$$NOW", "day", 7)]}}
-
-
-def _stations() -> Pipeline:
-    """Return the first stages of a view of `stations`: each with `station` and `station_name`."""
-    return [{"$set": {"station": "$_id"}}, *named()]
-
-
-def station_names() -> Pipeline:
-    """Return what each station is called, one row for each."""
-    return [*_stations(), {"$project": {"_id": 0, "station": 1, "station_name": 1}}]
 
 
 def station_now() -> Pipeline:
@@ -62,7 +53,7 @@ def station_now() -> Pipeline:
     newest = _where("$forecasts", "issued_at", {"$first": "$forecasts.issued_at"})
     kept = {name: f"$rows.{name}" for name in ("pollutant", "unit", "digits", "concentration")}
     return [
-        *_stations(),
+        *named_stations(),
         documents_of_station("hourly_measurements", hours, "hours", last="$last_seen_at"),
         documents_of_station("forecasts", forecasts, "forecasts", last="$last_seen_at"),
         {"$set": {"forecasts": newest, "last_at": {"$first": "$hours.observed_at"}}},
@@ -99,7 +90,7 @@ def station_map() -> Pipeline:
 
     newest: Pipeline = [{"$match": {"pm2_5_quality": "ok"}}, {"$sort": {"day": -1}}, {"$limit": 1}]
     return [
-        *_stations(),
+        *named_stations(),
         documents_of_station("daily_averages", newest, "days"),
         {"$set": {"newest": {"$first": "$days"}}},
         {"$set": {"places": [place("station", 0), place("south-west", -_FRAME), place("north-east", _FRAME)]}},
@@ -130,14 +121,14 @@ def hourly_levels() -> Pipeline:
     newest = {"$or": [{"horizon_h": 1}, {"$expr": {"$gt": ["$target_at", "$$NOW"]}}]}
     forecasts: Pipeline = [
         {"$match": {"$and": [_last_week("target_at"), newest]}},
-        {"$project": {"station": 1, "target_at": 1, "pollutant": label("pollutant"), "rows": bands}},
         *named(),
+        {"$project": {"station": 1, "station_name": 1, "target_at": 1, "pollutant": label("pollutant"), "rows": bands}},
         *_rows("$target_at", 1, {"$concat": ["$station_name", "$rows.suffix"]}),
     ]
     return [
         {"$match": _last_week("observed_at")},
-        {"$project": {"station": 1, "observed_at": 1, "rows": levels}},
         *named(),
+        {"$project": {"station": 1, "station_name": 1, "observed_at": 1, "rows": levels}},
         *_rows(1, "$rows.pollutant", "$station_name"),
         {"$unionWith": {"coll": "forecasts", "pipeline": forecasts}},
     ]
