@@ -1,9 +1,8 @@
 """The documents that a day's staged tables become."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import date
-from functools import cache
 from typing import Any
 
 from airqino import views
@@ -11,7 +10,7 @@ from airqino.readings import NAMES
 from airqino.times import format_hour, local_date
 from tasks import targets
 from tasks.settings.reading import Settings
-from tasks.stations import identity, station_name
+from tasks.stations import identity
 
 __all__ = ["COLLECTIONS", "Document", "of_day", "station_updates"]
 
@@ -23,22 +22,21 @@ COLLECTIONS = ("hourly_measurements", "daily_averages", "coverage", "revisions")
 
 def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
     """Return a day's documents by collection."""
-    hourly, name = targets.hourly(day).rows(), cache(lambda station: station_name(station, config))
+    hourly = targets.hourly(day).rows()
     return {
-        "hourly_measurements": [_hourly_document(row, name, config) for row in hourly if row["status"] == "ok"],
-        "daily_averages": [_daily_document(row, name) for row in targets.daily(day).rows()],
-        "coverage": _coverage_documents(day, hourly, name, config),
+        "hourly_measurements": [_hourly_document(row, config) for row in hourly if row["status"] == "ok"],
+        "daily_averages": [_daily_document(row) for row in targets.daily(day).rows()],
+        "coverage": _coverage_documents(day, hourly, config),
         "revisions": [_revision_document(row) for row in targets.revisions(day).rows()],
     }
 
 
-def _hourly_document(row: Document, name: Callable[[str], str], config: Settings) -> Document:
+def _hourly_document(row: Document, config: Settings) -> Document:
     """Return a station's readings of one hour; `day` is the station's local day."""
     station, at = row["station"], row["observed_at"]
     return {
         "_id": f"{station}|{format_hour(at)}",
         "station": station,
-        "station_name": name(station),
         "observed_at": at,
         "day": f"{local_date(at, config.zone(station))}",
         "provisional": not row["final"],
@@ -47,14 +45,11 @@ def _hourly_document(row: Document, name: Callable[[str], str], config: Settings
     }
 
 
-def _daily_document(row: Document, name: Callable[[str], str]) -> Document:
-    key = f"{row['station']}|{row['day']}"
-    return {"_id": key, **row, "station_name": name(row["station"]), "day": f"{row['day']}"}
+def _daily_document(row: Document) -> Document:
+    return {"_id": f"{row['station']}|{row['day']}", **row, "day": f"{row['day']}"}
 
 
-def _coverage_documents(
-    day: date, hourly: list[Document], name: Callable[[str], str], config: Settings
-) -> list[Document]:
+def _coverage_documents(day: date, hourly: list[Document], config: Settings) -> list[Document]:
     """Say how much of a UTC day each station reported, and why not all, also for days without any reading."""
     rows = _by_station(row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values())
     details = views.coverage_details(hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, NAMES)
@@ -66,7 +61,6 @@ def _coverage_documents(
             {
                 "_id": f"{station}|{day}",
                 "station": station,
-                "station_name": name(station),
                 "day": f"{day}",
                 **{f"{status}_hours": counts[status] for status in ("ok", "absent", "failed")},
                 "reason": reasons.most_common(1)[0][0] if reasons else "",

@@ -20,7 +20,6 @@ from tasks.parameters import HoursParameter
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage, exclusive
 from tasks.staged import frame
-from tasks.stations import station_name
 
 log = logging.getLogger("airqino.forecast")
 
@@ -74,6 +73,7 @@ def _restore(hours: Iterable[datetime]) -> None:
         if (record := _load_target(hour).record()) is None:
             continue
         documents = mongo.find(targets.database(), "forecasts", {"issued_at": hour})
+        # documents of 0.2 and before hold a name as well
         rows = [{k: v for k, v in document.items() if k not in ("_id", "station_name")} for document in documents]
         if rows and len(rows) == record["documents"]:
             moments = {name: "datetime64[us, UTC]" for name in rows[0] if name.endswith("_at")}
@@ -131,4 +131,4 @@ def _load_documents(hours: Iterable[datetime]) -> None:
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:
     key = f"{row['station']}|{row['pollutant']}|{format_hour(row['issued_at'])}|{row['horizon_h']}"
-    return {"_id": key, **row, "station_name": station_name(row["station"], settings())}
+    return {"_id": key, **row}

@@ -14,7 +14,7 @@ from tasks import targets
 from tasks.daily import local_days
 from tasks.fetch import FetchHour
 from tasks.forecast import Forecast
-from tasks.load import LoadDay, followers_of, provisional_days
+from tasks.load import LoadDay, LoadStations, followers_of, provisional_days
 from tasks.parameters import HourParameter
 from tasks.reread import RereadMonth
 from tasks.score import ScoreForecasts, retrain_days
@@ -26,8 +26,9 @@ from tasks.train import TrainModel, monday
 class Hourly(Stage):
     """Everything for one hour, and whatever is missing or due in the late-data window before it.
 
-    Unit: an hour. Complete: the window's days are loaded and their forecasts scored, the week's model is trained, the
-    hour's forecast is out, where a model has drifted, another was trained, and each station's old month was read again.
+    Unit: an hour. Complete: the window's days and the stations are loaded and the forecasts scored, the week's model is
+    trained, the hour's forecast is out, where a model has drifted, another was trained, and each station's old month
+    was read again.
     """
 
     hour = HourParameter(
@@ -63,7 +64,8 @@ class Hourly(Stage):
 
     def _afterwards(self) -> list[luigi.Task]:
         scores = [ScoreForecasts(day=day) for day in self._days()]
-        return [TrainModel(day=monday(self.hour.date())), Forecast(hour=self.hour), *self._unloaded(), *scores]
+        training = TrainModel(day=monday(self.hour.date()))
+        return [training, Forecast(hour=self.hour), *self._unloaded(), *scores, LoadStations()]
 
     def _unloaded(self) -> list[luigi.Task]:
         """Return the forecasts of the window that are staged but not loaded, or loaded but no longer staged."""
@@ -84,8 +86,8 @@ class Hourly(Stage):
 class Backfill(Stage):
     """The same for a past range of whole days, fetched in few large requests.
 
-    Unit: a range. Complete: each of its days is loaded, and with `hindcast` each of its hours has a forecast.
-    `scripts/backfill` runs it month by month with a progress bar.
+    Unit: a range. Complete: the stations and each of its days are loaded, and with `hindcast` each of its hours has a
+    forecast. `scripts/backfill` runs it month by month with a progress bar.
     """
 
     start = HourParameter(description="first hour, such as 2023-09-10T11")
@@ -105,7 +107,7 @@ class Backfill(Stage):
 
     def complete(self) -> bool:
         """Tell whether the days are loaded and the hindcasts out."""
-        return all(t.complete() for t in [self._fetch(), *self._loads(), *self._forecasts(), *self._scores()])
+        return all(t.complete() for t in [self._fetch(), *self._loads(), *self._forecasts(), *self._last()])
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Fetch, then clean, average and load; then train the weeks' models, forecast from them, and score."""
@@ -114,13 +116,16 @@ class Backfill(Stage):
         if self.hindcast:
             yield [TrainModel(day=day) for day in sorted({monday(h.date()) for h in hour_range(self.start, self.stop)})]
         yield self._forecasts()
-        yield self._scores()
+        yield self._last()
 
     def _fetch(self) -> FetchHour:
         """Fetch whole days, or half a day's mean would mislead; who starts a backfill has mended what failed."""
         begin = day_start(self.start.date())
         hours = hour_range(begin, min(day_start(self.stop.date()) + DAY - HOUR, settings().last_hour))
         return FetchHour(hour=hours, backfill=True, again=self.again)
+
+    def _last(self) -> list[luigi.Task]:
+        return [*self._scores(), LoadStations()]
 
     def _loads(self) -> list[luigi.Task]:
         return [LoadDay(day=day_range(*local_days(self.start, self.stop)))]

@@ -1,4 +1,4 @@
-"""LoadDay: from staged tables to documents in MongoDB."""
+"""LoadDay and LoadStations: from staged tables to documents in MongoDB."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,19 +12,19 @@ from airqino import views
 from airqino.source import raw
 from airqino.stores import mongo
 from airqino.times import DAY, day_range, day_start
-from tasks import documents, targets
+from tasks import documents, former, targets
 from tasks.clean import DayTask
 from tasks.daily import DailyMeans
 from tasks.documents import Document
 from tasks.settings.reading import Settings, settings
-from tasks.stage import exclusive
-from tasks.stations import restore_history
+from tasks.stage import Stage, exclusive
+from tasks.stations import identity, restore_history
 
 #: How long a day left provisional is looked after; what is older is a backfill's.
 PROVISIONAL_DAYS = 31
 
-#: Raise when the shape of the documents changes.
-_VERSION = 2
+#: Raise when the documents must be loaded anew because their shape changed.
+_VERSION = 3
 
 
 class LoadDay(DayTask):
@@ -51,9 +51,8 @@ class LoadDay(DayTask):
         """Upsert the documents of the days that are not loaded, then record the loads."""
         if not (stale := self._stale()):
             return
-        config, database, kept = settings(), targets.database(), targets.kept_since()
-        mongo.ensure_indexes(database, config.mongo.retention_days)
-        mongo.ask(database, views.ensure_views)
+        config, kept = settings(), targets.kept_since()
+        database = _prepared_database(config)
         if _restore_ledgers(stale):
             stale = self._stale()
         for document in mongo.find(database, "stations", {"_id": {"$in": list(config.airqino.stations)}}):
@@ -73,9 +72,54 @@ class LoadDay(DayTask):
 
     def _stale(self) -> dict[date, str]:
         """Return the days that are not loaded as they are staged, and the fingerprint of what is to be loaded."""
-        inputs = _inputs(self.day, settings())
-        loaded = _loaded_inputs(self.day)
-        return {day: fingerprint for day, fingerprint in inputs.items() if loaded.get(day) != fingerprint}
+        config, loaded = settings(), _loaded_inputs(self.day)
+        zones = repr([(station, config.zone(station)) for station in config.airqino.stations])
+        inputs = _inputs(self.day, zones, _VERSION)
+        stale = {day: fingerprint for day, fingerprint in inputs.items() if loaded.get(day) != fingerprint}
+        if loaded_before := [day for day in stale if day in loaded]:
+            then = _inputs(loaded_before, former.then(config)["stations"], former.VERSION)
+            stale = {day: fingerprint for day, fingerprint in stale.items() if loaded.get(day) != then.get(day, "")}
+        return stale
+
+
+class LoadStations(Stage):
+    """What the configured stations are called and where they are, in ``stations``. A change loads nothing else.
+
+    Unit: all stations. Complete: what the operator and the API say of them is in MongoDB as it is now. A station's
+    document is made by `LoadDay`, with its first readings.
+    """
+
+    def output(self) -> targets.LoadTarget:
+        """Return the row in ``loads``."""
+        return targets.LoadTarget("stations")
+
+    def complete(self) -> bool:
+        """Tell whether MongoDB holds names and places as they are now."""
+        record = self.output().record()
+        return record is not None and record["inputs"] == targets.fingerprint(_identities(settings()))
+
+    @exclusive
+    def run(self) -> None:
+        """Write what is known of the stations that have answered, then record it."""
+        config = settings()
+        identities, database = _identities(config), _prepared_database(config)
+        updates = [({"_id": station}, {"$set": known}, False) for station, known in identities.items()]
+        mongo.update(database, "stations", updates)
+        content = {"kind": "stations", "documents": len(identities), "former": former.then(config)}
+        self.output().write(targets.fingerprint(identities), content)
+
+
+def _identities(config: Settings) -> dict[str, Document]:
+    """Return the identity of each configured station; of one without a history, MongoDB may know more."""
+    return {s: identity(s, config) for s in config.airqino.stations if targets.station(s).exists()}
+
+
+def _prepared_database(config: Settings) -> mongo.Database:
+    """Return the database, with its indexes and views."""
+    database = targets.database()
+    mongo.ensure_indexes(database, config.mongo.retention_days)
+    mongo.ask(database, views.ensure_views)
+    return database
 
 
 def _restore_ledgers(days: Iterable[date]) -> bool:
@@ -99,14 +143,13 @@ def _target(day: date) -> targets.LoadTarget:
     return targets.LoadTarget(f"day|{day}")
 
 
-def _inputs(days: Iterable[date], config: Settings) -> dict[date, str]:
+def _inputs(days: Iterable[date], stations: str, version: int) -> dict[date, str]:
     """Return the fingerprint of all that each day's documents are made from."""
-    stations = repr([(s, config.station(s)) for s in config.airqino.stations])
     return {
         day: targets.fingerprint(
             [t.fingerprint for t in (targets.hourly(day), targets.daily(day), targets.revisions(day))],
             stations,
-            _VERSION,
+            version,
         )
         for day in days
     }

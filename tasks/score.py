@@ -11,13 +11,12 @@ import pandas as pd
 from airqino.forecasting import scoring
 from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_range, day_start
-from tasks import promotion, stage, targets
+from tasks import former, promotion, stage, targets
 from tasks.clean import CleanDay, DayTask
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
 from tasks.stage import exclusive
 from tasks.staged import frame
-from tasks.stations import station_name
 from tasks.train import drift_limits
 
 log = logging.getLogger("airqino.score")
@@ -86,15 +85,17 @@ class ScoreForecasts(DayTask):
         return targets.fingerprint(names, hourly, asdict(drift_limits()), _VERSION)
 
     def _content(self) -> str:
-        config = settings()
-        names = [station_name(station, config) for station in config.airqino.stations]
-        return targets.fingerprint(self.output().fingerprint, names, _VERSION)
+        return targets.fingerprint(self.output().fingerprint, _VERSION)
+
+    def _former_content(self) -> str:
+        """Return how 0.2 and before wrote the same."""
+        return targets.fingerprint(self.output().fingerprint, former.then(settings())["names"], _VERSION)
 
     def _is_loaded(self) -> bool:
         record, key = self._load_target().record(), f"{self.day}"
         return (
             record is not None
-            and record["inputs"] == self._content()
+            and (record["inputs"] == self._content() or record["inputs"] == self._former_content())
             and record["documents"] == mongo.count(targets.database(), "forecast_scores", "day", key, f"{key}~")
         )
 
@@ -121,4 +122,4 @@ def _start(day: date, pair: tuple[str, str]) -> date:
 def _document(row: dict[str, Any]) -> dict[str, Any]:
     parts = (row["station"], row["pollutant"], row["horizon_h"], row["day"], row["window_days"])
     numbers = {name: None if pd.isna(value) else value for name, value in row.items()}
-    return {"_id": "|".join(map(str, parts)), "station_name": station_name(row["station"], settings()), **numbers}
+    return {"_id": "|".join(map(str, parts)), **numbers}

@@ -46,7 +46,8 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "forecasts": (("issued_at", "station"), ("station", "issued_at"), ("target_at", "station")),
     "forecast_scores": (("day", "station"), ("station", "day")),
     "revisions": (("observed_at", "station"), ("seen_at",)),
-    "profiles": (("station_name", "month"), ("month", "weekday")),
+    "profiles": (("station", "month"), ("month", "weekday")),
+    "stations": (("name",),),
     "loads": (("kind", "loaded_at"), ("kind", "issued_at")),
 }
 

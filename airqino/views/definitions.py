@@ -11,7 +11,9 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from airqino.readings import LABELS
+from airqino.views.names import named, station_names
 from airqino.views.now import hourly_levels, station_map, station_now
+from airqino.views.profiles import ALL_STATIONS
 from airqino.views.terms import Document, Pipeline, label
 
 __all__ = ["VIEWS", "ensure_views"]
@@ -30,7 +32,7 @@ def _guideline_days() -> Pipeline:
         {"$unwind": "$rows"},
         {
             "$group": {
-                "_id": {"name": "$station_name", "year": "$year", "pollutant": "$rows.pollutant"},
+                "_id": {"station": "$station", "year": "$year", "pollutant": "$rows.pollutant"},
                 "days": {"$sum": 1},
                 "valid_days": {"$sum": {"$toInt": "$rows.valid"}},
                 "days_above": {"$sum": {"$cond": [{"$and": ["$rows.valid", "$rows.above"]}, 1, 0]}},
@@ -39,12 +41,13 @@ def _guideline_days() -> Pipeline:
         {
             "$project": {
                 "_id": 0,
-                "station_name": "$_id.name",
+                "station": "$_id.station",
                 "calendar_year": "$_id.year",
                 "pollutant": "$_id.pollutant",
                 **dict.fromkeys(("days", "valid_days", "days_above"), 1),
             }
         },
+        *named(),
     ]
 
 
@@ -61,11 +64,12 @@ def _pipeline_state() -> Pipeline:
 def _revision_log() -> Pipeline:
     """Return the revisions with the station's name."""
     return [
-        {"$lookup": {"from": "stations", "localField": "station", "foreignField": "_id", "as": "known"}},
+        *named(),
         {
             "$project": {
                 "_id": 0,
-                "station_name": {"$ifNull": [{"$first": "$known.name"}, "$station"]},
+                "station": 1,
+                "station_name": 1,
                 "pollutant": label("reading"),
                 "observed_at": 1,
                 "seen_at": 1,
@@ -76,26 +80,33 @@ def _revision_log() -> Pipeline:
 
 
 def _unwound(field: str, kept: Sequence[str], parts: Sequence[str]) -> Pipeline:
-    """Return the elements of an array, each as a row with some fields of its document.
+    """Return the elements of an array, each as a row with the station and some other fields of its document.
 
     Named one by one: a chart's filter on a field of the document then reaches the collection's index.
     """
-    rows = dict.fromkeys(kept, 1) | {part: f"${field}.{part}" for part in parts}
+    rows = dict.fromkeys(("station", "station_name", *kept), 1) | {part: f"${field}.{part}" for part in parts}
     return [{"$unwind": f"${field}"}, {"$project": {"_id": 0, **rows}}]
 
 
+#: The profile of all stations has no station.
+_NETWORK: Document = {"$set": {"station_name": {"$ifNull": ["$station_name", ALL_STATIONS]}}}
 _CELL = ("hour", *(f"{pollutant}_{kind}" for pollutant in LABELS for kind in ("sum", "hours")))
+
+#: Collections that have a view with the stations' names, such as `coverage_named`.
+_NAMED = ("hourly_measurements", "daily_averages", "coverage", "forecasts", "forecast_scores")
 
 #: Name of each view → the collection it reads and its pipeline.
 VIEWS: Mapping[str, tuple[str, Pipeline]] = {
+    "station_names": ("stations", station_names()),
+    **{f"{name}_named": (name, named()) for name in _NAMED},
     "station_now": ("stations", station_now()),
     "station_map": ("stations", station_map()),
     "hourly_levels": ("hourly_measurements", hourly_levels()),
     "guideline_days": ("daily_averages", _guideline_days()),
-    "hourly_profiles": ("profiles", _unwound("cells", ("station_name", "month", "weekday"), _CELL)),
+    "hourly_profiles": ("profiles", [*named(), _NETWORK, *_unwound("cells", ("month", "weekday"), _CELL)]),
     "pipeline_state": ("loads", _pipeline_state()),
-    "flag_hours": ("coverage", _unwound("flags", ("station_name", "day"), ("reading", "flag", "hours"))),
-    "missing_hours": ("coverage", _unwound("missing", ("station_name", "day"), ("weekday", "hour"))),
+    "flag_hours": ("coverage", [*named(), *_unwound("flags", ("day",), ("reading", "flag", "hours"))]),
+    "missing_hours": ("coverage", [*named(), *_unwound("missing", ("day",), ("weekday", "hour"))]),
     "revision_log": ("revisions", _revision_log()),
 }
 

@@ -1,6 +1,7 @@
 """The views of the public dashboard's present: each station now, on the map, and its last week."""
 
 from airqino.readings import LABELS, reading
+from airqino.views.names import named, named_stations
 from airqino.views.terms import Document, Pipeline, documents_of_station, label, usable
 
 __all__ = ["hourly_levels", "station_map", "station_now"]
@@ -52,6 +53,7 @@ def station_now() -> Pipeline:
     newest = _where("$forecasts", "issued_at", {"$first": "$forecasts.issued_at"})
     kept = {name: f"$rows.{name}" for name in ("pollutant", "unit", "digits", "concentration")}
     return [
+        *named_stations(),
         documents_of_station("hourly_measurements", hours, "hours", last="$last_seen_at"),
         documents_of_station("forecasts", forecasts, "forecasts", last="$last_seen_at"),
         {"$set": {"forecasts": newest, "last_at": {"$first": "$hours.observed_at"}}},
@@ -61,7 +63,8 @@ def station_now() -> Pipeline:
             "$replaceWith": {
                 "$mergeObjects": [
                     {
-                        "station_name": "$name",
+                        "station": "$station",
+                        "station_name": "$station_name",
                         **kept,
                         "last_at": "$last_at",
                         "change": {"$subtract": ["$rows.concentration", "$rows.before"]},
@@ -87,6 +90,7 @@ def station_map() -> Pipeline:
 
     newest: Pipeline = [{"$match": {"pm2_5_quality": "ok"}}, {"$sort": {"day": -1}}, {"$limit": 1}]
     return [
+        *named_stations(),
         documents_of_station("daily_averages", newest, "days"),
         {"$set": {"newest": {"$first": "$days"}}},
         {"$set": {"places": [place("station", 0), place("south-west", -_FRAME), place("north-east", _FRAME)]}},
@@ -94,7 +98,7 @@ def station_map() -> Pipeline:
         {
             "$replaceWith": {
                 "$mergeObjects": [
-                    {"station_name": "$name"},
+                    {"station": "$station", "station_name": "$station_name"},
                     "$places",
                     {"day": "$newest.day", "pm2_5_mean": "$newest.pm2_5_mean"},
                 ]
@@ -117,12 +121,14 @@ def hourly_levels() -> Pipeline:
     newest = {"$or": [{"horizon_h": 1}, {"$expr": {"$gt": ["$target_at", "$$NOW"]}}]}
     forecasts: Pipeline = [
         {"$match": {"$and": [_last_week("target_at"), newest]}},
-        {"$project": {"station_name": 1, "target_at": 1, "pollutant": label("pollutant"), "rows": bands}},
+        *named(),
+        {"$project": {"station": 1, "station_name": 1, "target_at": 1, "pollutant": label("pollutant"), "rows": bands}},
         *_rows("$target_at", 1, {"$concat": ["$station_name", "$rows.suffix"]}),
     ]
     return [
         {"$match": _last_week("observed_at")},
-        {"$project": {"station_name": 1, "observed_at": 1, "rows": levels}},
+        *named(),
+        {"$project": {"station": 1, "station_name": 1, "observed_at": 1, "rows": levels}},
         *_rows(1, "$rows.pollutant", "$station_name"),
         {"$unionWith": {"coll": "forecasts", "pipeline": forecasts}},
     ]
@@ -130,7 +136,7 @@ def hourly_levels() -> Pipeline:
 
 def _rows(observed_at: object, pollutant: object, series: object) -> Pipeline:
     """Make a row of each element of `rows` that has a concentration."""
-    columns = {"station_name": 1, "observed_at": observed_at, "pollutant": pollutant, "series": series}
+    columns = {"station": 1, "station_name": 1, "observed_at": observed_at, "pollutant": pollutant, "series": series}
     return [
         {"$unwind": "$rows"},
         {"$match": {"rows.concentration": {"$ne": None}}},

@@ -11,7 +11,7 @@ from airqino.views.terms import Document, Pipeline, usable
 
 __all__ = ["ALL_STATIONS", "refresh_profiles"]
 
-#: The profile of the whole network, beside those of its stations.
+#: What the profile of the whole network is called, beside those of its stations.
 ALL_STATIONS = "All stations"
 _MERGE = {"$merge": {"into": "profiles", "whenMatched": "replace"}}
 
@@ -20,7 +20,7 @@ def refresh_profiles(db: Database[Document], days: Iterable[date], kept_since: d
     """Compute anew, inside MongoDB, the profiles that some days belong to: those of their month and weekday.
 
     A profile holds, by local hour, the sum and number of the usable (flag ``ok``) readings of a station on one
-    weekday of one month, and of all stations in the one named `ALL_STATIONS`. Sums and numbers, so that profiles can
+    weekday of one month, and of all stations in the one that has no station. Sums and numbers, so that profiles can
     be put together.
 
     Args:
@@ -61,12 +61,11 @@ def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
     }
     return [
         {"$match": {"$or": in_spans, "station": {"$in": stations}}},
-        {"$group": {"_id": of | {"hour": {"$hour": local}}, "station_name": {"$last": "$station_name"}, **sums}},
+        {"$group": {"_id": of | {"hour": {"$hour": local}}, **sums}},
         {"$sort": {"_id.hour": 1}},
         {
             "$group": {
                 "_id": {name: f"$_id.{name}" for name in of},
-                "station_name": {"$last": "$station_name"},
                 "cells": {"$push": {"hour": "$_id.hour"} | {name: f"${name}" for name in sums}},
             }
         },
@@ -74,7 +73,6 @@ def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
             "$project": {
                 "_id": {"$concat": ["$_id.station", "|", "$_id.month", "|", {"$toString": "$_id.weekday"}]},
                 "station": "$_id.station",
-                "station_name": 1,
                 "month": {"$concat": ["$_id.month", "-01"]},
                 "weekday": "$_id.weekday",
                 "cells": 1,
@@ -88,7 +86,7 @@ def _network_profile(year: int, month: int, weekday: int) -> Pipeline:
     sums = [f"{p}_{kind}" for p in LABELS for kind in ("sum", "hours")]
     of = {"month": f"{year}-{month:02}-01", "weekday": weekday}
     return [
-        {"$match": of | {"station_name": {"$ne": ALL_STATIONS}}},
+        {"$match": of | {"station": {"$ne": None}}},
         {"$unwind": "$cells"},
         {"$group": {"_id": "$cells.hour", **{name: {"$sum": f"$cells.{name}"} for name in sums}}},
         {"$sort": {"_id": 1}},
@@ -97,7 +95,6 @@ def _network_profile(year: int, month: int, weekday: int) -> Pipeline:
             "$project": {
                 "_id": {"$literal": f"*|{year}-{month:02}|{weekday}"},
                 "station": {"$literal": None},
-                "station_name": {"$literal": ALL_STATIONS},
                 "cells": 1,
                 **{name: {"$literal": what} for name, what in of.items()},
             }

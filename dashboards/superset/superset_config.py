@@ -60,24 +60,27 @@ def days_ago(days: int = 0) -> str:
 
 
 @cachetools.cached(cachetools.TTLCache(1, ttl=60), lock=threading.Lock())
-def _station_names() -> list[str]:
+def _stations() -> dict[str, str]:
+    """Return the ids of all stations by their names, in the order of these: the view tells equal names apart."""
     with MongoClient(MONGODB_URI, serverSelectionTimeoutMS=5000, appname="airqino-superset") as client:
-        return [station["name"] for station in client[MONGODB_DATABASE].stations.find({}, {"name": 1}).sort("name", 1)]
+        rows = client[MONGODB_DATABASE].station_names.find().sort("station_name", 1)
+        return {row["station_name"]: row["station"] for row in rows}
 
 
-def quoted_stations(chosen: list[str], most: int = 0) -> str:
-    """Names of stations as SQL writes them in a list.
+def station_ids(chosen: list[str], most: int = 0) -> str:
+    """Ids of stations as SQL writes them in a list: by an id, not by a name, MongoDB finds documents by an index.
 
     Args:
-        chosen: Those of the filter.
+        chosen: The names in the filter; one that no station has any more finds nothing.
         most: How many to show where none is chosen, the first by name: hundreds of lines say nothing.
     """
-    names = chosen or _station_names()[:most]
-    return ", ".join("'" + name.replace("'", "''") + "'" for name in names) or "''"
+    stations = _stations()
+    ids = [stations.get(name, "") for name in chosen or list(stations)[:most]]
+    return ", ".join("'" + station.replace("'", "''") + "'" for station in ids) or "''"
 
 
 # For the datasets' inner SELECTs, which are read whole: they name what they need.
-JINJA_CONTEXT_ADDONS = {"days_ago": days_ago, "quoted_stations": quoted_stations}
+JINJA_CONTEXT_ADDONS = {"days_ago": days_ago, "station_ids": station_ids}
 
 EXTRA_SEQUENTIAL_COLOR_SCHEMES = [colours.pm2_5_scheme()]
 

@@ -32,7 +32,7 @@ NAMES = ("MongoDB", *(f"MongoDB {aspect}" for aspect in _ASPECTS))
 #: The oldest server that the loads and the dashboards' views were tried with.
 _OLDEST = (6, 0)
 _TIMEOUT = 3.0
-_COLLECTIONS = ("stations", "models", *store.INDEXES)
+_COLLECTIONS = ("models", *store.INDEXES)
 _ACTIONS = frozenset({"find", "insert", "update", "createIndex"})
 _VIEW_ACTIONS = frozenset({"createCollection", "collMod"})
 

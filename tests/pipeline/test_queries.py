@@ -19,6 +19,7 @@ WHOLE = {
     "stations": "one document for each station",
     "station_now": "the view of the stations: one document for each",
     "station_map": "the view of the stations: one document for each",
+    "station_names": "the view of the stations: one document for each",
     "models": "one document a week",
     "revision_log": "the chart lists every revision there is",
     "guideline_days": "the view counts every day there is",
@@ -62,7 +63,7 @@ def queries(of: dict[str, Any]) -> list[dict[str, Any]]:
     for chosen in ([], names):
         sql = template.render(
             filter_values=lambda name, chosen=chosen: chosen if name == "station_name" else [],
-            quoted_stations=lambda some, most=0: ", ".join(f"'{name}'" for name in some or names),
+            station_ids=lambda some, most=0: "'283164601'",
             days_ago=lambda days=0: f"{datetime.now(UTC):%Y-%m-%d}",
             **(dates if chosen else {"from_dttm": None, "to_dttm": None}),
         )
@@ -76,6 +77,9 @@ def where(sql: str) -> dict[str, Any]:
     _, _, text = sql.partition("WHERE")
     filters: list[dict[str, Any]] = []
     for part in re.split(r"\bAND\b", text) if text else []:
+        if no := re.fullmatch(r"\s*(\w+) IS NULL\s*", part):
+            filters.append({no[1]: {"$eq": None}})
+            continue
         if some := re.fullmatch(r"\s*(\w+) IN \((.*)\)\s*", part, re.DOTALL):
             filters.append({some[1]: {"$in": re.findall(r"'([^']*)'", some[2])}})
             continue

@@ -69,10 +69,24 @@ def test_the_state_of_an_older_version_is_taken_over(version: str, tmp_path: Pat
             for kind, times in before.items():
                 assert {name: after[kind].get(name) for name in times} == times, kind
                 # the window is longer than that of 0.1: days that had no scores get some
-                assert all("score" in name for name in after[kind].keys() - times.keys()), kind
+                new = after[kind].keys() - times.keys() - {"stations"}
+                assert all("score" in name for name in new), kind
             now = pipeline.state()
             now["staged"] = {name: now["staged"].get(name) for name in state["staged"]}
+            for station in now["stations"].values():
+                assert [row["name"] for row in station.pop("history")] == [station["name"]]  # 0.1 loads none
             assert now == state
+
+            # what was loaded with the station's name in its key stays loaded when the station is renamed
+            config = tmp_path / "own.cfg"
+            config.write_text("[stations.283181971]\nname = Harbour\n")
+            renamed = pipeline.hourly(LATER, LUIGI_CONFIG_PATH=f"{config}")
+            assert renamed.returncode == 0, renamed.stderr
+            assert sandbox.stats()["data_requests"] == asked
+            assert written(pipeline) == after
+            for view in ("daily_averages_named", "hourly_profiles", "forecast_scores_named"):
+                shown = sorted(pipeline.database[view].distinct("station_name", {"station": {"$ne": None}}))
+                assert shown == ["Harbour", "SMART188"], view
         finally:
             pipeline.client.drop_database(pipeline.database_name)
             pipeline.client.close()

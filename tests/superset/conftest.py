@@ -133,7 +133,7 @@ def _revisions(db: Any, seen: datetime) -> list[dict[str, Any]]:
 
 def _score(day: str, number: int) -> dict[str, Any]:
     key = f"283181971|pm2_5|1|{day}|7"
-    of = {"station": "283181971", "station_name": "SMART189", "pollutant": "pm2_5", "horizon_h": 1, "day": day}
+    of = {"station": "283181971", "pollutant": "pm2_5", "horizon_h": 1, "day": day}
     mae = 3 + number % 4 / 10
     return {
         **{"_id": key, **of, "window_days": 7, "n": 100 + number, "bias": 0.1, "coverage80": 0.75 + number % 9 / 100},

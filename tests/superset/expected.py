@@ -14,8 +14,12 @@ WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 
 
 def read(db: Any, collection: str) -> pd.DataFrame:
-    """A collection as a data frame."""
-    return pd.DataFrame(list(db[collection].find()))
+    """A collection as a data frame, each document with the present name of its station."""
+    frame = pd.DataFrame(list(db[collection].find()))
+    if "station" in frame:
+        names = {station["_id"]: station["name"] for station in db["stations"].find()}
+        frame["station_name"] = frame["station"].map(names)
+    return frame
 
 
 def _days(frame: pd.DataFrame, months: int, column: str = "day") -> pd.DataFrame:
