@@ -63,8 +63,7 @@ def model_files(version: str) -> dict[str, bytes]:
         return models.load(folder(version))
     except DamagedFileError as error:
         set_aside(folder(version), error)
-        fetch(registry(), version)
-        log.warning("model %s: restored from the registry", version)
+        _restore(version)
         return models.load(folder(version))
 
 
@@ -101,11 +100,11 @@ def restore_champion() -> None:
     named = _named()
     if named and card(named.version) is None:
         try:
-            fetch(registry(), named.version)
-            log.warning("model %s: restored from the registry", named.version)
-            return
+            _restore(named.version)
         except RegistryError as error:
             log.warning("the champion, %s, is lost: %s", named.version, error)
+        else:
+            return
     if new := _newest_promoted():
         models.write_champion(targets.paths().champion, new)
         log.warning("model %s is the champion: the newest there is that was promoted", new.version)
@@ -228,6 +227,14 @@ def fetch(store: Registry, version: str) -> None:
     except (KeyError, ValueError) as error:
         raise RegistryError(f"version {version} has no readable {CARD} in the model registry") from error
     models.save(folder(version), files, about)
+
+
+def _restore(version: str) -> None:
+    """Get a lost version from the registry, whose card does not know of a later promotion."""
+    fetch(registry(), version)
+    if (named := _named()) and named.version == version:
+        models.annotate(folder(version), promoted=True, promoted_at=named.promoted_at)
+    log.warning("model %s: restored from the registry", version)
 
 
 def sync_alias(store: Registry) -> None:

@@ -89,7 +89,7 @@ def put_back(pipeline: Pipeline, staged: Path) -> None:
 
 
 def warnings(done: subprocess.CompletedProcess[str]) -> list[str]:
-    return [line for line in done.stderr.splitlines() if "WARNING" in line]
+    return [line for line in done.stderr.splitlines() if "WARNING" in line or "ERROR" in line]
 
 
 def published(pipeline: Pipeline, hour: str) -> pd.DataFrame:

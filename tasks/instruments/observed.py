@@ -16,6 +16,7 @@ from airqino.stores import files, mongo
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR, hour_range
 from tasks import targets
+from tasks.missing import MissingHours, overdue_hours
 from tasks.settings.reading import Settings, settings
 from tasks.stations import station_name
 
@@ -86,6 +87,7 @@ class PipelineState:
         revisions: Those of the last day; None where MongoDB does not answer.
         disk_free: Free share of the staging root's disk.
         damaged: The damaged files that were set aside in the last day, and when.
+        overdue: Hours that hourly runs do not fetch any more; None where MongoDB does not answer.
     """
 
     now: datetime
@@ -96,6 +98,7 @@ class PipelineState:
     disk_free: float | None
     success: Success | None
     damaged: tuple[tuple[Path, datetime], ...] = ()
+    overdue: MissingHours | None = None
 
     def name(self, station: str) -> str:
         """Return a station's name; its id where it is not configured."""
@@ -111,9 +114,9 @@ class PipelineState:
 def observe(root: Path) -> PipelineState:
     """Read the state once, from a staging root and MongoDB."""
     config = settings()
-    last_seen, revisions = {}, None
+    last_seen, revisions, overdue = {}, None, None
     with contextlib.suppress(MongoError):  # the task that needs MongoDB reports it
-        last_seen, revisions = _last_seen(), _revisions(config.now)
+        last_seen, revisions, overdue = _last_seen(), _revisions(config.now), overdue_hours()
     return PipelineState(
         now=config.now,
         last_hour=config.last_hour,
@@ -123,6 +126,7 @@ def observe(root: Path) -> PipelineState:
         disk_free=_disk_free(root),
         success=last_success(root),
         damaged=_damaged(root),
+        overdue=overdue,
     )
 
 

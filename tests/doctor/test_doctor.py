@@ -24,7 +24,7 @@ CLOSED = "http://127.0.0.1:9"
 def test_a_healthy_deployment_is_all_well(healthy: Deployment) -> None:
     results = healthy.examine()
     assert {name: r for name, r in results.items() if r.outcome != "ok"} == {}
-    assert len(results) == 25
+    assert len(results) == 26
     assert results["credentials"].finding == "the token endpoint gives operator a token"
     assert results["MongoDB"].finding.endswith(" answers writer")
     assert results["MongoDB TLS"].finding == "on"
@@ -102,6 +102,12 @@ def empty_file(healthy: Deployment) -> None:
 
 def damaged_model(healthy: Deployment) -> None:
     (healthy.root / "models" / "2024-09-09" / "model.json").write_text("[]")
+
+
+def staged_long_ago(healthy: Deployment) -> None:
+    folder = healthy.root / f"{NOW - timedelta(days=5):%Y-%m-%d}" / "raw"
+    folder.mkdir(parents=True)
+    (folder / "00.parquet").touch()
 
 
 def no_champion(healthy: Deployment) -> None:
@@ -203,6 +209,7 @@ BROKEN = {
         "has succeeded",
         "scripts/hourly",
     ),
+    "hours missing": (staged_long_ago, "! missing hours", "station-hours were never asked for", "scripts/backfill"),
     "luigid away": (env(LUIGID_URL=CLOSED), "! luigid", "does not answer", "LUIGID_URL"),
     "registry away": (env(MLFLOW_TRACKING_URI=CLOSED), "! model registry", "127.0.0.1:9", "MLFLOW_TRACKING_URI"),
     "no champion": (no_champion, "! champion", "persistence", "14 staged days"),
