@@ -67,28 +67,32 @@ def test_nothing_is_missing_where_nothing_is_staged(tmp_path: Path) -> None:
     assert missing_hours(Paths(tmp_path), {ONE: Station()}, FIRST) == MissingHours()
 
 
-def test_by_mongodb(stages: Stages, mongod: Mongod, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the days before the window: one that is whole, one that failed in part, one that was never loaded."""
-    assert stages.run(NOW, (FIRST.date(),), hours(0, 0))
+def test_of_days_that_hourly_runs_do_not_look_after(
+    stages: Stages, mongod: Mongod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MongoDB tells which days may lack something, the files whether they do."""
+    assert stages.run(NOW, (FIRST.date(),), hours(0, 23))
+    assert stages.run(NOW, (FIRST.date() + DAY,), hours(24, 40))
     name = f"test_missing_{id(stages)}"
-    for variable, value in {
-        "MONGODB_URI": mongod.uri,
-        "MONGODB_DATABASE": name,
-        "AIRQINO_NOW": f"{FIRST + 12 * DAY + HOUR / 10:%Y-%m-%dT%H:%M}",
-    }.items():
-        monkeypatch.setenv(variable, value)
+    moment = FIRST + 12 * DAY + HOUR / 10
+    monkeypatch.setenv("MONGODB_URI", mongod.uri)
+    monkeypatch.setenv("MONGODB_DATABASE", name)
+    monkeypatch.setenv("AIRQINO_NOW", f"{moment:%Y-%m-%dT%H:%M}")
 
     def day(station: str, number: int, ok: int, absent: int, failed: int) -> dict[str, object]:
         counts = {"ok_hours": ok, "absent_hours": absent, "failed_hours": failed}
         return {"station": station, "day": f"{FIRST.date() + number * DAY}", **counts}
 
     with MongoClient(mongod.uri) as client:
-        whole = [day(ONE, 0, 24, 0, 0), day(OTHER, 0, 20, 4, 0), day("77", 0, 0, 0, 24)]
-        client[name]["coverage"].insert_many([*whole, day(ONE, 1, 20, 0, 4), day(OTHER, 1, 10, 0, 0)])
         try:
-            # its 9 days begin on the 12th at 23:00, so the 10th and the 11th are older
-            assert overdue_hours() == (14, 4, 0, 0, date(2026, 3, 11), date(2026, 3, 11))
-            client[name]["coverage"].delete_many({"day": "2026-03-10"})
-            assert overdue_hours() == (14 + 48, 4, 0, 0, date(2026, 3, 10), date(2026, 3, 11))
+            # its 9 days begin on the 12th at 23:00: the 10th and the 11th are older, and staged though not loaded.
+            # A day that was averaged has asked for all its hours; one station failed for both days
+            expected = (0, 48, 3, 0, date(2026, 3, 10), date(2026, 3, 11))
+            assert overdue_hours() == expected
+            client[name]["coverage"].insert_many(
+                [day(ONE, 0, 22, 2, 0), day(OTHER, 0, 20, 4, 0), day(ONE, 1, 24, 0, 0)]
+            )
+            # what MongoDB calls whole is not read
+            assert overdue_hours() == (0, 24, 1, 0, date(2026, 3, 11), date(2026, 3, 11))
         finally:
             client.drop_database(name)
