@@ -243,6 +243,7 @@ def test_a_token_endpoint_that_drips_ends_in_time(tmp_path: Path, beset: Pipelin
     assert beset.database["hourly_measurements"].find_one({"_id": f"{GOOD}|{LAST:%Y-%m-%dT%H}"})
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("token", ["a\\nb", "a\\u0000b", "é"])
 def test_a_token_that_cannot_be_sent_is_told_in_one_line(
     tmp_path: Path, beset: Pipeline, network: str, token: str
