@@ -20,6 +20,7 @@ from tasks.reread import RereadMonth
 from tasks.score import ScoreForecasts, retrain_days
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage
+from tasks.staged import lost_days
 from tasks.train import TrainModel, monday
 
 
@@ -44,8 +45,14 @@ class Hourly(Stage):
         return [(name, values[name]) for name, _ in params]
 
     def requires(self) -> list[LoadDay]:
-        """Return the loads of the window's days, in every station's zone, and of those before it that are not final."""
-        return [LoadDay(day=day) for day in self._days()]
+        """Return the loads of the window's days, in every station's zone, of those before it that are not final.
+
+        Older days of which a file was damaged come first: what it held is in MongoDB, but no longer on disk.
+        """
+        days = self._days()
+        return [
+            LoadDay(day=day) for day in [*(d for d in lost_days() if d < self.hour.date() and d not in days), *days]
+        ]
 
     def complete(self) -> bool:
         """Tell whether all of it is done."""

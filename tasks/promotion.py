@@ -1,18 +1,18 @@
-"""Which model is published: promotion and roll-back, and how MongoDB and the registry follow.
+"""Which model is published: promotion and roll-back, how the registry follows, and what comes back from it.
 
 A small file in the staging root, ``models/champion.json``, decides; the registry's alias follows it. Where somebody
 moved the alias on the registry's side, the next training, or ``scripts/models``, follows the alias.
 """
 
+import contextlib
 import logging
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 
-from airqino.errors import ConfigError, DamagedFileError, RegistryError
-from airqino.stores import models, mongo
+from airqino.errors import ConfigError, DamagedFileError, RegistryError, StagingError
+from airqino.stores import models
 from airqino.stores.models import CARD, Champion, ModelCard
 from airqino.stores.registry import Registry, check_file
 from tasks import targets
@@ -60,12 +60,18 @@ def model_files(version: str) -> dict[str, bytes]:
         PipelineError: There is no such version, or it is damaged and the registry cannot give it.
     """
     try:
+        return _load(version)
+    except DamagedFileError:
+        _restore(version)
+        return models.load(folder(version))
+
+
+def _load(version: str) -> dict[str, bytes]:
+    try:
         return models.load(folder(version))
     except DamagedFileError as error:
         set_aside(folder(version), error)
-        fetch(registry(), version)
-        log.warning("model %s: restored from the registry", version)
-        return models.load(folder(version))
+        raise
 
 
 def champion() -> Champion | None:
@@ -91,9 +97,12 @@ def _newest_promoted() -> Champion | None:
 
 
 def is_champion_lost() -> bool:
-    """Tell whether the champion's folder is gone, or the file that names it."""
-    named = _named()
-    return card(named.version) is None if named else _newest_promoted() is not None
+    """Tell whether the champion is gone, or the file that names it; a damaged one is moved away."""
+    if (named := _named()) is None:
+        return _newest_promoted() is not None
+    with contextlib.suppress(StagingError):  # one that cannot be read now is not lost
+        _load(named.version)
+    return not folder(named.version).exists()
 
 
 def restore_champion() -> None:
@@ -101,11 +110,11 @@ def restore_champion() -> None:
     named = _named()
     if named and card(named.version) is None:
         try:
-            fetch(registry(), named.version)
-            log.warning("model %s: restored from the registry", named.version)
-            return
+            _restore(named.version)
         except RegistryError as error:
             log.warning("the champion, %s, is lost: %s", named.version, error)
+        else:
+            return
     if new := _newest_promoted():
         models.write_champion(targets.paths().champion, new)
         log.warning("model %s is the champion: the newest there is that was promoted", new.version)
@@ -118,8 +127,8 @@ def champion_on(day: date, live: bool) -> Champion | None:
 
     Args:
         day: the day of the hour of issue.
-        live: prefer the champion, if it knows nothing of the day; else, as for a hindcast, only the newest version that
-            was promoted and knows nothing of the day counts.
+        live: prefer the champion, if it knows nothing of the day; else the newest version that was
+            promoted and knows nothing of the day, as for a hindcast.
     """
     now = champion() if live else None
     if now is not None and now.version <= f"{day}":
@@ -230,6 +239,14 @@ def fetch(store: Registry, version: str) -> None:
     models.save(folder(version), files, about)
 
 
+def _restore(version: str) -> None:
+    """Get a lost version from the registry, whose card does not know of a later promotion."""
+    fetch(registry(), version)
+    if (named := _named()) and named.version == version:
+        models.annotate(folder(version), promoted=True, promoted_at=named.promoted_at)
+    log.warning("model %s: restored from the registry", version)
+
+
 def sync_alias(store: Registry) -> None:
     """Move the registry's alias to the champion.
 
@@ -249,43 +266,6 @@ def recorded_files(version: str, files: dict[str, bytes]) -> dict[str, bytes]:
     return files | {CARD: (folder(version) / CARD).read_bytes()}
 
 
-def load_documents() -> None:
-    """Bring the ``models`` collection up to date: a document for each trained version."""
-    documents = _documents()
-    mongo.replace(targets.database(), "models", documents)
-    content = {"kind": "models", "documents": len(documents)}
-    targets.LoadTarget("models").write(targets.fingerprint(documents), content)
-
-
-def is_loaded() -> bool:
-    """Say whether the ``models`` collection is as the staging root says."""
-    record = targets.LoadTarget("models").record()
-    return record is not None and record["inputs"] == targets.fingerprint(_documents())
-
-
 def _card(version: str) -> ModelCard:
     """Return a version's card; an empty one, as if untrained, where there is none that can be read."""
     return card(version) or ModelCard()
-
-
-def _documents() -> list[dict[str, Any]]:
-    now = champion()
-    cards = {version: _card(version) for version in models.versions(targets.paths().models)}
-    return [_document(v, card, now is not None and now.version == v) for v, card in cards.items() if card.trained]
-
-
-def _document(version: str, card: ModelCard, is_champion: bool) -> dict[str, Any]:
-    names = ("rows", "skill", "skill_champion", "confidence", "against", "reason", "trained_from", "trained_until")
-    return {
-        "_id": version,
-        "trained_for": version,
-        "trained_at": _moment(card.trained_at),
-        "promoted": card.promoted,
-        "promoted_at": _moment(card.promoted_at),
-        "champion": is_champion,
-        **{name: getattr(card, name) for name in names},
-    }
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

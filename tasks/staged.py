@@ -15,7 +15,7 @@ from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
 from tasks.settings.reading import settings
 
-__all__ = ["ParquetTarget", "frame", "paths", "set_aside"]
+__all__ = ["ParquetTarget", "frame", "lost_days", "paths", "set_aside"]
 
 log = logging.getLogger("airqino.staging")
 
@@ -110,6 +110,18 @@ def frame(targets: list[ParquetTarget]) -> pd.DataFrame:
 def paths() -> Paths:
     """Return the layout of the staging root."""
     return Paths(Path(settings().staging.root))
+
+
+def lost_days() -> list[date]:
+    """Return the days of which a damaged raw hour, or table, was moved away and is not there again."""
+    root, quarantine = paths().root, paths().quarantine
+    lost = set()
+    for path in quarantine.glob(f"[0-9]*-[0-9]*-[0-9]*/**/{files.SET_ASIDE}"):
+        original = root / path.relative_to(quarantine).with_name(path.name.rsplit(".", 2)[0])
+        is_made_again = original.parent.name == "raw" or original.name in ("hourly.parquet", "daily.parquet")
+        if is_made_again and not original.exists():
+            lost.add(date.fromisoformat(path.relative_to(quarantine).parts[0]))
+    return sorted(lost)
 
 
 def set_aside(path: Path, error: DamagedFileError) -> None:

@@ -18,7 +18,7 @@ from airqino.stores import models
 from airqino.stores.models import ModelCard
 from airqino.stores.registry import Record
 from airqino.times import day_range, day_start
-from tasks import promotion, targets
+from tasks import model_documents, promotion, targets
 from tasks.clean import thresholds
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
@@ -45,7 +45,7 @@ class TrainModel(Stage):
 
     def complete(self) -> bool:
         """Say whether there is nothing (more) to train or to restore, and MongoDB knows."""
-        return self._is_trained() and not promotion.is_champion_lost() and promotion.is_loaded()
+        return self._is_trained() and not promotion.is_champion_lost() and model_documents.is_loaded()
 
     @exclusive
     def run(self) -> None:
@@ -59,7 +59,7 @@ class TrainModel(Stage):
                 log.info("no model for %s: %s", self.day, error)
                 untrained = ModelCard(trained_for=f"{self.day}", reason=f"{error}", days=len(self._history()))
                 models.save(promotion.folder(self.day), {}, untrained)
-        promotion.load_documents()
+        model_documents.load_documents()
 
     def _is_trained(self) -> bool:
         card = promotion.card(self.day)

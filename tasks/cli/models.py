@@ -12,7 +12,7 @@ from rich.table import Table
 from airqino.errors import ConfigError, RegistryError
 from airqino.stores import models
 from airqino.times import parse_day
-from tasks import promotion, targets
+from tasks import model_documents, promotion, targets
 from tasks.cli.running import lock, preflight
 
 _EPILOG = """A version is named by the day that it was trained for: 2024-09-09 knows nothing of that day or later. What
@@ -82,7 +82,7 @@ def _sync() -> None:
         promotion.sync_alias(promotion.registry())
     except RegistryError as error:
         print(f"warning: {error}; its alias is not moved", file=sys.stderr)
-    promotion.load_documents()
+    model_documents.load_documents()
 
 
 def _list(as_json: bool) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
@@ -15,9 +14,10 @@ from rich.table import Table
 from airqino.errors import MongoError
 from airqino.readings import POLLUTANTS
 from airqino.stores import mongo
-from airqino.times import DAY, HOUR, day_range, day_start, format_hour, hour_range, runs_of
+from airqino.times import DAY, HOUR, format_hour, hour_range, runs_of
 from tasks import targets
 from tasks.cli.disk import database_use, staging_use
+from tasks.missing import missing_hours
 from tasks.settings.reading import settings
 from tasks.stations import station_name
 
@@ -25,6 +25,8 @@ from tasks.stations import station_name
 REASONS = ("pipeline down", "API down", "station off", "sensor absent")
 #: How far back to look.
 DAYS = 7
+#: The usual reason of an hour that is absent.
+_NO_ROW = "no row"
 
 
 def status() -> dict[str, Any]:
@@ -33,11 +35,12 @@ def status() -> dict[str, Any]:
     Returns:
         ``last_hour`` (the last one published), ``stations`` (id, name, newest hour with a reading, its age in hours,
         gaps), ``last_load``, ``last_forecast`` and ``database`` (None without MongoDB, whose error is in ``mongodb``),
-        ``late``, ``open`` (station-hours since the first staged one that were never asked for or failed), and ``disk``;
-        see `tasks.cli.disk`.
+        ``late``, ``open`` (station-hours since the first staged one that were never asked for, failed or had no row;
+        see `tasks.missing`), and ``disk``; see `tasks.cli.disk`.
     """
     config = settings()
-    stations = [_station(station) for station in config.airqino.stations]
+    configured = {station: config.station(station) for station in config.airqino.stations}
+    stations = [_station(station) for station in configured]
     newest = max((s["newest_hour"] for s in stations if s["newest_hour"]), default=None)
     age = (config.last_hour - newest) / HOUR if newest else None
     return {
@@ -46,35 +49,10 @@ def status() -> dict[str, Any]:
         "stations": stations,
         "age_hours": age,
         "late": age is None or age > config.status.max_age_hours,
-        "open": _open_hours(),
+        "open": missing_hours(targets.paths(), configured, config.last_hour)._asdict(),
         **_database(),
         "disk": staging_use(),
     }
-
-
-def _open_hours() -> dict[str, Any]:
-    """Count the hours of stations in service, since the first staged day, that were never asked for or failed."""
-    config, days = settings(), targets.paths().days()
-    counts, open_days = Counter[str](), []
-    for day in day_range(days[0], config.last_hour.date()) if days else ():
-        rows = targets.hourly(day).table()
-        known = {} if rows is None else _statuses(rows)
-        if day >= config.last_hour.date() - DAYS * DAY:  # today's table may be an hour old
-            staged = targets.raw_day(day).rows
-            known = {(s, hour): row["status"] for hour, by_station in staged.items() for s, row in by_station.items()}
-        hours = hour_range(day_start(day), min(day_start(day) + DAY - HOUR, config.last_hour))
-        keys = [(station, hour) for hour in hours for station in config.active_stations(hour)]
-        found = Counter(known.get(key, "never asked") for key in keys)
-        if found["never asked"] or found["failed"]:
-            open_days.append(day)
-            counts.update({status: found[status] for status in ("never asked", "failed")})
-    first, last = (open_days[0], open_days[-1]) if open_days else (None, None)
-    return {"never_asked": counts["never asked"], "failed": counts["failed"], "first_day": first, "last_day": last}
-
-
-def _statuses(table: pa.Table) -> dict[tuple[str, datetime], str]:
-    columns = (table.column(name).to_pylist() for name in ("station", "observed_at", "status"))
-    return {(station, hour): status for station, hour, status in zip(*columns, strict=True)}
 
 
 def _station(station: str) -> dict[str, Any]:
@@ -91,7 +69,7 @@ def _station(station: str) -> dict[str, Any]:
         elif row["status"] == "failed":
             gaps["API down", row["reason"]].append(hour)
         elif row["status"] == "absent":
-            gaps["station off", ""].append(hour)
+            gaps["station off", "" if row["reason"] == _NO_ROW else row["reason"]].append(hour)
         else:
             newest = hour
             for sensor in POLLUTANTS:
@@ -146,6 +124,10 @@ def _show(found: dict[str, Any], console: Console) -> None:
         span = f"{hours['first_day']} … {hours['last_day']}"
         console.print(f"since the first staged hour: {counts} ({span})", highlight=False)
         console.print("  to fetch what is missing: scripts/backfill")
+    if hours["absent"]:
+        counts = f"the source had no row for {hours['absent']} station-hours, {hours['settled']} of them settled"
+        console.print(f"since the first staged hour: {counts}", highlight=False)
+        console.print("  if they have come there since: scripts/backfill; for settled ones: scripts/backfill --again")
     console.print(f"MongoDB: {found['mongodb']}", highlight=False)
     if found["mongodb"] == "ok":
         console.print(f"last load: {_moment(found['last_load'])}; last forecast: {_moment(found['last_forecast'])}")

@@ -36,6 +36,7 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
         Group(("probe",), lambda: source.probed(deployed.airqino, deployed.staging)),
         Group(database.NAMES, lambda: database.examine(deployed.mongo)),
         Group(machine.NAMES, lambda: machine.examine(deployed.staging, deployed.alerts)),
+        Group(("missing hours",), lambda: machine.missing(deployed.staging, deployed.airqino, deployed.stations)),
         Group(("luigid",), lambda: services.luigid(deployed.luigid)),
         Group(services.REGISTRY, lambda: services.registry(deployed.forecast, deployed.staging)),
         Group(("alerts",), lambda: services.alerts(deployed.alerts)),

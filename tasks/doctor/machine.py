@@ -6,19 +6,20 @@ import os
 import shutil
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airqino.errors import StagingError
 from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
-from airqino.times import DAY, HOUR
+from airqino.times import DAY, HOUR, floor_hour
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.instruments.observed import last_success
-from tasks.settings.sections import Alerts, Staging
+from tasks.missing import missing_hours
+from tasks.settings.sections import AirQino, Alerts, Staging, Station
 
-__all__ = ["NAMES", "examine"]
+__all__ = ["NAMES", "examine", "missing"]
 
 NAMES = ("staging root", "disk space", "temporary files", "staged files", "runs under way", "last success")
 
@@ -46,6 +47,21 @@ def examine(staging: Staging | None, alerts: Alerts | None) -> Iterator[Result]:
     yield _files(root)
     yield _runs(root)
     yield _success(root, timedelta(hours=limits.no_success_hours))
+
+
+def missing(staging: Staging | None, airqino: AirQino | None, stations: Mapping[str, Station]) -> Iterator[Result]:
+    """Check that no hour since the first staged one was never asked for, or failed."""
+    if staging is None or airqino is None:
+        return
+    now = airqino.moment() - timedelta(minutes=airqino.publish_delay_minutes)
+    configured = {station: stations.get(station, Station()) for station in airqino.stations}
+    found = missing_hours(Paths(Path(staging.root)), configured, floor_hour(now) - HOUR, tables_only=True)
+    if found.never_asked or found.failed:
+        counts = f"{found.never_asked} station-hours were never asked for, {found.failed} failed"
+        cure = "scripts/backfill fetches all that is missing since the first staged hour"
+        yield warning("missing hours", f"{counts} ({found.first_day} … {found.last_day})", cure)
+    else:
+        yield ok("missing hours", "none that were never asked for or failed")
 
 
 def _root(root: Path) -> Result:

@@ -74,7 +74,9 @@ def _champion(paths: Paths) -> Result:
     try:
         champion = models.read_champion(paths.champion)
     except StagingError:
-        cure = "choose a champion again: scripts/models list, then scripts/models promote VERSION"
+        cure = (
+            "the next hourly run names the newest that was promoted; another: scripts/models list, then promote VERSION"
+        )
         return warning(name, f"{paths.champion} cannot be read", cure)
     if champion is None:
         cure = "wait: once 14 staged days are there, a model is trained on Mondays. Sooner: scripts/backfill the past"

@@ -55,6 +55,7 @@ def evaluate(state: PipelineState, limits: Alerts, at: datetime, watching_since:
         "drift": _drift(state),
         "mass_revision": _mass_revision(state, limits),
         "damaged_file": _damaged(state),
+        "hours_missing": _missing(state),
         "disk_low": _disk(state, limits, at),
     }
     holding: list[Incident] = []
@@ -82,6 +83,8 @@ def update(book: Book, evaluation: Evaluation) -> None:
 def _unknown(state: PipelineState, limits: Alerts) -> Iterator[str]:
     if state.revisions is None:
         yield "mass_revision"
+    if state.overdue is None:
+        yield "hours_missing"
     if state.disk_free is None or state.disk_free <= limits.disk_free_share + _DISK_MARGIN:
         yield "disk_low"
     if not state.scores:
@@ -167,6 +170,13 @@ def _damaged(state: PipelineState) -> Iterator[Incident]:
     if state.damaged:
         title, text = texts.damaged_file([path for path, _ in state.damaged])
         yield Incident(kind="damaged_file", since=min(at for _, at in state.damaged), title=title, text=text)
+
+
+def _missing(state: PipelineState) -> Iterator[Incident]:
+    overdue = state.overdue
+    if overdue and overdue.first_day and overdue.last_day:
+        title, text = texts.hours_missing(overdue.never_asked, overdue.failed, overdue.first_day, overdue.last_day)
+        yield Incident(kind="hours_missing", since=state.now, title=title, text=text)
 
 
 def _disk(state: PipelineState, limits: Alerts, at: datetime) -> Iterator[Incident]:

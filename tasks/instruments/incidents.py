@@ -32,6 +32,7 @@ KINDS = (
     "drift",
     "mass_revision",
     "damaged_file",
+    "hours_missing",
     "disk_low",
 )
 

@@ -18,6 +18,7 @@ from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR, hour_range
 from tasks import targets
 from tasks.instruments.shape import Shape, Staged, observe_shape
+from tasks.missing import MissingHours, overdue_hours
 from tasks.settings.reading import Settings, settings
 from tasks.stations import station_name
 
@@ -94,6 +95,7 @@ class PipelineState:
         disk_free: Free share of the staging root's disk.
         damaged: The damaged files that were set aside in the last day, and when.
         shape: Which documented readings no station sends any more.
+        overdue: Hours that hourly runs do not fetch any more; None where MongoDB does not answer.
     """
 
     now: datetime
@@ -105,6 +107,7 @@ class PipelineState:
     success: Success | None
     damaged: tuple[tuple[Path, datetime], ...] = ()
     shape: Shape = field(default_factory=Shape)
+    overdue: MissingHours | None = None
 
     def name(self, station: str) -> str:
         """Return a station's name; its id where it is not configured."""
@@ -120,9 +123,9 @@ class PipelineState:
 def observe(root: Path) -> PipelineState:
     """Read the state once, from a staging root and MongoDB."""
     config = settings()
-    last_seen, revisions = {}, None
+    last_seen, revisions, overdue = {}, None, None
     with contextlib.suppress(MongoError):  # the task that needs MongoDB reports it
-        last_seen, revisions = _last_seen(), _revisions(config.now)
+        last_seen, revisions, overdue = _last_seen(), _revisions(config.now), overdue_hours()
     hours = hour_range(config.last_hour - _DAYS * DAY + HOUR, config.last_hour)
     staged = [(hour, targets.raw_day(hour.date()).rows.get(hour, {})) for hour in hours]
     return PipelineState(
@@ -135,6 +138,7 @@ def observe(root: Path) -> PipelineState:
         success=last_success(root),
         damaged=_damaged(root),
         shape=observe_shape(staged, config.last_hour),
+        overdue=overdue,
     )
 
 

@@ -23,7 +23,7 @@ TitleAndText = tuple[str, str]
 
 _LONGEST_OPTION = 400
 #: Kinds that can wait until morning.
-_WARNINGS = ("sensor_silent", "sensor_dead", "drift", "mass_revision")
+_WARNINGS = ("sensor_silent", "sensor_dead", "drift", "mass_revision", "hours_missing")
 
 
 def message(phase: str, incidents: Sequence[Incident]) -> Message:
@@ -200,6 +200,16 @@ def damaged_file(paths: Sequence[Path]) -> TitleAndText:
         "what was published. A disk that damages files will do so again: look at it. To fetch older hours now:",
         "scripts/backfill",
         look=f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail; this ends a day after the last such file",
+    )
+
+
+def hours_missing(never_asked: int, failed: int, first: date, last: date) -> TitleAndText:
+    """Return the text about hours that hourly runs do not fetch any more."""
+    return "hours are missing that no hourly run fetches", _lines(
+        f"Of {first} … {last}, {never_asked} station-hours were never asked for and {failed} failed. They are older",
+        "than the late-data window: something was down for long. To fetch all that is missing:",
+        "scripts/backfill",
+        look="scripts/status; the alert ends when none is missing. Hours that the source does not have do not count",
     )
 
 

@@ -109,6 +109,12 @@ def damaged_model(healthy: Deployment) -> None:
     (healthy.root / "models" / "2024-09-09" / "model.json").write_text("[]")
 
 
+def staged_long_ago(healthy: Deployment) -> None:
+    folder = healthy.root / f"{NOW - timedelta(days=5):%Y-%m-%d}" / "raw"
+    folder.mkdir(parents=True)
+    (folder / "00.parquet").touch()
+
+
 def no_champion(healthy: Deployment) -> None:
     (healthy.root / "models" / "champion.json").unlink()
 
@@ -209,6 +215,7 @@ BROKEN = {
         "has succeeded",
         "scripts/hourly",
     ),
+    "hours missing": (staged_long_ago, "! missing hours", "station-hours were never asked for", "scripts/backfill"),
     "luigid away": (env(LUIGID_URL=CLOSED), "! luigid", "does not answer", "LUIGID_URL"),
     "registry away": (env(MLFLOW_TRACKING_URI=CLOSED), "! model registry", "127.0.0.1:9", "MLFLOW_TRACKING_URI"),
     "no champion": (no_champion, "! champion", "persistence", "14 staged days"),

@@ -1,7 +1,7 @@
 """What holds, at and beside each limit, and what nobody can tell."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from tasks.instruments.incidents import Book, Incident
 from tasks.instruments.observed import PipelineState, StationRevisions, StationState, Success
 from tasks.instruments.shape import MissingField, Shape
 from tasks.instruments.tally import Tally
+from tasks.missing import MissingHours
 from tasks.settings.sections import Alerts
 
 NOW = datetime(2024, 9, 9, 11, 5, tzinfo=UTC)
@@ -58,6 +59,19 @@ def test_damaged_files_are_one_incident_that_names_them():
     assert (incident.key, incident.since) == ("damaged_file|", NOW - 5 * HOUR)
     assert incident.title.startswith("5 damaged files were set aside")
     assert "2024-09-03/daily.parquet.x and 2 more" in incident.text
+
+
+def test_hours_that_no_hourly_run_fetches_are_one_incident_with_the_command_that_does():
+    days = date(2024, 8, 1), date(2024, 8, 4)
+    (incident,) = evaluate(replace(FINE, overdue=MissingHours(96, 5, 7, 7, *days)), LIMITS, NOW, NOW).holding
+    assert incident.key == "hours_missing|"
+    assert "2024-08-01 … 2024-08-04, 96 station-hours were never asked for and 5 failed" in incident.text
+    assert "\n    scripts/backfill\n" in incident.text
+    book = Book(incidents={incident.key: incident})
+    update(book, evaluate(replace(FINE, overdue=None), LIMITS, NOW, NOW))  # MongoDB does not answer
+    assert [i.kind for i in book.open()] == ["hours_missing"]
+    update(book, evaluate(replace(FINE, overdue=MissingHours(absent=50)), LIMITS, NOW, NOW))
+    assert book.open() == []
 
 
 @pytest.mark.parametrize(("hours", "holds"), [(3, False), (3.01, True)])

@@ -118,6 +118,7 @@ class Stages:
                 return False
             finally:
                 _kill.renames_left = None
+                forget()
 
     def raw(self) -> list[dict[str, Any]]:
         """All rows of the raw hours, from the files."""
