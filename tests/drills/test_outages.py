@@ -48,7 +48,7 @@ def diagnosed(pipeline: Pipeline, at: datetime) -> str:
     """What doctor says of missing hours."""
     done = pipeline.script("doctor", "--json", AIRQINO_NOW=f"{at:%Y-%m-%dT%H:%M}")
     (check,) = (check for check in json.loads(done.stdout)["checks"] if check["name"] == "missing hours")
-    return f"{check['outcome']}: {check['finding']}"
+    return f"{check['outcome']}: {check['found']}"
 
 
 def hours(pipeline: Pipeline, station: str) -> dict[datetime, float]:
@@ -123,7 +123,7 @@ def test_a_backlog_of_ten_days_is_brought_by_one_command(pipeline: Pipeline, san
 
 def test_empty_answers_of_three_days_settle_nothing(pipeline: Pipeline, sandbox: Sandbox) -> None:
     calm(sandbox, 20)
-    run(pipeline, sandbox, START + 2 * DAY + HOUR / 10, "backfill", f"{START:%Y-%m-%dT%H}")
+    run(pipeline, sandbox, START + 2 * DAY + HOUR / 10, "backfill", f"{START - 8 * DAY:%Y-%m-%dT%H}")
     sandbox.add_fault("empty")
     for day in range(3, 6):
         run(pipeline, sandbox, START + day * DAY + HOUR / 10, "hourly")
