@@ -105,8 +105,18 @@ def is_champion_lost() -> bool:
     return not folder(named.version).exists()
 
 
-def restore_champion() -> None:
-    """Get a lost champion from the registry; where that cannot be, the newest version that was promoted takes over."""
+def is_named(day: date) -> bool:
+    """Tell whether the champion's file names the version of a day, whether that is there or not."""
+    named = _named()
+    return named is not None and named.version == f"{day}"
+
+
+def restore_champion(trained: date) -> None:
+    """Get a lost champion from the registry; where that cannot be, the newest version that was promoted takes over.
+
+    Args:
+        trained: The day whose version is trained now, if it is not there: if that is the champion, it stays so.
+    """
     named = _named()
     if named and card(named.version) is None:
         try:
@@ -114,6 +124,8 @@ def restore_champion() -> None:
         except RegistryError as error:
             log.warning("the champion, %s, is lost: %s", named.version, error)
         else:
+            return
+        if is_named(trained):
             return
     if new := _newest_promoted():
         models.write_champion(targets.paths().champion, new)

@@ -51,7 +51,7 @@ class TrainModel(Stage):
     def run(self) -> None:
         """Train a challenger and compare it, or say on its card why there is none."""
         if promotion.is_champion_lost():
-            promotion.restore_champion()
+            promotion.restore_champion(self.day)
         if not self._is_trained():
             try:
                 _challenge(self.day, self._history())
@@ -105,7 +105,7 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
     files, card = model.to_files(), _card(day, model, outcome, len(history))
     live = promotion.champion()
     models.save(promotion.folder(day), files, card)
-    if outcome.promoted and (live is None or live.version <= f"{day}"):
+    if (outcome.promoted or promotion.is_named(day)) and (live is None or live.version <= f"{day}"):
         promotion.promote(f"{day}", outcome.fallback)
     elif live is not None and live.version == outcome.against:
         promotion.set_fallback(outcome.fallback)

@@ -17,7 +17,8 @@ from support.deployment import Pipeline
 
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
-from airqino.stores import parquet
+from airqino.stores import models, parquet
+from airqino.stores.models import Champion, ModelCard
 
 FIRST, LAST = date(2026, 1, 12), date(2026, 3, 3)
 MOMENT = datetime(2026, 3, 4, 0, 5, tzinfo=UTC)
@@ -223,24 +224,30 @@ def test_a_damaged_model_comes_back_from_the_registry(deployed: Pipeline) -> Non
 
 
 def test_a_damaged_model_without_a_registry_is_trained_again(deployed: Pipeline) -> None:
-    """The hour in which it is found gets persistence; the next run trains the week's model again."""
     file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt")), files_of(deployed)
     file.write_bytes(before[file.name][:1000])
     shutil.rmtree(deployed.root / "mlflow")
     done = deployed.hourly()
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+    assert champion(deployed)["version"] == "2026-03-02"
+    assert set(published(deployed, "2026-03-03T23")["model_version"]) == {"2026-03-02"}
+    after = files_of(deployed)
+    assert {n: c for n, c in after.items() if n != "card.json"} == {n: c for n, c in before.items() if n != "card.json"}
+    assert warnings(deployed.hourly()) == []
+
+
+def test_a_model_that_is_whole_but_none_gives_persistence_with_the_reason(deployed: Pipeline) -> None:
+    folder = deployed.root / "models" / "2026-03-02"
+    models.save(folder, {"model.json": b"{}"}, ModelCard(trained=True, trained_for="2026-03-02", promoted=True))
+    models.write_champion(folder.parent / "champion.json", Champion("2026-03-02", "2026-03-02T00:05:00+00:00"))
+    done = deployed.hourly()
+    assert done.returncode == 0, done.stderr
     forecast = published(deployed, "2026-03-03T23")
     possible = forecast[forecast["method"] != "none"]
     assert set(possible["method"]) == {"persistence"}
     assert set(possible["reason"]) == {"model 2026-03-02 cannot be used"}
     assert (possible["p50"] == possible["last_value"]).all()
-    done = deployed.hourly()
-    assert done.returncode == 0, done.stderr
-    assert champion(deployed)["version"] == "2026-03-02"
-    after = files_of(deployed)
-    assert {n: c for n, c in after.items() if n != "card.json"} == {n: c for n, c in before.items() if n != "card.json"}
-    assert warnings(deployed.hourly()) == []
 
 
 @pytest.mark.parametrize("damage", [b"{", None])
