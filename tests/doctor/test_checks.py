@@ -76,13 +76,13 @@ def test_a_check_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
 
 def test_rights_on_single_collections() -> None:
     every = [{"resource": {"anyResource": True}, "actions": ["find", "insert", "update", "createIndex"]}]
-    views = {"station_now and 8 more": ["collMod", "createCollection"]}
+    views = {"station_names and 14 more": ["collMod", "createCollection"]}
     assert database.missing_actions("air_quality", every) == views
     ours = {"resource": {"db": "air_quality", "collection": ""}, "actions": ["collMod", "createCollection"]}
     assert database.missing_actions("air_quality", [*every, ours]) == {}
     elsewhere = [{"resource": {"db": "other", "collection": ""}, "actions": every[0]["actions"]}, ours]
     assert database.missing_actions("air_quality", elsewhere) == {
-        "stations and 9 more": ["createIndex", "find", "insert", "update"]
+        "models and 9 more": ["createIndex", "find", "insert", "update"]
     }
     of_one = {"resource": {"db": "air_quality", "collection": "loads"}, "actions": every[0]["actions"]}
     some = {"resource": {"db": "air_quality", "collection": ""}, "actions": ["find", "insert", "update"]}

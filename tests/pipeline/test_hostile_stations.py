@@ -3,7 +3,6 @@
 import functools
 import gzip
 import json
-import os
 import re
 import socket
 import subprocess
@@ -148,15 +147,23 @@ def network() -> Iterator[str]:
         yield url
 
 
-def run(pipeline: Pipeline, tmp_path: Path) -> tuple[int, str, float, float]:
-    """An hourly run: its exit code, what it says, its seconds and its largest memory in GB."""
-    log, began = tmp_path / "stderr", time.monotonic()
-    with log.open("w") as stderr:
-        command = [sys.executable, "-m", "tasks.cli", "hourly"]
-        process = subprocess.Popen(command, env=pipeline.env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, log.read_text(), time.monotonic() - began, used.ru_maxrss / 1e6
+_MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+
+
+def run(pipeline: Pipeline) -> tuple[int, str, float, float]:
+    """An hourly run: its exit code, what it says, its seconds and its largest memory in GB.
+
+    Measured by a small process between: what a process starts has at first the memory of that process.
+    """
+    command = [sys.executable, "-c", _MEASURED, sys.executable, "-m", "tasks.cli", "hourly"]
+    began = time.monotonic()
+    done = subprocess.run(command, env=pipeline.env, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr, time.monotonic() - began, int(done.stdout) / 1e6
 
 
 def check(pipeline: Pipeline, text: str) -> None:
@@ -203,7 +210,7 @@ def beset(tmp_path: Path, mongod: Mongod, network: str) -> Iterator[Pipeline]:
 def test_hostile_stations_cost_the_good_one_nothing(beset: Pipeline, tmp_path: Path) -> None:
     limits = {"request_seconds": 2, "station_seconds": 3, "read_timeout_seconds": 1, "retries": 0}
     beset.configure(tmp_path / "luigi.cfg", requests_per_second=500, concurrency=8, **limits)
-    code, text, _, memory = run(beset, tmp_path)
+    code, text, _, memory = run(beset)
     assert code == 0, text
     check(beset, text)
     assert memory < 1
@@ -213,7 +220,7 @@ def test_hostile_stations_cost_the_good_one_nothing(beset: Pipeline, tmp_path: P
 def test_hostile_stations_cost_the_good_one_nothing_with_the_limits_as_they_are(
     beset: Pipeline, tmp_path: Path
 ) -> None:
-    code, text, seconds, memory = run(beset, tmp_path)
+    code, text, seconds, memory = run(beset)
     assert code == 0, text
     check(beset, text)
     assert (seconds < 120, memory < 1) == (True, True), (seconds, memory)
@@ -235,7 +242,7 @@ def test_a_token_endpoint_that_drips_ends_in_time(tmp_path: Path, beset: Pipelin
         login = {"CLIENT_ID": "c", "CLIENT_SECRET": "s-S3cret", "USERNAME": "u", "PASSWORD": "p-S3cret"}
         beset.env |= {"AIRQINO_STATIONS": f"{GOOD},{refusing}", "AIRQINO_TOKEN_URL": f"{url}/token"}
         beset.env |= {f"AIRQINO_{name}": value for name, value in login.items()}
-        code, text, _, _ = run(beset, tmp_path)
+        code, text, _, _ = run(beset)
     assert code == 0, text
     assert len(tokens) == 2
     (told,) = [line for line in text.splitlines() if f"station {refusing}" in line]
@@ -253,7 +260,7 @@ def test_a_token_that_cannot_be_sent_is_told_in_one_line(
         login = {"CLIENT_ID": "c", "CLIENT_SECRET": "s-S3cret", "USERNAME": "u", "PASSWORD": "p-S3cret"}
         beset.env |= {"AIRQINO_STATIONS": GOOD, "AIRQINO_TOKEN_URL": f"{url}/token"}
         beset.env |= {f"AIRQINO_{name}": value for name, value in login.items()}
-        code, text, _, _ = run(beset, tmp_path)
+        code, text, _, _ = run(beset)
     assert code == 30, text
     assert "gave no token that can be sent" in text
     assert "Traceback" not in text

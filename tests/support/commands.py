@@ -55,6 +55,7 @@ def _be(command: list[str], env: dict[str, str], out: Path, err: Path) -> None:
     os.environ.clear()
     os.environ.update(env)
     os.chdir(ROOT)
+    multiprocessing.set_start_method("fork", force=True)  # as in a process that was not forked so
     sys.argv = list(command)
     try:
         runpy.run_module({"airqino": "tasks.cli", "luigi": "luigi"}[command[0]], run_name="__main__", alter_sys=True)
