@@ -70,6 +70,8 @@ def stage_answers(
         if silent and not rows:
             continue
         for station in stations:
+            if only_changes and hour not in readings[station]:
+                continue
             finding = raw.finding(answers[station], hour, readings[station], config.now)
             row, changes = raw.merge(rows.get(station), station, hour, finding, rules)
             if only_changes and _content(row) == _content(rows[station]):
@@ -79,8 +81,9 @@ def stage_answers(
     for station, answer in answers.items():
         for remark in (remark for exchange in answer.exchanges for remark in exchange.remarks):
             log.warning("station %s: %s", station, remark, extra={"station": station})
+        # what it says of itself it says of now, whatever hours were asked for
         if readings[station] and not only_changes:
-            note_place(station, answer, max(readings[station]))
+            note_place(station, answer, config.last_hour)
     for day, changes in revisions.items():
         if changes:  # the ledger first: a run that is killed in between finds the same revisions again
             _record(day, changes)

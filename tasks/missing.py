@@ -84,8 +84,8 @@ def _first_day(paths: Paths) -> date | None:
 def _known(paths: Paths, day: date, by_raw: bool, at_once: bool = False) -> _Known:
     """Return the status of each hour of a day by its table; by its raw hours where that is wished, or there is none."""
     if not at_once:
-        with contextlib.suppress(DamagedFileError):
-            if (table := parquet.read(paths.hourly(day))) is not None:
+        with contextlib.suppress(DamagedFileError, KeyError):  # KeyError: a table of another kind
+            if (table := parquet.read(paths.hourly(day), targets.hourly(day).check)) is not None:
                 columns = (table.column(n).to_pylist() for n in ("station", "observed_at", "status", "final"))
                 return {(id_, hour): _status(status, final) for id_, hour, status, final in zip(*columns, strict=True)}
     rows = targets.raw_day(day).rows if by_raw else {}
@@ -123,6 +123,7 @@ def overdue_hours() -> MissingHours:
 
 def _in_service(day: date, stations: Mapping[str, Station]) -> int:
     """Return the station-hours of a day in which stations are in service."""
-    limited = [station for station in stations.values() if station.valid_from or station.valid_to]
-    hours = hour_range(day_start(day), day_start(day) + DAY - HOUR) if limited else []
-    return 24 * (len(stations) - len(limited)) + sum(station.active(hour) for station in limited for hour in hours)
+    begin, end = day_start(day), day_start(day) + DAY - HOUR
+    spans = (station.service for station in stations.values())
+    hours = ((min(last or end, end) - max(first or begin, begin)) // HOUR + 1 for first, last in spans)
+    return sum(max(0, count) for count in hours)

@@ -115,7 +115,14 @@ def _month(station: str, turn: Turn, config: Settings) -> str | None:
     """Return the month to read again, of those that lie before the late window and have rows of the station."""
     before = config.last_hour + HOUR - config.airqino.late_window_hours * HOUR
     months = rotation.next_months(turn, targets.paths().days(), before)
-    return next((month for month in months if any(_staged(station, *_span(month)))), None)
+    return next((month for month in months if _has_rows(station, month)), None)
+
+
+def _has_rows(station: str, month: str) -> bool:
+    """Tell by one hour of each day: a station in service has a row in each hour, whether it answers or not."""
+    first, last = _span(month)
+    noons = (day_start(day) + 12 * HOUR for day in day_range(first.date(), last.date()))
+    return any(row["station"] == station for noon in noons for row in targets.raw(noon).rows())
 
 
 def _span(month: str) -> Span:

@@ -104,14 +104,24 @@ def refuse_others(answers: dict[str, Answer], config: Settings) -> dict[str, Ans
     """
     known = {station: _newest(_history(station)) for station in config.airqino.stations}
     answered = {station: _header(answer) for station, answer in answers.items() if answer.response}
-    reasons = impostors(answered, known)
-    for station, other in same_readings(*_recent(answers, config)).items():
+    configured = {station: _configured(station, config) for station in answered}
+    reasons = impostors(answered, known, configured)
+    others = {station: answer for station, answer in answers.items() if station not in reasons}
+    for station, other in same_readings(*_recent(others, config)).items():
         if station in answered:
             reasons.setdefault(station, f"its readings equal those of station {other} over a day")
     for station, reason in reasons.items():
-        error = WrongStationError(f"{reason}; if a station was replaced, correct AIRQINO_STATIONS")
+        error = WrongStationError(
+            f"{reason}; if a station was replaced, correct AIRQINO_STATIONS; if that is what it is now, say so by "
+            f"name, latitude and longitude in [stations.{station}]"
+        )
         answers[station] = replace(answers[station], response=None, error=error)
     return answers
+
+
+def _configured(station: str, config: Settings) -> Place:
+    says = config.station(station)
+    return Place(says.name, says.latitude, says.longitude)
 
 
 def _recent(answers: dict[str, Answer], config: Settings) -> tuple[dict[str, dict[datetime, Any]], set[str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
-from support.inprocess import Stages, configured
+from support.inprocess import Stages, configured, forget
 
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
@@ -42,6 +42,15 @@ def stages(tmp_path: Path, api: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def hours(first: int, last: int) -> tuple[datetime, ...]:
     return tuple(FIRST + n * HOUR for n in range(first, last + 1))
+
+
+def test_a_table_of_another_kind_under_the_name_of_the_hourly_one_stops_nothing(stages: Stages) -> None:
+    assert stages.run(NOW, (FIRST.date(),), hours(0, 23))
+    paths = Paths(stages.root)
+    before = missing_hours(paths, {ONE: Station()}, FIRST + 23 * HOUR)
+    paths.hourly(FIRST.date()).write_bytes(paths.daily(FIRST.date()).read_bytes())
+    forget()
+    assert missing_hours(paths, {ONE: Station()}, FIRST + 23 * HOUR) == before
 
 
 @pytest.mark.parametrize("tables_only", [False, True])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
 from math import asin, cos, radians, sin, sqrt
+from types import MappingProxyType
 
 __all__ = ["MOVED_METRES", "Place", "distance", "impostors", "same_readings"]
 
@@ -44,28 +45,40 @@ def distance(one: Place, other: Place) -> float | None:
     return _DIAMETER_METRES * asin(min(1.0, sqrt(h)))
 
 
-def impostors(answered: Mapping[str, Place], known: Mapping[str, Place]) -> dict[str, str]:
+def impostors(
+    answered: Mapping[str, Place], known: Mapping[str, Place], configured: Mapping[str, Place] = MappingProxyType({})
+) -> dict[str, str]:
     """Find the answers that suddenly bear another station's name or coordinates.
 
     Args:
         answered: What each station's answer says it is.
         known: What the API said of each station before.
+        configured: What the operator says of each: an answer that agrees with it is the station's own.
 
     Returns:
         Station → why its answer is another's. Two stations that always had one name stay two.
     """
     reasons = {}
     for station, place in answered.items():
-        own = known.get(station, Place())
+        own, right = known.get(station, Place()), configured.get(station, Place())
+        is_renamed = bool(place.name and own.name) and place.name not in (own.name, right.name)
+        is_moved = _is_away(place, own) and (distance(place, right) is None or _is_away(place, right))
+        if not is_renamed and not is_moved:
+            continue
         for other, theirs in known.items():
             if other == station:
                 continue
-            if place.name and own.name and place.name != own.name and place.name == theirs.name:
+            if is_renamed and place.name == theirs.name:
                 reasons[station] = f"the answer bears the name {place.name!r}, that of station {other}"
-            away, moved = distance(place, theirs), distance(place, own)
-            if away is not None and away <= _SAME_METRES and moved is not None and moved > MOVED_METRES:
+            away = distance(place, theirs)
+            if is_moved and away is not None and away <= _SAME_METRES:
                 reasons[station] = f"the answer bears the coordinates of station {other}"
     return reasons
+
+
+def _is_away(place: Place, other: Place) -> bool:
+    metres = distance(place, other)
+    return metres is not None and metres > MOVED_METRES
 
 
 def same_readings(readings: Mapping[str, Readings], refused: Collection[str] = ()) -> dict[str, str]:
@@ -80,7 +93,8 @@ def same_readings(readings: Mapping[str, Readings], refused: Collection[str] = (
         not count.
     """
     found: dict[str, str] = {}
-    for one, other in combinations(readings, 2):
+    order = {station: number for number, station in enumerate(readings)}
+    for one, other in sorted(_alike(readings), key=lambda pair: (order[pair[0]], order[pair[1]])):
         ours, theirs = readings[one], readings[other]
         equal = [ours[h] == theirs[h] for h in sorted(ours.keys() & theirs.keys()) if any(ours[h].values())]
         if other in refused:
@@ -90,3 +104,13 @@ def same_readings(readings: Mapping[str, Readings], refused: Collection[str] = (
         if sudden:
             found[other] = one
     return found
+
+
+def _alike(readings: Mapping[str, Readings]) -> set[tuple[str, str]]:
+    """Return the pairs of stations, in their order, that had equal readings in an hour; with many stations few do."""
+    same: dict[tuple[object, ...], list[str]] = {}
+    for station, of_station in readings.items():
+        for hour, values in of_station.items():
+            if any(values.values()):
+                same.setdefault((hour, *values.items()), []).append(station)
+    return {pair for stations in same.values() for pair in combinations(stations, 2)}

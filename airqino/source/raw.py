@@ -272,8 +272,10 @@ def finding(answer: Answer, hour: datetime, readings: dict[datetime, Any], now: 
     real = min(now, answer.clock) if answer.clock else now
     values = readings.get(hour)
     if values is not None and answer.response is not None:
-        # a field that is missing in all rows may have another name now: what was read of it stays
-        named = {name: v for name, v in values.items() if API_NAMES[name] not in answer.response.missing_fields}
+        # a field that is missing in all rows may have another name now: what was read of it stays, as it does where
+        # the value cannot be read any more
+        missing, illegible = answer.response.missing_fields, answer.response.found.illegible.get(hour, ())
+        named = {name: v for name, v in values.items() if API_NAMES[name] not in missing and name not in illegible}
         return Finding(now, real, named)
     error = fault(answer, hour)
     if error is None and answer.served_at is not None and hour + HOUR > answer.served_at:

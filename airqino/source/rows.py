@@ -48,6 +48,7 @@ class Rows:
         empty: Rows without any reading.
         nowhere: How many of the unplaced rows could be of any hour.
         unread: Hours without readings here, of which the answer has values that cannot be read or a row at an odd time.
+        illegible: Of hours with readings here, those that cannot be read.
     """
 
     hours: dict[datetime, dict[str, float]] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class Rows:
     empty: int = 0
     nowhere: int = 0
     unread: set[datetime] = field(default_factory=set)
+    illegible: dict[datetime, set[str]] = field(default_factory=dict)
 
     def joined(self, other: Self) -> Self:
         """Return this with what another part of the answer has that may be of any hour or could not be read."""
@@ -70,6 +72,7 @@ class Rows:
             unplaced=max(self.unplaced, other.unplaced, key=lambda count: count.count),
             nowhere=self.nowhere + other.nowhere,
             unread=(self.unread | other.unread) - self.hours.keys() - other.hours.keys(),
+            illegible=self.illegible | other.illegible,
         )
 
 
@@ -149,7 +152,7 @@ class _Reader:
         found = self.found
         stamp: Any = None
         values: dict[str, float] = {}
-        illegible = False
+        illegible: set[str] = set()
         for name, value in row.items():
             meaning = self._meaning(name)
             if meaning is None:
@@ -164,11 +167,12 @@ class _Reader:
                         values[meaning] = read
                     else:
                         found.unreadable[meaning].add(value)
-                        illegible |= not is_missing(value)
+                        if not is_missing(value):
+                            illegible.add(meaning)
                         self.ambiguous |= is_ambiguous(value)
         self._place(stamp, values, illegible)
 
-    def _place(self, stamp: Any, values: dict[str, float], illegible: bool) -> None:
+    def _place(self, stamp: Any, values: dict[str, float], illegible: set[str]) -> None:
         """Put a row's readings into its hour; of two values of one reading the later counts."""
         found = self.found
         moment = moment_of(stamp)
@@ -189,6 +193,8 @@ class _Reader:
             found.hours[hour] |= values
         else:
             found.hours[hour] = values
+        if hour in found.hours and (unread := illegible - found.hours[hour].keys()):
+            found.illegible.setdefault(hour, set()).update(unread)
 
     def _meaning(self, name: str) -> str | None:
         if name in self._meanings:

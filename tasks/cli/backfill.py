@@ -22,7 +22,11 @@ def main(argv: Sequence[str]) -> int:
         "airqino backfill",
         description="Fetch, average and load a past range of hours in few large requests. Without START and STOP: all "
         "that is missing since the first staged hour, such as after an outage of any length. Safe to interrupt and to "
-        "start again: what is settled is skipped, hours that failed or were absent are asked for again.",
+        "start again: what is settled is skipped; hours that failed, or had no row and are not settled, are asked for "
+        "again at once; readings that may still change, after 20 hours.",
+        epilog="exit codes: 0 done; 2 a setting or an argument is wrong, MongoDB or the staging root cannot be used, "
+        "or another run has held the staging root for long; 20-40 as luigi.cfg [retcode] says: 30 a task failed; 124 a "
+        "task that took too long did not react; 143 stopped by SIGTERM",
     )
     parser.add_argument(
         "start", nargs="?", metavar="START", help="first hour, such as 2023-09-10T11 (UTC); whole days are loaded"

@@ -159,8 +159,9 @@ def main(argv: Sequence[str]) -> int:
     """Print the status; 1 when the newest hour is older than allowed, or MongoDB does not answer."""
     parser = argparse.ArgumentParser(
         "airqino status",
-        description="Show the newest hour of each station, the gaps of the last 7 days and why they are there, the "
-        "last load and the last forecast. Exits 1 when the newest hour is older than [status] max_age_hours, or when "
+        description="Show the newest hour of each station, the gaps of the last 7 days and why they are there, what is "
+        "missing since the first staged hour and the command that fetches it, the last load and the last forecast, and "
+        "room on the disk. Exits 1 when the newest hour is older than [status] max_age_hours, or when "
         "MongoDB does not answer.",
     )
     parser.add_argument("--json", action="store_true", help="for machines")

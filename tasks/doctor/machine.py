@@ -118,8 +118,7 @@ def _files(root: Path) -> Result:
             except StagingError:
                 damaged.append(path)
     if damaged:
-        folder = damaged[0].relative_to(root).parts[0]
-        cure = f"scripts/backfill {folder}T00 {folder}T23 sets them aside and makes them again; then look at the disk"
+        cure = "scripts/hourly sets them aside and makes them again; then look at the disk"
         shown = _first_three(damaged, root)
         return failed("staged files", f"{len(damaged)} of the last {_DAYS} days are empty or unreadable: {shown}", cure)
     return ok("staged files", f"{readable} of the last {_DAYS} days can be read")

@@ -84,7 +84,7 @@ def _champion(paths: Paths) -> Result:
     try:
         models.load(paths.model(champion.version))
     except StagingError:
-        cure = f"get them from the registry: scripts/models promote {champion.version}; or scripts/models rollback"
+        cure = "scripts/hourly gets them from the registry, trains this week's again, or publishes the one before"
         return warning(name, f"the files of {champion.version} are missing or damaged", cure)
     return ok(name, f"{champion.version}, promoted {champion.promoted_at[:16]}")
 

@@ -66,8 +66,10 @@ def command_for(family: str, parameters: Mapping[str, str]) -> str:
     if family == "Hourly":
         return "scripts/hourly" + (f" --hour {parameters['hour']}" if parameters.get("hour") else "")
     if family == "Backfill":
-        hindcast = " --hindcast" if parameters.get("hindcast", "").lower() == "true" else ""
-        return f"scripts/backfill {parameters['start']} {parameters['stop']}{hindcast}"
+        wished = (name for name in ("hindcast", "again") if parameters.get(name, "").lower() == "true")
+        return " ".join(
+            ["scripts/backfill", parameters["start"], parameters["stop"], *(f"--{name}" for name in wished)]
+        )
     # `through` has a default, and a day's table always holds all the hours there are
     options = []
     for name, text in parameters.items():
@@ -99,7 +101,7 @@ def station_silent(name: str, station: str, newest: datetime | None, reason: str
     """Return the text about a station that sends nothing."""
     last = f"Its newest hour with a reading is {format_hour(newest)}" if newest else "It has never sent a reading"
     why = f"The API says of the last hour: {reason}" if reason else "The API gives no reason"
-    again = f"scripts/rerun FetchHour --hour {format_hour(newest + HOUR)}" if newest else "scripts/hourly"
+    again = f"scripts/rerun FetchHour --hour {format_hour(newest + HOUR)} --backfill" if newest else "scripts/hourly"
     return f"station {name} ({station}) is silent", _lines(
         f"{last} (UTC). {why}. The other stations go on, and later runs fetch the hours that come late.",
         "It is off, has no network, or was taken down: call the person who looks after it. To ask the API for it now:",
@@ -115,7 +117,7 @@ def sensor_silent(name: str, station: str, sensor: str, newest: datetime) -> Tit
         "broken. Have somebody look at it. This can wait until morning.",
         "The alert ends with its next value. To ask the API again from then on:",
         f"scripts/rerun FetchHour --hour {format_hour(newest + HOUR)} --again",
-        look="scripts/status; the dashboard's page of the station",
+        look='scripts/status; the dashboard "Data and forecast quality", filtered by this station',
     )
 
 
@@ -152,7 +154,7 @@ def sensor_dead(name: str, station: str, sensor: str, flag: str, hour: datetime)
         "never shown as clean air. This can wait until morning. The alert ends when the readings vary again.",
         "To see its state:",
         "scripts/status",
-        look="the dashboard's page of the station; luigi.cfg [quality] for the rule",
+        look='the dashboard "Data and forecast quality", filtered by this station; luigi.cfg [quality] for the rule',
     )
 
 
@@ -185,7 +187,7 @@ def mass_revision(spans: Sequence[tuple[str, str, int, datetime, datetime]]) -> 
     return f"the source has changed {total} past readings in one run", _lines(
         f"{listed}. Old and new values are kept (collection revisions). These days are averaged and loaded again",
         "by themselves. Ask the network's owner what was corrected. To fetch and rebuild the whole span again:",
-        f"scripts/backfill {first:%Y-%m-%dT00} {format_hour(last)}",
+        f"scripts/backfill {first:%Y-%m-%dT00} {format_hour(last)} --again",
         look="MongoDB: db.revisions.find({seen_at: …}); the alert ends a day after the last such run",
     )
 
@@ -197,8 +199,8 @@ def damaged_file(paths: Sequence[Path]) -> TitleAndText:
     files = "a damaged file was" if len(paths) == 1 else f"{len(paths)} damaged files were"
     return f"{files} set aside under {quarantine}", _lines(
         f"{shown}. The next hourly run fetches raw hours again, builds derived tables again, and restores from MongoDB",
-        "what was published. A disk that damages files will do so again: look at it. To fetch older hours now:",
-        "scripts/backfill",
+        "what was published. A disk that damages files will do so again: look at it. To make them again now:",
+        "scripts/hourly",
         look=f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail; this ends a day after the last such file",
     )
 

@@ -6,6 +6,7 @@ are derived from here.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -126,8 +127,18 @@ class Station(Struct, frozen=True, kw_only=True):
 
     def active(self, hour: datetime) -> bool:
         """Tell whether the station is in service in `hour`."""
-        begun = not self.valid_from or parse_hour(self.valid_from) <= hour
-        return begun and (not self.valid_to or hour <= parse_hour(self.valid_to))
+        first, last = self.service
+        return (first is None or first <= hour) and (last is None or hour <= last)
+
+    @property
+    def service(self) -> tuple[datetime | None, datetime | None]:
+        """The first and last hour in service; None where there is no such limit."""
+        return _hour(self.valid_from), _hour(self.valid_to)
+
+
+@lru_cache(maxsize=4096)  # asked for each station and hour
+def _hour(text: str) -> datetime | None:
+    return parse_hour(text) if text else None
 
 
 class Staging(Struct, frozen=True, kw_only=True):

@@ -106,7 +106,7 @@ def test_a_silent_station_is_told_with_its_last_hour_and_the_next_one_to_ask_for
     assert one.since == LAST - 7 * HOUR
     assert "station SMART77 (77) is silent" in one.title
     assert "Its newest hour with a reading is 2024-09-09T02" in one.text
-    assert "\n    scripts/rerun FetchHour --hour 2024-09-09T03\n" in one.text
+    assert "\n    scripts/rerun FetchHour --hour 2024-09-09T03 --backfill\n" in one.text
 
 
 @pytest.mark.parametrize(("flag", "holds"), [("dead", True), ("stuck", True), ("out_of_range", False), ("ok", False)])

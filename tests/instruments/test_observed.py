@@ -50,7 +50,7 @@ def test_a_station_falls_silent_and_comes_back(alerted: Pipeline, sandbox: Sandb
     message = web.alerts[0]["message"]
     assert "since 2026-02-20 06:00 UTC" in message
     assert "Its newest hour with a reading is 2026-02-20T05 (UTC). The API says of the last hour: no row" in message
-    assert "\n    scripts/rerun FetchHour --hour 2026-02-20T06\n" in message
+    assert "\n    scripts/rerun FetchHour --hour 2026-02-20T06 --backfill\n" in message
     run_at(alerted, sandbox, NOW + 3 * HOUR)
     assert web.titles[1:] == [f"[AirQino] resolved: station SMART188 ({OTHER}) is silent"]
 
@@ -99,7 +99,7 @@ def test_the_source_rewrites_its_past(alerted: Pipeline, sandbox: Sandbox, web: 
     (alert_sent,) = [alert for alert in web.alerts if "past readings" in alert["title"]]
     assert alert_sent["title"] == "[AirQino] the source has changed 48 past readings in one run"
     assert f"SMART189 ({LIVE}): 24 readings of 2026-02-19T00…2026-02-19T23" in alert_sent["message"]
-    assert "\n    scripts/backfill 2026-02-19T00 2026-02-19T23\n" in alert_sent["message"]
+    assert "\n    scripts/backfill 2026-02-19T00 2026-02-19T23 --again\n" in alert_sent["message"]
     run_at(alerted, sandbox, NOW + 72 * HOUR)
     over = [title for title in web.titles if "resolved: the source" in title]
     assert len(over) == 1

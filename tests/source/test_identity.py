@@ -56,6 +56,13 @@ def test_another_stations_coordinates_are_refused_but_not_a_move_to_elsewhere() 
     assert impostors({"1": Place(PORT.name, 5.5, -4.1)}, KNOWN) == {}
 
 
+def test_what_the_operator_says_of_a_station_is_its_own() -> None:
+    exchanged = {"1": Place(HILL.name, HILL.latitude, HILL.longitude)}
+    assert impostors(exchanged, KNOWN, {"1": Place("SMART189", 5.3653, -3.9977)}) == {}
+    assert "coordinates" in impostors(exchanged, KNOWN, {"1": Place("SMART189", 5.5, -4.1)})["1"]
+    assert "name" in impostors({"1": Place(HILL.name)}, KNOWN, {"1": Place("Port")})["1"]
+
+
 def test_readings_that_suddenly_equal_anothers_for_a_day_are_refused() -> None:
     ours, theirs = series(0, 48, 10), series(0, 24, 50) | series(24, 48, 10)
     assert same_readings({"1": ours, "2": theirs}) == {"2": "1"}

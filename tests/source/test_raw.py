@@ -398,6 +398,15 @@ def test_a_field_that_the_whole_answer_lacks_takes_nothing_from_what_was_read():
     assert [(r["reading"], r["old"], r["new"]) for r in revisions] == [("co", 0.4, 0.5)]
 
 
+def test_a_value_that_cannot_be_read_any_more_takes_nothing_from_what_was_read():
+    body = b'{"header": {}, "data": [{"timestamp": "2024-09-09 10:00:00", "CO": "0.5 mg/m3", "PM2.5": 12.0}]}'
+    answered = Answer(Exchange("1", "", ""), parse(body))
+    said = finding(answered, OBSERVED, readings(answered), END + 80 * HOUR)
+    new, revisions = merge(row(VALUE), "1", OBSERVED, said, POLICY)
+    assert (new["co"], new["pm2_5"]) == (0.4, 12.0)
+    assert [revision["reading"] for revision in revisions] == ["pm2_5"]
+
+
 def test_a_sensor_that_one_row_lacks_and_another_has_is_a_revision():
     rows = b'[{"timestamp": "2024-09-09 10:00:00", "CO": 0.4}, {"timestamp": "2024-09-09 11:00:00", "PM2.5": 9}]'
     response = parse(b'{"header": {}, "data": ' + rows + b"}")

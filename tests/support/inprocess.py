@@ -21,7 +21,7 @@ from tasks.daily import DailyMeans
 from tasks.fetch import FetchHour
 from tasks.settings.reading import settings
 
-__all__ = ["Killed", "Stages", "configured"]
+__all__ = ["Killed", "Stages", "configured", "forget"]
 
 
 class Killed(KeyboardInterrupt):
