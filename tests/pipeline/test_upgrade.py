@@ -15,7 +15,7 @@ from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 
 #: Version → its last commit.
-VERSIONS = {"0.1.0": "cac9adf"}
+VERSIONS = {"0.2.0": "f420539"}
 START, LAST = "2024-08-18T00", "2024-09-09T10"
 NOW = "2024-09-09T11:05"  # a Monday: the hourly run trains
 LATER = "2024-09-09T11:20"  # what is loaded again would show
@@ -31,7 +31,7 @@ def unpack(version: str, folder: Path) -> Path:
 
 def run_old(code: Path, pipeline: Pipeline, command: str, *arguments: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", f"tasks.cli.{command}", *arguments],
+        [sys.executable, "-m", "tasks.cli", command, *arguments],
         cwd=code,
         env=pipeline.env | {"AIRQINO_NOW": NOW},
         check=True,
@@ -68,13 +68,13 @@ def test_the_state_of_an_older_version_is_taken_over(version: str, tmp_path: Pat
             after = written(pipeline)
             for kind, times in before.items():
                 assert {name: after[kind].get(name) for name in times} == times, kind
-                # the window is longer than that of 0.1: days that had no scores get some
+                # the window is longer than that of 0.2: days that had no scores get some
                 new = after[kind].keys() - times.keys() - {"stations"}
                 assert all("score" in name for name in new), kind
             now = pipeline.state()
             now["staged"] = {name: now["staged"].get(name) for name in state["staged"]}
             for station in now["stations"].values():
-                assert [row["name"] for row in station.pop("history")] == [station["name"]]  # 0.1 loads none
+                assert [row["name"] for row in station.pop("history")] == [station["name"]]  # 0.2 loads none
             assert now == state
 
             # what was loaded with the station's name in its key stays loaded when the station is renamed
