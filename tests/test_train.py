@@ -75,7 +75,9 @@ def train(pipeline: Pipeline, day: date) -> dict[str, Any]:
 
 
 def champion(pipeline: Pipeline) -> dict[str, Any]:
-    return json.loads((pipeline.root / "models" / "champion.json").read_text())
+    """What champion.json says, without its checksum."""
+    content = json.loads((pipeline.root / "models" / "champion.json").read_text())
+    return {name: value for name, value in content.items() if name != "checksum"}
 
 
 def alias(pipeline: Pipeline) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,8 @@ def decode_card(content: bytes) -> ModelCard:
     Raises:
         ValueError: It is not a card, or not as it was written.
     """
-    about, facts = msgspec.json.decode(content, type=ModelCard), json.loads(content)
-    if _CHECKSUM in facts and _sealed(facts) != _json(facts):  # cards of 0.2 have none
-        raise ValueError("it is not as it was written")
+    about = msgspec.json.decode(content, type=ModelCard)
+    _check(content, about.trained_at, about.promoted_at)
     return about
 
 
@@ -161,7 +161,9 @@ def read_champion(path: Path) -> Champion | None:
         StagingError: The file cannot be read.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Champion)
+        champion = msgspec.json.decode(content := path.read_bytes(), type=Champion)
+        _check(content, champion.promoted_at)
+        return champion
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -176,13 +178,26 @@ def write_champion(path: Path, champion: Champion) -> None:
     Raises:
         StagingError: The file cannot be written.
     """
-    files.write(path, _json(msgspec.to_builtins(champion)))
+    files.write(path, _sealed(msgspec.to_builtins(champion)))
 
 
 def _sealed(facts: dict[str, Any]) -> bytes:
-    """Return a card with a checksum of all else that is on it."""
+    """Return a card, or the champion's file, with a checksum of all else that is on it."""
     facts = {name: fact for name, fact in facts.items() if name != _CHECKSUM}
     return _json(facts | {_CHECKSUM: hashlib.sha256(_json(facts)).hexdigest()})
+
+
+def _check(content: bytes, *moments: str | None) -> None:
+    """Check the checksum, which files of 0.2 do not have, and that moments are such.
+
+    Raises:
+        ValueError: It is not as it was written.
+    """
+    facts = json.loads(content)
+    if _CHECKSUM in facts and _sealed(facts) != _json(facts):
+        raise ValueError("it is not as it was written")
+    for moment in filter(None, moments):
+        datetime.fromisoformat(moment)
 
 
 def _json(content: dict[str, Any]) -> bytes:

@@ -22,9 +22,7 @@ TRAINED = """{
 UNTRAINED = (
     '{"days": 7, "reason": "7 days staged, 14 needed", "sha256": {}, "trained": false, "trained_for": "2024-09-02"}'
 )
-CHAMPION = (
-    '{"alias": "2024-09-02", "aside": [["1", "co"]], "before": ["2024-09-02"], "promoted_at": "t", "version": "v"}'
-)
+CHAMPION = '{"alias": "2024-09-02", "aside": [["1", "co"]], "before": ["2024-09-02"], "promoted_at": "2024-09-09T00:05:00+00:00", "version": "v"}'
 
 
 def put(folder: Path, text: str) -> Path:
@@ -100,9 +98,20 @@ def test_a_damaged_card_is_found(tmp_path: Path, damage: Callable[[bytes], bytes
 def test_the_champions_file_keeps_its_keys(tmp_path: Path) -> None:
     (tmp_path / "champion.json").write_text(CHAMPION)
     champion = models.read_champion(tmp_path / "champion.json")
-    assert champion == Champion("v", "t", ("2024-09-02",), (("1", "co"),), "2024-09-02")
+    assert champion == Champion("v", "2024-09-09T00:05:00+00:00", ("2024-09-02",), (("1", "co"),), "2024-09-02")
     models.write_champion(tmp_path / "champion.json", champion)
-    assert json.loads((tmp_path / "champion.json").read_text()) == json.loads(CHAMPION)
-    (tmp_path / "champion.json").write_text("{")
+    written = json.loads((tmp_path / "champion.json").read_text())
+    assert len(written.pop("checksum")) == 64
+    assert written == json.loads(CHAMPION)
+
+
+@pytest.mark.parametrize(("old", "new"), [("{", "["), ('"v"', '"w"'), ("T00:", "T80:"), ("2024-09-02", "2024-09-03")])
+def test_a_damaged_file_of_the_champion_is_found(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "champion.json"
+    models.write_champion(path, Champion("v", "2024-09-09T00:05:00+00:00", ("2024-09-02",)))
+    path.write_text(path.read_text().replace(old, new))
     with pytest.raises(DamagedFileError, match=r"champion\.json cannot be read"):
-        models.read_champion(tmp_path / "champion.json")
+        models.read_champion(path)
+    path.write_text(CHAMPION.replace("T00:", "T80:"))  # one of 0.2, without a checksum
+    with pytest.raises(DamagedFileError, match=r"champion\.json cannot be read"):
+        models.read_champion(path)

@@ -33,7 +33,7 @@ def _of_another_time(path: Path) -> None:
     """Lay the file of another hour, day or kind, whole as it is, under this name."""
     if path.suffix != ".parquet":
         others = (p for p in sorted(path.parents[1].rglob(f"*{path.suffix}")) if p.read_bytes() != path.read_bytes())
-        path.write_bytes(next(others).read_bytes())
+        path.write_bytes(next(others, path.parents[1] / "last_success.json").read_bytes())
         return
     if path.parent.name in ("raw", "forecast", "stations"):
         shutil.copy(next(p for p in sorted(path.parent.glob("*.parquet")) if p != path), path)
