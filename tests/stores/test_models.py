@@ -22,7 +22,10 @@ TRAINED = """{
 UNTRAINED = (
     '{"days": 7, "reason": "7 days staged, 14 needed", "sha256": {}, "trained": false, "trained_for": "2024-09-02"}'
 )
-CHAMPION = '{"alias": "2024-09-02", "aside": [["1", "co"]], "before": ["2024-09-02"], "promoted_at": "2024-09-09T00:05:00+00:00", "version": "v"}'
+CHAMPION = (
+    '{"alias": "2024-09-02", "aside": [["1", "co"]], "before": ["2024-09-02"], '
+    '"promoted_at": "2024-09-09T00:05:00+00:00", "version": "v"}'
+)
 
 
 def put(folder: Path, text: str) -> Path:
