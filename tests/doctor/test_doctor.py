@@ -208,7 +208,12 @@ BROKEN = {
     "disk full": (cfg("[alerts]\ndisk_free_share = 1\n"), "✗ disk space", "% free", "make room"),
     "left-over file": (leftover, "! temporary files", ".daily.parquet.4711.tmp", "-mmin +60"),
     "empty file": (empty_file, "✗ staged files", "raw/00.parquet", "scripts/backfill"),
-    "no success": (lambda h: h.success(NOW - timedelta(hours=4)), "✗ last success", "4.0 h ago", "scripts/hourly"),
+    "no success": (
+        lambda h: h.success(datetime.now(UTC) - timedelta(hours=4)),
+        "✗ last success",
+        "4.0 h ago",
+        "scripts/hourly",
+    ),
     "never a success": (
         lambda h: (h.root / "last_success.json").unlink(),
         "! last success",
