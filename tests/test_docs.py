@@ -115,10 +115,19 @@ def test_one_reading_is_followed_through_at_most_ten_files() -> None:
     section = TEXT.split("## One reading")[1].split("\n## ")[0]
     steps = re.findall(r"^\d+\. `(\S+)`:(.*?)(?=^\d+\. |\Z)", section, re.MULTILINE | re.DOTALL)
     assert 5 <= len(steps) <= 10
+    defined = {f"{path}": definitions(path) for path in MODULES}
+    everywhere, listed = set().union(*defined.values()), set().union(*(defined[path] for path, _ in steps))
     for path, text in steps:
-        (name, *_) = re.findall(r"`(\w+)`", text)
-        body = ast.parse((ROOT / path).read_text()).body
-        assert name in {part.name for part in body if isinstance(part, ast.ClassDef | ast.FunctionDef)}, path
+        (name, *others) = re.findall(r"`(\w+)`", text)
+        assert name in defined[path], path
+        tasks = set(re.findall(r"[Tt]ask `(\w+)`", text))  # is but named, to know where one is
+        assert {other for other in others if other in everywhere} <= listed | tasks, path
+
+
+def definitions(path: Path) -> set[str]:
+    body = ast.parse((ROOT / path).read_text()).body
+    names = {part.name for part in body if isinstance(part, ast.ClassDef | ast.FunctionDef)}
+    return {name for name in names if not name.startswith("_")}
 
 
 def test_the_glossary_has_each_word_once() -> None:
