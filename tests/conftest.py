@@ -13,6 +13,27 @@ from airqino.sandbox.server import Sandbox
 # A shell's background job ignores SIGINT, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: The files that take longest, the longest first: begun last, one of two processes would wait for the other.
+LONGEST = (
+    "test_train.py",
+    "test_score.py",
+    "pipeline/test_faults.py",
+    "pipeline/test_reruns.py",
+    "cli/test_demo.py",
+    "pipeline/test_real_data.py",
+    "pipeline/test_luigid.py",
+    "instruments/test_observed.py",
+    "pipeline/test_retention.py",
+    "instruments/test_alerts.py",
+    "pipeline/test_late_and_revised.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; of a file the order stays."""
+    rank = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
 
 @pytest.fixture(scope="session")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:

@@ -124,6 +124,7 @@ def watched_hourly(pipeline: Pipeline, now: str):
     return run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=200)
 
 
+@pytest.mark.drill
 def test_drift_trains_and_tells_once(deployed: Pipeline, api: Sandbox) -> None:
     for path in sorted((deployed.root / "2026-03-11" / "forecast").glob("*.parquet")):
         table = parquet.read(path)

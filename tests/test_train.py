@@ -265,6 +265,7 @@ def test_champion_file_lost(deployed: Pipeline, damage: bytes | None) -> None:
     assert warnings(deployed.hourly()) == []
 
 
+@pytest.mark.drill
 def test_a_champion_lost_for_good_makes_room_for_the_one_before(deployed: Pipeline) -> None:
     train(deployed, date(2026, 2, 16))
     for version in ("2026-02-16", "2026-03-02"):

@@ -122,7 +122,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
         description="Hourly air quality of a network of AirQino stations: readings, daily means, forecasts.",
         epilog="commands:\n"
         + "\n".join(f"  {name:<13}{text}" for name, text in COMMANDS.items())
-        + "\n\n`airqino COMMAND --help` shows its arguments, and its exit codes where there are others than 0 and 2.",
+        + "\n\n`airqino COMMAND --help` shows its arguments, and its exit codes if they are more than 0 and 2.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"airqino {version('airqino-pipeline')}")

@@ -125,6 +125,7 @@ def test_the_running_hour_of_an_older_answer_is_left_out(tmp_path):
     assert len(read_responses(tmp_path)) == 39 + 10
 
 
+@pytest.mark.drill
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real answers are not there")
 def test_acceptance_on_real_answers(tmp_path):
     """The two last months, trained once before them: the thresholds that the forecast must reach."""

@@ -207,7 +207,7 @@ BROKEN = {
     "root cannot be made": (root_below_a_file, "✗ staging root", "cannot be written", "STAGING_ROOT"),
     "disk full": (cfg("[alerts]\ndisk_free_share = 1\n"), "✗ disk space", "% free", "make room"),
     "left-over file": (leftover, "! temporary files", ".daily.parquet.4711.tmp", "-mmin +60"),
-    "empty file": (empty_file, "✗ staged files", "raw/00.parquet", "scripts/backfill"),
+    "empty file": (empty_file, "✗ staged files", "raw/00.parquet", "scripts/hourly"),
     "no success": (
         lambda h: h.success(datetime.now(UTC) - timedelta(hours=4)),
         "✗ last success",
@@ -224,7 +224,7 @@ BROKEN = {
     "luigid away": (env(LUIGID_URL=CLOSED), "! luigid", "does not answer", "LUIGID_URL"),
     "registry away": (env(MLFLOW_TRACKING_URI=CLOSED), "! model registry", "127.0.0.1:9", "MLFLOW_TRACKING_URI"),
     "no champion": (no_champion, "! champion", "persistence", "14 staged days"),
-    "damaged champion": (damaged_model, "! champion", "2024-09-09", "scripts/models promote 2024-09-09"),
+    "damaged champion": (damaged_model, "! champion", "2024-09-09", "scripts/hourly"),
     "nobody to tell": (env(ALERT_URLS=""), "! alerts", "no channel", "ALERT_URLS"),
     "no cron line": (crontab("other", "# " + LINE), "! trigger", "neither cron nor", "crontab -e"),
     "name with a dot": (crontab("airqino.cron", LINE), "! trigger", "cron ignores", "rename"),

@@ -223,7 +223,7 @@ def test_any_order_ends_as_a_quiet_run(tmp_path_factory: pytest.TempPathFactory,
 
 @pytest.mark.drill
 @pytest.mark.timeout(1800)
-@_told(300)
+@_told(100)
 @given(stories)
 def test_many_orders_end_as_a_quiet_run(tmp_path_factory: pytest.TempPathFactory, story: list[Any]) -> None:
     tell(story, tmp_path_factory.mktemp("story"))

@@ -146,6 +146,7 @@ def test_a_passing_fault_loses_and_doubles_nothing(quick: Pipeline, sandbox: San
     assert {key for key in found if "|2026-02-18" in key or "|2026-02-19" in key} == expected
 
 
+@pytest.mark.drill
 def test_five_percent_of_all_faults_over_thirty_days_lose_nothing(
     tmp_path: Path, mongod: Mongod, quick: Pipeline, sandbox: Sandbox
 ) -> None:

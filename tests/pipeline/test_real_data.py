@@ -87,6 +87,7 @@ def writes(pipeline: Pipeline) -> dict[str, list[int]]:
     }
 
 
+@pytest.mark.drill
 def test_when_hours_have_settled_a_run_asks_almost_nothing_and_writes_nothing(
     filled: Pipeline, replay: Sandbox
 ) -> None:

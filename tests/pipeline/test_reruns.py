@@ -63,6 +63,7 @@ def test_hour_by_hour_equals_one_range(deploy, quiet) -> None:
     assert pipeline.state() == quiet
 
 
+@pytest.mark.drill
 def test_days_backwards_equal_one_range(deploy, quiet) -> None:
     pipeline = deploy()
     for day in range(6, 0, -1):
@@ -96,6 +97,7 @@ def test_two_at_once_do_the_work_once(deploy, quiet, api: Sandbox) -> None:
     assert pipeline.state() == quiet
 
 
+@pytest.mark.drill
 def test_killed_at_twenty_random_moments(deploy, quiet) -> None:
     """Each kill may hit a half-written file or a half-loaded day; the last run mends all of it."""
     pipeline = deploy()

@@ -47,6 +47,7 @@ def written(pipeline: Pipeline) -> dict[str, Any]:
     return {"files": files, "models": models, "loads": loads}
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_state_of_an_older_version_is_taken_over(version: str, tmp_path: Path, mongod: Mongod) -> None:
     code = unpack(version, tmp_path / "old")
