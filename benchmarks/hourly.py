@@ -7,6 +7,7 @@ turns. Prints the seconds' medians and their ratio; asserts nothing.
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,9 +28,9 @@ START = datetime(2026, 3, 3, 0, 5, tzinfo=UTC)
 DAYS = 14
 
 
-def run(source: Path, env: dict[str, str], now: datetime, *command: str) -> float:
-    """Run a command of the version in a folder at a moment; return its wall time in seconds."""
-    began = time.monotonic()
+def run(source: Path, env: dict[str, str], now: datetime, *command: str) -> tuple[float, float]:
+    """Run a command of the version in a folder at a moment; return its wall and CPU time in seconds."""
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-m", "tasks.cli", *command],
         cwd=source,
@@ -37,7 +38,8 @@ def run(source: Path, env: dict[str, str], now: datetime, *command: str) -> floa
         check=True,
         stderr=subprocess.DEVNULL,
     )
-    return time.monotonic() - began
+    wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -66,18 +68,23 @@ def main() -> None:
             for name, source in sources.items():
                 run(source, envs[name], START, "backfill", first, last)
                 run(source, envs[name], START, "hourly")
-            took: dict[str, list[float]] = {name: [] for name in sources}
+            took: dict[str, list[tuple[float, float]]] = {name: [] for name in sources}
             for hour in range(1, arguments.hours + 1):
                 api.now = START + timedelta(hours=hour)
                 for name in list(sources)[:: 1 if hour % 2 else -1]:
                     took[name].append(run(sources[name], envs[name], api.now, "hourly"))
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", other], cwd=ROOT, check=True)
-    table = Table("version", "hourly run, one new hour (median, s)", "fastest (s)", "ratio of medians")
-    before = median(took[arguments.against])
-    for name, seconds in took.items():
-        table.add_row(name, f"{median(seconds):.2f}", f"{min(seconds):.2f}", f"{median(seconds) / before:.2f}")
+    table = Table("version", "wall (median, s)", "ratio", "CPU (median, s)", "ratio", title="hourly run, one new hour")
+    wall, cpu = ({name: median(times) for name, times in _nth(took, n).items()} for n in (0, 1))
+    for name in took:
+        ratios = [f"{of[name] / of[arguments.against]:.2f}" for of in (wall, cpu)]
+        table.add_row(name, f"{wall[name]:.2f}", ratios[0], f"{cpu[name]:.2f}", ratios[1])
     Console().print(table)
+
+
+def _nth(took: dict[str, list[tuple[float, float]]], number: int) -> dict[str, list[float]]:
+    return {name: [times[number] for times in of] for name, of in took.items()}
 
 
 if __name__ == "__main__":
