@@ -56,6 +56,11 @@ def format_hour(hour: datetime) -> str:
     return f"{hour:%Y-%m-%dT%H}"
 
 
+def next_month(moment: datetime) -> datetime:
+    """Return the beginning of the month after the one that `moment` lies in."""
+    return (moment.replace(day=1, hour=0) + timedelta(days=32)).replace(day=1)
+
+
 def as_utc(moment: datetime) -> datetime:
     """Return a moment in UTC; one without an offset is UTC already."""
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

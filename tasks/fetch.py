@@ -77,12 +77,17 @@ class FetchHour(Stage):
                 stage_answers(wanted, answers, config)
                 self.trigger_event(FETCHED, self, wanted, answers)
                 _refuse_silence(answers, block, config)
-                without_turn = [s for s, answer in answers.items() if isinstance(answer.error, NotAskedError)]
-                if self.backfill and without_turn:  # no later run looks after old hours
-                    raise TookTooLongError(
-                        f"{len(without_turn)} of {len(answers)} stations had no turn before the time for asking was "
-                        "over; what came is staged, run the same command again"
-                    )
+                self._refuse_without_turn(answers)
+
+    def _refuse_without_turn(self, answers: dict[str, Answer]) -> None:
+        """Log how many stations were not asked; a backfill fails for it, because no later run looks after old hours."""
+        count = sum(isinstance(answer.error, NotAskedError) for answer in answers.values())
+        if not count:
+            return
+        over = f"{count} of {len(answers)} stations had no turn before the time was over"
+        if self.backfill:
+            raise TookTooLongError(f"{over}; what came is staged, run the same command again")
+        log.warning("%s ([airqino] run_seconds): the next run begins there", over)
 
     def _due(self) -> dict[datetime, list[str]]:
         return due(self.hour, settings(), backfill=self.backfill, again=self.again)
@@ -200,13 +205,9 @@ def _refuse_fast_clock(wanted: set[StationHour], answers: dict[str, Answer], con
 
 def _refuse_silence(answers: dict[str, Answer], block: list[datetime], config: Settings) -> None:
     """Log each station's failure; fail when every station of the network was asked and failed."""
-    not_asked = [station for station, answer in answers.items() if isinstance(answer.error, NotAskedError)]
-    if not_asked:
-        over = (
-            "%d of %d stations had no turn before the time was over ([airqino] run_seconds): the next run begins there"
-        )
-        log.warning(over, len(not_asked), len(answers))
-    failed = {station: answer for station, answer in answers.items() if answer.error and station not in not_asked}
+    failed = {
+        s: answer for s, answer in answers.items() if answer.error and not isinstance(answer.error, NotAskedError)
+    }
     for station, answer in failed.items():
         log.warning(
             "station %s, %s…%s: %s: %s",

@@ -49,21 +49,23 @@ class Hourly(Stage):
 
         Older days of which a file was damaged come first: what it held is in MongoDB, but no longer on disk.
         """
-        days = self._days()
-        return [
-            LoadDay(day=day) for day in [*(d for d in lost_days() if d < self.hour.date() and d not in days), *days]
-        ]
+        return [LoadDay(day=day) for day in self._days_to_load()]
 
     def complete(self) -> bool:
         """Tell whether all of it is done."""
         later = [*self._afterwards(), *self._retrainings(), *self._rereadings()]
-        return all(task.complete() for task in [*self.requires(), *later])
+        # the days at once: MongoDB is asked for all of them as for one
+        return all(task.complete() for task in [LoadDay(day=self._days_to_load()), *later])
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Train on what was loaded, forecast and score, none waiting for another; then what the hour can do without."""
         yield self._afterwards()
         yield self._retrainings()
         yield self._rereadings()
+
+    def _days_to_load(self) -> list[date]:
+        days = self._days()
+        return [*(day for day in lost_days() if day < self.hour.date() and day not in days), *days]
 
     def _days(self) -> list[date]:
         window = day_range(*local_days(self.hour - settings().airqino.late_window_hours * HOUR, self.hour))

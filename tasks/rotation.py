@@ -5,13 +5,13 @@ If the file is lost, months are read again sooner than they need to be, and that
 
 import logging
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import msgspec
 from msgspec import Struct, field
 
 from airqino.stores import files
-from airqino.times import day_start
+from airqino.times import day_start, next_month
 from tasks.staged import paths
 
 __all__ = ["Rotation", "Turn", "month_after", "month_start", "next_months", "read", "write"]
@@ -49,7 +49,7 @@ def month_start(month: str) -> datetime:
 
 def month_after(month: str) -> datetime:
     """Return the first hour after a month."""
-    return (month_start(month) + timedelta(days=32)).replace(day=1)
+    return next_month(month_start(month))
 
 
 def next_months(turn: Turn, days: Iterable[date], before: datetime) -> list[str]:

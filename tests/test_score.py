@@ -40,9 +40,8 @@ def forecast(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, api: Sand
 @pytest.fixture
 def deployed(forecast: Pipeline, tmp_path: Path) -> Iterator[Pipeline]:
     """The same, as a deployment of its own."""
-    pipeline = forecast.copy(tmp_path / "staging")
-    yield pipeline
-    pipeline.close()
+    with forecast.copied(tmp_path / "staging") as pipeline:
+        yield pipeline
 
 
 def naive(pipeline: Pipeline, day: date, window: int) -> dict[tuple[str, str, int], dict[str, Any]]:

@@ -46,26 +46,23 @@ def staged(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, api: Sandbo
 @pytest.fixture(scope="module")
 def trained(staged: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The same with the model of the last Monday."""
-    pipeline = staged.copy(tmp_path_factory.mktemp("trained") / "staging")
-    train(pipeline, MONDAY)
-    yield pipeline
-    pipeline.close()
+    with staged.copied(tmp_path_factory.mktemp("trained") / "staging") as pipeline:
+        train(pipeline, MONDAY)
+        yield pipeline
 
 
 @pytest.fixture
 def untrained(staged: Pipeline, tmp_path: Path) -> Iterator[Pipeline]:
     """A deployment of its own that starts from those seven weeks."""
-    pipeline = staged.copy(tmp_path / "staging")
-    yield pipeline
-    pipeline.close()
+    with staged.copied(tmp_path / "staging") as pipeline:
+        yield pipeline
 
 
 @pytest.fixture
 def deployed(trained: Pipeline, tmp_path: Path) -> Iterator[Pipeline]:
     """A deployment of its own that starts from those seven weeks and the last Monday's model."""
-    pipeline = trained.copy(tmp_path / "staging")
-    yield pipeline
-    pipeline.close()
+    with trained.copied(tmp_path / "staging") as pipeline:
+        yield pipeline
 
 
 def train(pipeline: Pipeline, day: date) -> dict[str, Any]:
@@ -117,6 +114,7 @@ def published(pipeline: Pipeline, hour: str) -> pd.DataFrame:
     return pd.read_parquet(pipeline.root / day / "forecast" / f"{hour}.parquet")
 
 
+@pytest.mark.drill
 def test_promotion_and_roll_back(untrained: Pipeline, staged: Pipeline) -> None:
     first, second, third = date(2026, 2, 2), date(2026, 2, 16), date(2026, 3, 2)
 
@@ -225,6 +223,7 @@ def test_a_damaged_model_comes_back_from_the_registry(deployed: Pipeline) -> Non
     assert "a damaged file was set aside" in deployed.script("alerts", "list").stdout
 
 
+@pytest.mark.drill
 def test_a_damaged_model_without_a_registry_is_trained_again(deployed: Pipeline) -> None:
     file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt")), files_of(deployed)
     file.write_bytes(before[file.name][:1000])

@@ -6,6 +6,7 @@ import binascii
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -101,11 +102,11 @@ class Tokens:
 
 def application(sandbox: "Sandbox") -> Application:
     """Return the web application that serves a sandbox."""
-    routes = [
+    routes: list[Any] = [
         (r"/v3/getStationHourlyAvg/([^/]+)", _Hourly),
-        (r"/getStations/([^/]+)", _Stations),
-        (r"/getSensors", _Sensors),
-        (r"/getRange/([^/]+)/([^/]+)/([^/]+)", _Range),
+        (r"/getStations/([^/]+)", _Open, {"answer": _stations}),
+        (r"/getSensors", _Open, {"answer": _sensors}),
+        (r"/getRange/([^/]+)/([^/]+)/([^/]+)", _Open, {"answer": _range}),
         (TOKEN_PATH, _Token),
         (r"/__(stats|reset|now|faults|override)", _Control),
     ]
@@ -218,35 +219,30 @@ class _Hourly(_Handler):
 class _Open(_Handler):
     """An address whose requests are not counted and that has no faults."""
 
+    def initialize(self, answer: Callable[..., Reply]) -> None:
+        self.answer = answer
+
     async def get(self, *parts: str) -> None:
-        await self.send(self.reply(*parts) if self.bearer() is not None else Reply(401, "{}"))
-
-    def reply(self, *parts: str) -> Reply:
-        raise NotImplementedError
+        await self.send(self.answer(self.sandbox, *parts) if self.bearer() is not None else Reply(401, "{}"))
 
 
-class _Stations(_Open):
-    def reply(self, *parts: str) -> Reply:
-        return Reply(200, json.dumps(self.sandbox.records.station_list()))
+def _stations(sandbox: "Sandbox", _: str) -> Reply:
+    return Reply(200, json.dumps(sandbox.records.station_list()))
 
 
-class _Sensors(_Open):
-    def reply(self, *parts: str) -> Reply:
-        return Reply(200, json.dumps(self.sandbox.records.sensor_list()))
+def _sensors(sandbox: "Sandbox") -> Reply:
+    return Reply(200, json.dumps(sandbox.records.sensor_list()))
 
 
-class _Range(_Open):
-    """What a station sent on some days, the first and the last included; at most 30, as public clients say."""
-
-    def reply(self, *parts: str) -> Reply:
-        name, *texts = parts
-        try:
-            first, last = (day_start(date.fromisoformat(text)) for text in texts)
-        except ValueError:
-            return Reply(400, json.dumps({"message": "dates are of the form YYYY-mm-dd"}))
-        if last - first >= _RAW_DAYS * DAY:
-            return Reply(400, json.dumps({"message": f"at most {_RAW_DAYS} days may be asked for"}))
-        return self.sandbox.records.raw_rows(name, first, last + DAY, self.sandbox.now)
+def _range(sandbox: "Sandbox", name: str, *days: str) -> Reply:
+    """Answer with what a station sent on some days, first and last included; at most 30, as public clients say."""
+    try:
+        first, last = (day_start(date.fromisoformat(day)) for day in days)
+    except ValueError:
+        return Reply(400, json.dumps({"message": "dates are of the form YYYY-mm-dd"}))
+    if last - first >= _RAW_DAYS * DAY:
+        return Reply(400, json.dumps({"message": f"at most {_RAW_DAYS} days may be asked for"}))
+    return sandbox.records.raw_rows(name, first, last + DAY, sandbox.now)
 
 
 class _Token(_Handler):

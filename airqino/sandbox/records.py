@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from airqino.readings import READINGS
 from airqino.sandbox import series
 from airqino.sandbox.faults import Reply
 from airqino.times import HOUR, as_utc, floor_hour
@@ -72,8 +73,7 @@ class Records:
 
     def sensor_list(self) -> list[dict[str, str]]:
         """Return the sensors that stations have; the shape is the sandbox's own."""
-        units = {"T. int.": "counts", "T": "°C", "RH": "%", "CO": "mg/m³"}
-        return [{"sensor_name": name, "unit": units.get(name, "µg/m³")} for name in series.SENSORS]
+        return [{"sensor_name": reading.key, "unit": reading.unit} for reading in READINGS]
 
     def raw_rows(self, name: str, start: datetime, stop: datetime, now: datetime) -> Reply:
         """Answer a request for what a station sent from `start` to before `stop`: some rows for each hour.

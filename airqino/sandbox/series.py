@@ -16,15 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_STATIONS", "LATE_HOURS", "REVISED_AFTER_HOURS", "SENSORS", "Row", "header", "rows"]
+__all__ = ["DEFAULT_STATIONS", "LATE_HOURS", "REVISED_AFTER_HOURS", "Row", "header", "rows"]
 
 Row = dict[str, Any]
 """One row in the form of the API: `timestamp` as text, and a float for each sensor that reported."""
 
 DEFAULT_STATIONS = ("283181971", "283164601")
-
-SENSORS = ("CO", "T", "T. int.", "NO2", "O3", "PM10", "PM2.5", "RH")
-"""What a row may hold besides its timestamp."""
 
 LATE_HOURS = 20
 """A late row shows 1 to this many hours after its hour ended."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from airqino.errors import ReportedError, UnexpectedShapeError
 from airqino.source.decoding import check_size, content_of, reported_failure, text_of
-from airqino.source.response import API_NAMES, LONGEST_NAME, VALUES, parse
+from airqino.source.response import API_NAMES, LONGEST_NAME, VALUES, coordinate, parse, short_text
 from airqino.source.rows import spelling
 from airqino.source.timestamps import moment_of
 from airqino.source.values import number, tidy
@@ -142,7 +142,7 @@ def rows_as_named(body: bytes, charset: str | None = None) -> Named:
 def _header_name(body: bytes, charset: str | None) -> str:
     content = content_of(text_of(body, charset))
     header = _fields(content).get("header") if isinstance(content, dict) else None
-    return _text(_first(_fields(header), _NAME)) if isinstance(header, dict) else ""
+    return short_text(_first(_fields(header), _NAME)) if isinstance(header, dict) else ""
 
 
 def _rows(body: bytes, charset: str | None, *names: str) -> list[Any]:
@@ -181,12 +181,12 @@ def _first(fields: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 def _station(row: dict[str, Any]) -> Listed:
     fields = _fields(row)
-    latitude, longitude = (number(_first(fields, names), decimal_commas=True) for names in (_LATITUDE, _LONGITUDE))
-    on_earth = latitude is not None and longitude is not None and abs(latitude) <= 90 and abs(longitude) <= 180
+    latitude, longitude = coordinate(_first(fields, _LATITUDE), 90), coordinate(_first(fields, _LONGITUDE), 180)
+    on_earth = latitude is not None and longitude is not None
     return Listed(
         _id(_first(fields, _ID)),
-        _text(_first(fields, _NAME)),
-        _text(_first(fields, _PLACE)),
+        short_text(_first(fields, _NAME)),
+        short_text(_first(fields, _PLACE)),
         latitude if on_earth else None,
         longitude if on_earth else None,
         _sensors(_first(fields, _SENSORS)),
@@ -201,15 +201,11 @@ def _id(value: Any) -> str:
     return text if text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID else ""
 
 
-def _text(value: Any) -> str:
-    return tidy(value, LONGEST_NAME) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
 def _sensors(value: Any) -> tuple[str, ...]:
     """Read names of sensors: a list of texts or of objects that bear a name, or one text with commas."""
     parts = value[:_MOST_STATIONS].split(",") if isinstance(value, str) else value
     named = (
-        _text(_first(_fields(part), _SENSOR) if isinstance(part, dict) else part)
+        short_text(_first(_fields(part), _SENSOR) if isinstance(part, dict) else part)
         for part in (parts[:_MOST_SENSORS] if isinstance(parts, list) else ())
     )
     return tuple(dict.fromkeys(filter(None, named)))

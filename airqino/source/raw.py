@@ -26,6 +26,7 @@ from airqino.times import DAY, HOUR, day_start
 
 __all__ = [
     "BOOKKEEPING",
+    "NO_ROW",
     "REVISION_SCHEMA",
     "SCHEMA",
     "Finding",
@@ -56,6 +57,9 @@ SCHEMA = pa.schema(
 )
 #: Columns that say how we asked, not what the station measured: they do not count in the fingerprint.
 BOOKKEEPING = ("reason", "read_at", "seen_at", "checked_at", "attempts")
+
+#: The reason of an absent hour, where the answer has others.
+NO_ROW = "no row"
 
 #: One row per changed reading.
 REVISION_SCHEMA = pa.schema(
@@ -222,7 +226,7 @@ def merge(
         return {
             **row,
             "status": "absent",
-            "reason": "no row" if finding.confirms else "no row: the answer is empty",
+            "reason": NO_ROW if finding.confirms else f"{NO_ROW}: the answer is empty",
             "final": bool(old and old["final"])
             or (finding.confirms and _is_settled(hour, confirmed or finding.real, finding, policy)),
             "read_at": confirmed or (finding.real if finding.confirms else None),

@@ -17,7 +17,9 @@ from airqino.source.decoding import check_size, content_of, reported_failure, sa
 from airqino.source.rows import Rows, read_rows, spelling
 from airqino.source.values import number, tidy
 
-__all__ = ["API_NAMES", "LONGEST_NAME", "VALUES", "Header", "Response", "Row", "parse"]
+__all__ = [
+    "API_NAMES", "LONGEST_NAME", "VALUES", "Header", "Response", "Row", "coordinate", "parse", "short_text",
+]  # fmt: skip
 
 #: The most characters of a station's name.
 LONGEST_NAME = 100
@@ -198,14 +200,19 @@ def _header(header: Any) -> Header:
     fields = (
         {spelling(name[:LONGEST_NAME]): value for name, value in header.items()} if isinstance(header, dict) else {}
     )
-    name = fields.get("stationname")
     return Header(
-        tidy(name, LONGEST_NAME) if isinstance(name, str | int) and not isinstance(name, bool) else "",
-        _coordinate(fields.get("stationlat"), 90),
-        _coordinate(fields.get("stationlon"), 180),
+        short_text(fields.get("stationname")),
+        coordinate(fields.get("stationlat"), 90),
+        coordinate(fields.get("stationlon"), 180),
     )
 
 
-def _coordinate(value: Any, most: int) -> float | None:
+def short_text(value: Any) -> str:
+    """Read a name or a few words; empty where the value is none."""
+    return tidy(value, LONGEST_NAME) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def coordinate(value: Any, most: int) -> float | None:
+    """Read a latitude or longitude in degrees; None where it is no number, or more than `most` from 0."""
     degrees = number(value, decimal_commas=True)
     return degrees if degrees is not None and abs(degrees) <= most else None

@@ -4,13 +4,13 @@ import argparse
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from airqino.errors import ConfigError, StagingError
-from airqino.times import HOUR, day_start, format_hour, parse_hour
+from airqino.times import HOUR, day_start, format_hour, next_month, parse_hour
 from tasks import targets
 from tasks.cli.running import lock, luigi_run, positive, preflight, scheduler
 from tasks.settings.reading import refuse_unpublished, settings
@@ -96,6 +96,6 @@ def _run(chunks: list[tuple[datetime, datetime]], options: list[str]) -> int:
 def _months(start: datetime, stop: datetime) -> Iterator[tuple[datetime, datetime]]:
     """Cut a range at the beginnings of months: Luigi's scheduler slows down with the square of what is pending."""
     while start <= stop:
-        month = (start.replace(day=1, hour=0) + timedelta(days=32)).replace(day=1)
+        month = next_month(start)
         yield start, min(stop, month - HOUR)
         start = month

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from airqino.errors import ConfigError, PipelineError
 from tasks.limits import TIME_OVER
 
-__all__ = ["COMMANDS", "STOPPED", "USAGE", "Stopped", "TimeOver", "main", "run"]
+__all__ = ["COMMANDS", "FAILED", "STOPPED", "USAGE", "Stopped", "TimeOver", "main", "run"]
 
 #: Name → what the command does, in the order in which a user meets them. The function `main` of the module of that
 #: name takes the arguments after the name, and returns the exit code.
@@ -41,6 +41,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 #: Exit code for a user's mistake, as the shell's own commands use it.
 USAGE = 2
+#: Exit code of a run that failed, as luigi.cfg [retcode] has it; also of a command that the API did not answer.
+FAILED = 30
 #: Exit code after SIGTERM, as the shell gives it.
 STOPPED = 128 + signal.SIGTERM
 #: Exit code of a command whose reader went away before it was done, as the shell gives it.

@@ -4,25 +4,24 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from airqino.errors import ConfigError, CredentialsError, SourceError, StagingError, UnknownStationError
+from airqino.errors import ConfigError, CredentialsError, SourceError, UnknownStationError
 from airqino.source.probe import Outcome, Report, verdicts
 from airqino.source.questions import ask
 from airqino.stores import files
-from airqino.stores.paths import Paths
+from tasks import targets
+from tasks.cli.main import FAILED
+from tasks.cli.running import check_staging
 from tasks.fetch import client
 from tasks.settings.reading import Settings, settings
 
 #: The most stations that are asked until one has rows.
 _STATIONS = 5
-#: Exit code where the API does not answer, as of a run that fails.
-_FAILED = 30
 _WIDTH = 80
 #: Of each outcome the colour, and how several are counted.
 _OUTCOMES: dict[Outcome, tuple[str, str]] = {
@@ -49,19 +48,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="for machines")
     arguments = parser.parse_args(argv)
     config = settings()
-    root = Path(config.staging.root)
-    try:
-        files.probe(root)
-    except OSError as error:
-        raise StagingError(f"staging root {root} cannot be written ({error.strerror}); check STAGING_ROOT") from error
+    check_staging()
     try:
         report = _probe(config)
     except (CredentialsError, UnknownStationError) as error:
         raise ConfigError(f"{config.airqino.base_url}: {error}; scripts/doctor says more") from error
     except SourceError as error:
         print(f"error: {config.airqino.base_url}: {error}; nothing was kept, try again later", file=sys.stderr)
-        return _FAILED
-    files.write(Paths(root).probe, msgspec.json.format(msgspec.json.encode(report), indent=1))
+        return FAILED
+    files.write(targets.paths().probe, msgspec.json.format(msgspec.json.encode(report), indent=1))
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
     else:

@@ -15,7 +15,7 @@ from airqino.stores.locks import held
 from tasks import targets
 from tasks.settings.reading import settings
 
-__all__ = ["lock", "luigi_run", "positive", "preflight", "scheduler"]
+__all__ = ["check_staging", "lock", "luigi_run", "positive", "preflight", "scheduler"]
 
 
 def positive(text: str) -> int:
@@ -33,12 +33,21 @@ def preflight() -> None:
         PipelineError: One of them is not usable.
     """
     settings()
+    check_staging()
+    mongo.ping(targets.database())
+
+
+def check_staging() -> None:
+    """Check that the staging root can be written.
+
+    Raises:
+        StagingError: It cannot.
+    """
     root = targets.paths().root
     try:
         files.probe(root)
     except OSError as error:
         raise StagingError(f"staging root {root} cannot be written ({error.strerror}); check STAGING_ROOT") from error
-    mongo.ping(targets.database())
 
 
 def scheduler() -> list[str]:

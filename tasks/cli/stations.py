@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from urllib.parse import quote
 
@@ -18,13 +18,12 @@ from airqino.errors import ConfigError, CredentialsError, RequestRefusedError, S
 from airqino.source.client import Client
 from airqino.source.listing import Listed, Listing, sensors, stations
 from airqino.times import DAY, format_hour
+from tasks.cli.main import FAILED
 from tasks.fetch import client
 from tasks.settings.editing import operators_file, save, with_station
 from tasks.settings.reading import Settings, settings
 from tasks.stations import station_name
 
-#: Exit code where the API does not answer, as of a run that fails.
-_FAILED = 30
 _YEAR = 365 * DAY
 #: Names that Luigi reads from luigi.cfg as they are.
 _PLAIN = re.compile(r"[\w][\w .,'()/+-]*")
@@ -69,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"{config.airqino.base_url}: {error}; scripts/doctor says more") from error
     except SourceError as error:
         print(f"error: {config.airqino.base_url}: {error}", file=sys.stderr)
-        return _FAILED
+        return FAILED
     lines = _lines(listing, config)
     if arguments.json:
         told = [{"state": line.state} | asdict(line.listed) for line in lines]
@@ -102,8 +101,7 @@ def _lines(listing: Listing, config: Settings) -> list[_Line]:
     lines = []
     for listed in listing.stations:
         station = listed.station or ids.get(listed.name, "")
-        named = Listed(**(asdict(listed) | {"station": station}))
-        lines.append(_Line("configured" if station in ours else "new", named))
+        lines.append(_Line("configured" if station in ours else "new", replace(listed, station=station)))
     there = {line.listed.station for line in lines}
     return lines + [_Line("gone", Listed(station, name)) for station, name in ours.items() if station not in there]
 

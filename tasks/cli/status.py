@@ -13,6 +13,7 @@ from rich.table import Table
 
 from airqino.errors import MongoError
 from airqino.readings import POLLUTANTS
+from airqino.source.raw import NO_ROW
 from airqino.stores import mongo
 from airqino.times import DAY, HOUR, format_hour, hour_range, runs_of
 from tasks import targets
@@ -25,8 +26,6 @@ from tasks.stations import station_name
 REASONS = ("pipeline down", "API down", "station off", "sensor absent")
 #: How far back to look.
 DAYS = 7
-#: The usual reason of an hour that is absent.
-_NO_ROW = "no row"
 
 
 def status() -> dict[str, Any]:
@@ -69,7 +68,7 @@ def _station(station: str) -> dict[str, Any]:
         elif row["status"] == "failed":
             gaps["API down", row["reason"]].append(hour)
         elif row["status"] == "absent":
-            gaps["station off", "" if row["reason"] == _NO_ROW else row["reason"]].append(hour)
+            gaps["station off", "" if row["reason"] == NO_ROW else row["reason"]].append(hour)
         else:
             newest = hour
             for sensor in POLLUTANTS:

@@ -13,7 +13,7 @@ from pathlib import Path
 from airqino.errors import StagingError
 from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
-from airqino.times import DAY, HOUR, floor_hour
+from airqino.times import DAY, HOUR
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.instruments.observed import last_success
 from tasks.missing import missing_hours
@@ -53,9 +53,8 @@ def missing(staging: Staging | None, airqino: AirQino | None, stations: Mapping[
     """Check that no hour since the first staged one was never asked for, or failed."""
     if staging is None or airqino is None:
         return
-    now = airqino.moment() - timedelta(minutes=airqino.publish_delay_minutes)
     configured = {station: stations.get(station, Station()) for station in airqino.stations}
-    found = missing_hours(Paths(Path(staging.root)), configured, floor_hour(now) - HOUR, tables_only=True)
+    found = missing_hours(Paths(Path(staging.root)), configured, airqino.last_hour(airqino.moment()), tables_only=True)
     if found.never_asked or found.failed:
         counts = f"{found.never_asked} station-hours were never asked for, {found.failed} failed"
         cure = "scripts/backfill fetches all that is missing since the first staged hour"

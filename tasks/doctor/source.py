@@ -13,7 +13,7 @@ from airqino.source.client import Answer
 from airqino.source.identity import Place, distance
 from airqino.source.probe import CLOCK_TOLERANCE, Report
 from airqino.stores.paths import Paths
-from airqino.times import DAY, HOUR, floor_hour
+from airqino.times import DAY, HOUR
 from tasks.doctor.checks import Result, failed, ok, skipped, warning
 from tasks.fetch import client
 from tasks.settings.sections import AirQino, Staging, Station
@@ -60,7 +60,7 @@ def examine(airqino: AirQino | None, stations: Mapping[str, Station]) -> Iterato
 
 def _ask(airqino: AirQino) -> dict[str, Answer]:
     """Ask as many stations as the limit on requests allows in `_ASKING` seconds."""
-    last = floor_hour(datetime.now(UTC) - timedelta(minutes=airqino.publish_delay_minutes)) - HOUR
+    last = airqino.last_hour(datetime.now(UTC))
     asked = airqino.stations[: max(1, int(_ASKING * airqino.requests_per_second))]
     timeout = min(_TIMEOUT[0], airqino.connect_timeout_seconds), min(_TIMEOUT[1], airqino.read_timeout_seconds)
     with client(airqino, timeout=timeout, retries=0, concurrency=len(asked)) as api:

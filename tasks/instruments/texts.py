@@ -22,6 +22,8 @@ __all__ = ["command_for", "drift", "message", "station_silent", "task_failed"]
 TitleAndText = tuple[str, str]
 
 _LONGEST_OPTION = 400
+#: Where a station's sensors are shown over time.
+_DASHBOARD = 'the dashboard "Data and forecast quality", filtered by this station'
 #: Kinds that can wait until morning.
 _WARNINGS = ("sensor_silent", "sensor_dead", "drift", "mass_revision", "hours_missing")
 
@@ -117,7 +119,7 @@ def sensor_silent(name: str, station: str, sensor: str, newest: datetime) -> Tit
         "broken. Have somebody look at it. This can wait until morning.",
         "The alert ends with its next value. To ask the API again from then on:",
         f"scripts/rerun FetchHour --hour {format_hour(newest + HOUR)} --again",
-        look='scripts/status; the dashboard "Data and forecast quality", filtered by this station',
+        look=f"scripts/status; {_DASHBOARD}",
     )
 
 
@@ -154,7 +156,7 @@ def sensor_dead(name: str, station: str, sensor: str, flag: str, hour: datetime)
         "never shown as clean air. This can wait until morning. The alert ends when the readings vary again.",
         "To see its state:",
         "scripts/status",
-        look='the dashboard "Data and forecast quality", filtered by this station; luigi.cfg [quality] for the rule',
+        look=f"{_DASHBOARD}; luigi.cfg [quality] for the rule",
     )
 
 

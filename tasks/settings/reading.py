@@ -6,7 +6,7 @@ The sections are the structs of `tasks.settings.sections`.
 import configparser
 import os
 import warnings
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -16,7 +16,7 @@ from luigi.configuration import get_config
 from msgspec import Struct
 
 from airqino.errors import ConfigError
-from airqino.times import HOUR, floor_hour, format_hour
+from airqino.times import format_hour
 from tasks.settings import luigi_cfg, sections
 from tasks.settings.sections import OPTIONS, SECTIONS, Station
 
@@ -46,7 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def last_hour(self) -> datetime:
         """Return the last hour that is over and published."""
-        return floor_hour(self.now - timedelta(minutes=self.airqino.publish_delay_minutes)) - HOUR
+        return self.airqino.last_hour(self.now)
 
     def station(self, station: str) -> Station:
         """Return the operator's settings of a station, or the defaults."""

@@ -5,7 +5,7 @@ overrides it (`Variable`) and whether its value is secret (`Secret`). The tables
 are derived from here.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta, Struct
 
 from airqino.errors import ConfigError
-from airqino.times import parse_hour
+from airqino.times import HOUR, floor_hour, parse_hour
 from tasks.settings.options import Secret, Variable, options
 
 __all__ = [
@@ -91,6 +91,10 @@ class AirQino(Struct, frozen=True, kw_only=True):
     def asking_seconds(self) -> float:
         """The most seconds in which one task asks the API: the later stages go on with what has come until then."""
         return self.run_seconds / 3
+
+    def last_hour(self, now: datetime) -> datetime:
+        """Return the last hour that is over and published at a moment."""
+        return floor_hour(now - timedelta(minutes=self.publish_delay_minutes)) - HOUR
 
     def moment(self) -> datetime:
         """Return the moment to take for now: the option's, else the clock's."""

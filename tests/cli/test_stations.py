@@ -8,6 +8,7 @@ import pytest
 from support.configured import Configured
 from support.hostile import http, serving, talking
 
+from airqino.readings import READINGS
 from airqino.sandbox import series
 from airqino.sandbox.habits import Habits
 from airqino.sandbox.server import Sandbox
@@ -36,7 +37,7 @@ def test_what_is_listed_beside_what_is_configured(configure: Configured, capsys:
     shown = capsys.readouterr().out
     assert "Project Port [1]/2" in shown
     assert "5.3693, 0.0500" in shown  # of SMART188, as wrong as the API has it
-    assert f"sensors that the API lists: {', '.join(series.SENSORS)}\n" in shown
+    assert f"sensors that the API lists: {', '.join(reading.key for reading in READINGS)}\n" in shown
     assert shown.endswith("to configure a new one: airqino stations --add ID\n")
 
 

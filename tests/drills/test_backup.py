@@ -61,8 +61,7 @@ def new(tmp_path: Path, mongod: Mongod, lost: Lost) -> Iterator[Pipeline]:
     """An empty staging root and database."""
     made = Pipeline(tmp_path / "staging", mongod, lost.api.url)
     yield made
-    made.client.drop_database(made.database_name)
-    made.client.close()
+    made.close()
 
 
 def documents(pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:

@@ -59,8 +59,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> Iterator
         assert pipeline.hourly(moment["AIRQINO_NOW"]).returncode == 0  # it is Monday: a model is trained
         assert pipeline.script("models", "promote", "2026-04-20", **moment).returncode == 0
         yield pipeline, sandbox
-        pipeline.client.drop_database(pipeline.database_name)
-        pipeline.client.close()
+        pipeline.close()
 
 
 def state(pipeline: Pipeline) -> dict[str, Any]:

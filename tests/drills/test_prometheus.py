@@ -95,7 +95,7 @@ def watch(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> Iterator[
         api, pager, chat = (stack.enter_context(part) for part in (Sandbox(), Web(202), Web()))
         mails = stack.enter_context(Post())
         pipeline = Pipeline(folder / "staging", mongod, api.url)
-        stack.callback(pipeline.client.drop_database, pipeline.database_name)
+        stack.callback(pipeline.close)
         made = Watch(pipeline, api, pager, chat, mails, folder)
         made.ports = {name: free_port() for name in ("prometheus", "alertmanager", "pushgateway", "luigid", "node")}
         configured(made)

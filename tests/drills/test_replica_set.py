@@ -67,8 +67,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> dic
         done = calm.backfill(*SPAN)
         assert done.returncode == 0, done.stderr
         found = {name: calm.documents(name) for name in COLLECTIONS}
-        calm.client.drop_database(calm.database_name)
-        calm.client.close()
+        calm.close()
         return found
 
 

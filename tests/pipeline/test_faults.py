@@ -127,7 +127,7 @@ def test_an_expired_token_is_renewed_within_the_run(tmp_path: Path, mongod: Mong
         everything = wrong.stderr + "".join(p.read_text() for p in (pipeline.root / "logs").iterdir())
         assert "not-the-password" not in everything
         assert login.client_secret not in everything
-        pipeline.client.drop_database(pipeline.database_name)
+        pipeline.close()
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -176,7 +176,7 @@ def test_five_percent_of_all_faults_over_thirty_days_lose_nothing(
     assert {key: ours[key]["pm2_5"] for key in ours} == {key: theirs[key]["pm2_5"] for key in ours}
     absent = {d["_id"]: d["absent_hours"] for d in quick.database["coverage"].find({"absent_hours": 24})}
     assert {key.split("T")[0] for key in missing} <= absent.keys()  # only whole days that were answered empty
-    calm.client.drop_database(calm.database_name)
+    calm.close()
 
 
 def test_mongodb_going_away_leaves_the_staged_files_for_the_next_run(tmp_path: Path, sandbox: Sandbox) -> None:

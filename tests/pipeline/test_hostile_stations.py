@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from support.deployment import ROOT, Pipeline
-from support.hostile import drip, http, talking
+from support.hostile import drip, hours_of, http, talking
 
 from airqino.sandbox.mongod import Mongod
 
@@ -44,16 +43,6 @@ def good(hours: list[datetime], **header: object) -> bytes:
         for at in hours
     ]
     return json.dumps({"header": {"station_name": "S", **header}, "data": data}).encode()
-
-
-def hours_of(request: bytes) -> list[datetime]:
-    """The hours that a request asks for."""
-    query = parse_qs(urlsplit(request.split()[1].decode()).query)
-    first, last = (
-        datetime.strptime(query[n][0], "%Y%m%d-%H%M").replace(tzinfo=UTC) for n in ("start_date", "end_date")
-    )
-    hours = (first.replace(minute=0) + n * HOUR for n in range(int((last - first) / HOUR) + 2))
-    return [at for at in hours if first <= at <= last]
 
 
 def sending(answer: bytes) -> Behaviour:
@@ -203,8 +192,7 @@ def beset(tmp_path: Path, mongod: Mongod, network: str) -> Iterator[Pipeline]:
         AIRQINO_STATIONS=",".join([*IDS, GOOD]),
     )
     yield made
-    made.client.drop_database(made.database_name)
-    made.client.close()
+    made.close()
 
 
 def test_hostile_stations_cost_the_good_one_nothing(beset: Pipeline, tmp_path: Path) -> None:

@@ -83,5 +83,4 @@ def test_a_rename_loads_nothing_again(tmp_path: Path, mongod: Mongod) -> None:
             assert found, collection
             assert not any("station_name" in document for document in found), collection
     finally:
-        pipeline.client.drop_database(pipeline.database_name)
-        pipeline.client.close()
+        pipeline.close()

@@ -36,7 +36,7 @@ def deploy(tmp_path: Path, mongod: Mongod, api: Sandbox):
 
     yield new
     for pipeline in made:
-        pipeline.client.drop_database(pipeline.database_name)
+        pipeline.close()
 
 
 @pytest.fixture(scope="module")

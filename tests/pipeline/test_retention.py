@@ -37,8 +37,7 @@ def deployed(tmp_path: Path, server: Mongod) -> Iterator[tuple[Pipeline, Sandbox
         load(made, NEW)
         api.reset()
         yield made, api
-        made.client.drop_database(made.database_name)
-        made.client.close()
+        made.close()
 
 
 def keep(pipeline: Pipeline, days: int) -> None:

@@ -89,5 +89,4 @@ def test_the_state_of_an_older_version_is_taken_over(version: str, tmp_path: Pat
                 shown = sorted(pipeline.database[view].distinct("station_name", {"station": {"$ne": None}}))
                 assert shown == ["Harbour", "SMART188"], view
         finally:
-            pipeline.client.drop_database(pipeline.database_name)
-            pipeline.client.close()
+            pipeline.close()

@@ -2,12 +2,11 @@
 
 import contextlib
 import json
-import re
 import socket
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from support.hostile import http, talking
+from support.hostile import hours_of, http, span_of, talking
 
 __all__ = ["capped", "value"]
 
@@ -39,15 +38,12 @@ def capped(
     spans: list[Span] = []
 
     def talk(connection: socket.socket, request: bytes) -> None:
-        dates = re.findall(rb"(?:start|end)_date=(\d{8}-\d{4})", request)
-        start, stop = (datetime.strptime(date.decode(), "%Y%m%d-%H%M").replace(tzinfo=UTC) for date in dates)
-        spans.append((start, stop))
-        hour = start.replace(minute=0) + (HOUR if start.minute else 0 * HOUR)
-        hours = [h for n in range(int((stop - hour) / HOUR) + 1) if (h := hour + n * HOUR) <= min(stop, until or stop)]
+        spans.append(span := span_of(request))
+        hours = [hour for hour in hours_of(request) if until is None or hour <= until]
         kept = hours[-rows:] if newest else hours[:rows]
         data = [{"timestamp": f"{h:%Y-%m-%d %H:%M:%S}", "CO": 0.4, "PM2.5": value(h)} for h in kept]
         body = json.dumps({"header": {"station_name": "S"}, "data": data}).encode()
-        connection.sendall(answers((start, stop)) or http(body))
+        connection.sendall(answers(span) or http(body))
 
     with talking(talk) as url:
         yield url, spans

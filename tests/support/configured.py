@@ -1,6 +1,7 @@
 """Commands run in the tests' own process, with a luigi.cfg and an environment of their own."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,17 @@ from luigi.configuration import LuigiConfigParser
 
 from support.deployment import OURS
 from tasks.settings.reading import settings
+
+
+def use_settings(patch: pytest.MonkeyPatch, files: Sequence[Path], env: Mapping[str, str]) -> None:
+    """Take settings files and an environment without the machine's own settings."""
+    for variable in [name for name in os.environ if name.startswith(OURS)]:
+        patch.delenv(variable)
+    for variable, value in env.items():
+        patch.setenv(variable, value)
+    patch.setattr(LuigiConfigParser, "_instance", None)
+    patch.setattr(LuigiConfigParser, "_config_paths", [f"{file}" for file in files])
+    settings.cache_clear()
 
 
 class Configured:
@@ -19,12 +31,6 @@ class Configured:
 
     def __call__(self, text: str = "", **env: str) -> Path:
         """Write a luigi.cfg and set variables; return the file."""
-        for variable in [name for name in os.environ if name.startswith(OURS)]:
-            self.monkeypatch.delenv(variable)
-        for variable, value in (self.env | env).items():
-            self.monkeypatch.setenv(variable, value)
         self.path.write_text(text)
-        self.monkeypatch.setattr(LuigiConfigParser, "_instance", None)
-        self.monkeypatch.setattr(LuigiConfigParser, "_config_paths", [f"{self.path}"])
-        settings.cache_clear()
+        use_settings(self.monkeypatch, [self.path], self.env | env)
         return self.path

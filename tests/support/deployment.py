@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,8 +46,9 @@ class Pipeline:
         self.client: MongoClient[dict[str, Any]] = MongoClient(mongod.uri, tz_aware=True)
         self.database = self.client[self.database_name]
 
-    def copy(self, root: Path) -> Self:
-        """Return a deployment of its own that starts where this one is."""
+    @contextmanager
+    def copied(self, root: Path) -> Iterator[Self]:
+        """Lend a deployment of its own that starts where this one is."""
         shutil.copytree(self.root, root)
         made = type(self)(root, self.mongod, self.env["AIRQINO_BASE_URL"])
         ours = {"STAGING_ROOT", "MONGODB_DATABASE"}
@@ -53,7 +56,8 @@ class Pipeline:
         for name in self.database.list_collection_names(filter={"type": "collection"}):
             if not name.startswith("system.") and (documents := list(self.database[name].find())):
                 made.database[name].insert_many(documents)
-        return made
+        yield made
+        made.close()
 
     def close(self) -> None:
         """Drop the database."""

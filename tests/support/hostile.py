@@ -6,8 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
-__all__ = ["drip", "http", "serving", "talking"]
+__all__ = ["drip", "hours_of", "http", "serving", "span_of", "talking"]
+
+_HOUR = timedelta(hours=1)
 
 Talk = Callable[[socket.socket, bytes], None]
 
@@ -33,6 +37,24 @@ def request(connection: socket.socket) -> bytes:
     while length and len(data.partition(b"\r\n\r\n")[2]) < int(length[1]):
         data += connection.recv(65536)
     return data
+
+
+def span_of(request: bytes) -> tuple[datetime, datetime]:
+    """The dates of a request for hourly means."""
+    query = parse_qs(urlsplit(request.split()[1].decode()).query)
+    first, last = (query[name][0] for name in ("start_date", "end_date"))
+    return _moment(first), _moment(last)
+
+
+def hours_of(request: bytes) -> list[datetime]:
+    """The hours that a request asks for."""
+    first, last = span_of(request)
+    hours = (first.replace(minute=0) + n * _HOUR for n in range(int((last - first) / _HOUR) + 2))
+    return [at for at in hours if first <= at <= last]
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y%m%d-%H%M").replace(tzinfo=UTC)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """The stages up to the daily means, run in this process: a run takes a twentieth of a second, not two seconds."""
 
-import os
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
@@ -12,10 +11,10 @@ from typing import Any
 import luigi
 import pyarrow.parquet as pq
 import pytest
-from luigi.configuration import LuigiConfigParser
 
 from airqino.stores import parquet
-from support.deployment import OURS, ROOT, WHEN
+from support.configured import use_settings
+from support.deployment import ROOT, WHEN
 from tasks import clean, targets
 from tasks.daily import DailyMeans
 from tasks.fetch import FetchHour
@@ -60,12 +59,7 @@ def configured(folder: Path, options: Mapping[str, Mapping[str, str]], **env: st
     sections = (f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in of.items()) for name, of in options.items())
     overlay.write_text("\n".join(sections))
     with pytest.MonkeyPatch.context() as patch:
-        for variable in [name for name in os.environ if name.startswith(OURS)]:
-            patch.delenv(variable)
-        for variable, value in env.items():
-            patch.setenv(variable, value)
-        patch.setattr(LuigiConfigParser, "_instance", None)
-        patch.setattr(LuigiConfigParser, "_config_paths", [f"{ROOT / 'luigi.cfg'}", f"{overlay}"])
+        use_settings(patch, [ROOT / "luigi.cfg", overlay], env)
         forget()
         yield
     forget()
