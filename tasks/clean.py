@@ -74,7 +74,11 @@ class CleanDay(DayTask):
 
     def complete(self) -> bool:
         """Tell whether nothing is due and the tables are up to date."""
-        return not self._due() and not self._stale()
+        return not self.unfinished()
+
+    def unfinished(self) -> set[date]:
+        """Return the days that have hours due, or a table that is not up to date."""
+        return {hour.date() for hour in self._due()} | self._stale().keys()
 
     @exclusive
     def run(self) -> None:

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from functools import lru_cache
 
-import luigi
-
 from airqino.quality.means import daily_means
 from airqino.times import HOUR, day_range, day_start, local_date, local_day
 from tasks import targets
@@ -25,7 +23,7 @@ class DailyMeans(DayTask):
     were built from them as they are now.
     """
 
-    def requires(self) -> luigi.Task:
+    def requires(self) -> CleanDay:
         """Return the hourly tables of the UTC days that the stations' local days lie in."""
         days = tuple(sorted({utc_day for utc_days in _utc_days(self.day).values() for utc_day in utc_days}))
         return CleanDay(day=days, through=self.through if days[-1] == self.day[-1] else last_hour(days[-1]))
@@ -36,7 +34,12 @@ class DailyMeans(DayTask):
 
     def complete(self) -> bool:
         """Tell whether the hourly tables are complete and the means up to date."""
-        return self.requires().complete() and not self._stale()
+        return not self.unfinished()
+
+    def unfinished(self) -> set[date]:
+        """Return the days of which an hourly table is not complete, or the means are not up to date."""
+        unfinished = self.requires().unfinished()
+        return {day for day, days in _utc_days(self.day).items() if unfinished & {*days}} | self._stale().keys()
 
     @exclusive
     def run(self) -> None:

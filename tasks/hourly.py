@@ -45,17 +45,13 @@ class Hourly(Stage):
         return [(name, values[name]) for name, _ in params]
 
     def requires(self) -> list[LoadDay]:
-        """Return the loads of the window's days, in every station's zone, of those before it that are not final.
-
-        Older days of which a file was damaged come first: what it held is in MongoDB, but no longer on disk.
-        """
-        return [LoadDay(day=day) for day in self._days_to_load()]
+        """Return the loads that are to be done, each day's by itself: what one day lacks holds up no other."""
+        return [LoadDay(day=day) for day in sorted(self._loads().unfinished())]
 
     def complete(self) -> bool:
         """Tell whether all of it is done."""
         later = [*self._afterwards(), *self._retrainings(), *self._rereadings()]
-        # the days at once: MongoDB is asked for all of them as for one
-        return all(task.complete() for task in [LoadDay(day=self._days_to_load()), *later])
+        return all(task.complete() for task in [self._loads(), *later])
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Train on what was loaded, forecast and score, none waiting for another; then what the hour can do without."""
@@ -63,9 +59,13 @@ class Hourly(Stage):
         yield self._retrainings()
         yield self._rereadings()
 
-    def _days_to_load(self) -> list[date]:
-        days = self._days()
-        return [*(day for day in lost_days() if day < self.hour.date() and day not in days), *days]
+    def _loads(self) -> LoadDay:
+        """Return the loads of the window's days, in every station's zone, and of those before it that are not final.
+
+        With them, older days of which a file was damaged: what it held is in MongoDB, but no longer on disk. MongoDB is
+        asked for all days as for one.
+        """
+        return LoadDay(day={*self._days(), *(day for day in lost_days() if day < self.hour.date())})
 
     def _days(self) -> list[date]:
         window = day_range(*local_days(self.hour - settings().airqino.late_window_hours * HOUR, self.hour))

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
-import luigi
 import pyarrow as pa
 
 from airqino import views
@@ -34,7 +33,7 @@ class LoadDay(DayTask):
     as were loaded.
     """
 
-    def requires(self) -> luigi.Task:
+    def requires(self) -> DailyMeans:
         """Return the daily means, and through them the hourly tables."""
         return DailyMeans(day=self.day, through=self.through)
 
@@ -44,7 +43,11 @@ class LoadDay(DayTask):
 
     def complete(self) -> bool:
         """Tell whether the staged tables are complete and MongoDB holds them."""
-        return self.requires().complete() and not self._stale()
+        return not self.unfinished()
+
+    def unfinished(self) -> set[date]:
+        """Return the days whose staged tables are not complete, or that MongoDB does not hold."""
+        return self.requires().unfinished() | self._stale().keys()
 
     @exclusive
     def run(self) -> None:

@@ -26,3 +26,13 @@ def test_a_part_loads_only_what_it_uses(modules: str) -> None:
     code = f"import {modules}, sys; print(*sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {name for name in HEAVY if name in printed} == PARTS[modules]
+
+
+def test_lightgbm_comes_without_scikit_learn_which_can_still_be_imported() -> None:
+    code = (
+        "import numpy as np, sys; from airqino.forecasting import boosting;"
+        "boosting.fit(boosting.fit_dataset(np.ones((9, 2)), np.ones(9)), {}, 1);"
+        "print('lightgbm' in sys.modules, 'sklearn' in sys.modules); import sklearn; print(sklearn.__name__)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["True", "False", "sklearn"]

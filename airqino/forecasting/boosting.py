@@ -1,9 +1,11 @@
 """LightGBM behind a few functions: fit with early stopping, fit a fixed number of rounds, predict, importance.
 
-LightGBM is imported inside them: it costs half a second that a run without a forecast need not spend.
+LightGBM is imported inside them: it costs time that a run without a forecast need not spend.
 """
 
 import functools
+import sys
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,7 @@ _DETERMINISTIC: dict[str, Any] = {"deterministic": True, "force_row_wise": True,
 
 def fit_dataset(features: Matrix, target: Floats) -> Any:
     """Bin the features; column 0 is the station's code, a category."""
-    import lightgbm as lgb
-
+    lgb = _lightgbm()
     params = _DETERMINISTIC | {"max_cat_to_onehot": 8}
     return lgb.Dataset(features, target, categorical_feature=[0], params=params).construct()
 
@@ -42,8 +43,7 @@ def early_stopped_rounds(
     Returns:
         The model string, cut at its best round, and that round's number.
     """
-    import lightgbm as lgb
-
+    lgb = _lightgbm()
     later = lgb.Dataset(features, target, reference=dataset, categorical_feature=[0])
     stop = lgb.early_stopping(patience, verbose=False)
     booster = lgb.train(_DETERMINISTIC | params, dataset, rounds, valid_sets=[later], callbacks=[stop])
@@ -53,8 +53,7 @@ def early_stopped_rounds(
 
 def fit(dataset: Any, params: dict[str, Any], rounds: int) -> str:
     """Fit a fixed number of rounds, and return the model string."""
-    import lightgbm as lgb
-
+    lgb = _lightgbm()
     return _text(lgb.train(_DETERMINISTIC | params, dataset, num_boost_round=rounds), rounds)
 
 
@@ -91,9 +90,21 @@ def importance(model: ForecastModel) -> dict[str, dict[str, float]]:
 
 @functools.lru_cache(maxsize=128)
 def _booster(text: str) -> Any:
-    import lightgbm as lgb
+    return _lightgbm().Booster(model_str=text)
 
-    return lgb.Booster(model_str=text)
+
+@functools.cache
+def _lightgbm() -> ModuleType:
+    """Import LightGBM without scikit-learn, which it would load for wrappers not used here: 1.3 s of each run."""
+    without = "sklearn" not in sys.modules
+    if without:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]  # what cannot be imported, LightGBM does without
+    try:
+        import lightgbm
+    finally:
+        if without:
+            del sys.modules["sklearn"]
+    return lightgbm
 
 
 def _text(booster: Any, rounds: int) -> str:
