@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from airqino.errors import ConfigError
 from airqino.quality import flags
+from airqino.quality.contexts import Context, Thresholds, contexts
+from airqino.quality.means import eight_hour_means
 from airqino.source import raw
 from airqino.stores import parquet
 from airqino.times import DAY, HOUR, day_start, format_hour, hour_range, local_day
@@ -19,7 +21,7 @@ from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage, exclusive
 
 #: Raise when the meaning of hourly.parquet changes: all of it is then rebuilt as it is asked for.
-_VERSION = 1
+_VERSION = 2
 
 
 class DayTask(Stage):
@@ -61,7 +63,7 @@ class CleanDay(DayTask):
     """The hours of a UTC day, typed, one row per station and hour, each value with a quality flag.
 
     Unit: a day. Complete: none of its hours is missing or due, and the table was built from the raw files, the days
-    before (what the flags need of them) and the quality settings as they are now.
+    around it (what the flags need of them) and the quality settings as they are now.
     """
 
     def requires(self) -> list[FetchHour]:
@@ -85,9 +87,10 @@ class CleanDay(DayTask):
         """Flag the values of the days whose table is not up to date."""
         if not (stale := self._stale()):
             return
-        before = {pd.Timestamp(day_start(day)): context for day, context in _contexts(stale).items()}
+        around = {pd.Timestamp(day_start(day)): context for day, context in _contexts(stale).items()}
         rows = _raw_frame(list(stale))
-        flagged = pd.concat([rows, flags.flag_days(rows, before, thresholds())], axis=1)
+        flagged = pd.concat([rows, flags.flag_days(rows, around, thresholds())], axis=1)
+        flagged = pd.concat([flagged, eight_hour_means(flagged, around)], axis=1)
         for day, table in split_days(flagged, flagged["observed_at"].dt.date, stale, ["station", "observed_at"]):
             targets.hourly(day).write(table, inputs=stale[day])
 
@@ -128,10 +131,10 @@ def _raw_frame(days: list[date]) -> pd.DataFrame:
     return frame
 
 
-def thresholds() -> flags.Thresholds:
+def thresholds() -> Thresholds:
     """Return the rules' numbers, from the settings."""
     q = settings().quality
-    return flags.Thresholds(q.stuck_hours, q.dead_days, q.dead_hours, q.dead_share, q.spike_deviations)
+    return Thresholds(q.stuck_hours, q.dead_days, q.dead_hours, q.dead_share, q.spike_deviations, q.humid_above)
 
 
 def _inputs(days: Iterable[date]) -> dict[date, str]:
@@ -145,29 +148,36 @@ def _inputs(days: Iterable[date]) -> dict[date, str]:
 
 _Fingerprints = tuple[tuple[str, ...], ...]
 _REMEMBERED_DAYS = 64
-_contexts_known: dict[date, tuple[_Fingerprints, flags.Thresholds, flags.Context]] = {}
+_contexts_known: dict[date, tuple[_Fingerprints, Thresholds, Context]] = {}
 
 
-def _contexts(days: Iterable[date]) -> dict[date, flags.Context]:
-    """Return what the flags of each day need to know of the days before it.
+def _contexts(days: Iterable[date]) -> dict[date, Context]:
+    """Return what the flags of each day need to know of the days around it.
 
-    It is computed once for as long as the raw files of the days before stay as they are.
+    It is computed once for as long as the raw files of the days before, and the first one after it, stay as they are.
     """
     rules = thresholds()
-    staged = {d: targets.raw_day(d).fingerprints for d in {d for day in days for d in _before(day, rules)}}
-    fingerprints = {day: tuple(staged[d] for d in _before(day, rules)) for day in days}
+    wanted = {d for day in days for d in (*_before(day, rules), day + DAY)}
+    staged = {d: targets.raw_day(d).fingerprints for d in wanted}
+    fingerprints = {
+        day: (*(staged[d] for d in _before(day, rules)), _first_hour(staged[day + DAY], day + DAY)) for day in days
+    }
     unknown = [day for day in fingerprints if _contexts_known.get(day, ())[:2] != (fingerprints[day], rules)]
     if unknown:
-        rows = _raw_frame(sorted({d for day in unknown for d in _before(day, rules)}))
+        rows = _raw_frame(sorted({d for day in unknown for d in (*_before(day, rules), day + DAY)}))
         starts = [pd.Timestamp(day_start(day)) for day in unknown]
-        for day, context in zip(unknown, flags.contexts(rows, starts, rules), strict=True):
+        for day, context in zip(unknown, contexts(rows, starts, rules), strict=True):
             _contexts_known.pop(day, None)
             _contexts_known[day] = fingerprints[day], rules, context
-    contexts = {day: _contexts_known[day][2] for day in fingerprints}
+    known = {day: _contexts_known[day][2] for day in fingerprints}
     while len(_contexts_known) > _REMEMBERED_DAYS:
         del _contexts_known[next(iter(_contexts_known))]
-    return contexts
+    return known
 
 
-def _before(day: date, rules: flags.Thresholds) -> list[date]:
+def _first_hour(fingerprints: tuple[str, ...], day: date) -> tuple[str, ...]:
+    return tuple(text for text in fingerprints if text.startswith(f"{day_start(day)}"))
+
+
+def _before(day: date, rules: Thresholds) -> list[date]:
     return [day - timedelta(days=back) for back in range(rules.dead_days, 0, -1)]

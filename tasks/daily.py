@@ -13,11 +13,11 @@ from tasks.stage import exclusive
 from tasks.staged import frame
 
 #: Raise when the meaning of daily.parquet changes.
-_VERSION = 1
+_VERSION = 2
 
 
 class DailyMeans(DayTask):
-    """Mean CO and PM2.5 of each station, and how far to trust it.
+    """Mean of each pollutant at each station, and how far to trust it.
 
     Unit: a day, in each station's own time zone. Complete: the hourly tables that the day lies in are, and the means
     were built from them as they are now.

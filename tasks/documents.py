@@ -6,7 +6,8 @@ from datetime import date
 from typing import Any
 
 from airqino import views
-from airqino.readings import NAMES
+from airqino.quality import index
+from airqino.readings import NAMES, READINGS, UNITS
 from airqino.times import format_hour, local_date
 from tasks import targets
 from tasks.settings.reading import Settings
@@ -40,13 +41,16 @@ def _hourly_document(row: Document, config: Settings) -> Document:
         "observed_at": at,
         "day": f"{local_date(at, config.zone(station))}",
         "provisional": not row["final"],
+        "units": UNITS,
         **{reading: row[reading] for reading in NAMES},
-        **{f"{reading}_flag": row[f"{reading}_flag"] for reading in NAMES},
+        **{f"{reading}_{part}": row[f"{reading}_{part}"] for reading in NAMES for part in ("flag", "tests")},
+        **{f"{of.name}_8h": row[f"{of.name}_8h"] for of in READINGS if of.eight_hours},
+        **index.levels(row),
     }
 
 
 def _daily_document(row: Document) -> Document:
-    return {"_id": f"{row['station']}|{row['day']}", **row, "day": f"{row['day']}"}
+    return {"_id": f"{row['station']}|{row['day']}", **row, "day": f"{row['day']}", "units": UNITS}
 
 
 def _coverage_documents(day: date, hourly: list[Document], config: Settings) -> list[Document]:

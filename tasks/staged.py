@@ -1,5 +1,6 @@
 """Staged files as Luigi targets: what is damaged is moved away and is from then on as if it were not there."""
 
+import json
 import logging
 from datetime import date, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airqino.errors import DamagedFileError
+from airqino.readings import unit_of
 from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
 from tasks.settings.reading import settings
@@ -88,6 +90,8 @@ class ParquetTarget(luigi.Target):
     def write(self, table: pa.Table | pd.DataFrame, inputs: str | None = None, **extra: str) -> bool:
         """Write the file atomically, unless it holds exactly this already.
 
+        The metadata's ``units`` holds the unit of each column with a concentration or weather, as JSON.
+
         Args:
             table: The rows.
             inputs: Fingerprint of what they were built from.
@@ -98,7 +102,10 @@ class ParquetTarget(luigi.Target):
         """
         if isinstance(table, pd.DataFrame):
             table = pa.Table.from_pandas(table, preserve_index=False)
-        return parquet.write(self.path, table, extra=extra | ({"inputs": inputs} if inputs else {}))
+        texts = {"inputs": inputs} if inputs else {}
+        if units := {name: unit for name in table.column_names if (unit := unit_of(name))}:
+            texts["units"] = json.dumps(units, ensure_ascii=False)
+        return parquet.write(self.path, table, extra=extra | texts)
 
 
 def frame(targets: list[ParquetTarget]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from airqino.forecasting.arrays import Floats, Ints, Matrix
+from airqino.quality.flags import COUNTED
 
 __all__ = [
     "COVARIATES",
@@ -30,8 +31,8 @@ __all__ = [
 
 COVARIATES = ("co", "pm2_5", "pm10", "no2", "o3")
 WEATHER = ("t", "rh", "t_int")
-#: A spike is a real reading until someone proves otherwise; the other flags say that the sensor measured nothing.
-USABLE_FLAGS = ("ok", "spike")
+#: Values that count, but for those of a sensor that stands at its floor for days: it measured nothing.
+USABLE_FLAGS = tuple(flag for flag in COUNTED if flag != "at_floor")
 #: Four weeks and two days: the longest look back (same hour of the week, four weeks ago), and a margin for old anchors.
 LOOKBACK_HOURS = 30 * 24
 

@@ -27,7 +27,18 @@ COLUMNS = (
     "method", "reason", "last_value", "last_observed_at",
 )  # fmt: skip
 #: Flags of a sensor that is broken now: nothing is forecast from readings before it broke.
-_BROKEN = ("dead", "stuck")
+_BROKEN = {
+    "dead": "sensor dead",
+    "stuck": "sensor stuck",
+    "at_floor": "sensor at its floor: mis-zeroed or dead",
+    "offset": "zero of the sensor off",
+}
+#: Flags of readings that cannot be, of a sensor that may be well again.
+_IMPOSSIBLE = {
+    "out_of_range": "sensor out of range",
+    "unit": "readings in another unit",
+    "invalidated": "readings invalidated by the operator",
+}
 #: Readings that a forecast makes use of: the features' look back, from each hour whose forecast corrects the band.
 HISTORY_HOURS = LOOKBACK_HOURS + calibration.RECENT_HOURS
 #: Persistence takes its band from the changes of four weeks.
@@ -93,7 +104,7 @@ class _Anchors:
         self.age = self.issued - self.anchor
         flagged = last_usable(np.where(flags == "absent", np.nan, 0.0), grid.n_hours)[self.issued, self.column]
         self.flag = np.where(flagged >= 0, flags[np.maximum(flagged, 0), self.column], "absent")
-        self.broken = np.isin(self.flag, _BROKEN)
+        self.broken = np.isin(self.flag, list(_BROKEN))
         present = np.concatenate([np.zeros((1, n)), np.cumsum(~np.isnan(values), axis=0)])
         before = np.maximum(self.issued - 5, 0)
         self.missing = 6.0 - (present[self.issued + 1, self.column] - present[before, self.column])
@@ -104,9 +115,8 @@ class _Anchors:
         """Say why there is no forecast, where there is none."""
         out = np.array([f"no reading for {age} h" for age in self.age], dtype=object)
         out[~self.has_reading] = f"no reading in the last {HISTORY_HOURS // 24} days"
-        for flag in (*_BROKEN, "out_of_range"):
-            rows = self.flag == flag
-            out[rows] = f"sensor {flag.replace('_', ' ')}"
+        for flag, reason in (_BROKEN | _IMPOSSIBLE).items():
+            out[self.flag == flag] = reason
         return out
 
 

@@ -1,16 +1,14 @@
 """Quality flags: whether an hourly value can be trusted, and if not, why.
 
-The tests are the usual ones of real-time quality control; names and order follow the gross-range, flat-line and spike
-tests of U.S. IOOS, *Manual for Real-Time Quality Control* (QARTOD, 2020) and the range and persistence checks of
-WMO-No. 8, *Guide to Instruments and Methods of Observation*, vol. V ch. 1. The thresholds are in luigi.cfg
-``[quality]``.
+Each value keeps the outcome of every test as one digit, in the codes and the order of U.S. IOOS, *Manual for Real-Time
+Quality Control* (QARTOD): 1 pass, 2 not evaluated, 3 suspect, 4 fail, 9 missing value. A value that failed a test (4)
+does not count; one that is suspect (3) counts and is told. Beside the codes stands one word, the flag, for the worst of
+them. The thresholds are in luigi.cfg ``[quality]``.
 
-A flag says nothing about any later day: a day's flags depend on its own readings and on the few days before it,
-and of those only through a `Context`, so that a late reading rebuilds its own day and seldom another.
+A flag depends on the day's own readings and on what a `Context` holds of the days around it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -18,157 +16,121 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from airqino.quality.contexts import Array, Context, Thresholds, contexts
 from airqino.readings import NAMES, READINGS
 
-__all__ = ["FLAGS", "Context", "Thresholds", "contexts", "flag_days", "flag_history"]
+__all__ = ["COUNTED", "FLAGS", "TESTS", "UNCHECKED", "flag_days", "flag_history", "suspected"]
 
-Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int8]
 
-#: Every flag, from best to worst; where several rules fit, the worst is given.
-FLAGS = ("ok", "spike", "stuck", "dead", "out_of_range", "absent")
+#: QARTOD's codes.
+PASS, NOT_EVALUATED, SUSPECT, FAIL, MISSING = 1, 2, 3, 4, 9
 
-#: Days that a history is flagged in at a time: 200 stations then take 10 MB.
+#: Every test, in the order of its digit in ``<reading>_tests``.
+TESTS = ("range", "stuck", "dead", "spike", "floor", "humid", "order", "level", "operator")
+
+#: Flag → the test and the code that give it, from best to worst; where several fit, the worst is given.
+_CAUSES = {
+    "humid": ("humid", SUSPECT),
+    "floor": ("floor", SUSPECT),
+    "at_floor": ("dead", SUSPECT),
+    "level": ("level", SUSPECT),
+    "order": ("order", FAIL),
+    "spike": ("spike", FAIL),
+    "stuck": ("stuck", FAIL),
+    "dead": ("dead", FAIL),
+    "unit": ("level", FAIL),
+    "out_of_range": ("range", FAIL),
+    "offset": ("floor", FAIL),
+    "invalidated": ("operator", FAIL),
+}
+#: Every flag, from best to worst.
+FLAGS = ("ok", *_CAUSES, "absent")
+#: Flags of values that count: no test failed.
+COUNTED = ("ok", *(flag for flag, (_, code) in _CAUSES.items() if code == SUSPECT))
+#: The codes of a value that no test has seen.
+UNCHECKED = f"{NOT_EVALUATED}" * len(TESTS)
+
+#: Changes within a day that its scatter is taken from, at least.
+_FEWEST_CHANGES = 8
+#: How many times the level of the last days a value must be to be told, or to be taken for another unit: between the
+#: units in use (mg and µg, ppm and ppb) lies a factor of about 1000; the air itself changes by less than 20 in a week.
+_JUMP, _UNIT = 20.0, 100.0
+#: Readings in a row that a fall to another unit shows in: a single low one may be rain.
+_FALL_READINGS = 3
+#: Days that a history is flagged in at a time: 200 stations then take 20 MB.
 _CHUNK = 31
 
-
-@dataclass(frozen=True)
-class Thresholds:
-    """The numbers of the rules; the defaults are those of luigi.cfg."""
-
-    stuck_hours: int = 6
-    dead_days: int = 7
-    dead_hours: int = 96
-    dead_share: float = 0.94
-    spike_deviations: float = 12.0
-
-
-@dataclass(frozen=True)
-class Context:
-    """All that a day's flags need to know of the days before it.
-
-    Attributes:
-        dead: (station, reading) of each sensor that has been zero or constant for days.
-        runs: (station, reading, value, hours) where the last hour before the day continues a run of at least two
-            equal non-zero values; hours count up to `Thresholds.stuck_hours`.
-    """
-
-    dead: frozenset[tuple[str, str]] = frozenset()
-    runs: frozenset[tuple[str, str, float, int]] = frozenset()
-
-    def content(self) -> list[Any]:
-        """Return the context as plain content, for a fingerprint."""
-        return [sorted(map(list, self.dead)), sorted(map(list, self.runs))]
-
-
-def contexts(
-    before: pd.DataFrame, starts: Sequence[pd.Timestamp], thresholds: Thresholds = Thresholds()
-) -> list[Context]:
-    """Sum up the days before each of some days.
-
-    A sensor is **dead** when a share of `dead_share` or more of its last `dead_hours` readings within the
-    `dead_days` days before the day was zero or equal to the reading before; with less than half as many readings
-    nothing is said. So a sensor that was dead before a gap of days is dead after it, until it shows life. Source:
-    the persistence check of WMO-No. 8 over days instead of hours; on real stations no live sensor came near it in
-    two years (a live CO sensor reads 0.0 in 45 % of its hours, a dead one in 99.5 %).
-
-    Args:
-        before: Hourly readings, columns station, observed_at (UTC) and `NAMES`; of each day only those of the
-            days before count.
-        starts: Beginnings of the days, UTC, not far from each other.
-        thresholds: The rules' numbers.
-
-    Returns:
-        The context of each day.
-    """
-    window, hour = 24 * thresholds.dead_days, pd.Timedelta(hours=1)
-    first, end = min(starts) - window * hour, max(starts)
-    at = before["observed_at"]
-    rows = before[(at >= first) & (at < end)]
-    if rows.empty:
-        return [Context() for _ in starts]
-    cube, stations = _cube(rows, first, (end - first) // hour)
-    begins = [(start - first) // hour - window for start in starts]
-    return [_context(cube[begin : begin + window], stations, thresholds) for begin in begins]
-
-
-def _context(cube: Array, stations: list[str], thresholds: Thresholds) -> Context:
-    there = ~np.isnan(cube)
-    recent = there & (np.cumsum(there[::-1], axis=0)[::-1] <= thresholds.dead_hours)
-    # each reading's predecessor, across gaps
-    place = np.maximum.accumulate(np.where(there, np.arange(len(cube))[:, None, None], 0), axis=0)
-    same = np.zeros_like(there)
-    same[1:] = cube[1:] == np.take_along_axis(cube, place[:-1], axis=0)
-    count = recent.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.maximum((recent & (cube == 0)).sum(axis=0), (recent & same).sum(axis=0)) / count
-    dead = (count >= thresholds.dead_hours / 2) & (share >= thresholds.dead_share)
-    last = cube[-1]
-    run = np.zeros(last.shape, dtype=int)
-    going = ~np.isnan(last) & (last != 0)
-    for values in cube[: -thresholds.stuck_hours - 1 : -1]:
-        going &= values == last
-        if not going.any():
-            break
-        run += going
-    return Context(
-        dead=frozenset((stations[s], NAMES[r]) for s, r in np.argwhere(dead)),
-        runs=frozenset((stations[s], NAMES[r], float(last[s, r]), int(run[s, r])) for s, r in np.argwhere(run >= 2)),
-    )
+_LOW, _HIGH = np.array([r.plausible for r in READINGS]).T
+_FULL = np.array([np.inf if r.full_scale is None else r.full_scale for r in READINGS])
+_FLOOR = np.array([np.nan if r.floor is None else r.floor for r in READINGS])
+_NOISE = np.array([r.noise for r in READINGS])
+_HUMID = np.array([r.humid for r in READINGS])
+_RH, _FINE, _COARSE = (NAMES.index(name) for name in ("rh", "pm2_5", "pm10"))
 
 
 def flag_days(
     days: pd.DataFrame,
-    before: Mapping[pd.Timestamp, Context],
+    around: Mapping[pd.Timestamp, Context],
     thresholds: Thresholds = Thresholds(),
     causal: bool = False,
 ) -> pd.DataFrame:
     """Flag each value of some days, each day by itself.
 
-    The rules, the worst that fits counts:
+    The tests (4 fails, 3 is suspect):
 
-    - ``absent``: there is no value.
-    - ``out_of_range``: outside the reading's plausible range (QARTOD gross-range test).
-    - ``dead``: the sensor is dead, see `contexts`; all its values of the day are flagged.
-    - ``stuck``: part of a run of at least `stuck_hours` consecutive hours with the same non-zero value, which may
-      have begun on the day before, with two hours of it at least (QARTOD flat-line test). Zero is no sign of it:
-      clean air reads 0.0 for hours.
-    - ``spike``: further than `spike_deviations` robust standard deviations (1.4826 × the median absolute hourly
-      change of the day, of at least 8 changes) above or below **both** neighbouring hours of the day (QARTOD spike
-      test, with the scale of Rousseeuw & Croux, JASA 88, 1993).
-    - ``ok``: none of these.
+    - ``range``: 4 outside the reading's plausible range, or at the end of the sensor's scale (QARTOD gross-range test).
+    - ``stuck``: 4 in a run of at least `stuck_hours` readings with the same non-zero value, hours without a reading (up
+      to `stuck_hours` on end) left out, which may have begun before the day, with two readings of it at least (QARTOD
+      flat-line test). Zero is no sign of it and is not evaluated: clean air reads 0.0 for hours.
+    - ``dead``: 4 where the sensor is dead for days, 3 where it stands at its floor for days (`contexts`).
+    - ``spike``: 4 further than `spike_deviations` robust standard deviations above or below **both** neighbouring hours
+      (QARTOD spike test, by the smaller of the differences). One deviation is 1.4826 × the median absolute hourly
+      change of the day (Rousseeuw & Croux, JASA 88, 1993), of at least 8 changes, or the reading's noise if that is
+      more.
+    - ``floor``: 3 at the value that the source writes for whatever lies below, 4 where unclipped values show for days
+      that the sensor's zero is off (`contexts`).
+    - ``humid``: 3 of a sensor that reads high in humid air, at a relative humidity of `humid_above` % or more.
+    - ``order``: 4 where PM2.5, which is a part of PM10, lies above it: of both.
+    - ``level``: against the level of the last days, 4 at 100 times as much, or in a row of 3 readings at a hundredth or
+      less: another unit; 3 at 20 times as much. Zero is no fall, and no reading with a floor has one.
+    - ``operator``: not evaluated here; `airqino.quality.notes` sets it.
 
     Args:
-        days: Hourly readings of these days, columns station, observed_at and `NAMES`, at most one row per station
-            and hour.
-        before: Beginning (UTC) of each day that has rows, and what the days before say of it; in time order.
+        days: Hourly readings of these days, columns station, observed_at and `NAMES`, at most one row per station and
+            hour.
+        around: Beginning (UTC) of each day that has rows, and what the days around it say of it; in time order.
         thresholds: The rules' numbers.
-        causal: Flag an hour only by what was known when it ended: a run is flagged from its `stuck_hours`-th hour
-            on instead of as a whole, and no spikes are looked for.
+        causal: Flag an hour only by what was known when it ended: a run is flagged from its last reading needed on
+            instead of as a whole, and no spikes are looked for.
 
     Returns:
-        One column ``<reading>_flag`` for each reading, on the index of `days`.
+        For each reading ``<reading>_flag``, one of `FLAGS`, and ``<reading>_tests``, one digit for each of `TESTS`; on
+        the index of `days`.
     """
-    stations, starts = sorted(days["station"].unique()), pd.DatetimeIndex(list(before))
+    stations, starts = sorted(days["station"].unique()), pd.DatetimeIndex(list(around))
     at = pd.DatetimeIndex(days["observed_at"])
     day = starts.searchsorted(at, side="right") - 1
     hour = np.asarray((at - starts[day]) // pd.Timedelta(hours=1), dtype=np.intp)
-    places = hour, day, _codes(days, stations)
+    code = np.asarray(pd.Categorical(days["station"], categories=stations).codes, dtype=np.intp)
     cube = np.full((24, len(starts), len(stations), len(NAMES)), np.nan)
-    cube[places] = days[list(NAMES)].to_numpy(dtype=float, na_value=np.nan)
-    flags = np.full(cube.shape, FLAGS.index("ok"), dtype=np.int8)
-    if not causal:
-        flags[_spikes(cube, thresholds)] = FLAGS.index("spike")
-    flags[_stuck(cube, stations, list(before.values()), thresholds, causal)] = FLAGS.index("stuck")
-    for d, known in enumerate(before.values()):
-        for station, reading in known.dead:
-            if station in stations:
-                flags[:, d, stations.index(station), NAMES.index(reading)] = FLAGS.index("dead")
-    low, high = np.array([r.plausible for r in READINGS]).T
-    flags[(cube < low) | (cube > high)] = FLAGS.index("out_of_range")
-    flags[np.isnan(cube)] = FLAGS.index("absent")
-    names = np.array(FLAGS, dtype=object)[flags[places]]
-    return pd.DataFrame({f"{r}_flag": names[:, i] for i, r in enumerate(NAMES)}, index=days.index, dtype="str")
+    cube[hour, day, code] = days[list(NAMES)].to_numpy(dtype=float, na_value=np.nan)
+    known = _Known(list(around.values()), stations)
+    codes = np.full((len(TESTS), *cube.shape), NOT_EVALUATED, dtype=np.int8)
+    outcomes = {
+        "range": _range(cube),
+        "stuck": _stuck(cube, known, thresholds, causal),
+        "dead": known.dead(cube.shape),
+        "floor": _floor(cube, known),
+        "humid": _humid(cube, thresholds),
+        "order": _order(cube),
+        "level": _level(cube, known, causal),
+    } | ({} if causal else {"spike": _spike(cube, known, thresholds)})
+    for test, outcome in outcomes.items():
+        codes[TESTS.index(test)] = outcome
+    codes[:, np.isnan(cube)] = MISSING
+    return _columns(codes[:, hour, day, code], days.index)
 
 
 def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), causal: bool = False) -> pd.DataFrame:
@@ -180,61 +142,160 @@ def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), ca
         causal: See `flag_days`.
 
     Returns:
-        A copy of `hourly`, sorted by hour and station, with the flag columns.
+        A copy of `hourly`, sorted by hour and station, with the columns of `flag_days`.
     """
     hourly = hourly.sort_values(["observed_at", "station"], ignore_index=True)
     at = hourly["observed_at"]
     days = list(at.dt.floor("D").unique())
     parts = []
     for chunk in (days[i : i + _CHUNK] for i in range(0, len(days), _CHUNK)):
-        earliest = chunk[0] - timedelta(days=thresholds.dead_days)
-        first, begin, end = at.searchsorted([earliest, chunk[0], chunk[-1] + timedelta(days=1)])
-        before = contexts(hourly.iloc[first:end], chunk, thresholds)
-        parts.append(flag_days(hourly.iloc[begin:end], dict(zip(chunk, before, strict=True)), thresholds, causal))
+        earliest, after = chunk[0] - timedelta(days=thresholds.dead_days), chunk[-1] + timedelta(days=1, hours=1)
+        first, begin, end, last = at.searchsorted([earliest, chunk[0], chunk[-1] + timedelta(days=1), after])
+        known = contexts(hourly.iloc[first:last], chunk, thresholds)
+        parts.append(flag_days(hourly.iloc[begin:end], dict(zip(chunk, known, strict=True)), thresholds, causal))
     return pd.concat([hourly, pd.concat(parts)], axis=1) if parts else hourly
 
 
-def _cube(rows: pd.DataFrame, start: pd.Timestamp, hours: int) -> tuple[Array, list[str]]:
-    """Lay rows out as hours × stations × readings, NaN where there is none."""
-    stations = sorted(rows["station"].unique())
-    cube = np.full((hours, len(stations), len(NAMES)), np.nan)
-    hour = np.asarray((rows["observed_at"] - start) // pd.Timedelta(hours=1), dtype=np.intp)
-    cube[hour, _codes(rows, stations)] = rows[list(NAMES)].to_numpy(dtype=float, na_value=np.nan)
-    return cube, stations
+def summarise(codes: Codes) -> npt.NDArray[np.str_]:
+    """Return the flag of each value.
+
+    Args:
+        codes: (tests, ...) outcomes, in the order of `TESTS`.
+    """
+    flags = np.full(codes.shape[1:], FLAGS.index("ok"), dtype=np.int8)
+    for flag, (test, code) in _CAUSES.items():
+        flags[codes[TESTS.index(test)] == code] = FLAGS.index(flag)
+    flags[codes[0] == MISSING] = FLAGS.index("absent")
+    return np.array(FLAGS)[flags]
 
 
-def _codes(rows: pd.DataFrame, stations: list[str]) -> npt.NDArray[np.intp]:
-    return np.asarray(pd.Categorical(rows["station"], categories=stations).codes, dtype=np.intp)
+def suspected(tests: "pd.Series[str]", test: str) -> Mask:
+    """Tell of which values a test says 3, from a column ``<reading>_tests``."""
+    return np.asarray(tests.str[TESTS.index(test)] == f"{SUSPECT}", dtype=bool)
 
 
-def _stuck(cube: Array, stations: list[str], before: list[Context], thresholds: Thresholds, causal: bool) -> Mask:
-    previous = np.full(cube.shape[1:], np.nan)
-    run = np.zeros(cube.shape[1:], dtype=int)
-    for day, known in enumerate(before):
-        for station, reading, value, hours in known.runs:
-            if station in stations:
-                place = day, stations.index(station), NAMES.index(reading)
-                previous[place], run[place] = value, hours
+def _columns(codes: Codes, index: pd.Index) -> pd.DataFrame:
+    """Return the columns of flags and codes of (tests, rows, readings) outcomes."""
+    flags = summarise(codes)
+    numbers = np.zeros(codes.shape[1:], dtype=np.int64)
+    for outcome in codes:
+        numbers = numbers * 10 + outcome
+    different, place = np.unique(numbers, return_inverse=True)
+    digits = np.array([f"{number}" for number in different], dtype=object)[place.reshape(numbers.shape)]
+    columns: dict[str, Any] = {f"{name}_flag": flags[:, i] for i, name in enumerate(NAMES)}
+    columns |= {f"{name}_tests": digits[:, i] for i, name in enumerate(NAMES)}
+    return pd.DataFrame(columns, index=index, dtype="str")
+
+
+class _Known:
+    """What the contexts of some days say, as arrays of days × stations × readings."""
+
+    def __init__(self, around: list[Context], stations: list[str]) -> None:
+        self._around, self._place = around, {station: position for position, station in enumerate(stations)}
+        self.shape = len(around), len(stations), len(NAMES)
+
+    def numbers(self, name: str, part: int | None = None) -> Array:
+        """Return one of the contexts' mappings, or one part of its values; NaN where it says nothing."""
+        found = np.full(self.shape, np.nan)
+        for day, context in enumerate(self._around):
+            for (station, reading), said in getattr(context, name).items():
+                if station in self._place:
+                    value = said if part is None else said[part]
+                    found[day, self._place[station], NAMES.index(reading)] = value
+        return found
+
+    def verdict(self) -> npt.NDArray[np.str_]:
+        found = np.full(self.shape, "", dtype="U8")
+        for day, context in enumerate(self._around):
+            for (station, reading), said in context.verdicts.items():
+                if station in self._place:
+                    found[day, self._place[station], NAMES.index(reading)] = said
+        return found
+
+    def dead(self, shape: tuple[int, ...]) -> Codes:
+        verdict = self.verdict()
+        outcome = np.select(
+            [verdict == "", verdict == "dead", verdict == "at_floor"], [NOT_EVALUATED, FAIL, SUSPECT], PASS
+        )
+        return np.broadcast_to(outcome, shape).astype(np.int8)
+
+
+def _codes(fails: Mask, suspect: Mask | bool = False, evaluated: Mask | bool = True) -> Codes:
+    outcome = np.where(fails, FAIL, np.where(suspect, SUSPECT, PASS))
+    return np.where(evaluated, outcome, NOT_EVALUATED).astype(np.int8)
+
+
+def _range(cube: Array) -> Codes:
+    fails = (cube < _LOW) | (cube > _HIGH) | (cube >= _FULL)
+    return _codes(fails, evaluated=np.broadcast_to(np.isfinite(_LOW) | np.isfinite(_HIGH), cube.shape))
+
+
+def _floor(cube: Array, known: _Known) -> Codes:
+    offset = np.broadcast_to(known.verdict() == "offset", cube.shape)
+    return _codes(offset, cube == _FLOOR, np.broadcast_to(~np.isnan(_FLOOR), cube.shape))
+
+
+def _humid(cube: Array, thresholds: Thresholds) -> Codes:
+    rh = cube[..., [_RH]]
+    told = (rh >= _LOW[_RH]) & (rh <= _HIGH[_RH])
+    return _codes(np.zeros(cube.shape, dtype=bool), rh >= thresholds.humid_above, _HUMID & told)
+
+
+def _order(cube: Array) -> Codes:
+    fine, coarse = cube[..., _FINE], cube[..., _COARSE]
+    outcome = np.full(cube.shape, NOT_EVALUATED, dtype=np.int8)
+    both = ~np.isnan(fine) & ~np.isnan(coarse)
+    for position in (_FINE, _COARSE):
+        outcome[..., position] = _codes(fine > coarse, evaluated=both)
+    return outcome
+
+
+def _level(cube: Array, known: _Known, causal: bool) -> Codes:
+    level = np.maximum(known.numbers("levels"), _NOISE)
+    low = (cube > 0) & (cube <= level / _UNIT) & np.isnan(_FLOOR)
+    there = ~np.isnan(cube)
+    row, rows = np.zeros(cube.shape[1:], dtype=int), np.zeros(cube.shape, dtype=int)
+    for hour in range(len(cube)):
+        row = np.where(there[hour], np.where(low[hour], row + 1, 0), row)
+        rows[hour] = row
+    if not causal:  # the last reading of a row knows its length
+        longest = np.zeros(cube.shape[1:], dtype=int)
+        for hour in range(len(cube) - 1, -1, -1):
+            longest = np.where(there[hour], np.where(low[hour], np.maximum(longest, rows[hour]), 0), longest)
+            rows[hour] = np.where(low[hour], longest, 0)
+    fell = low & (rows >= _FALL_READINGS)
+    return _codes((cube >= level * _UNIT) | fell, cube >= level * _JUMP, np.broadcast_to(~np.isnan(level), cube.shape))
+
+
+def _stuck(cube: Array, known: _Known, thresholds: Thresholds, causal: bool) -> Codes:
+    there, longest_gap = ~np.isnan(cube), thresholds.stuck_hours
+    previous = known.numbers("runs", 0)
+    run = np.nan_to_num(known.numbers("runs", 1)).astype(int)
+    gap = np.nan_to_num(known.numbers("runs", 2)).astype(int)
     runs = np.zeros(cube.shape, dtype=int)
-    for i, values in enumerate(cube):
-        run = np.where((values == previous) & (values != 0), run + 1, 1)
-        runs[i], previous = run, values
-    if not causal:  # a run's last hour knows its length: carry it back to the run's first hour
-        for i in range(len(cube) - 2, -1, -1):
-            runs[i] = np.where(cube[i + 1] == cube[i], runs[i + 1], runs[i])
-    stuck: Mask = (runs >= thresholds.stuck_hours) & (cube != 0)
-    return stuck
+    for hour, values in enumerate(cube):
+        goes_on = (values == previous) & (values != 0) & (gap <= longest_gap)
+        run = np.where(there[hour], np.where(goes_on, run + 1, 1), run)
+        gap = np.where(there[hour], 0, gap + 1)
+        runs[hour], previous = run, np.where(there[hour], values, previous)
+    if not causal:  # a run's last reading knows its length: carry it back to the run's first one
+        following, length = np.zeros(cube.shape[1:], dtype=int), np.zeros(cube.shape[1:], dtype=int)
+        for hour in range(len(cube) - 1, -1, -1):
+            own = runs[hour].copy()
+            goes_on = following == own + 1
+            runs[hour] = np.where(goes_on, length, own)
+            length = np.where(there[hour], runs[hour], length)
+            following = np.where(there[hour], own, following)
+    return _codes(runs >= thresholds.stuck_hours, evaluated=cube != 0)
 
 
-def _spikes(cube: Array, thresholds: Thresholds) -> Mask:
-    change = np.diff(cube, axis=0)
-    enough = (~np.isnan(change)).sum(axis=0) >= 8
+def _spike(cube: Array, known: _Known, thresholds: Thresholds) -> Codes:
+    changes = np.abs(np.diff(cube, axis=0))
+    enough = (~np.isnan(changes)).sum(axis=0) >= _FEWEST_CHANGES
     scale = np.full(cube.shape[1:], np.nan)
-    scale[enough] = 1.4826 * np.nanmedian(np.abs(change[:, enough]), axis=0)
-    scale[scale == 0] = np.nan
-    spikes = np.zeros(cube.shape, dtype=bool)
-    limit = thresholds.spike_deviations * scale
-    up = (change[:-1] > limit) & (change[1:] < -limit)
-    down = (change[:-1] < -limit) & (change[1:] > limit)
-    spikes[1:-1] = up | down
-    return spikes
+    scale[enough] = 1.4826 * np.nanmedian(changes[:, enough], axis=0)
+    limit = thresholds.spike_deviations * np.maximum(scale, _NOISE)
+    around = np.concatenate([known.numbers("last")[None], cube, known.numbers("following")[None]])
+    rise, fall = np.diff(around, axis=0)[:-1], -np.diff(around, axis=0)[1:]
+    fails = (np.sign(rise) == np.sign(fall)) & (np.minimum(np.abs(rise), np.abs(fall)) > limit)
+    return _codes(fails, evaluated=~np.isnan(rise + fall + limit))

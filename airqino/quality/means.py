@@ -8,24 +8,94 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from airqino.readings import POLLUTANTS, reading
+from airqino.quality.contexts import EIGHT_HOURS_BEFORE, Context
+from airqino.quality.flags import COUNTED, FLAGS, suspected
+from airqino.readings import POLLUTANTS, READINGS, Reading, reading
 from airqino.times import local_day
 
-__all__ = ["daily_means"]
+__all__ = ["QUALITIES", "daily_means", "dried", "eight_hour_means"]
+
+Floats = npt.NDArray[np.float64]
+
+#: What a daily mean may be called, worst first.
+QUALITIES = ("insufficient", "suspect", "checked", "ok")
+
+#: Tests that concern the day: it is suspect where half of the hours that count are suspect by one of them.
+_OF_THE_DAY = ("floor", "dead", "level")
+_TOLD = (*_OF_THE_DAY, "humid")
+
+#: Growth of particles in humid air: κ of the aerosol and density of dry particles over that of water (Crilley et al.,
+#: Atmos. Meas. Tech. 11, 709–720, 2018, equations 4 and 5: κ-Köhler theory, ρ = 1.65 g/cm³). It was made for another
+#: sensor (OPC-N2) and other cities; for the sensors here nothing was validated. κ = 0.4 lies in the paper's range of
+#: 0.38 to 0.41.
+_KAPPA, _DENSITY = 0.4, 1.65
+#: At 100 % the formula divides by nothing; more than this is taken for this.
+_HIGHEST_RH = 99.0
+
+#: Hours with a value that an 8-hour mean needs: 75 % (Directive 2008/50/EC, Annex VII A).
+_EIGHT_HOURS_NEEDED = 6
+
+
+def dried(values: Floats, rh: Floats) -> Floats:
+    """Return what an optical sensor would have read of the same particles, had they been dry.
+
+    Args:
+        values: PM2.5, any unit.
+        rh: Relative humidity, %; where there is none or an impossible one, the value stays as it is.
+
+    Returns:
+        The values divided by 1 + (κ / 1.65) / (100 / rh − 1).
+    """
+    told = (rh > 0) & (rh <= 100)
+    activity = np.where(told, np.minimum(rh, _HIGHEST_RH), 1.0) / 100
+    growth = 1 + (_KAPPA / _DENSITY) * activity / (1 - activity)
+    return np.where(told, values / growth, values)
+
+
+def eight_hour_means(hourly: pd.DataFrame, around: Mapping[pd.Timestamp, Context]) -> pd.DataFrame:
+    """Return the mean of the 8 hours that end with each hour, over the values that count.
+
+    The hours before the day are taken as they are reported, if they are plausible: their own flags are another day's.
+
+    Args:
+        hourly: Rows of some days: station, observed_at, the readings with 8-hour means and their flags.
+        around: Beginning (UTC) of each day that has rows, and what is known of the days before.
+
+    Returns:
+        A column ``<reading>_8h`` for each reading whose guideline is one of 8-hour means, NaN with fewer than 6 values.
+    """
+    columns = {}
+    for of in (r for r in READINGS if r.eight_hours):
+        counting = hourly[of.name].where(hourly[f"{of.name}_flag"].isin(COUNTED))
+        parts = [pd.DataFrame({"station": hourly["station"], "at": hourly["observed_at"], "value": counting})]
+        for start, known in around.items():
+            before = [start - pd.Timedelta(hours=back) for back in range(EIGHT_HOURS_BEFORE, 0, -1)]
+            for (station, name), values in known.evening.items():
+                if name == of.name:
+                    kept = [v if of.plausible[0] <= v <= of.plausible[1] else np.nan for v in values]
+                    parts.append(pd.DataFrame({"station": station, "at": before, "value": kept}))
+        # where the day before is among the days, its own rows count
+        table = pd.concat(parts).drop_duplicates(["station", "at"]).pivot(index="at", columns="station", values="value")
+        means = table.asfreq("h").rolling("8h", min_periods=_EIGHT_HOURS_NEEDED).mean()
+        at, station = pd.Index(hourly["observed_at"]), pd.Index(hourly["station"])
+        places = means.index.get_indexer(at), means.columns.get_indexer(station)
+        columns[f"{of.name}_8h"] = means.to_numpy(dtype=float)[places] if len(hourly) else np.zeros(0)
+    return pd.DataFrame(columns, index=hourly.index)
 
 
 def daily_means(
     hourly: pd.DataFrame, days: Sequence[date], zones: Mapping[str, str], valid_share: float = 0.75
 ) -> pd.DataFrame:
-    """Compute the daily mean of each pollutant at each station.
+    """Compute the daily mean of each pollutant at each station, as reported and as far as it can be vouched for.
 
     The mean is the plain one over all reported values, whatever their flags: the sum divided by the hours present
-    (40 CFR 50 App. N 3.0(c)). The day counts as ``valid`` with at least `valid_share` of its hours (18 of 24, ibid.;
-    Directive 2008/50/EC Annex XI asks for 75 % as well).
+    (40 CFR 50 App. N 3.0(c)). The checked mean is the same over the values that count. It needs `valid_share` of the
+    day's hours (18 of 24, ibid.; Directive 2008/50/EC Annex XI asks for 75 % as well).
 
     Args:
         hourly: Rows of the UTC days that cover `days` in each station's zone; columns station, observed_at (UTC),
-            status, final, and each averaged pollutant with its ``<pollutant>_flag``.
+            status, final, rh, and each averaged pollutant with its ``<pollutant>_flag`` and ``<pollutant>_tests`` and,
+            where its guideline is one of 8-hour means, its ``<pollutant>_8h``.
         days: The days, sorted.
         zones: Time zone of each station; UTC where not named.
         valid_share: Share of the day's hours that must be there.
@@ -33,12 +103,18 @@ def daily_means(
     Returns:
         One row for each day and station with at least one reading on it, sorted by day and station:
 
-        - ``<pollutant>_mean``: mean, NaN where the sensor gave no value;
-        - ``<pollutant>_hours``: hours with a value; ``<pollutant>_ok_hours``: with a value flagged ok;
-        - ``<pollutant>_quality``: ``insufficient`` with too few hours, ``suspect`` where too few are flagged ok,
-          else ``ok``;
-        - ``<pollutant>_above_who``: mean above the WHO's 24-hour guideline; None unless the quality is ok, or
-          where there is no guideline;
+        - ``<pollutant>_mean``, ``<pollutant>_hours``: mean of all values, NaN where there is none, and their number;
+        - ``<pollutant>_checked_mean``, ``<pollutant>_checked_hours``: the same of the values that count;
+        - ``<pollutant>_left_out``: what does not count and why, such as ``2 h spike, 1 h out_of_range``;
+        - ``<pollutant>_quality``, worst first: ``insufficient`` where too few hours count, ``suspect`` where half or
+          more of those stand at the sensor's floor or far from the level of the days before, ``checked`` where
+          something was left out, ``ok``;
+        - ``<pollutant>_above_who``: checked mean (or highest 8-hour mean) above the WHO's guideline; None where the
+          mean is insufficient or suspect;
+        - ``<pollutant>_floor_hours``, of readings with a floor: hours that count at it;
+        - ``<pollutant>_humid_hours``, of sensors that read high in humid air: hours that count in it;
+        - ``<pollutant>_8h_max``, of readings with 8-hour means: the highest, NaN with too few of them;
+        - ``pm2_5_dry_mean``, ``pm2_5_dry_above_who``: the checked mean of the values as `dried` gives them;
         - ``hours``, ``absent_hours``, ``failed_hours``: hours with a row, without one, and not known because the
           request failed; ``expected_hours`` of the day; ``completeness`` = hours / expected_hours; ``valid``;
         - ``provisional``: some hour of the day may still change or come.
@@ -46,48 +122,98 @@ def daily_means(
     stations = sorted(hourly["station"].unique())
     shape = len(days), len(stations)
     place, expected, begun = _lay_out(hourly, days, [zones.get(station, "UTC") for station in stations], stations)
-    rows, code = hourly[place >= 0], place[place >= 0]
-
-    def total(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        sums = np.bincount(code, weights=np.asarray(values, dtype=float), minlength=shape[0] * shape[1])
-        return sums.astype(float)
-
+    rows, totals = hourly[place >= 0], _Totals(place[place >= 0], shape[0] * shape[1])
     needed = np.ceil(valid_share * expected)
     status = rows["status"].to_numpy()
-    hours = total(status == "ok")
+    hours = totals.number(status == "ok")
     table: dict[str, object] = {
         "station": stations * len(days),
         "day": np.repeat(np.array(days, dtype=object), len(stations)),
     }
     for pollutant in POLLUTANTS:
-        values = rows[pollutant].to_numpy(dtype=float, na_value=np.nan)
-        count = total(~np.isnan(values))
-        fine = total(rows[f"{pollutant}_flag"].to_numpy() == "ok")
-        with np.errstate(invalid="ignore"):
-            mean = total(np.nan_to_num(values)) / count
-        quality = np.where(count < needed, "insufficient", np.where(fine < needed, "suspect", "ok"))
-        guideline = reading(pollutant).guideline
-        above = [
-            bool(average > guideline) if guideline and grade == "ok" else None
-            for average, grade in zip(mean, quality, strict=True)
-        ]
-        table |= {
-            f"{pollutant}_mean": mean,
-            f"{pollutant}_hours": count.astype(int),
-            f"{pollutant}_ok_hours": fine.astype(int),
-            f"{pollutant}_quality": quality,
-            f"{pollutant}_above_who": above,
-        }
+        table |= _of_pollutant(reading(pollutant), rows, totals, needed)
     table |= {
-        "hours": hours.astype(int),
-        "absent_hours": total(status == "absent").astype(int),
-        "failed_hours": total(status == "failed").astype(int),
+        "hours": hours,
+        "absent_hours": totals.number(status == "absent"),
+        "failed_hours": totals.number(status == "failed"),
         "expected_hours": expected,
         "completeness": hours / expected,
         "valid": hours >= needed,
-        "provisional": (total(~rows["final"].to_numpy(dtype=bool)) > 0) | (begun < expected),
+        "provisional": (totals.number(~rows["final"].to_numpy(dtype=bool)) > 0) | (begun < expected),
     }
     return pd.DataFrame(table)[hours > 0].reset_index(drop=True)
+
+
+class _Totals:
+    """Sums, numbers and means of rows by their place among days × stations."""
+
+    def __init__(self, place: npt.NDArray[np.intp], places: int) -> None:
+        self.place, self.places = place, places
+
+    def number(self, which: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        return np.bincount(self.place[which], minlength=self.places)
+
+    def mean(self, values: Floats, which: npt.NDArray[np.bool_]) -> Floats:
+        sums = np.bincount(self.place[which], weights=values[which], minlength=self.places)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(sums / self.number(which), dtype=float)
+
+    def highest(self, values: Floats) -> Floats:
+        highest = np.full(self.places, -np.inf)
+        np.fmax.at(highest, self.place, values)
+        return np.where(np.isinf(highest), np.nan, highest)
+
+
+def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floats) -> dict[str, object]:
+    values = rows[of.name].to_numpy(dtype=float, na_value=np.nan)
+    flag = rows[f"{of.name}_flag"].to_numpy(dtype=object)
+    counting = np.isin(flag, COUNTED)
+    count = totals.number(counting)
+    checked = totals.mean(values, counting)
+    told = {test: totals.number(counting & suspected(rows[f"{of.name}_tests"], test)) for test in _TOLD}
+    left_out = _left_out(flag, totals)
+    suspect = (2 * np.maximum.reduce([told[test] for test in _OF_THE_DAY]) >= count) & (count > 0)
+    quality = np.select([count < needed, suspect, left_out != ""], QUALITIES[:-1], QUALITIES[-1])
+    vouched = np.isin(quality, QUALITIES[2:])
+    level, known = checked, vouched
+    table: dict[str, object] = {}
+    if of.eight_hours:
+        means = rows[f"{of.name}_8h"].to_numpy(dtype=float, na_value=np.nan)
+        enough = totals.number(~np.isnan(means)) >= needed
+        level = np.where(enough, totals.highest(means), np.nan)
+        known = vouched & enough
+        table[f"{of.name}_8h_max"] = level
+    table = {
+        f"{of.name}_mean": totals.mean(values, ~np.isnan(values)),
+        f"{of.name}_hours": totals.number(~np.isnan(values)),
+        f"{of.name}_checked_mean": checked,
+        f"{of.name}_checked_hours": count,
+        f"{of.name}_left_out": left_out,
+        f"{of.name}_quality": quality,
+        f"{of.name}_above_who": _above(of, level, known),
+    } | table
+    if of.floor is not None:
+        table[f"{of.name}_floor_hours"] = told["floor"]
+    if of.humid:
+        table[f"{of.name}_humid_hours"] = told["humid"]
+    if of.name == "pm2_5":
+        dry = totals.mean(dried(values, rows["rh"].to_numpy(dtype=float, na_value=np.nan)), counting)
+        table |= {"pm2_5_dry_mean": dry, "pm2_5_dry_above_who": _above(of, dry, vouched)}
+    return table
+
+
+def _above(of: Reading, level: Floats, known: npt.NDArray[np.bool_]) -> list[bool | None]:
+    limit = of.guideline or np.inf
+    return [bool(mean > limit) if of.guideline and sure else None for mean, sure in zip(level, known, strict=True)]
+
+
+def _left_out(flag: npt.NDArray[np.object_], totals: _Totals) -> npt.NDArray[np.object_]:
+    """Say of each place how many hours do not count, and why, the worst first."""
+    told = np.full(totals.places, "", dtype=object)
+    for name in reversed([name for name in FLAGS if name not in COUNTED and name != "absent"]):
+        for place in np.flatnonzero(number := totals.number(flag == name)):
+            told[place] += f"{', ' if told[place] else ''}{number[place]} h {name}"
+    return told
 
 
 def _lay_out(

@@ -159,6 +159,7 @@ class Quality(Struct, frozen=True, kw_only=True):
     dead_hours: Annotated[int, Meta(ge=2, le=744, description="a whole number from 2 to 744")] = 96
     dead_share: Share = 0.94
     spike_deviations: Annotated[float, Meta(gt=0, description="a number above 0")] = 12.0
+    humid_above: Annotated[float, Meta(ge=0, le=100, description="a number from 0 to 100")] = 70.0
     valid_share: Share = 0.75
 
 

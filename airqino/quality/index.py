@@ -1,0 +1,38 @@
+"""The level of the European Air Quality Index, of one hour; beside the concentrations, never instead of them."""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import Any
+
+from airqino.quality.flags import COUNTED
+from airqino.readings import READINGS
+
+__all__ = ["levels"]
+
+_INDEXED = [of for of in READINGS if of.index_bands]
+
+
+def levels(row: Mapping[str, Any]) -> dict[str, int | None]:
+    """Return the index's levels of one station's hour, 1 (good) to 6 (extremely poor).
+
+    A concentration is rounded to a whole µg/m³ before it is compared, as the bands are written. There is none for CO.
+
+    Args:
+        row: The readings of the index and their ``<reading>_flag``.
+
+    Returns:
+        ``<reading>_index`` of each, None where its value does not count, and ``index``: the worst of them; None unless
+        NO2, O3 and one of the particles count, as the index asks of a station that is not at a road (European
+        Environment Agency, European Air Quality Index, notes on its calculation).
+    """
+    found = {of.name: _level(row[of.name], row[f"{of.name}_flag"], of.index_bands) for of in _INDEXED}
+    particles = [level for name in ("pm2_5", "pm10") if (level := found[name]) is not None]
+    gases = [level for name in ("no2", "o3") if (level := found[name]) is not None]
+    whole = max(particles + gases) if particles and len(gases) == 2 else None
+    return {f"{name}_index": level for name, level in found.items()} | {"index": whole}
+
+
+def _level(value: float | None, flag: str, bands: tuple[float, ...]) -> int | None:
+    if value is None or flag not in COUNTED:
+        return None
+    return bisect_left(bands, round(value)) + 1
