@@ -46,7 +46,7 @@ class Hourly(Stage):
         return [(name, values[name]) for name, _ in params]
 
     def requires(self) -> list[luigi.Task]:
-        """Return the notes and the loads that are to be done, each day's by itself: what one lacks holds up no other."""
+        """Return the notes, and the loads that are to be done: each day's by itself, so that none holds up another."""
         return [LoadNotes(), *(LoadDay(day=day) for day in sorted(self._loads().unfinished()))]
 
     def complete(self) -> bool:

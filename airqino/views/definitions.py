@@ -10,7 +10,7 @@ from functools import lru_cache
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from airqino.readings import LABELS
+from airqino.readings import LABELS, READINGS
 from airqino.views.names import named, station_names
 from airqino.views.now import hourly_levels, station_map, station_now
 from airqino.views.profiles import ALL_STATIONS
@@ -79,6 +79,26 @@ def _revision_log() -> Pipeline:
     ]
 
 
+def _errata() -> Pipeline:
+    """Return the operator's notes that hold, with the station's name and the reading's label; "all" of all readings."""
+    cases = [{"case": {"$eq": ["$reading", of.name]}, "then": of.label} for of in READINGS]
+    fields = ("first_hour", "last_hour", "kind", "slope", "zero_offset", "why", "who", "noted_at")
+    return [
+        {"$match": {"active": True}},
+        *named(),
+        {
+            "$project": {
+                "_id": 0,
+                "note": "$_id",
+                "station": 1,
+                "station_name": 1,
+                "reading": {"$switch": {"branches": cases, "default": "all"}},
+                **dict.fromkeys(fields, 1),
+            }
+        },
+    ]
+
+
 def _unwound(field: str, kept: Sequence[str], parts: Sequence[str]) -> Pipeline:
     """Return the elements of an array, each as a row with the station and some other fields of its document.
 
@@ -108,6 +128,7 @@ VIEWS: Mapping[str, tuple[str, Pipeline]] = {
     "flag_hours": ("coverage", [*named(), *_unwound("flags", ("day",), ("reading", "flag", "hours"))]),
     "missing_hours": ("coverage", [*named(), *_unwound("missing", ("day",), ("weekday", "hour"))]),
     "revision_log": ("revisions", _revision_log()),
+    "errata": ("notes", _errata()),
 }
 
 

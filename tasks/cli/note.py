@@ -22,10 +22,11 @@ from tasks.settings.reading import settings
 from tasks.stations import station_name
 
 _EPILOG = """STATION is an id or a name. READING is one of {readings}, or all. FIRST..LAST are hours such as
-2024-09-09T10..2024-09-09T14 (UTC, both included) or whole days such as 2024-09-09..2024-09-10; one hour or day alone will
-do. A note is never changed or deleted: `revoke` takes one back. Of two that say different things of a value the later one
-holds. The next hourly run builds again whatever depends on a note; --now, or `airqino note apply`, does so at once, without
-asking the API. exit codes: 0 done; 2 an argument or setting is wrong, or the file of notes or MongoDB cannot be used"""
+2024-09-09T10..2024-09-09T14 (UTC, both included) or whole days such as 2024-09-09..2024-09-10; one hour or day alone
+will do. A note is never changed or deleted: `revoke` takes one back. Of two that say different things of a value the
+later one holds. The next hourly run builds again whatever depends on a note; --now, or `airqino note apply`, does so at
+once, without asking the API. exit codes: 0 done; 2 an argument or setting is wrong, or the file of notes or MongoDB
+cannot be used"""
 
 _ADDING = {
     "invalidate": "the values do not count, and no test looks at them",
@@ -65,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     names = ", ".join(of.name for of in READINGS)
     parser = argparse.ArgumentParser(
         "airqino note",
-        description="Say of a span of a station's readings that it does not count, that it counts after all, or what it "
-        "has to be multiplied by; or comment on it. Each note keeps who said so, when, and why.",
+        description="Say of a span of a station's readings that it does not count, that it counts after all, or how it "
+        "is to be calibrated; or comment on it. Each note keeps who said so, when, and why.",
         epilog=_EPILOG.format(readings=names),
     )
     commands = parser.add_subparsers(dest="do", required=True, metavar="COMMAND")
