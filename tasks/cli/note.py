@@ -116,6 +116,8 @@ def _made(arguments: argparse.Namespace, before: Sequence[Note]) -> Note:
         return Note(**said, station=revoked.station if revoked else "", revokes=arguments.id)
     first, last = _span(arguments.span, is_open=arguments.do == "calibrate")
     numbers = {"slope": arguments.slope, "offset": arguments.offset} if arguments.do == "calibrate" else {}
+    if numbers == {"slope": 1.0, "offset": 0.0}:
+        raise ConfigError("neither --slope nor --offset changes anything: give one of them")
     station, of = _station(arguments.station), _reading(arguments.reading)
     return Note(**said, station=station, reading=of, first=first, last=last, **numbers)
 
