@@ -58,14 +58,21 @@ class LoadNotes(Stage):
         _apply(settings().airqino.task_seconds * _SHARE)
 
 
-def apply() -> list[date]:
-    """Load the notes and build every day that depends on what changed among them.
+def apply(seconds: float = math.inf) -> list[date]:
+    """Load the notes and build the days that depend on what changed among them; nothing is asked of the API.
+
+    Args:
+        seconds: After so many no more days are begun; the others wait for the next call.
 
     Returns:
         The days that were looked at, oldest first; those that are as they should be were left alone.
+
+    Raises:
+        StagingError: The notes cannot be read, a file cannot be written, or another process has been at it for long.
+        MongoError: The database cannot be reached, or refused.
     """
     with alone(LoadNotes.__name__):
-        return _apply(math.inf)
+        return _apply(seconds)
 
 
 def _apply(seconds: float) -> list[date]:
@@ -77,7 +84,7 @@ def _apply(seconds: float) -> list[date]:
     pending = {date.fromisoformat(day) for day in state.get("pending", ())}
     changed = [*wanted.values()] if lost else _changed(wanted, there)
     pending |= notes.touched_days((d["first_hour"], d["last_hour"]) for d in changed)
-    looked_at = sorted(pending)
+    looked_at: list[date] = []
     _record(wanted, pending)  # before the documents: if this process is killed, the next one knows the days
     database = targets.database()
     mongo.ensure_indexes(database, settings().mongo.retention_days)
@@ -86,6 +93,7 @@ def _apply(seconds: float) -> list[date]:
     while pending:
         chunk = sorted(pending)[-_CHUNK:]
         _build(chunk)
+        looked_at = chunk + looked_at
         pending -= {*chunk}
         _record(wanted, pending)
         if pending and time.monotonic() > deadline:

@@ -1,6 +1,8 @@
 """The operator's word: it rebuilds its days alone, survives a back-up, and can be taken back to the byte."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -187,8 +189,40 @@ def test_a_calibration_rebuilds_its_days_at_once_by_one_command_and_keeps_what_w
     assert row(pipeline, 5)["pm10_raw"] is None
     hour = pipeline.database["hourly_measurements"].find_one({"_id": f"{LIVE}|{DAY:%Y-%m-%d}T05"})
     assert (hour["pm2_5"], hour["pm2_5_raw"]) == (calibrated[5], fine_of([5])[0])
+    # no day that depends on it was left out: all tables made anew, from the raw hours and the notes, are the same
+    applied = content(files(pipeline))
+    for name in applied:
+        if name.endswith(("hourly.parquet", "daily.parquet")):
+            (pipeline.root / name).unlink()
+    done = pipeline.luigi("DailyMeans", "--day", f"{START:%Y-%m-%d}..2026-03-25")
+    assert done.returncode == 0, done.stderr
+    assert content(files(pipeline)) == applied
     note(pipeline, "revoke", key, "--now")
     assert content(files(pipeline)) == content(tables)
+
+
+def test_a_comment_changes_no_table_and_is_named_with_its_day(pipeline: Pipeline) -> None:
+    tables, stored = files(pipeline), documents(pipeline)
+    key = note(pipeline, "comment", LIVE, "all", f"{DAY:%Y-%m-%d}", "--now")
+    assert files(pipeline) == tables
+    after = documents(pipeline)
+    assert different(stored["daily_averages"], after["daily_averages"]) == {f"{LIVE}|{DAY:%Y-%m-%d}"}
+    assert daily(pipeline)["notes"] == [key]
+    assert after["hourly_measurements"] == stored["hourly_measurements"]
+
+
+def test_a_long_span_is_built_by_one_run_after_the_other_the_newest_days_first(pipeline: Pipeline) -> None:
+    note(pipeline, "calibrate", LIVE, "co", f"{START:%Y-%m-%d}..", "--slope", "2")
+    code = "from tasks import errata; errata._CHUNK = 10; print(len(errata.apply(seconds=0)))"
+    for left in (15, 5, 0):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=pipeline.env, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout) == (10 if left else 5)
+        raw = {d["day"] for d in pipeline.database["hourly_measurements"].find({"co_raw": {"$ne": None}})}
+        assert sorted(raw) == [f"{START + timedelta(days=n):%Y-%m-%d}" for n in range(left, 25)]
+        assert len(pipeline.database["loads"].find_one({"_id": "notes"})["pending"]) == left
 
 
 def test_notes_survive_a_new_staging_root_and_an_empty_database(tmp_path: Path, pipeline: Pipeline) -> None:

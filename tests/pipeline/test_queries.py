@@ -21,6 +21,7 @@ WHOLE = {
     "station_map": "the view of the stations: one document for each",
     "station_names": "the view of the stations: one document for each",
     "models": "one document a week",
+    "notes": "what an operator has written by hand",
     "revision_log": "the chart lists every revision there is",
     "guideline_days": "the view counts every day there is",
 }
