@@ -10,10 +10,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from support.deployment import Pipeline
+from support.configured import use_settings
+from support.deployment import OURS, ROOT, Pipeline
+from support.inprocess import forget
 
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
+from tasks.clean import CleanDay
 
 LIVE, OTHER = "283181971", "283164601"
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -276,6 +279,23 @@ def test_a_damaged_file_stops_the_run_and_names_the_line(pipeline: Pipeline) -> 
         assert refused.returncode == 2
         assert f"{path} line 2 is no note" in refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+def test_a_process_sees_a_note_that_is_written_while_it_runs(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next day as well: its context was computed before the note, and is another one now."""
+    ours = {name: text for name, text in pipeline.env.items() if name.startswith(OURS)}
+    use_settings(monkeypatch, [ROOT / "luigi.cfg"], ours)
+    forget()
+    task = CleanDay(day=[(DAY + timedelta(days=n)).date() for n in range(-2, 4)])
+    assert task.unfinished() == set()
+    note(pipeline, "invalidate", LIVE, "all", f"{DAY:%Y-%m-%d}T20..{DAY:%Y-%m-%d}T23")
+    seen = task.unfinished()
+    assert seen == {DAY.date(), (DAY + timedelta(days=1)).date()}
+    forget()
+    assert task.unfinished() == seen, "a new process sees the same"
+    forget()
 
 
 def test_hindcasts_do_not_know_what_was_invalidated(pipeline: Pipeline) -> None:
