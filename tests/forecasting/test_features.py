@@ -31,7 +31,7 @@ def readings(hours=900, stations=("7", "11", "5"), seed=0, missing=0.1):
         for name in COVARIATES + WEATHER:
             table[name] = np.round(random.gamma(1.0, 5.0, hours))
         for name in COVARIATES:
-            table[f"{name}_flag"] = random.choice(["ok", "spike", "stuck"], hours, p=[0.9, 0.05, 0.05])
+            table[f"{name}_flag"] = random.choice(["ok", "humid", "stuck", "spike"], hours, p=[0.85, 0.05, 0.05, 0.05])
         parts.append(table[random.random(hours) > missing])
     return pd.concat(parts).sample(frac=1, random_state=seed).reset_index(drop=True)
 
@@ -49,7 +49,7 @@ def table_of(hourly, row, station, pollutant="pm2_5"):
 def series(hourly, station, name="pm2_5"):
     """The usable readings of a station by hour, by pandas alone."""
     own = hourly[hourly["station"] == station].set_index("observed_at").sort_index()
-    return own[name].where(own[f"{name}_flag"].isin(["ok", "spike"]))
+    return own[name].where(own[f"{name}_flag"].isin(["ok", "humid"]))
 
 
 def test_grid_has_every_hour_and_only_usable_values():

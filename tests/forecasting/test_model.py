@@ -145,7 +145,15 @@ def test_without_a_model_persistence_with_the_spread_of_recent_changes():
     assert row.p10 == pytest.approx(max(row.p50 - half, 0))
 
 
-@pytest.mark.parametrize(("flag", "reason"), [("dead", "sensor dead"), ("stuck", "sensor stuck")])
+@pytest.mark.parametrize(
+    ("flag", "reason"),
+    [
+        ("dead", "sensor dead"),
+        ("stuck", "sensor stuck"),
+        ("at_floor", "sensor at its floor: mis-zeroed or dead"),
+        ("offset", "zero of the sensor off"),
+    ],
+)
 def test_no_forecast_for_a_broken_sensor(model, flag, reason):
     hourly = HOURLY.copy()
     broken = (hourly.station == "a") & (hourly.observed_at >= hour(1100))

@@ -69,9 +69,14 @@ def test_the_dead_sensor_is_known_and_the_live_one_is_not_called_dead(filled: Pi
     assert stations["283164601"]["dead_sensors"] == ["co"]
     assert stations["283181971"]["dead_sensors"] == []
     assert stations["283181971"]["longitude"] == pytest.approx(-3.957688)  # the API says +3.957688
-    days = [d for d in filled.documents("daily_averages").values() if d["station"] == "283164601"]
-    fine = [d["day"] for d in days if d["co_quality"] == "ok"]
-    assert len(fine) < 0.05 * len(days)
+
+
+def test_no_day_of_zeros_is_called_ok(filled: Pipeline) -> None:
+    days = list(filled.documents("daily_averages").values())
+    zeros = [day for day in days if day["co_mean"] == 0]
+    assert len(zeros) > 200
+    assert {day["co_quality"] for day in zeros} <= {"suspect", "insufficient"}
+    assert {day["co_above_who"] for day in zeros} == {None}
 
 
 def writes(pipeline: Pipeline) -> dict[str, list[int]]:

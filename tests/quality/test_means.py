@@ -287,7 +287,7 @@ def test_humid_hours_count_and_are_told():
     assert (row["pm2_5_quality"], row["pm2_5_humid_hours"], row["pm2_5_above_who"]) == ("ok", 20, True)
 
 
-#: What can be wrong with a day of readings: hours (value → other value), the sensor, and what the day may not be called.
+#: What can be wrong with a day of readings: hours (value → other value), the sensor, and what the day must not be.
 KINDS = {
     "a code for nothing in one hour": ("co", lambda hour, value: -999.0 if hour == 10 else value),
     "the end of the scale": ("pm2_5", lambda hour, value: 999.9 if hour in (3, 4) else value),
