@@ -59,7 +59,7 @@ def test_grid_has_every_hour_and_only_usable_values():
     for station in grid.stations:
         expected = series(hourly, station).reindex(pd.date_range(START, periods=grid.n_hours, freq="h"))
         np.testing.assert_array_equal(grid.values["pm2_5"][:, grid.stations.index(station)], expected)
-    assert set(np.unique(grid.flags["co"].astype(str))) == {"ok", "spike", "stuck", "absent"}
+    assert set(np.unique(grid.flags["co"].astype(str))) == {"ok", "humid", "spike", "stuck", "absent"}
 
 
 def test_grid_of_later_hours_only():

@@ -163,7 +163,7 @@ def test_causal_flags_a_run_from_its_sixth_hour_on():
     st.integers(0, 3),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_stuck_equals_counting_equal_readings(values, length, evening, since, causal):
     # an evening of less than two equal hours is no run
     run = (5.0, min(evening, length), since)
@@ -410,7 +410,7 @@ def test_a_spike_stands_out_from_both_neighbours():
     st.sets(st.integers(0, 25), max_size=16),
     st.sampled_from(["pm2_5", "t_int"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_spikes_equal_a_loop_over_neighbours(values, missing, name):
     line = [None if hour in missing else float(value) for hour, value in enumerate(values)]
     own = line[1:-1]
@@ -436,7 +436,7 @@ def test_spikes_equal_a_loop_over_neighbours(values, missing, name):
     st.lists(st.one_of(st.none(), st.floats(0.5, 900)), min_size=24, max_size=24),
     st.lists(st.sampled_from([None, 3.0, 7.0, 1500.0, -2.0]), min_size=24, max_size=24),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_range_and_spikes_equal_those_of_another_implementation_of_qartod(air, odd):
     """ioos_qc is the reference implementation by U.S. IOOS."""
     values = [NONE if a is None else a if o is None else o for a, o in zip(air, odd, strict=True)]
@@ -454,7 +454,7 @@ def test_range_and_spikes_equal_those_of_another_implementation_of_qartod(air, o
 
 
 @given(st.lists(st.sampled_from([5.0, 6.0, 7.0]), min_size=24, max_size=24), st.integers(3, 8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_stuck_readings_are_those_of_another_implementation_once_it_sees_the_run(values, length):
     at = pd.date_range(DAY, periods=24, freq="h").tz_localize(None).to_numpy()
     seconds = (length - 1) * 3600  # it flags a run from the reading on that makes it so long
@@ -540,7 +540,7 @@ def series(spells_of, wanted=120):
 
 
 @given(spells, spells, st.booleans())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_a_history_equals_flagging_day_by_day(one, two, causal):
     table = pd.concat([series(one), series(two).assign(station="2")], ignore_index=True)
     got = flag_history(table, causal=causal)
@@ -557,7 +557,7 @@ def test_a_history_equals_flagging_day_by_day(one, two, causal):
 
 
 @given(spells, st.integers(0, 4), st.integers(0, 23), st.sampled_from([0.0, 0.3, 999.0, -5.0]))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_the_flags_of_a_day_depend_on_that_day_and_its_context_alone(one, day, hour, value):
     table = series(one)
     at = DAY - timedelta(days=7) + timedelta(days=day, hours=hour)

@@ -93,7 +93,7 @@ zones = st.sampled_from(
 
 
 @given(st.dates(date(2020, 1, 1), date(2030, 12, 31)), zones)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_days_follow_each_other_without_gap_and_hold_the_hours_of_their_date(day, zone):
     found, following = local_day(day, zone), local_day(day + timedelta(days=1), zone)
     assert found.stop == following.start
@@ -127,7 +127,7 @@ def test_days_follow_each_other_without_gap_and_hold_the_hours_of_their_date(day
     st.sampled_from([DAY, date(2024, 2, 29), date(2024, 3, 31), date(2024, 10, 27), date(2024, 11, 3)]),
     st.sampled_from([0.5, 0.75, 1.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_means_and_counts_equal_a_group_by_in_local_time(cells, of_stations, day, share):
     zones_of = dict(zip("123", of_stations, strict=True))
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
@@ -173,7 +173,7 @@ def test_means_and_counts_equal_a_group_by_in_local_time(cells, of_stations, day
 
 
 @given(st.integers(0, 2**32 - 1), zones, zones, st.sets(st.integers(0, 5), min_size=1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_several_days_at_once_equal_each_day_by_itself(seed, one, two, chosen):
     chance = np.random.default_rng(seed)
     start = MIDNIGHT - timedelta(days=1)
@@ -350,7 +350,7 @@ def test_ozone_is_judged_by_its_highest_eight_hours(highest, windows, above):
     st.lists(st.one_of(st.just(NONE), st.floats(0, 200), st.just(-5.0)), min_size=7, max_size=7),
     st.sets(st.integers(0, 47), max_size=10),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_eight_hour_means_equal_a_loop_over_the_hours_before(values, evening, spikes):
     there = [hour for hour, value in enumerate(values) if value is not None]
     table = pd.DataFrame({"station": "1", "o3": [values[hour] for hour in there]}, dtype=object)
