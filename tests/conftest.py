@@ -15,7 +15,7 @@ from airqino.sandbox.server import Sandbox
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A property holds or not, however busy the machine is.
-hypothesis.settings.register_profile("any machine")
+hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 #: The files that take longest, the longest first: begun last, one of two processes would wait for the other.

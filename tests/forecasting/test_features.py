@@ -137,7 +137,7 @@ def test_last_usable_and_change():
     np.testing.assert_array_equal(change(values, row, column, 3), [3.0, np.nan])
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(row=st.integers(0, 850), seed=st.integers(0, 5))
 def test_nothing_after_the_anchor_matters(row, seed):
     hourly = readings(seed=seed, stations=("1", "2"))
