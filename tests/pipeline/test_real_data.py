@@ -42,8 +42,8 @@ def expected(reading: str) -> pd.Series:
 
 def test_daily_means_equal_those_of_the_json(filled: Pipeline) -> None:
     documents = filled.documents("daily_averages")
-    for field, reading in (("co_mean", "CO"), ("pm2_5_mean", "PM2.5")):
-        wanted = expected(reading)
+    for name, reading in (("co", "CO"), ("pm2_5", "PM2.5"), ("pm10", "PM10"), ("no2", "NO2"), ("o3", "O3")):
+        field, wanted = f"{name}_mean", expected(reading)
         got = {(d["station"], d["day"]): d[field] for d in documents.values()}
         assert set(got) == set(wanted.index)
         assert all(math.isclose(got[key], mean, abs_tol=1e-9) for key, mean in wanted.items())
