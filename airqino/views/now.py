@@ -98,7 +98,7 @@ def station_index() -> Pipeline:
     A level is written as its number and name, such as ``2 fair``; null where the hours that it needs are missing.
     """
     words = [f"{number} {name}" for number, name in enumerate(INDEX_LEVELS, 1)]
-    names = ("index", *(f"{name}_index" for name in LABELS if reading(name).index_bands))
+    names = [f"{name}_index" for name in LABELS if reading(name).index_bands]
 
     def level(name: str) -> Document:
         number = f"$hour.{name}"
@@ -106,7 +106,7 @@ def station_index() -> Pipeline:
 
     hours: Pipeline = [
         {"$match": {"$expr": {"$eq": ["$observed_at", "$$last"]}}},
-        {"$project": dict.fromkeys((*names, "observed_at"), 1)},
+        {"$project": dict.fromkeys(("index", *names, "observed_at"), 1)},
     ]
     return [
         *named_stations(),
@@ -115,7 +115,7 @@ def station_index() -> Pipeline:
         {
             "$project": {
                 **{"_id": 0, "station": 1, "station_name": 1, "last_at": "$hour.observed_at"},
-                **{name: level(name) for name in names},
+                **{"overall": level("index"), **{name: level(name) for name in names}},
             }
         },
     ]
