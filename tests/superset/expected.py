@@ -1,4 +1,8 @@
-"""What each chart must show, computed in pandas from MongoDB's collections (not from the views made for the charts)."""
+"""What each chart must show, computed in pandas: readings, means and flags from the sandbox's raw answers.
+
+What the pipeline alone knows (loads, forecasts, scores, coverage) is taken from MongoDB's collections, not from the
+views made for the charts.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -7,18 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.superset.raw import BANDS, CORRECTED, COUNTED, LABELS, LEVELS, UNITS, Data, index_level, number
+
 Table = list[dict[str, Any]]
 
-LABELS = {"pm2_5": "PM2.5", "co": "CO"}
+#: Flags of an hour that is no number: it lies below the sensor's zero.
+_AT_FLOOR = ("floor", "at_floor")
 WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 
 
-def read(db: Any, collection: str) -> pd.DataFrame:
+def read(data: Data, collection: str) -> pd.DataFrame:
     """A collection as a data frame, each document with the present name of its station."""
-    frame = pd.DataFrame(list(db[collection].find()))
+    frame = pd.DataFrame(list(data.db[collection].find()))
     if "station" in frame:
-        names = {station["_id"]: station["name"] for station in db["stations"].find()}
-        frame["station_name"] = frame["station"].map(names)
+        frame["station_name"] = frame["station"].map(data.names)
     return frame
 
 
@@ -42,54 +48,69 @@ def _wide(frame: pd.DataFrame, x: str, series: str, y: str, step: str | None) ->
     return wide.reset_index().to_dict("records")
 
 
-def state_of_the_data(db: Any) -> list[Table]:
-    loads = read(db, "loads").query("kind == 'day'")
+def state_of_the_data(data: Data) -> list[Table]:
+    loads = read(data, "loads").query("kind == 'day'")
     written, newest = loads["loaded_at"].max(), loads["through"].max()
     assert datetime.now(UTC) - newest < timedelta(hours=4), "the test's data are to be fresh"
     text = f"Last updated on {written:%d.%m.%Y at %H:%M UTC}. The newest readings are those of the hour from "
-    return [[{"sentence": text + f"{newest:%H:00 UTC on %d.%m.%Y}."}]]
+    text += f"{newest:%H:00 UTC on %d.%m.%Y}. Those of the last eight days are provisional: the source may still "
+    return [[{"sentence": f"{text}change them."}]]
 
 
-def _number(number: float, pollutant: str) -> str:
-    return f"{number:.{1 if pollutant == 'pm2_5' else 2}f}"
+def _level(row: Any, pollutant: str) -> float | None:
+    """An hour's concentration; none where it does not count or lies below the sensor's zero."""
+    flag = row[f"{pollutant}_flag"]
+    return row[pollutant] if flag in COUNTED and flag not in _AT_FLOOR else None
 
 
-def _trend(hours: pd.DataFrame, pollutant: str) -> str:
-    levels = [row[pollutant] if row[f"{pollutant}_flag"] == "ok" else None for _, row in hours.iterrows()]
+def _trend(hours: list[Any], pollutant: str) -> str:
+    levels = [_level(row, pollutant) for row in hours]
     before = [level for level in levels[1:4] if level is not None]
-    if levels[0] is None or not before:
+    if levels[0] is None or not before or any(row[f"{pollutant}_flag"] in _AT_FLOOR for row in hours[1:4]):
         return "–"
     change = levels[0] - sum(before) / len(before)
     if abs(change) <= 0.1 * sum(before) / len(before):
         return "→ steady"
-    return f"{'↗ +' if change > 0 else '↘ −'}{_number(abs(change), pollutant)}"
+    return f"{'↗ +' if change > 0 else '↘ −'}{number(abs(change), pollutant)}"
 
 
-def now_and_the_next_two_hours(db: Any) -> list[Table]:
+def _recent(data: Data) -> dict[str, list[Any]]:
+    """Each station's rows of the four hours up to its last one, newest first."""
+    found = {}
+    for station, mine in data.hourly.groupby("station"):
+        mine = mine.sort_values("observed_at", ascending=False)
+        recent = mine[mine["observed_at"] > mine["observed_at"].max() - pd.Timedelta(hours=4)]
+        found[str(station)] = [row for _, row in recent.iterrows()]
+    return found
+
+
+def _measured(last: pd.Timestamp) -> str:
+    stale = "⚠ " if pd.Timestamp.now("UTC") - last > pd.Timedelta(hours=4) else ""
+    return f"{stale}{last:%d.%m. %H:00}"
+
+
+def now_and_the_next_two_hours(data: Data) -> list[Table]:
     rows = []
-    hourly, forecasts, now = read(db, "hourly_measurements"), read(db, "forecasts"), pd.Timestamp.now("UTC")
-    for _, station in read(db, "stations").sort_values("name").iterrows():
-        mine = hourly[hourly["station"] == station["_id"]].sort_values("observed_at", ascending=False)
-        last = mine["observed_at"].iloc[0]
-        recent = mine[mine["observed_at"] > last - pd.Timedelta(hours=4)]
-        stale = "⚠ " if now - last > pd.Timedelta(hours=4) else ""
-        for pollutant in ("co", "pm2_5"):
-            dead = pollutant in station["dead_sensors"]
-            unit = "mg/m³" if pollutant == "co" else "µg/m³"
-            usable = not dead and recent[f"{pollutant}_flag"].iloc[0] == "ok"
+    forecasts, now = read(data, "forecasts"), pd.Timestamp.now("UTC")
+    for station, hours in _recent(data).items():
+        last = hours[0]["observed_at"]
+        for pollutant, label in LABELS.items():
+            level = _level(hours[0], pollutant)
+            missing = f"no usable {label}"
+            if hours[0][f"{pollutant}_flag"] in _AT_FLOOR:
+                missing = "too low for this sensor to measure"
             row = {
-                "station_name": station["name"],
-                "pollutant": LABELS[pollutant],
-                "last_hour": f"{_number(recent[pollutant].iloc[0], pollutant)} {unit}"
-                if usable
-                else f"no usable {LABELS[pollutant]}",
-                "trend": "–" if dead else _trend(recent, pollutant),
-                "measured": f"{stale}{last:%d.%m. %H:00}",
+                "station_name": data.names[station],
+                "pollutant": label,
+                "last_hour": missing if level is None else f"{number(level, pollutant)} {UNITS[pollutant]}",
+                "trend": _trend(hours, pollutant),
+                "measured": _measured(last),
             }
-            of = forecasts[(forecasts["station"] == station["_id"]) & (forecasts["pollutant"] == pollutant)]
+            of = forecasts[(forecasts["station"] == station) & (forecasts["pollutant"] == pollutant)]
             of = of[of["issued_at"] == of["issued_at"].max()]
-            for hours in (1, 2):
-                row[f"next_{hours}h"] = _next(of[of["horizon_h"] == hours], pollutant, last, now)
+            for ahead in (1, 2):
+                next_ = _next(of[of["horizon_h"] == ahead], pollutant, last, now)
+                row[f"next_{ahead}h"] = next_ if pollutant in ("pm2_5", "co") else "–"
             rows.append(row)
     return [rows]
 
@@ -99,40 +120,90 @@ def _next(forecast: pd.DataFrame, pollutant: str, last: pd.Timestamp, now: pd.Ti
         return "no forecast"
     if forecast["target_at"].iloc[0] < now - pd.Timedelta(hours=2):
         return "none yet"
-    p10, p50, p90 = (_number(forecast[p].iloc[0], pollutant) for p in ("p10", "p50", "p90"))
+    p10, p50, p90 = (number(forecast[p].iloc[0], pollutant) for p in ("p10", "p50", "p90"))
     return f"{p50}  ({p10} – {p90})"
 
 
-def days_over(db: Any) -> list[Table]:
-    daily = read(db, "daily_averages")
-    daily = daily[daily["day"].str[:4] == f"{datetime.now(UTC):%Y}"]
+def air_quality_index(data: Data) -> list[Table]:
     rows = []
-    for name, mine in daily.groupby("station_name"):
-        for pollutant, limit in (("co", 4), ("pm2_5", 15)):
-            valid = mine[mine[f"{pollutant}_quality"] == "ok"]
-            over = int((valid[f"{pollutant}_mean"] > limit).sum())
-            rows.append(
-                {
-                    "station_name": name,
-                    "pollutant": LABELS[pollutant],
-                    "Days over": over,
-                    "Valid days": len(valid),
-                    "Share over (%)": round(100 * over / len(valid), 1) if len(valid) else None,
-                    "Note": "" if len(valid) else f"no usable {LABELS[pollutant]}",
-                }
-            )
+    for station, (last, *_) in _recent(data).items():
+        levels = {pollutant: index_level(pollutant, last) for pollutant in BANDS}
+        known = [level for level in levels.values() if level is not None]
+        particles, gases = ([levels[p] for p in pair] for pair in (("pm2_5", "pm10"), ("no2", "o3")))
+        whole = max(known) if None not in gases and particles != [None, None] else None
+        texts = {
+            pollutant: LEVELS[level - 1] if level else "–" for pollutant, level in {**levels, "overall": whole}.items()
+        }
+        row = {f"{pollutant}_level": text for pollutant, text in texts.items()}
+        rows.append(row | {"station_name": data.names[station], "measured": _measured(last["observed_at"])})
     return [rows]
 
 
-def where_the_stations_are(db: Any) -> list[Table]:
-    daily, stations, rows = read(db, "daily_averages"), read(db, "stations"), []
+def sensors_to_have_checked(data: Data) -> list[Table]:
+    """By the flags of the newest day."""
+    texts = {
+        "offset": "zero offset: below zero for days",
+        "dead": "dead: unchanged for days",
+        "at_floor": "at the floor: mis-zeroed or dead, have it checked",
+    }
+    rows = []
+    for station, mine in data.hourly.groupby("station"):
+        newest = mine[mine["day"] == mine["day"].max()].sort_values("observed_at")
+        for pollutant, label in LABELS.items():
+            flags = [flag for flag in newest[f"{pollutant}_flag"] if flag != "absent"]
+            found = next((text for flag, text in texts.items() if flag in flags), None)
+            if not found and flags and flags[-1] == "stuck":
+                found = "stuck: the same reading for hours"
+            if found:
+                rows.append({"station_name": data.names[str(station)], "pollutant": label, "finding": found})
+    return [rows]
+
+
+def _this_year(data: Data) -> pd.DataFrame:
+    return data.daily[data.daily["day"].str[:4] == f"{datetime.now(UTC):%Y}"]
+
+
+def days_over(data: Data) -> list[Table]:
+    rows = []
+    for (name, pollutant), mine in _this_year(data).groupby(["station_name", "pollutant"]):
+        over, valid = int(mine["over"].sum()), int(mine["valid"].sum())
+        rows.append(
+            {
+                "station_name": name,
+                "pollutant": LABELS[pollutant],
+                "Days over": over,
+                "Valid days": valid,
+                "Share over (%)": round(100 * over / valid, 1) if valid else None,
+                "Note": "" if valid else f"no usable {LABELS[pollutant]}",
+            }
+        )
+    return [rows]
+
+
+def days_over_corrected_to_raw(data: Data) -> list[Table]:
+    days = _this_year(data).query("pollutant == 'pm2_5'")
+    return [
+        [
+            {
+                "station_name": name,
+                "Corrected to raw": f"{mine['dry_over'].sum()} – {mine['over'].sum()}",
+                "Valid days": int(mine["valid"].sum()),
+            }
+            for name, mine in days.groupby("station_name")
+        ]
+    ]
+
+
+def where_the_stations_are(data: Data) -> list[Table]:
+    stations, rows = read(data, "stations"), []
+    days = data.days("pm2_5")
     for _, station in stations.iterrows():
-        valid = daily[(daily["station"] == station["_id"]) & (daily["pm2_5_quality"] == "ok")].sort_values("day")
-        level, day = valid[["pm2_5_mean", "day"]].iloc[-1]
+        newest = days[(days["station"] == station["_id"]) & days["valid"]].sort_values("day").iloc[-1]
+        level, provisional = newest["level"], ", provisional" if newest["provisional"] else ""
         classes = {15: "up to 15 µg/m³ (guideline)", 25: "15–25 µg/m³", 50: "25–50 µg/m³", 75: "50–75 µg/m³"}
         rows.append(
             {
-                "station_label": f"{station['name']}: {level:.1f} µg/m³ on {day}",
+                "station_label": f"{station['name']}: {level:.1f} µg/m³ on {newest['day']}{provisional}",
                 "class": next((name for limit, name in classes.items() if level <= limit), "over 75 µg/m³"),
                 "Longitude (°E)": station["longitude"],
                 "Latitude (°N)": station["latitude"],
@@ -148,28 +219,82 @@ def where_the_stations_are(db: Any) -> list[Table]:
     return [rows]
 
 
-def daily_mean(pollutant: str) -> Callable[[Any], list[Table]]:
-    def expected(db: Any) -> list[Table]:
-        daily = _days(read(db, "daily_averages"), 12).copy()
-        ok = daily[f"{pollutant}_quality"] == "ok"
-        daily["level"] = daily[f"{pollutant}_mean"].where(ok)
-        lines = _wide(daily, "day", "station_name", "level", "D")
-        insufficient = daily[f"{pollutant}_quality"] == "insufficient"
-        daily["mark"] = np.select(
-            [insufficient, ok & daily["provisional"].astype(bool)],
-            [daily["station_name"] + ", not valid (< 18 h)", daily["station_name"] + ", provisional"],
-            "",
-        )
-        return [lines, _wide(daily[daily["mark"] != ""], "day", "mark", f"{pollutant}_mean", None)]
+def daily_mean(pollutant: str) -> Callable[[Data], list[Table]]:
+    def expected(data: Data) -> list[Table]:
+        days = _days(data.days(pollutant), 12).copy()
+        days["line"] = days["level"].where(days["valid"])
+        lines = _wide(days, "day", "station_name", "line", "D")
+        days["mark"] = days["station_name"] + days.apply(_mark, axis=1)
+        marked = days[(days["mark"] != days["station_name"]) & days["level"].notna()]
+        return [lines, _wide(marked, "day", "mark", "level", None)]
 
     return expected
 
 
-def last_seven_days(pollutant: str) -> Callable[[Any], list[Table]]:
-    def expected(db: Any) -> list[Table]:
+def _mark(day: Any) -> str:
+    """What a dot beside the line says of a day; none where the mean is about the floor more than about the air."""
+    if 2 * day["floor_hours"] >= day["hours"]:
+        return ""
+    if day["quality"] in ("insufficient", "suspect"):
+        return ", not valid (< 18 h)" if day["quality"] == "insufficient" else ", suspect"
+    return (", provisional" if day["provisional"] else "") + (
+        ", some hours too low to measure" if day["floor_hours"] else ""
+    )
+
+
+def daily_basis(data: Data) -> list[Table]:
+    rows = []
+    days = _days(data.daily, 3).assign(label=data.daily["pollutant"].map(LABELS))
+    days = days.sort_values(["day", "station_name", "label"], ascending=[False, True, True])
+    for _, day in days.head(200).iterrows():
+        name, floor, n = day["pollutant"], day["floor_hours"], day["hours"]
+
+        def text(amount: float, sign: str, name: str = name) -> str:
+            return "–" if np.isnan(amount) else f"{sign}{number(amount, name)} {UNITS[name]}"
+
+        vouched = text(day["checked_mean"], "≤ " if floor else "")
+        if floor:
+            below = f"{floor} h below the sensor’s zero"
+            vouched = f"none: all {below}" if floor == n else f"{vouched}, {below}"
+        corrected = day["station"] == CORRECTED and name == "pm2_5" and n
+        rows.append(
+            {
+                "on_day": day["day"],
+                "station_name": day["station_name"],
+                "pollutant": LABELS[name],
+                "reported": text(day["mean"], "≤ " if floor or (name == "co" and day["mean"] == 0) else ""),
+                "vouched": vouched,
+                "called": day["quality"] + (", provisional" if day["provisional"] else ""),
+                "rests_on": f"{n} h"
+                + (f"; left out: {day['left_out']}" if day["left_out"] else "")
+                + (f"; {day['humid_hours']} h in humid air" if day["humid_hours"] else ""),
+                "corrected": f"{text(day['dry_mean'], '')} (kappa)" if corrected else "",
+            }
+        )
+    return [rows]
+
+
+def errata(data: Data) -> list[Table]:
+    return [
+        [
+            {
+                "station_name": data.names[note["station"]],
+                "pollutant": LABELS[note["reading"]],
+                **{column: note[column] for column in ("kind", "why", "who")},
+                **{f"{at}_text": f"{note[at]:%Y-%m-%d %H:00}" for at in ("first_at", "last_at", "noted_at")},
+            }
+            for note in data.db["notes"].find()
+        ]
+    ]
+
+
+def last_seven_days(pollutant: str) -> Callable[[Data], list[Table]]:
+    def expected(data: Data) -> list[Table]:
         now = pd.Timestamp.now("UTC")
-        hourly, forecasts = read(db, "hourly_measurements"), read(db, "forecasts")
-        hourly = hourly[(hourly["observed_at"] >= now - pd.Timedelta(days=7)) & (hourly[f"{pollutant}_flag"] == "ok")]
+        hourly, forecasts = data.hourly, read(data, "forecasts")
+        flags = [flag for flag in COUNTED if flag not in _AT_FLOOR]
+        recent = hourly["observed_at"] >= now - pd.Timedelta(days=7)
+        hourly = hourly[recent & hourly[f"{pollutant}_flag"].isin(flags)]
         parts = [
             hourly[["observed_at", "station_name", pollutant]].set_axis(["observed_at", "series", "level"], axis=1)
         ]
@@ -183,9 +308,9 @@ def last_seven_days(pollutant: str) -> Callable[[Any], list[Table]]:
     return expected
 
 
-def calendar(db: Any) -> list[Table]:
-    daily = _days(read(db, "daily_averages"), 12)
-    mean = daily[daily["pm2_5_quality"] == "ok"].groupby("day")["pm2_5_mean"].mean()
+def calendar(data: Data) -> list[Table]:
+    days = _days(data.days("pm2_5"), 12)
+    mean = days[days["valid"]].groupby("day")["level"].mean()
     return [[{"day_of_month": d[8:], "month": d[:7], "Mean PM25 (µg/m³)": level} for d, level in mean.items()]]
 
 
@@ -194,24 +319,25 @@ def _weekday(number: int) -> str:
     return " " * number + WEEKDAYS[number]
 
 
-def profile(pollutant: str, unit: str) -> Callable[[Any], list[Table]]:
-    def expected(db: Any) -> list[Table]:
-        hourly = read(db, "hourly_measurements")  # all stations of the sandbox keep UTC; the test's period is all of it
-        usable = hourly[hourly[f"{pollutant}_flag"] == "ok"]
-        at = usable["observed_at"].dt
-        mean = usable.groupby([at.hour.rename("h"), at.day_of_week.rename("w")])[pollutant].mean()
+def profile(pollutant: str) -> Callable[[Data], list[Table]]:
+    def expected(data: Data) -> list[Table]:
+        hourly = data.hourly  # all stations of the sandbox keep UTC; the test's period is all of it
+        counted = hourly[hourly[f"{pollutant}_flag"].isin([flag for flag in COUNTED if flag != "at_floor"])]
+        at = counted["observed_at"].dt
+        cells = counted.groupby([at.hour.rename("h"), at.day_of_week.rename("w")])
+        mean, floor = cells[pollutant].mean(), cells[f"{pollutant}_flag"].agg(lambda flags: (flags == "floor").mean())
         return [
             [
-                {"hour_name": f"{hour:02d}", "weekday_name": _weekday(day), f"Mean ({unit})": level}
-                for (hour, day), level in mean.items()
+                {"hour_name": f"{hour:02d}", "weekday_name": _weekday(day), f"Mean ({UNITS[pollutant]})": level}
+                for (hour, day), level in mean.where(floor < 0.5).items()
             ]
         ]
 
     return expected
 
 
-def age_of_the_data(db: Any) -> list[Table]:
-    loads = read(db, "loads")
+def age_of_the_data(data: Data) -> list[Table]:
+    loads = read(data, "loads")
     now, rows = pd.Timestamp.now("UTC"), []
     for kind, what, newest in (
         ("day", "Readings: newest hour fetched", "through"),
@@ -231,36 +357,38 @@ def age_of_the_data(db: Any) -> list[Table]:
     return [rows]
 
 
-def _coverage(db: Any) -> pd.DataFrame:
-    return _days(read(db, "coverage"), 3)
+def _coverage(data: Data) -> pd.DataFrame:
+    return _days(read(data, "coverage"), 3)
 
 
-def completeness(db: Any) -> list[Table]:
-    rows = _coverage(db)
+def completeness(data: Data) -> list[Table]:
+    rows = _coverage(data)
     asked = rows["ok_hours"] + rows["absent_hours"] + rows["failed_hours"]
     shares = zip(_millis(rows["day"]), rows["station_name"], 100 * rows["ok_hours"] / asked, strict=True)
     return [[{"day": day, "station_name": name, "Received (%)": share} for day, name, share in shares]]
 
 
-def received_and_missing(db: Any) -> list[Table]:
-    sums = _coverage(db).groupby("day")[["ok_hours", "absent_hours", "failed_hours"]].sum().astype(float).reset_index()
+def received_and_missing(data: Data) -> list[Table]:
+    sums = (
+        _coverage(data).groupby("day")[["ok_hours", "absent_hours", "failed_hours"]].sum().astype(float).reset_index()
+    )
     sums["day"] = _millis(sums["day"])
     return [sums.set_axis(["day", "Received", "No row at the source", "Request failed"], axis=1).to_dict("records")]
 
 
-def why_missing(db: Any) -> list[Table]:
-    rows = _coverage(db)
+def why_missing(data: Data) -> list[Table]:
+    rows = _coverage(data)
     rows = rows[rows["reason"].fillna("") != ""].assign(missing=rows["absent_hours"] + rows["failed_hours"])
     grouped = rows.groupby(["station_name", "reason"])["missing"].agg(["size", "sum"]).reset_index()
     return [grouped.set_axis(["station_name", "why", "Days", "Missing hours"], axis=1).to_dict("records")]
 
 
-def _missing(db: Any) -> pd.DataFrame:
+def _missing(data: Data) -> pd.DataFrame:
     """Hours of the period for which `coverage` counts, in which no document came."""
-    hourly = read(db, "hourly_measurements")
+    hourly = data.hourly
     there = set(zip(hourly["station_name"], hourly["observed_at"], strict=True))
     rows = []
-    for _, row in _coverage(db).iterrows():
+    for _, row in _coverage(data).iterrows():
         hours = pd.date_range(
             row["day"], periods=row["ok_hours"] + row["absent_hours"] + row["failed_hours"], freq="h", tz="UTC"
         )
@@ -268,8 +396,8 @@ def _missing(db: Any) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "at", "missing"])
 
 
-def missing_by_pattern(db: Any) -> list[Table]:
-    hours, rows = _missing(db), []
+def missing_by_pattern(data: Data) -> list[Table]:
+    hours, rows = _missing(data), []
     night, weekend = ~hours["at"].dt.hour.between(6, 21), hours["at"].dt.day_of_week >= 5
     for name, mine in hours.groupby("name"):
         shares = [mine[mask.loc[mine.index]]["missing"].mean() for mask in (night, ~night, weekend, ~weekend)]
@@ -290,8 +418,8 @@ def _worse(one: float, other: float, name_one: str, name_other: str) -> str:
     return name_other if other >= 2 * one and other - one >= 0.05 else ""
 
 
-def when_missing(db: Any) -> list[Table]:
-    hours = _missing(db)
+def when_missing(data: Data) -> list[Table]:
+    hours = _missing(data)
     at = hours[hours["missing"]]["at"].dt
     counts = pd.Series(1, index=[at.hour, at.day_of_week]).groupby(level=[0, 1]).size()
     return [
@@ -302,9 +430,8 @@ def when_missing(db: Any) -> list[Table]:
     ]
 
 
-def flags_by_kind(db: Any) -> list[Table]:
-    hourly = read(db, "hourly_measurements")
-    hourly = _days(hourly.assign(utc_day=hourly["observed_at"].dt.strftime("%Y-%m-%d")), 3, "utc_day")
+def flags_by_kind(data: Data) -> list[Table]:
+    hourly = _days(data.hourly, 3)
     names = {"t_int": "T int.", "pm2_5": "PM2.5"}
     flags = [column for column in hourly.columns if column.endswith("_flag")]
     long = hourly.melt(value_vars=flags, var_name="reading", value_name="flag").query("flag != 'ok'")
@@ -315,8 +442,8 @@ def flags_by_kind(db: Any) -> list[Table]:
     return [wide.astype(float).reset_index().to_dict("records")]
 
 
-def revisions(db: Any) -> list[Table]:
-    rows = read(db, "revisions")
+def revisions(data: Data) -> list[Table]:
+    rows = read(data, "revisions")
     rows["day"] = rows["seen_at"].dt.strftime("%Y-%m-%d")
     rows["pollutant"] = rows["reading"].map(lambda name: LABELS.get(name, name.upper()))
     counts = _days(rows, 3).groupby(["day", "pollutant"]).size().rename("n").reset_index()
@@ -324,9 +451,9 @@ def revisions(db: Any) -> list[Table]:
     return [wide.assign(seen_at=_millis(wide["day"])).drop(columns="day").to_dict("records")]
 
 
-def score(column: str, compute: Callable[[pd.DataFrame], float]) -> Callable[[Any], list[Table]]:
-    def expected(db: Any) -> list[Table]:
-        rows = _days(read(db, "forecast_scores"), 3).query("window_days == 7")
+def score(column: str, compute: Callable[[pd.DataFrame], float]) -> Callable[[Data], list[Table]]:
+    def expected(data: Data) -> list[Table]:
+        rows = _days(read(data, "forecast_scores"), 3).query("window_days == 7")
         series = rows["pollutant"].map(LABELS) + ", " + rows["horizon_h"].astype(str) + " h ahead"
         points = [(day, name, compute(of)) for (day, name), of in rows.groupby([rows["day"], series])]
         return [_wide(pd.DataFrame(points, columns=["day", "series", column]), "day", "series", column, "D")]
@@ -342,9 +469,9 @@ def _inside(of: pd.DataFrame) -> float:
     return float(100 * (of["n"] * of["coverage80"]).sum() / of["n"].sum())
 
 
-def model_versions(db: Any) -> list[Table]:
+def model_versions(data: Data) -> list[Table]:
     rows = []
-    for model in db.models.find(sort=[("_id", -1)]):
+    for model in data.db.models.find(sort=[("_id", -1)]):
         kept = f"kept back: {model['reason'] or 'not better'}"
         outcome = f"promoted {model['promoted_at']:%Y-%m-%d %H:%M}" if model["promoted"] else kept
         trained = f"{model['trained_at']:%Y-%m-%d %H:%M}"
@@ -356,18 +483,26 @@ def model_versions(db: Any) -> list[Table]:
 
 
 #: Every chart of both dashboards → what its API answer must hold: a table for each of its queries.
-EXPECTED: dict[str, Callable[[Any], list[Table]]] = {
+EXPECTED: dict[str, Callable[[Data], list[Table]]] = {
     "State of the data": state_of_the_data,
     "Now and the next two hours": now_and_the_next_two_hours,
-    "Daily mean PM2.5": daily_mean("pm2_5"),
-    "Daily mean CO": daily_mean("co"),
-    "Last 7 days and forecast: PM2.5": last_seven_days("pm2_5"),
-    "Last 7 days and forecast: CO": last_seven_days("co"),
+    "European Air Quality Index": air_quality_index,
+    **{
+        f"Daily mean {label}" if name != "o3" else "Daily O3: highest 8-hour mean": daily_mean(name)
+        for name, label in LABELS.items()
+    },
+    **{
+        f"Last 7 days{' and forecast' if name in ('pm2_5', 'co') else ''}: {label}": last_seven_days(name)
+        for name, label in LABELS.items()
+    },
     "Calendar of daily PM2.5": calendar,
-    "Day and week: PM2.5": profile("pm2_5", "µg/m³"),
-    "Day and week: CO": profile("co", "mg/m³"),
+    **{f"Day and week: {label}": profile(name) for name, label in LABELS.items()},
     "Days over the WHO guideline this year": days_over,
     "Where the stations are": where_the_stations_are,
+    "Sensors to have checked": sensors_to_have_checked,
+    "Daily means and what they rest on": daily_basis,
+    "Days over the PM2.5 guideline, corrected to raw": days_over_corrected_to_raw,
+    "Errata": errata,
     "Age of the data": age_of_the_data,
     "Completeness by station and day": completeness,
     "Hours received and missing": received_and_missing,

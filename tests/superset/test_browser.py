@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.superset.conftest import DASHBOARDS, Site, open_dashboard, wait_until_drawn
+from tests.superset.conftest import DASHBOARDS, HEIGHT, Site, open_dashboard, wait_until_drawn
 from tests.superset.expected import calendar
 
 pytestmark = pytest.mark.superset
@@ -37,7 +37,7 @@ def assert_all_drawn(page: Page, slug: str) -> None:
 @pytest.mark.parametrize("width", [1400, 420])
 @pytest.mark.parametrize("slug", DASHBOARDS)
 def test_every_chart_is_drawn(page: Page, site: Site, tmp_path: Path, slug: str, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 4400})
+    page.set_viewport_size({"width": width, "height": HEIGHT})
     refused: list[str] = []
     page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
     # Superset's own usage pixel is tried and stopped by the security headers: it is no finished request.
@@ -146,12 +146,12 @@ _CARDS = """tables => tables.flatMap(table => [...table.querySelectorAll('td')])
 })"""
 #: Columns of a card whose cells need no title before them.
 _UNTITLED = {"State of the data", "Station", "Pollutant", "Last hour", "Trend", "Hour from (UTC)"}
-_UNTITLED |= {"What", "Reason", "Version"}
+_UNTITLED |= {"What", "Reason", "Version", "Day"}
 
 
 @pytest.mark.parametrize("slug", DASHBOARDS)
 def test_on_a_phone_tables_are_cards_with_their_columns_titles(page: Page, site: Site, slug: str) -> None:
-    page.set_viewport_size({"width": 420, "height": 4400})
+    page.set_viewport_size({"width": 420, "height": HEIGHT})
     open_dashboard(page, site, slug)
     cells = page.locator('[data-test-viz-type="table"]').evaluate_all(_CARDS)
     assert len(cells) > 20
@@ -174,7 +174,7 @@ _AREAS = """canvas => {
 
 
 def test_a_clean_day_is_green_in_the_calendar_however_clean_the_others(page: Page, site: Site) -> None:
-    (days,) = calendar(site.db)
+    (days,) = calendar(site.data())
     means = [day["Mean PM25 (µg/m³)"] for day in days]
     assert min(means) < 15, "days under the guideline"
     assert max(means) <= 25, "none far above it"
