@@ -117,7 +117,7 @@ def _spoil(sandbox: Sandbox, day: datetime) -> None:
     """Make the answers of some hours of a day and the week before such as must not count."""
     for hour in range(24):
         at = day + timedelta(hours=hour)
-        sandbox.override("283164601", at, {"PM2.5": 30.0, "PM10": 20.0})  # fine dust is a part of the coarse
+        sandbox.override("283164601", at, {"PM2.5": 30.0 + hour % 7, "PM10": 20.0 + hour % 5})
         sandbox.override("283164601", at - timedelta(days=3), {"PM10": 1999.9 if hour < 4 else 25.0 + hour % 5})
         sandbox.override("283164601", at - timedelta(days=6), {"CO": 400.0 + hour})  # in µg/m³
         sandbox.override("283181971", at - timedelta(days=3), {"O3": -999.0} if hour % 6 == 0 else {"NO2": 19.25})

@@ -59,17 +59,22 @@ class Data:
         return {station["_id"]: station["name"] for station in self.db["stations"].find()}
 
     @cached_property
+    def last(self) -> datetime:
+        """The last hour that the pipeline has been through."""
+        found = [load["through"] for load in self.db["loads"].find({"kind": "day"})]
+        return max(hour for hour in found if hour)
+
+    @cached_property
     def hourly(self) -> pd.DataFrame:
         """Every reading with its flag."""
-        last = max(load["through"] for load in self.db["loads"].find({"kind": "day"}) if load["through"])
         rows = []
         for station in STATIONS:
-            span = {"start_date": f"{self.first:%Y%m%d-%H%M}", "end_date": f"{last:%Y%m%d-%H%M}"}
+            span = {"start_date": f"{self.first:%Y%m%d-%H%M}", "end_date": f"{self.last:%Y%m%d-%H%M}"}
             answer = requests.get(f"{self.api}/v3/getStationHourlyAvg/{station}", params=span).json()
             rows += [{"station": station, **row} for row in answer["data"]]
         frame = pd.DataFrame(rows).rename(columns=KEYS)
         frame["observed_at"] = pd.to_datetime(frame.pop("timestamp"), utc=True)
-        assert frame["observed_at"].max() <= last
+        assert frame["observed_at"].max() <= self.last
         frame = flag_history(frame)
         return frame.assign(
             station_name=frame["station"].map(self.names), day=frame["observed_at"].dt.strftime("%Y-%m-%d")
@@ -79,16 +84,16 @@ class Data:
     def daily(self) -> pd.DataFrame:
         """A row for each station, day (the stations keep UTC) and pollutant; see `_of_a_day`."""
         hourly = self.hourly.set_index("observed_at")
-        parts = []
+        ends = pd.to_datetime([self.first, self.last], utc=True)
+        every_hour, parts = pd.date_range(*ends, freq="h"), []
         for station, mine in hourly.groupby("station"):
-            o3 = mine["o3"].where(mine["o3_flag"].isin(COUNTED)).asfreq("h")
-            eight_hours = o3.rolling(8, min_periods=6).mean()
+            o3 = mine["o3"].where(mine["o3_flag"].isin(COUNTED)).reindex(every_hour)
+            eight_hours = o3.rolling(8, min_periods=6).mean().dropna()
             for day, hours in mine.groupby("day"):
                 of = {"station": station, "station_name": self.names[str(station)], "day": day}
-                # the window's mean belongs to the hour that ends it, if that has a row
-                of |= {"eight_hours": eight_hours.reindex(hours.index).dropna().to_numpy()}
-                parts += [of | _of_a_day(name, hours, of["eight_hours"]) for name in LABELS]
-        frame = pd.DataFrame(parts).drop(columns="eight_hours")
+                ended = eight_hours[eight_hours.index.strftime("%Y-%m-%d") == day].to_numpy()
+                parts += [of | _of_a_day(name, hours, ended) for name in LABELS]
+        frame = pd.DataFrame(parts)
         # whether an hour may still change is the pipeline's own bookkeeping
         books = {(d["station"], d["day"]): d["provisional"] for d in self.db["daily_averages"].find()}
         assert set(books) == set(zip(frame["station"], frame["day"], strict=True))
@@ -100,7 +105,7 @@ class Data:
         return self.daily[self.daily["pollutant"] == pollutant].copy()
 
 
-def _of_a_day(name: str, hours: pd.DataFrame, eight_hours: Any) -> Mapping[str, Any]:
+def _of_a_day(name: str, hours: pd.DataFrame, eight_hours: "np.ndarray[Any, Any]") -> Mapping[str, Any]:
     """The mean of all values and of those that count, how that is called, and what it rests on."""
     values, flags = hours[name].dropna(), hours[f"{name}_flag"]
     counted = hours[flags.isin(COUNTED)]
