@@ -7,8 +7,9 @@ import pytest
 import requests
 
 from tests.superset.conftest import DASHBOARDS, Site
-from tests.superset.expected import AGES, EXPECTED, Table
+from tests.superset.expected import AGES, EXPECTED
 from tests.superset.raw import Data
+from tests.superset.tables import Table
 
 pytestmark = pytest.mark.superset
 
