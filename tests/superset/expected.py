@@ -1,7 +1,7 @@
 """What each chart must show, computed in pandas.
 
-Readings, means and flags follow from the sandbox's raw answers. What the pipeline alone knows (loads, forecasts, scores,
-coverage) is taken from MongoDB's collections, not from the views made for the charts.
+Readings, means and flags follow from the sandbox's raw answers. What the pipeline alone knows (loads, forecasts,
+scores, coverage) is taken from MongoDB's collections, not from the views made for the charts.
 """
 
 from collections.abc import Callable
