@@ -10,7 +10,7 @@ from functools import lru_cache
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from airqino.readings import LABELS, reading
+from airqino.readings import LABELS, READINGS, reading
 from airqino.views.names import named, station_names
 from airqino.views.now import hourly_levels, station_index, station_map, station_now
 from airqino.views.profiles import ALL_STATIONS, SUMS
@@ -122,9 +122,23 @@ def _revision_log() -> Pipeline:
 
 
 def _errata() -> Pipeline:
-    """Return what operators noted of readings, with the station's name."""
-    columns = ("station", "station_name", "kind", "first_at", "last_at", "why", "who", "noted_at")
-    return [*named(), {"$project": {"_id": 0, **dict.fromkeys(columns, 1), "pollutant": label("reading")}}]
+    """Return the operator's notes that hold, with the station's name and the reading's label; "all" of all readings."""
+    cases = [{"case": {"$eq": ["$reading", of.name]}, "then": of.label} for of in READINGS]
+    fields = ("first_hour", "last_hour", "kind", "slope", "zero_offset", "why", "who", "noted_at")
+    return [
+        {"$match": {"active": True}},
+        *named(),
+        {
+            "$project": {
+                "_id": 0,
+                "note": "$_id",
+                "station": 1,
+                "station_name": 1,
+                "reading": {"$switch": {"branches": cases, "default": "all"}},
+                **dict.fromkeys(fields, 1),
+            }
+        },
+    ]
 
 
 def _unwound(field: str, kept: Sequence[str], parts: Sequence[str]) -> Pipeline:

@@ -160,12 +160,16 @@ def _revisions(db: Any, seen: datetime) -> list[dict[str, Any]]:
 
 
 def _notes(last: datetime) -> list[dict[str, Any]]:
-    span = {"first_at": last - timedelta(days=9), "last_at": last - timedelta(days=8), "noted_at": last}
+    """An operator's notes as they are loaded, of each kind; the last no longer holds."""
+    span = {"first_hour": last - timedelta(days=9), "last_hour": last - timedelta(days=8), "noted_at": last}
+    note = span | {"station": "283164601", "who": "an operator", "slope": None, "zero_offset": None, "active": True}
     return [
-        {"_id": "1", "station": "283164601", "reading": "co", "kind": "invalidate", "why": "sent in µg/m³"}
-        | {"who": "an operator", **span},
-        {"_id": "2", "station": "283181971", "reading": "pm10", "kind": "comment", "why": "building site next door"}
-        | {"who": "another", **span},
+        note | {"_id": "1", "reading": "co", "kind": "invalidate", "why": "sent in µg/m³"},
+        note | {"_id": "2", "reading": "", "kind": "comment", "why": "building site next door"},
+        note
+        | {"_id": "3", "reading": "no2", "kind": "calibrate", "why": "co-located for a month", "last_hour": None}
+        | {"slope": 1.25, "zero_offset": -0.5, "station": "283181971"},
+        note | {"_id": "4", "reading": "pm10", "kind": "comment", "why": "a mistake", "active": False},
     ]
 
 

@@ -232,17 +232,19 @@ def daily_basis(data: Data) -> list[Table]:
 
 
 def errata(data: Data) -> list[Table]:
-    return [
-        [
+    rows = []
+    for note in data.db["notes"].find({"active": True}):
+        span = {at: note[at] and f"{note[at]:%Y-%m-%d %H:00}" for at in ("first_hour", "last_hour", "noted_at")}
+        rows.append(
             {
                 "station_name": data.names[note["station"]],
-                "pollutant": LABELS[note["reading"]],
-                **{column: note[column] for column in ("kind", "why", "who")},
-                **{f"{at}_text": f"{note[at]:%Y-%m-%d %H:00}" for at in ("first_at", "last_at", "noted_at")},
+                "reading": LABELS.get(note["reading"], "all"),
+                "noted": "calibrate: 1.25 × reported − 0.5" if note["kind"] == "calibrate" else note["kind"],
+                **{column: note[column] for column in ("why", "who")},
+                **{f"{at}_text": text or "until further notice" for at, text in span.items()},
             }
-            for note in data.db["notes"].find()
-        ]
-    ]
+        )
+    return [rows]
 
 
 def last_seven_days(pollutant: str) -> Callable[[Data], list[Table]]:

@@ -244,14 +244,22 @@ def test_a_day_is_a_row_for_each_pollutant_with_all_that_its_mean_rests_on(db: A
     assert (pm["concentration"], pm["mean"], pm["corrected_mean"], pm["correction"]) == (9.0, 99.0, 5.0, "kappa")
 
 
-def test_errata_are_the_notes_with_names(db: Any) -> None:
+def test_errata_are_the_notes_that_hold_with_names(db: Any) -> None:
     at = datetime(2024, 9, 9, 10, tzinfo=UTC)
     db.stations.insert_one(station("a", at))
-    span = {"first_at": at, "last_at": at + 3 * HOUR, "noted_at": at + 9 * HOUR}
+    span = {"first_hour": at, "last_hour": at + 3 * HOUR, "noted_at": at + 9 * HOUR, "slope": None, "zero_offset": None}
     note = {"station": "a", "kind": "invalidate", "why": "inlet blocked", "who": "an operator"} | span
-    db.notes.insert_one({"_id": "1", "reading": "pm2_5", "other": 1} | note)
+    db.notes.insert_many(
+        [
+            note | {"_id": "1", "reading": "pm2_5", "active": True},
+            note | {"_id": "2", "reading": "", "active": True},
+            note | {"_id": "3", "reading": "co", "active": False, "revoked_by": "another"},
+        ]
+    )
     views.ensure_views(db)
-    assert list(db.errata.find()) == [note | {"station_name": "A", "pollutant": "PM2.5"}]
+    rows = sorted(db.errata.find(), key=lambda row: row["note"])
+    shown = note | {"station_name": "A"}
+    assert rows == [shown | {"note": "1", "reading": "PM2.5"}, shown | {"note": "2", "reading": "all"}]
 
 
 def test_views_are_brought_up_to_date_and_else_left_alone(db: Any) -> None:
