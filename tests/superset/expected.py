@@ -19,8 +19,8 @@ def state_of_the_data(data: Data) -> list[Table]:
     written, newest = loads["loaded_at"].max(), loads["through"].max()
     assert datetime.now(UTC) - newest < timedelta(hours=4), "the test's data are to be fresh"
     text = f"Last updated on {written:%d.%m.%Y at %H:%M UTC}. The newest readings are those of the hour from "
-    text += f"{newest:%H:00 UTC on %d.%m.%Y}. Those of the last eight days are provisional: the source may still "
-    return [[{"sentence": f"{text}change them."}]]
+    text += f"{newest:%H:00 UTC on %d.%m.%Y}. All readings are provisional for eight days."
+    return [[{"sentence": text}]]
 
 
 def age_of_the_data(data: Data) -> list[Table]:

@@ -180,7 +180,8 @@ def daily_mean(pollutant: str) -> Callable[[Data], list[Table]]:
     def expected(data: Data) -> list[Table]:
         days = period(data.days(pollutant), 12).copy()
         days["line"] = days["level"].where(days["valid"])
-        lines = wide_table(days, "day", "station_name", "line", "D")
+        drawn = days["station_name"].isin(days.loc[days["line"].notna(), "station_name"])
+        lines = wide_table(days[drawn], "day", "station_name", "line", "D")
         days["mark"] = days["station_name"] + days.apply(_mark, axis=1)
         marked = days[(days["mark"] != days["station_name"]) & days["level"].notna()]
         return [lines, wide_table(marked, "day", "mark", "level", None)]
