@@ -26,7 +26,7 @@ def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
     hourly = targets.hourly(day).rows()
     return {
         "hourly_measurements": [_hourly_document(row, config) for row in hourly if row["status"] == "ok"],
-        "daily_averages": [_daily_document(row) for row in targets.daily(day).rows()],
+        "daily_averages": [_daily_document(row, config) for row in targets.daily(day).rows()],
         "coverage": _coverage_documents(day, hourly, config),
         "revisions": [_revision_document(row) for row in targets.revisions(day).rows()],
     }
@@ -49,8 +49,17 @@ def _hourly_document(row: Document, config: Settings) -> Document:
     }
 
 
-def _daily_document(row: Document) -> Document:
-    return {"_id": f"{row['station']}|{row['day']}", **row, "day": f"{row['day']}", "units": UNITS}
+def _daily_document(row: Document, config: Settings) -> Document:
+    """Return a station's means of one day; a corrected one only where the operator chose how."""
+    correction = config.station(row["station"]).correction
+    return {
+        "_id": f"{row['station']}|{row['day']}",
+        **row,
+        "day": f"{row['day']}",
+        "units": UNITS,
+        "pm2_5_corrected_mean": row["pm2_5_dry_mean"] if correction == "kappa" else None,
+        "pm2_5_correction": correction,
+    }
 
 
 def _coverage_documents(day: date, hourly: list[Document], config: Settings) -> list[Document]:
@@ -95,7 +104,7 @@ def _revision_document(row: Document) -> Document:
 
 
 def station_updates(measured: list[Document], config: Settings) -> list[tuple[Document, Document, bool]]:
-    """Return updates by which first and last seen grow and the newest day says which sensors are dead.
+    """Return updates by which first and last seen grow and the newest day says which sensors cannot be used, and why.
 
     They give the same documents in whatever order days are loaded.
     """
@@ -103,9 +112,20 @@ def station_updates(measured: list[Document], config: Settings) -> list[tuple[Do
     for station, rows in sorted(_by_station(measured).items()):
         first, last = min(r["observed_at"] for r in rows), max(r["observed_at"] for r in rows)
         newest_day = [row for row in rows if row["observed_at"].date() == last.date()]
-        dead = [name for name in NAMES if any(row[f"{name}_flag"] == "dead" for row in newest_day)]
+        faults = {name: fault for name in NAMES if (fault := _fault(name, newest_day))}
+        dead = [name for name, fault in faults.items() if fault == "dead"]
         grow = {"$min": {"first_seen_at": first}, "$max": {"last_seen_at": last}, "$set": identity(station, config)}
         newest = {"_id": station, "$or": [{"dead_as_of": None}, {"dead_as_of": {"$lte": last}}]}
         updates.append(({"_id": station}, grow, True))
-        updates.append((newest, {"$set": {"dead_sensors": dead, "dead_as_of": last}}, False))
+        judged = {"sensor_faults": faults, "dead_sensors": dead, "dead_as_of": last}
+        updates.append((newest, {"$set": judged}, False))
     return updates
+
+
+def _fault(name: str, day: list[Document]) -> str | None:
+    """Return why a sensor cannot be used, by the flags of a day: of its verdict, or of the last value it gave."""
+    flags = [
+        flag for row in sorted(day, key=lambda row: row["observed_at"]) if (flag := row[f"{name}_flag"]) != "absent"
+    ]
+    verdict = next((fault for fault in ("offset", "dead", "at_floor") if fault in flags), None)
+    return verdict or ("stuck" if flags and flags[-1] == "stuck" else None)

@@ -76,8 +76,8 @@ class LoadDay(DayTask):
     def _stale(self) -> dict[date, str]:
         """Return the days that are not loaded as they are staged, and the fingerprint of what is to be loaded."""
         config, loaded = settings(), _loaded_inputs(self.day)
-        zones = repr([(station, config.zone(station)) for station in config.airqino.stations])
-        inputs = _inputs(self.day, zones, _VERSION)
+        stations = [(s, config.zone(s), config.station(s).correction) for s in config.airqino.stations]
+        inputs = _inputs(self.day, repr(stations), _VERSION)
         stale = {day: fingerprint for day, fingerprint in inputs.items() if loaded.get(day) != fingerprint}
         if loaded_before := [day for day in stale if day in loaded]:
             then = _inputs(loaded_before, former.then(config)["stations"], former.VERSION)

@@ -64,10 +64,11 @@ def test_every_row_of_the_json_is_one_hourly_document(filled: Pipeline) -> None:
         }
 
 
-def test_the_dead_sensor_is_known_and_the_live_one_is_not_called_dead(filled: Pipeline) -> None:
+def test_the_sensor_at_its_floor_is_known_and_neither_is_called_dead(filled: Pipeline) -> None:
     stations = filled.documents("stations")
-    assert stations["283164601"]["dead_sensors"] == ["co"]
-    assert stations["283181971"]["dead_sensors"] == []
+    assert stations["283164601"]["sensor_faults"] == {"co": "at_floor"}
+    assert stations["283181971"]["sensor_faults"] == {}
+    assert [station["dead_sensors"] for station in stations.values()] == [[], []]
     assert stations["283181971"]["longitude"] == pytest.approx(-3.957688)  # the API says +3.957688
 
 
