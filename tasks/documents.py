@@ -7,9 +7,9 @@ from typing import Any
 
 from airqino import views
 from airqino.quality import index
-from airqino.readings import NAMES, READINGS, UNITS
+from airqino.readings import NAMES, POLLUTANTS, READINGS, UNITS
 from airqino.times import format_hour, local_date
-from tasks import targets
+from tasks import notes, targets
 from tasks.settings.reading import Settings
 from tasks.stations import identity
 
@@ -23,10 +23,12 @@ COLLECTIONS = ("hourly_measurements", "daily_averages", "coverage", "revisions")
 
 def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
     """Return a day's documents by collection."""
-    hourly = targets.hourly(day).rows()
+    hourly, noted = targets.hourly(day).rows(), notes.of_local_day(day, config)
     return {
         "hourly_measurements": [_hourly_document(row, config) for row in hourly if row["status"] == "ok"],
-        "daily_averages": [_daily_document(row, config) for row in targets.daily(day).rows()],
+        "daily_averages": [
+            _daily_document(row, config, noted.get(row["station"], [])) for row in targets.daily(day).rows()
+        ],
         "coverage": _coverage_documents(day, hourly, config),
         "revisions": [_revision_document(row) for row in targets.revisions(day).rows()],
     }
@@ -44,13 +46,14 @@ def _hourly_document(row: Document, config: Settings) -> Document:
         "units": UNITS,
         **{reading: row[reading] for reading in NAMES},
         **{f"{reading}_{part}": row[f"{reading}_{part}"] for reading in NAMES for part in ("flag", "tests")},
+        **{f"{pollutant}_raw": row[f"{pollutant}_raw"] for pollutant in POLLUTANTS},
         **{f"{of.name}_8h": row[f"{of.name}_8h"] for of in READINGS if of.eight_hours},
         **index.levels(row),
     }
 
 
-def _daily_document(row: Document, config: Settings) -> Document:
-    """Return a station's means of one day; a corrected one only where the operator chose how."""
+def _daily_document(row: Document, config: Settings, noted: list[str]) -> Document:
+    """Return a station's means of one day, corrected only where the operator chose how, and the notes about it."""
     correction = config.station(row["station"]).correction
     return {
         "_id": f"{row['station']}|{row['day']}",
@@ -59,6 +62,7 @@ def _daily_document(row: Document, config: Settings) -> Document:
         "units": UNITS,
         "pm2_5_corrected_mean": row["pm2_5_dry_mean"] if correction == "kappa" else None,
         "pm2_5_correction": correction,
+        "notes": noted,
     }
 
 

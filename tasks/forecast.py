@@ -87,8 +87,7 @@ def _stage_forecasts(hours: list[datetime], champion: Champion | None, hindcast:
     tables = [targets.hourly(day) for day in day_range(first, last)]
     readings = frame(tables)
     if hindcast:  # only what was known when each hour was over: the day's table flags a stuck run as a whole
-        values = readings.drop(columns=[c for c in readings.columns if c.endswith(("_flag", "_tests"))])
-        readings = flag_history(values, thresholds(), causal=True)
+        readings = flag_history(readings, thresholds(), causal=True)
     predicted, version = _predict(hours, readings, champion)
     if champion is None and not hindcast:
         log.warning("persistence is published: %s", promotion.no_model_reason(last))

@@ -2,6 +2,7 @@
 
 from tasks.clean import CleanDay as CleanDay
 from tasks.daily import DailyMeans as DailyMeans
+from tasks.errata import LoadNotes as LoadNotes
 from tasks.fetch import FetchHour as FetchHour
 from tasks.forecast import Forecast as Forecast
 from tasks.hourly import Backfill as Backfill

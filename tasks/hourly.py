@@ -12,6 +12,7 @@ from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_range, day_start, format_hour, hour_range
 from tasks import targets
 from tasks.daily import local_days
+from tasks.errata import LoadNotes
 from tasks.fetch import FetchHour
 from tasks.forecast import Forecast
 from tasks.load import LoadDay, LoadStations, followers_of, provisional_days
@@ -27,9 +28,9 @@ from tasks.train import TrainModel, monday
 class Hourly(Stage):
     """Everything for one hour, and whatever is missing or due in the late-data window before it.
 
-    Unit: an hour. Complete: the window's days and the stations are loaded and the forecasts scored, the week's model is
-    trained, the hour's forecast is out, where a model has drifted, another was trained, and each station's old month
-    was read again.
+    Unit: an hour. Complete: the window's days, the notes and the stations are loaded and the forecasts scored, the
+    week's model is trained, the hour's forecast is out, where a model has drifted, another was trained, and each
+    station's old month was read again.
     """
 
     hour = HourParameter(
@@ -44,14 +45,14 @@ class Hourly(Stage):
         refuse_unpublished(values["hour"])
         return [(name, values[name]) for name, _ in params]
 
-    def requires(self) -> list[LoadDay]:
-        """Return the loads that are to be done, each day's by itself: what one day lacks holds up no other."""
-        return [LoadDay(day=day) for day in sorted(self._loads().unfinished())]
+    def requires(self) -> list[luigi.Task]:
+        """Return the notes, and the loads that are to be done: each day's by itself, so that none holds up another."""
+        return [LoadNotes(), *(LoadDay(day=day) for day in sorted(self._loads().unfinished()))]
 
     def complete(self) -> bool:
         """Tell whether all of it is done."""
         later = [*self._afterwards(), *self._retrainings(), *self._rereadings()]
-        return all(task.complete() for task in [self._loads(), *later])
+        return all(task.complete() for task in [LoadNotes(), self._loads(), *later])
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Train on what was loaded, forecast and score, none waiting for another; then what the hour can do without."""

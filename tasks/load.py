@@ -11,7 +11,7 @@ from airqino import views
 from airqino.source import raw
 from airqino.stores import mongo
 from airqino.times import DAY, day_range, day_start
-from tasks import documents, former, targets
+from tasks import documents, former, notes, targets
 from tasks.clean import DayTask
 from tasks.daily import DailyMeans
 from tasks.documents import Document
@@ -153,6 +153,7 @@ def _inputs(days: Iterable[date], stations: str, version: int) -> dict[date, str
             [t.fingerprint for t in (targets.hourly(day), targets.daily(day), targets.revisions(day))],
             stations,
             version,
+            *([noted] if (noted := notes.of_local_day(day, settings())) else []),
         )
         for day in days
     }

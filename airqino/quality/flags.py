@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from airqino.quality import notes
 from airqino.quality.contexts import Array, Context, Thresholds, contexts
 from airqino.readings import NAMES, READINGS
 
-__all__ = ["COUNTED", "FLAGS", "TESTS", "UNCHECKED", "flag_days", "flag_history", "suspected"]
+__all__ = ["COUNTED", "FLAGS", "TESTS", "UNCHECKED", "flag_days", "flag_history", "suspected", "unflagged"]
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
@@ -27,7 +28,7 @@ Codes = npt.NDArray[np.int8]
 #: QARTOD's codes.
 PASS, NOT_EVALUATED, SUSPECT, FAIL, MISSING = 1, 2, 3, 4, 9
 
-#: Every test, in the order of its digit in ``<reading>_tests``.
+#: Every test, in the order of its digit in ``<reading>_tests``; the operator's is the last.
 TESTS = ("range", "stuck", "dead", "spike", "floor", "humid", "order", "level", "operator")
 
 #: Flag → the test and the code that give it, from best to worst; where several fit, the worst is given.
@@ -45,10 +46,10 @@ _CAUSES = {
     "offset": ("floor", FAIL),
     "invalidated": ("operator", FAIL),
 }
-#: Every flag, from best to worst.
-FLAGS = ("ok", *_CAUSES, "absent")
-#: Flags of values that count: no test failed.
-COUNTED = ("ok", *(flag for flag, (_, code) in _CAUSES.items() if code == SUSPECT))
+#: Every flag, from best to worst. ``restored``: a test failed, and an operator says that the value counts.
+FLAGS = ("ok", "restored", *_CAUSES, "absent")
+#: Flags of values that count: no test failed, or an operator's word stands over it.
+COUNTED = ("ok", "restored", *(flag for flag, (_, code) in _CAUSES.items() if code == SUSPECT))
 #: The codes of a value that no test has seen.
 UNCHECKED = f"{NOT_EVALUATED}" * len(TESTS)
 
@@ -100,11 +101,15 @@ def flag_days(
       times as much, and in a row of 3 readings at a hundredth or less: another unit; 3 at 20 times as much. Zero is no
       fall, and no reading with a floor has one. 4 as well where the level itself lies below a tenth of the reading's
       noise.
-    - ``operator``: not evaluated here; `airqino.quality.notes` sets it.
+    - ``operator``: 4 where an operator invalidated the value, which is then as if it were not there for every test;
+      1 where one restored it: it counts, whatever the tests say.
+
+    Tests look at calibrated values, but for what is said of the sensor: whether it is at its floor, at zero or at the
+    end of its scale.
 
     Args:
         days: Hourly readings of these days, columns station, observed_at and `NAMES`, at most one row per station and
-            hour.
+            hour; and what `notes.apply` adds, or an earlier flagging, of which only the operator's word is taken.
         around: Beginning (UTC) of each day that has rows, and what the days around it say of it; in time order.
         thresholds: The rules' numbers.
         causal: Flag an hour only by what was known when it ended: a run is flagged from its last reading needed on
@@ -120,34 +125,38 @@ def flag_days(
     hour = np.asarray((at - starts[day]) // pd.Timedelta(hours=1), dtype=np.intp)
     code = np.asarray(pd.Categorical(days["station"], categories=stations).codes, dtype=np.intp)
     cube = np.full((24, len(starts), len(stations), len(NAMES)), np.nan)
-    cube[hour, day, code] = days[list(NAMES)].to_numpy(dtype=float, na_value=np.nan)
+    reported, considered = cube.copy(), notes.values(days)
+    cube[hour, day, code], reported[hour, day, code] = considered, notes.values(days, reported=True)
     known = _Known(list(around.values()), stations)
     codes = np.full((len(TESTS), *cube.shape), NOT_EVALUATED, dtype=np.int8)
     outcomes = {
-        "range": _range(cube),
-        "stuck": _stuck(cube, known, thresholds, causal),
+        "range": _range(cube, reported),
+        "stuck": _stuck(cube, reported, known, thresholds, causal),
         "dead": known.dead(cube.shape),
-        "floor": _floor(cube, known),
+        "floor": _floor(reported, known),
         "humid": _humid(cube, thresholds),
         "order": _order(cube),
-        "level": _level(cube, known, causal),
+        "level": _level(cube, reported, known, causal),
     } | ({} if causal else {"spike": _spike(cube, known, thresholds)})
     for test, outcome in outcomes.items():
         codes[TESTS.index(test)] = outcome
-    codes[:, np.isnan(cube)] = MISSING
-    return _columns(codes[:, hour, day, code], days.index)
+    told = codes[:, hour, day, code]
+    told[:, np.isnan(considered)] = NOT_EVALUATED
+    told[TESTS.index("operator")] = notes.words(days)
+    told[:, days[list(NAMES)].isna().to_numpy()] = MISSING
+    return _columns(told, days.index)
 
 
 def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), causal: bool = False) -> pd.DataFrame:
     """Flag each value of many days, day by day as the pipeline does.
 
     Args:
-        hourly: Hourly readings, columns station, observed_at (UTC) and `NAMES`.
+        hourly: Hourly readings as for `flag_days`.
         thresholds: The rules' numbers.
         causal: See `flag_days`.
 
     Returns:
-        A copy of `hourly`, sorted by hour and station, with the columns of `flag_days`.
+        A copy of `hourly`, sorted by hour and station, with the columns of `flag_days` in place of earlier ones.
     """
     hourly = hourly.sort_values(["observed_at", "station"], ignore_index=True)
     at = hourly["observed_at"]
@@ -158,7 +167,13 @@ def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), ca
         first, begin, end, last = at.searchsorted([earliest, chunk[0], chunk[-1] + timedelta(days=1), after])
         known = contexts(hourly.iloc[first:last], chunk, thresholds)
         parts.append(flag_days(hourly.iloc[begin:end], dict(zip(chunk, known, strict=True)), thresholds, causal))
-    return pd.concat([hourly, pd.concat(parts)], axis=1) if parts else hourly
+    return pd.concat([unflagged(hourly), pd.concat(parts)], axis=1) if parts else hourly
+
+
+def unflagged(hourly: pd.DataFrame) -> pd.DataFrame:
+    """Return hourly readings without the columns of `flag_days`."""
+    parts = {f"{name}_{part}" for name in NAMES for part in ("flag", "tests")}
+    return hourly.drop(columns=[name for name in hourly.columns if name in parts])
 
 
 def summarise(codes: Codes) -> npt.NDArray[np.str_]:
@@ -170,6 +185,8 @@ def summarise(codes: Codes) -> npt.NDArray[np.str_]:
     flags = np.full(codes.shape[1:], FLAGS.index("ok"), dtype=np.int8)
     for flag, (test, code) in _CAUSES.items():
         flags[codes[TESTS.index(test)] == code] = FLAGS.index(flag)
+    fails = ~np.isin(flags, [FLAGS.index(flag) for flag in COUNTED])
+    flags[fails & (codes[TESTS.index("operator")] == notes.RESTORED)] = FLAGS.index("restored")
     flags[codes[0] == MISSING] = FLAGS.index("absent")
     return np.array(FLAGS)[flags]
 
@@ -230,14 +247,14 @@ def _codes(fails: Mask, suspect: Mask | bool = False, evaluated: Mask | bool = T
     return np.where(evaluated, outcome, NOT_EVALUATED).astype(np.int8)
 
 
-def _range(cube: Array) -> Codes:
-    fails = (cube < _LOW) | (cube > _HIGH) | (cube >= _FULL)
+def _range(cube: Array, reported: Array) -> Codes:
+    fails = (cube < _LOW) | (cube > _HIGH) | (reported >= _FULL)
     return _codes(fails, evaluated=np.broadcast_to(np.isfinite(_LOW) | np.isfinite(_HIGH), cube.shape))
 
 
-def _floor(cube: Array, known: _Known) -> Codes:
-    offset = np.broadcast_to(known.verdict() == "offset", cube.shape)
-    return _codes(offset, cube == _FLOOR, np.broadcast_to(~np.isnan(_FLOOR), cube.shape))
+def _floor(reported: Array, known: _Known) -> Codes:
+    offset = np.broadcast_to(known.verdict() == "offset", reported.shape)
+    return _codes(offset, reported == _FLOOR, np.broadcast_to(~np.isnan(_FLOOR), reported.shape))
 
 
 def _humid(cube: Array, thresholds: Thresholds) -> Codes:
@@ -255,10 +272,10 @@ def _order(cube: Array) -> Codes:
     return outcome
 
 
-def _level(cube: Array, known: _Known, causal: bool) -> Codes:
+def _level(cube: Array, reported: Array, known: _Known, causal: bool) -> Codes:
     of_days, there, clipped = known.numbers("levels"), ~np.isnan(cube), ~np.isnan(_FLOOR)
     level = np.maximum(of_days, _NOISE)
-    jumped, low = cube >= level * _JUMP, (cube > 0) & (cube <= level / _UNIT) & ~clipped
+    jumped, low = cube >= level * _JUMP, (cube > 0) & (reported != 0) & (cube <= level / _UNIT) & ~clipped
     row = np.zeros(cube.shape, dtype=int)
     for hour in range(len(cube)):
         before = row[hour - 1] if hour else 0
@@ -283,14 +300,14 @@ def _spread(members: Mask, there: Mask, numbers: npt.NDArray[np.int_], causal: b
     return numbers
 
 
-def _stuck(cube: Array, known: _Known, thresholds: Thresholds, causal: bool) -> Codes:
+def _stuck(cube: Array, reported: Array, known: _Known, thresholds: Thresholds, causal: bool) -> Codes:
     there, longest_gap = ~np.isnan(cube), thresholds.stuck_hours
     previous = known.numbers("runs", 0)
     run = np.nan_to_num(known.numbers("runs", 1)).astype(int)
     gap = np.nan_to_num(known.numbers("runs", 2)).astype(int)
     runs = np.zeros(cube.shape, dtype=int)
     for hour, values in enumerate(cube):
-        goes_on = (values == previous) & (values != 0) & (gap <= longest_gap)
+        goes_on = (values == previous) & (reported[hour] != 0) & (gap <= longest_gap)
         run = np.where(there[hour], np.where(goes_on, run + 1, 1), run)
         gap = np.where(there[hour], 0, gap + 1)
         runs[hour], previous = run, np.where(there[hour], values, previous)
@@ -302,7 +319,7 @@ def _stuck(cube: Array, known: _Known, thresholds: Thresholds, causal: bool) -> 
             runs[hour] = np.where(goes_on, length, own)
             length = np.where(there[hour], runs[hour], length)
             following = np.where(there[hour], own, following)
-    return _codes(runs >= thresholds.stuck_hours, evaluated=cube != 0)
+    return _codes(runs >= thresholds.stuck_hours, evaluated=reported != 0)
 
 
 def _spike(cube: Array, known: _Known, thresholds: Thresholds) -> Codes:

@@ -88,14 +88,16 @@ def daily_means(
 ) -> pd.DataFrame:
     """Compute the daily mean of each pollutant at each station, as reported and as far as it can be vouched for.
 
-    The mean is the plain one over all reported values, whatever their flags: the sum divided by the hours present
-    (40 CFR 50 App. N 3.0(c)). The checked mean is the same over the values that count. It needs `valid_share` of the
+    The mean is the plain one over all values as they were reported, whatever their flags and calibrations: the sum
+    divided by the hours present (40 CFR 50 App. N 3.0(c)). The checked mean is that of the values that count, as an
+    operator calibrated them. It needs `valid_share` of the
     day's hours (18 of 24, ibid.; Directive 2008/50/EC Annex XI asks for 75 % as well).
 
     Args:
         hourly: Rows of the UTC days that cover `days` in each station's zone; columns station, observed_at (UTC),
             status, final, rh, and each averaged pollutant with its ``<pollutant>_flag`` and ``<pollutant>_tests`` and,
-            where its guideline is one of 8-hour means, its ``<pollutant>_8h``.
+            where its guideline is one of 8-hour means, its ``<pollutant>_8h``; ``<pollutant>_raw`` where one was
+            calibrated.
         days: The days, sorted.
         zones: Time zone of each station; UTC where not named.
         valid_share: Share of the day's hours that must be there.
@@ -166,6 +168,7 @@ class _Totals:
 
 def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floats) -> dict[str, object]:
     values = rows[of.name].to_numpy(dtype=float, na_value=np.nan)
+    reported = _reported(of.name, rows, values)
     flag = rows[f"{of.name}_flag"].to_numpy(dtype=object)
     counting = np.isin(flag, COUNTED)
     count = totals.number(counting)
@@ -184,7 +187,7 @@ def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floa
         known = vouched & enough
         table[f"{of.name}_8h_max"] = level
     table = {
-        f"{of.name}_mean": totals.mean(values, ~np.isnan(values)),
+        f"{of.name}_mean": totals.mean(reported, ~np.isnan(reported)),
         f"{of.name}_hours": totals.number(~np.isnan(values)),
         f"{of.name}_checked_mean": checked,
         f"{of.name}_checked_hours": count,
@@ -197,9 +200,23 @@ def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floa
     if of.humid:
         table[f"{of.name}_humid_hours"] = told["humid"]
     if of.name == "pm2_5":
-        dry = totals.mean(dried(values, rows["rh"].to_numpy(dtype=float, na_value=np.nan)), counting)
+        dry = totals.mean(dried(values, _humidity(rows)), counting)
         table |= {"pm2_5_dry_mean": dry, "pm2_5_dry_above_who": _above(of, dry, vouched)}
     return table
+
+
+def _reported(name: str, rows: pd.DataFrame, values: Floats) -> Floats:
+    """Return the values as the station reported them: where one was calibrated, what it was before."""
+    if f"{name}_raw" not in rows:
+        return values
+    raw = rows[f"{name}_raw"].to_numpy(dtype=float, na_value=np.nan)
+    return np.where(np.isnan(raw), values, raw)
+
+
+def _humidity(rows: pd.DataFrame) -> Floats:
+    """Return the relative humidity, %; NaN where an operator invalidated it."""
+    rh = rows["rh"].to_numpy(dtype=float, na_value=np.nan)
+    return np.where(rows["rh_flag"] == "invalidated", np.nan, rh) if "rh_flag" in rows else rh
 
 
 def _above(of: Reading, level: Floats, known: npt.NDArray[np.bool_]) -> list[bool | None]:

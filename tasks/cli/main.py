@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "hourly": "do the same for the last hour that is over; what cron runs each hour",
         "status": "show what is there, what is missing, and why",
         "run": "run one task by its name, and what it needs",
+        "note": "invalidate, restore, calibrate or comment a span of readings; take it back",
         "alerts": "list open incidents, end one, test the channels",
         "models": "list the forecast models, promote one, go back to the one before",
         "backup": "write the staging root and the database into one file",

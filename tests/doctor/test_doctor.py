@@ -24,7 +24,7 @@ CLOSED = "http://127.0.0.1:9"
 def test_a_healthy_deployment_is_all_well(healthy: Deployment) -> None:
     results = healthy.examine()
     assert {name: r for name, r in results.items() if r.outcome != "ok"} == {}
-    assert len(results) == 27
+    assert len(results) == 28
     assert results["credentials"].finding == "the token endpoint gives operator a token"
     assert results["MongoDB"].finding.endswith(" answers writer")
     assert results["MongoDB TLS"].finding == "on"
@@ -103,6 +103,12 @@ def empty_file(healthy: Deployment) -> None:
     path = healthy.root / f"{datetime.now(UTC):%Y-%m-%d}" / "raw" / "00.parquet"
     path.parent.mkdir(parents=True)
     path.touch()
+
+
+def damaged_notes(healthy: Deployment) -> None:
+    path = healthy.root / "operator" / "notes.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"format": "airqino-notes", "version": 1}\n{"id": "2024-09-09-1", "ki')
 
 
 def damaged_model(healthy: Deployment) -> None:
@@ -208,6 +214,7 @@ BROKEN = {
     "disk full": (cfg("[alerts]\ndisk_free_share = 1\n"), "✗ disk space", "% free", "make room"),
     "left-over file": (leftover, "! temporary files", ".daily.parquet.4711.tmp", "-mmin +60"),
     "empty file": (empty_file, "✗ staged files", "raw/00.parquet", "scripts/hourly"),
+    "damaged notes": (damaged_notes, "✗ notes", "notes.jsonl line 2 is no note", "back-up"),
     "no success": (
         lambda h: h.success(datetime.now(UTC) - timedelta(hours=4)),
         "✗ last success",
