@@ -10,7 +10,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import bson
 import pymongo
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database as _Database
@@ -20,8 +23,9 @@ from airqino.errors import MongoError
 from airqino.stores import refusals
 
 __all__ = [
-    "INDEXES", "Database", "ask", "collections", "count", "count_by_day", "database", "distinct", "ensure_indexes",
-    "find", "find_many", "find_one", "newest", "ping", "replace", "update",
+    "INDEXES", "Database", "ask", "collections", "count", "count_by_day", "database", "decoded", "distinct", "encoded",
+    "ensure_indexes", "existing", "find", "find_encoded", "find_many", "find_one", "newest", "ping", "replace",
+    "update",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -48,7 +52,7 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "revisions": (("observed_at", "station"), ("seen_at",)),
     "profiles": (("station", "month"), ("month", "weekday")),
     "stations": (("name",),),
-    "loads": (("kind", "loaded_at"), ("kind", "issued_at")),
+    "loads": (("kind", "loaded_at"), ("kind", "issued_at"), ("kind", "version")),
 }
 
 
@@ -93,6 +97,7 @@ def _client(
             w="majority",
             retryWrites=True,
             tz_aware=True,
+            datetime_conversion="DATETIME_AUTO",  # a moment beyond Python's, in a document of others, is no error
             appname="airqino-pipeline",
             **{option: path for option, path in files.items() if path},
         )
@@ -232,6 +237,36 @@ def find(db: Database, collection: str, where: Document) -> list[Document]:
 def find_many(db: Database, collection: str, keys: Sequence[str]) -> dict[str, Document]:
     """Return the documents with these ``_id``, by it."""
     return {document["_id"]: document for document in find(db, collection, {"_id": {"$in": list(keys)}})}
+
+
+def existing(db: Database, collection: str, keys: Sequence[str]) -> set[str]:
+    """Return which of these ``_id`` there are."""
+    where = {"_id": {"$in": list(keys)}}
+    return (
+        {found["_id"] for found in ask(db, lambda db: list(db[collection].find(where, {"_id": 1})))} if keys else set()
+    )
+
+
+def find_encoded(db: Database, collection: str, where: Document) -> list[bytes]:
+    """Return the documents that fit as they are stored, in BSON, in any order.
+
+    Equal bytes are equal documents, in values, types and order of fields; nothing that somebody stored is an error.
+    """
+    options = CodecOptions(document_class=RawBSONDocument)
+    return ask(db, lambda db: [bytes(found.raw) for found in db[collection].with_options(options).find(where)])
+
+
+def encoded(document: Document) -> bytes:
+    """Return a document as it is stored."""
+    return bytes(bson.encode(document))
+
+
+def decoded(document: bytes) -> Document:
+    """Return a stored document, whatever is in it."""
+    lenient: CodecOptions[Document] = CodecOptions(
+        tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+    )
+    return bson.decode(document, lenient)
 
 
 def count_by_day(db: Database, collection: str, field: str, start: object, stop: object) -> dict[str, int]:
