@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import luigi
@@ -66,8 +67,13 @@ class Hourly(Stage):
         With them, older days of which a file was damaged: what it held is in MongoDB, but no longer on disk. And some
         that an older version has loaded. MongoDB is asked for all days as for one.
         """
-        older = [*lost_days(), *older_days()[:DAYS_PER_RUN]]
+        older = [*lost_days(), *self._taken_over]
         return LoadDay(day={*self._days(), *(day for day in older if day < self.hour.date())})
+
+    @cached_property
+    def _taken_over(self) -> list[date]:
+        """Return the days of an older version that this run loads: Luigi asks again when they are, and gets no more."""
+        return older_days()[:DAYS_PER_RUN]
 
     def _days(self) -> list[date]:
         window = day_range(*local_days(self.hour - settings().airqino.late_window_hours * HOUR, self.hour))
