@@ -7,6 +7,7 @@ from typing import Any
 
 import bson
 import pytest
+from bson.codec_options import DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from tasks.verify import verify
 
 Document = dict[str, Any]
 
-NOW = datetime(2026, 3, 20, 10, 5, tzinfo=UTC)
+NOW = datetime(2026, 3, 20, 10, 25, tzinfo=UTC)
 FIRST = date(2026, 2, 20)
 TODAY, YESTERDAY = date(2026, 3, 20), date(2026, 3, 19)
 STATION = "283181971"
@@ -32,6 +33,7 @@ DAY_FIELD = {
     "forecasts": "issued_at",
     "forecast_scores": "day",
 }
+ROW = {"CO": 0.61, "NO2": 12.0, "O3": 30.0, "PM10": 41.0, "PM2.5": 21.0, "T": 27.0, "RH": 81, "T. int.": 700}
 OF_DAYS = list(DAY_FIELD)[:4]
 #: A moment that Python has no datetime for.
 BEYOND = DatetimeMS(10**15)
@@ -75,8 +77,12 @@ DAMAGES: dict[str, Callable[[Document], Document | None]] = {
 
 def made(folder: Path, mongod: Mongod, api: Sandbox) -> Pipeline:
     pipeline = Pipeline(folder, mongod, api.url, AIRQINO_NOW=f"{NOW:%Y-%m-%dT%H:%M}")
+    span = f"{FIRST}T00", "2026-03-20T08"
+    assert pipeline.backfill(*span, AIRQINO_NOW="2026-03-20T10:05").returncode == 0
+    for day in range(29):  # the source changes a value of each day
+        api.override(STATION, datetime(FIRST.year, FIRST.month, FIRST.day, 6, tzinfo=UTC) + timedelta(days=day), ROW)
     for done in (
-        pipeline.backfill(f"{FIRST}T00", "2026-03-20T08"),
+        pipeline.backfill(*span, "--again"),
         pipeline.hourly(),
         pipeline.backfill("2026-03-02T00", "2026-03-02T05", "--hindcast"),
     ):
@@ -99,7 +105,7 @@ def stored(pipeline: Pipeline) -> dict[str, dict[str, bytes]]:
 
 
 def lenient(pipeline: Pipeline) -> Any:
-    options = bson.CodecOptions(datetime_conversion="DATETIME_AUTO", tz_aware=True)
+    options = bson.CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO, tz_aware=True)
     return pipeline.client.get_database(pipeline.database_name, codec_options=options)
 
 
@@ -107,7 +113,7 @@ def of_day(pipeline: Pipeline, collection: str, day: date) -> list[Document]:
     field = DAY_FIELD[collection]
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     where = f"{day}" if field == "day" else {"$gte": start, "$lt": start + timedelta(days=1)}
-    return list(pipeline.database[collection].find({field: where}).sort("_id"))
+    return list(lenient(pipeline)[collection].find({field: where}).sort("_id"))
 
 
 def damage(pipeline: Pipeline, collection: str, document: Document, kind: str) -> None:
@@ -127,7 +133,7 @@ def test_the_next_hourly_run_mends_today_and_yesterday(deployed: tuple[Pipeline,
             for document in of_day(pipeline, name, day)[-1:]:
                 damage(pipeline, name, document, kind)
     damaged = stored(pipeline)
-    assert {name for name in OF_DAYS if damaged[name] != before[name]} >= {*OF_DAYS} - {"revisions"}
+    assert {name for name in OF_DAYS if damaged[name] != before[name]} == {*OF_DAYS}
     done = pipeline.hourly()
     assert done.returncode == 0, done.stderr
     assert stored(pipeline) == before
