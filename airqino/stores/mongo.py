@@ -17,7 +17,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database as _Database
-from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
 from airqino.errors import MongoError
 from airqino.stores import refusals
@@ -38,6 +38,8 @@ _unreachable: dict[int, tuple[float, str]] = {}
 _met: set[int] = set()
 #: Seconds between two tries during a failover.
 _BREATH = 0.2
+#: The server's code for a document with arrays in two fields of an index.
+_PARALLEL_ARRAYS = 171
 #: Name of the index by which hourly documents expire.
 EXPIRY = "expiry"
 Database = _Database[Document]
@@ -190,7 +192,11 @@ def ensure_indexes(db: Database, retention_days: int = 0) -> None:
     def make(db: Database) -> None:
         for collection, indexes in INDEXES.items():
             for fields in indexes:
-                db[collection].create_index(list(fields))
+                try:
+                    db[collection].create_index(list(fields))
+                except OperationFailure as error:
+                    if error.code != _PARALLEL_ARRAYS:  # in a document of others; `scripts/doctor` names the index
+                        raise
         _expire(db["hourly_measurements"], retention_days * 86_400)
 
     ask(db, make)
@@ -281,12 +287,14 @@ def count_by_day(db: Database, collection: str, field: str, start: object, stop:
     """
     day: object = f"${field}"
     if isinstance(start, datetime):
-        day = {"$dateToString": {"date": day, "format": "%Y-%m-%d"}}
+        moment = {"$convert": {"input": day, "to": "date", "onError": None}}  # several in one field are no moment
+        day = {"$dateToString": {"date": moment, "format": "%Y-%m-%d"}}
     pipeline: list[Document] = [
         {"$match": {field: {"$gte": start, "$lt": stop}}},
         {"$group": {"_id": day, "n": {"$sum": 1}}},
     ]
-    return {found["_id"]: found["n"] for found in ask(db, lambda db: list(db[collection].aggregate(pipeline)))}
+    groups = ask(db, lambda db: list(db[collection].aggregate(pipeline)))
+    return {found["_id"]: found["n"] for found in groups if isinstance(found["_id"], str)}  # what else stands there
 
 
 def replace(db: Database, collection: str, documents: Sequence[Document]) -> int:

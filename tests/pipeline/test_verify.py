@@ -104,6 +104,12 @@ def stored(pipeline: Pipeline) -> dict[str, dict[str, bytes]]:
     return {name: {f"{d['_id']}": bytes(bson.encode(d)) for d in lenient(pipeline)[name].find()} for name in DAY_FIELD}
 
 
+def unequal(one: dict[str, dict[str, bytes]], other: dict[str, dict[str, bytes]]) -> list[str]:
+    """The documents that are not the same, byte by byte, in two states."""
+    keys = {(name, key) for state in (one, other) for name, of in state.items() for key in of}
+    return sorted(f"{name} {key}" for name, key in keys if one[name].get(key) != other[name].get(key))
+
+
 def lenient(pipeline: Pipeline) -> Any:
     options = bson.CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO, tz_aware=True)
     return pipeline.client.get_database(pipeline.database_name, codec_options=options)
@@ -136,7 +142,7 @@ def test_the_next_hourly_run_mends_today_and_yesterday(deployed: tuple[Pipeline,
     assert {name for name in OF_DAYS if damaged[name] != before[name]} == {*OF_DAYS}
     done = pipeline.hourly()
     assert done.returncode == 0, done.stderr
-    assert stored(pipeline) == before
+    assert unequal(stored(pipeline), before) == []
     word = "missing" if kind == "deleted" else "changed"
     for day in (TODAY, YESTERDAY):
         assert (
@@ -163,7 +169,7 @@ def test_the_first_run_of_a_day_mends_the_window(tmp_path: Path, deployed: tuple
         pipeline.database["loads"].update_one({"_id": "verify"}, {"$set": {"day": f"{YESTERDAY}"}})
         done = pipeline.hourly()
         assert done.returncode == 0, done.stderr
-        assert stored(pipeline) == before
+        assert unequal(stored(pipeline), before) == []
         for day in days:
             assert f"{day}: not as it was loaded, and loaded again: " in done.stderr
 
@@ -175,7 +181,7 @@ def test_a_document_less_is_loaded_by_the_next_run(deployed: tuple[Pipeline, San
         damage(pipeline, name, of_day(pipeline, name, day)[-1], "deleted")
     done = pipeline.hourly()
     assert done.returncode == 0, done.stderr
-    assert stored(pipeline) == before
+    assert unequal(stored(pipeline), before) == []
     assert (
         f"{day}: not as it was loaded, and loaded again: coverage: 1 missing; daily_averages: 1 missing" in done.stderr
     )
@@ -202,7 +208,7 @@ def test_verify_mends_any_day_and_says_what_it_found(deployed: tuple[Pipeline, S
     assert "hourly_measurements: 1 changed" in lines[f"{days[1]}"]
     assert f"14 days, {FIRST} … 2026-03-05: {len(days)} differ from what is staged" in told.stdout
     mended = pipeline.script("verify", f"{FIRST}..2026-03-05")
-    assert (mended.returncode, stored(pipeline)) == (0, before), mended.stderr
+    assert (mended.returncode, unequal(stored(pipeline), before)) == (0, []), mended.stderr
     assert mended.stdout.splitlines()[:-1] == told.stdout.splitlines()[:-1]
     again = pipeline.script("verify", f"{FIRST}..2026-03-05", "--check")
     assert again.returncode == 0
@@ -225,7 +231,8 @@ def test_verify_of_a_table_or_a_load_that_is_gone(deployed: tuple[Pipeline, Sand
         "2026-02-27  it was not loaded as it is staged",
     ]
     assert pipeline.script("verify").returncode == 0
-    assert (stored(pipeline), pipeline.staged(), api.stats()["data_requests"]) == (before, staged, asked)
+    assert unequal(stored(pipeline), before) == []
+    assert (pipeline.staged(), api.stats()["data_requests"]) == (staged, asked)
     assert pipeline.script("verify", "--check").returncode == 0
 
 
@@ -297,7 +304,8 @@ def test_strays_stop_nothing(tmp_path: Path, deployed: tuple[Pipeline, Sandbox])
             assert done.returncode == 0, done.stderr
             assert "Traceback" not in done.stderr
         after = stored(pipeline)
-        assert {name: {key: after[name].get(key) for key in of} for name, of in before.items()} == before
+        ours = {name: {key: after[name].get(key, b"") for key in of} for name, of in before.items()}
+        assert unequal(ours, before) == []
         assert pipeline.script("status").returncode == 0
         verified = pipeline.script("verify")
         assert verified.returncode == 1, verified.stderr
