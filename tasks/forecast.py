@@ -14,7 +14,7 @@ from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict
 from airqino.quality.flags import flag_history
 from airqino.stores import mongo
 from airqino.stores.models import Champion
-from airqino.times import day_range, floor_hour, format_hour
+from airqino.times import day_range, format_hour
 from tasks import promotion, targets
 from tasks.clean import CleanDay, thresholds
 from tasks.parameters import HoursParameter
@@ -93,8 +93,9 @@ def _is_ours(document: dict[str, Any]) -> bool:
 def loaded_hours(first: datetime, last: datetime) -> set[datetime]:
     """Return the hours from `first` to `last` whose forecasts are recorded as loaded."""
     where = {"kind": "forecast", "issued_at": {"$gte": first, "$lte": last}}
-    found = mongo.ask(targets.database(), lambda db: db["loads"].distinct("issued_at", where))
-    return {hour for hour in found if isinstance(hour, datetime) and hour == floor_hour(hour) and first <= hour <= last}
+    found = mongo.ask(targets.database(), lambda db: list(db["loads"].find(where, {"issued_at": 1})))
+    hours = [(load["_id"], load["issued_at"]) for load in found if isinstance(load["issued_at"], datetime)]
+    return {hour for load, hour in hours if load == _load_target(hour).load}  # others are none of ours
 
 
 def documents_of(hour: datetime) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ Clients do not survive a fork, so each process opens its own.
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -321,5 +321,7 @@ def update(db: Database, collection: str, updates: Sequence[tuple[Document, Docu
 
 def newest(db: Database, collection: str, field: str, where: Document | None = None) -> datetime | None:
     """Return the greatest value of an indexed time field among the documents that fit, or None."""
-    document = ask(db, lambda db: db[collection].find_one(where or {}, {field: 1}, sort=[(field, -1)]))
-    return document.get(field) if document else None
+    moment = {"$lte": datetime.max.replace(tzinfo=UTC), "$not": {"$type": "array"}}  # what else stands there is others'
+    where = {**(where or {}), field: moment}
+    document = ask(db, lambda db: db[collection].find_one(where, {field: 1}, sort=[(field, -1)]))
+    return document[field] if document else None
