@@ -13,7 +13,7 @@ from tasks import notes, targets
 from tasks.settings.reading import Settings
 from tasks.stations import identity
 
-__all__ = ["COLLECTIONS", "Document", "of_day", "station_updates"]
+__all__ = ["COLLECTIONS", "Document", "of_day", "reasons", "revision_document", "station_updates"]
 
 Document = dict[str, Any]
 
@@ -30,7 +30,7 @@ def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
             _daily_document(row, config, noted.get(row["station"], [])) for row in targets.daily(day).rows()
         ],
         "coverage": _coverage_documents(day, hourly, config),
-        "revisions": [_revision_document(row) for row in targets.revisions(day).rows()],
+        "revisions": [revision_document(row) for row in targets.revisions(day).rows()],
     }
 
 
@@ -68,23 +68,35 @@ def _daily_document(row: Document, config: Settings, noted: list[str]) -> Docume
 
 def _coverage_documents(day: date, hourly: list[Document], config: Settings) -> list[Document]:
     """Say how much of a UTC day each station reported, and why not all, also for days without any reading."""
-    rows = _by_station(row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values())
+    rows, why = _raw_rows(day), reasons(day)
     details = views.coverage_details(hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, NAMES)
     documents = []
     for station, of_station in sorted(rows.items()):
         counts = Counter(row["status"] for row in of_station)
-        reasons = Counter(row["reason"] for row in of_station if row["status"] != "ok")
         documents.append(
             {
                 "_id": f"{station}|{day}",
                 "station": station,
                 "day": f"{day}",
                 **{f"{status}_hours": counts[status] for status in ("ok", "absent", "failed")},
-                "reason": reasons.most_common(1)[0][0] if reasons else "",
+                "reason": why.get(station, ""),
                 **details.get(station, {}),
             }
         )
     return documents
+
+
+def reasons(day: date) -> dict[str, str]:
+    """Return for each station that has no reading in some hours of a day the commonest reason."""
+    missing = {
+        station: Counter(row["reason"] for row in rows if row["status"] != "ok")
+        for station, rows in _raw_rows(day).items()
+    }
+    return {station: counts.most_common(1)[0][0] for station, counts in missing.items() if counts}
+
+
+def _raw_rows(day: date) -> dict[str, list[Document]]:
+    return _by_station(row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values())
 
 
 def _by_station(rows: Iterable[Document]) -> dict[str, list[Document]]:
@@ -94,7 +106,8 @@ def _by_station(rows: Iterable[Document]) -> dict[str, list[Document]]:
     return found
 
 
-def _revision_document(row: Document) -> Document:
+def revision_document(row: Document) -> Document:
+    """Return a row of the ledger as a document."""
     seen = f"{row['seen_at']:%Y-%m-%dT%H:%M:%S}"
     return {
         "_id": f"{row['station']}|{format_hour(row['observed_at'])}|{row['reading']}|{seen}",
