@@ -67,7 +67,7 @@ def now_and_the_next_two_hours(data: Data) -> list[Table]:
             of = of[of["issued_at"] == of["issued_at"].max()]
             for ahead in (1, 2):
                 next_ = _next(of[of["horizon_h"] == ahead], pollutant, last, now)
-                row[f"next_{ahead}h"] = next_ if pollutant in ("pm2_5", "co") else "–"
+                row[f"next_{ahead}h"] = next_ if pollutant in ("pm2_5", "co") else ""
             rows.append(row)
     return [rows]
 
