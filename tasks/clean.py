@@ -15,14 +15,11 @@ from airqino.quality.means import eight_hour_means
 from airqino.source import raw
 from airqino.stores import parquet
 from airqino.times import DAY, HOUR, day_start, format_hour, hour_range, local_day
-from tasks import notes, targets
+from tasks import notes, targets, versions
 from tasks.fetch import FetchHour, due
 from tasks.parameters import DaysParameter, HourParameter
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage, exclusive
-
-#: Raise when the meaning of hourly.parquet changes: all of it is then rebuilt as it is asked for.
-_VERSION = 2
 
 
 class DayTask(Stage):
@@ -81,7 +78,11 @@ class CleanDay(DayTask):
 
     def unfinished(self) -> set[date]:
         """Return the days that have hours due, or a table that is not up to date."""
-        return {hour.date() for hour in self._due()} | self._stale().keys()
+        return {hour.date() for hour in self._due()} | self.outdated()
+
+    def outdated(self) -> set[date]:
+        """Return the days whose table is not up to date, whatever is due."""
+        return {*self._stale()}
 
     @exclusive
     def run(self) -> None:
@@ -141,7 +142,9 @@ def _inputs(days: Iterable[date]) -> dict[date, str]:
     """Return the fingerprint of all that each day's table is built from."""
     rules = vars(thresholds())
     return {
-        day: targets.fingerprint(targets.raw_day(day).fingerprints, context.content(), rules, _VERSION, *_noted(day))
+        day: targets.fingerprint(
+            targets.raw_day(day).fingerprints, context.content(), rules, versions.HOURLY, *_noted(day)
+        )
         for day, context in _contexts(days).items()
     }
 

@@ -13,7 +13,7 @@ from tasks import notes, targets
 from tasks.settings.reading import Settings
 from tasks.stations import identity
 
-__all__ = ["COLLECTIONS", "Document", "of_day", "station_updates"]
+__all__ = ["COLLECTIONS", "Document", "of_day", "reasons", "revision_document", "station_updates"]
 
 Document = dict[str, Any]
 
@@ -26,9 +26,11 @@ def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
     hourly, noted = targets.hourly(day).rows(), notes.of_local_day(day, config)
     return {
         "hourly_measurements": [_hourly_document(row, config) for row in hourly if row["status"] == "ok"],
-        "daily_averages": [_daily_document(row, noted.get(row["station"], [])) for row in targets.daily(day).rows()],
+        "daily_averages": [
+            _daily_document(row, config, noted.get(row["station"], [])) for row in targets.daily(day).rows()
+        ],
         "coverage": _coverage_documents(day, hourly, config),
-        "revisions": [_revision_document(row) for row in targets.revisions(day).rows()],
+        "revisions": [revision_document(row) for row in targets.revisions(day).rows()],
     }
 
 
@@ -50,30 +52,51 @@ def _hourly_document(row: Document, config: Settings) -> Document:
     }
 
 
-def _daily_document(row: Document, noted: list[str]) -> Document:
-    """Return a station's day, with the ids of the operator's notes about it."""
-    return {"_id": f"{row['station']}|{row['day']}", **row, "day": f"{row['day']}", "units": UNITS, "notes": noted}
+def _daily_document(row: Document, config: Settings, noted: list[str]) -> Document:
+    """Return a station's means of one day, corrected only where the operator chose how, and the notes about it."""
+    correction = config.station(row["station"]).correction
+    return {
+        "_id": f"{row['station']}|{row['day']}",
+        **row,
+        "day": f"{row['day']}",
+        "units": UNITS,
+        "pm2_5_corrected_mean": row["pm2_5_dry_mean"] if correction == "kappa" else None,
+        "pm2_5_correction": correction,
+        "notes": noted,
+    }
 
 
 def _coverage_documents(day: date, hourly: list[Document], config: Settings) -> list[Document]:
     """Say how much of a UTC day each station reported, and why not all, also for days without any reading."""
-    rows = _by_station(row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values())
+    rows, why = _raw_rows(day), reasons(day)
     details = views.coverage_details(hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, NAMES)
     documents = []
     for station, of_station in sorted(rows.items()):
         counts = Counter(row["status"] for row in of_station)
-        reasons = Counter(row["reason"] for row in of_station if row["status"] != "ok")
         documents.append(
             {
                 "_id": f"{station}|{day}",
                 "station": station,
                 "day": f"{day}",
                 **{f"{status}_hours": counts[status] for status in ("ok", "absent", "failed")},
-                "reason": reasons.most_common(1)[0][0] if reasons else "",
+                "reason": why.get(station, ""),
                 **details.get(station, {}),
             }
         )
     return documents
+
+
+def reasons(day: date) -> dict[str, str]:
+    """Return for each station that has no reading in some hours of a day the commonest reason."""
+    missing = {
+        station: Counter(row["reason"] for row in rows if row["status"] != "ok")
+        for station, rows in _raw_rows(day).items()
+    }
+    return {station: counts.most_common(1)[0][0] for station, counts in missing.items() if counts}
+
+
+def _raw_rows(day: date) -> dict[str, list[Document]]:
+    return _by_station(row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values())
 
 
 def _by_station(rows: Iterable[Document]) -> dict[str, list[Document]]:
@@ -83,7 +106,8 @@ def _by_station(rows: Iterable[Document]) -> dict[str, list[Document]]:
     return found
 
 
-def _revision_document(row: Document) -> Document:
+def revision_document(row: Document) -> Document:
+    """Return a row of the ledger as a document."""
     seen = f"{row['seen_at']:%Y-%m-%dT%H:%M:%S}"
     return {
         "_id": f"{row['station']}|{format_hour(row['observed_at'])}|{row['reading']}|{seen}",
@@ -97,7 +121,7 @@ def _revision_document(row: Document) -> Document:
 
 
 def station_updates(measured: list[Document], config: Settings) -> list[tuple[Document, Document, bool]]:
-    """Return updates by which first and last seen grow and the newest day says which sensors are dead.
+    """Return updates by which first and last seen grow and the newest day says which sensors cannot be used, and why.
 
     They give the same documents in whatever order days are loaded.
     """
@@ -105,9 +129,20 @@ def station_updates(measured: list[Document], config: Settings) -> list[tuple[Do
     for station, rows in sorted(_by_station(measured).items()):
         first, last = min(r["observed_at"] for r in rows), max(r["observed_at"] for r in rows)
         newest_day = [row for row in rows if row["observed_at"].date() == last.date()]
-        dead = [name for name in NAMES if any(row[f"{name}_flag"] == "dead" for row in newest_day)]
+        faults = {name: fault for name in NAMES if (fault := _fault(name, newest_day))}
+        dead = [name for name, fault in faults.items() if fault == "dead"]
         grow = {"$min": {"first_seen_at": first}, "$max": {"last_seen_at": last}, "$set": identity(station, config)}
         newest = {"_id": station, "$or": [{"dead_as_of": None}, {"dead_as_of": {"$lte": last}}]}
         updates.append(({"_id": station}, grow, True))
-        updates.append((newest, {"$set": {"dead_sensors": dead, "dead_as_of": last}}, False))
+        judged = {"sensor_faults": faults, "dead_sensors": dead, "dead_as_of": last}
+        updates.append((newest, {"$set": judged}, False))
     return updates
+
+
+def _fault(name: str, day: list[Document]) -> str | None:
+    """Return why a sensor cannot be used, by the flags of a day: of its verdict, or of the last value it gave."""
+    flags = [
+        flag for row in sorted(day, key=lambda row: row["observed_at"]) if (flag := row[f"{name}_flag"]) != "absent"
+    ]
+    verdict = next((fault for fault in ("offset", "dead", "at_floor") if fault in flags), None)
+    return verdict or ("stuck" if flags and flags[-1] == "stuck" else None)

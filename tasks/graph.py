@@ -13,3 +13,4 @@ from tasks.load import LoadStations as LoadStations
 from tasks.reread import RereadMonth as RereadMonth
 from tasks.score import ScoreForecasts as ScoreForecasts
 from tasks.train import TrainModel as TrainModel
+from tasks.verify import VerifyDocuments as VerifyDocuments

@@ -60,6 +60,9 @@ _FEWEST_CHANGES = 8
 _JUMP, _UNIT = 20.0, 100.0
 #: Readings in a row that a fall to another unit shows in: a single low one may be rain.
 _FALL_READINGS = 3
+#: A level of days below this part of the sensor's own noise is that of another unit, however long it lasts: no air on
+#: earth is so clean for a week.
+_LEAST_LEVEL = 0.1
 #: Days that a history is flagged in at a time: 200 stations then take 20 MB.
 _CHUNK = 31
 
@@ -94,8 +97,10 @@ def flag_days(
       that the sensor's zero is off (`contexts`).
     - ``humid``: 3 of a sensor that reads high in humid air, at a relative humidity of `humid_above` % or more.
     - ``order``: 4 where PM2.5, which is a part of PM10, lies above it: of both.
-    - ``level``: against the level of the last days, 4 at 100 times as much, or in a row of 3 readings at a hundredth or
-      less: another unit; 3 at 20 times as much. Zero is no fall, and no reading with a floor has one.
+    - ``level``: against the level of the last days, 4 at 100 times as much, with the readings beside it that are 20
+      times as much, and in a row of 3 readings at a hundredth or less: another unit; 3 at 20 times as much. Zero is no
+      fall, and no reading with a floor has one. 4 as well where the level itself lies below a tenth of the reading's
+      noise.
     - ``operator``: 4 where an operator invalidated the value, which is then as if it were not there for every test;
       1 where one restored it: it counts, whatever the tests say.
 
@@ -268,20 +273,31 @@ def _order(cube: Array) -> Codes:
 
 
 def _level(cube: Array, reported: Array, known: _Known, causal: bool) -> Codes:
-    level = np.maximum(known.numbers("levels"), _NOISE)
-    low = (cube > 0) & (reported != 0) & (cube <= level / _UNIT) & np.isnan(_FLOOR)
-    there = ~np.isnan(cube)
-    row, rows = np.zeros(cube.shape[1:], dtype=int), np.zeros(cube.shape, dtype=int)
+    of_days, there, clipped = known.numbers("levels"), ~np.isnan(cube), ~np.isnan(_FLOOR)
+    level = np.maximum(of_days, _NOISE)
+    jumped, low = cube >= level * _JUMP, (cube > 0) & (reported != 0) & (cube <= level / _UNIT) & ~clipped
+    row = np.zeros(cube.shape, dtype=int)
     for hour in range(len(cube)):
-        row = np.where(there[hour], np.where(low[hour], row + 1, 0), row)
-        rows[hour] = row
-    if not causal:  # the last reading of a row knows its length
-        longest = np.zeros(cube.shape[1:], dtype=int)
-        for hour in range(len(cube) - 1, -1, -1):
-            longest = np.where(there[hour], np.where(low[hour], np.maximum(longest, rows[hour]), 0), longest)
-            rows[hour] = np.where(low[hour], longest, 0)
-    fell = low & (rows >= _FALL_READINGS)
-    return _codes((cube >= level * _UNIT) | fell, cube >= level * _JUMP, np.broadcast_to(~np.isnan(level), cube.shape))
+        before = row[hour - 1] if hour else 0
+        row[hour] = np.where(there[hour], np.where(low[hour], before + 1, 0), before)
+    # a row of readings is in another unit as a whole
+    risen = _spread(jumped, there, (cube >= level * _UNIT).astype(int), causal) > 0
+    fallen = low & (_spread(low, there, row, causal) >= _FALL_READINGS)
+    tiny = np.broadcast_to((of_days < _NOISE * _LEAST_LEVEL) & ~clipped, cube.shape)
+    return _codes(risen | fallen | tiny, jumped, np.broadcast_to(~np.isnan(level), cube.shape))
+
+
+def _spread(members: Mask, there: Mask, numbers: npt.NDArray[np.int_], causal: bool) -> npt.NDArray[np.int_]:
+    """Give each reading the highest number of its row of members, or of the row so far."""
+    numbers = numbers.copy()
+    forth, back = range(len(numbers)), range(len(numbers) - 1, -1, -1)
+    for hours in (forth,) if causal else (forth, back):
+        highest = np.zeros(numbers.shape[1:], dtype=int)
+        for hour in hours:
+            own = np.where(members[hour], np.maximum(highest, numbers[hour]), 0)
+            highest = np.where(there[hour], own, highest)
+            numbers[hour] = own
+    return numbers
 
 
 def _stuck(cube: Array, reported: Array, known: _Known, thresholds: Thresholds, causal: bool) -> Codes:

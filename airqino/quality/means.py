@@ -64,22 +64,30 @@ def eight_hour_means(hourly: pd.DataFrame, around: Mapping[pd.Timestamp, Context
     Returns:
         A column ``<reading>_8h`` for each reading whose guideline is one of 8-hour means, NaN with fewer than 6 values.
     """
+    starts, at = pd.DatetimeIndex(list(around)), pd.DatetimeIndex(hourly["observed_at"])
+    day = starts.searchsorted(at, side="right") - 1
+    hour = np.asarray((at - starts[day]) // pd.Timedelta(hours=1), dtype=np.intp)
+    stations = sorted(hourly["station"].unique())
+    code = np.asarray(pd.Categorical(hourly["station"], categories=stations).codes, dtype=np.intp)
+    before = EIGHT_HOURS_BEFORE
     columns = {}
     for of in (r for r in READINGS if r.eight_hours):
+        cube = np.full((len(starts), before + 24, len(stations)), np.nan)
         counting = hourly[of.name].where(hourly[f"{of.name}_flag"].isin(COUNTED))
-        parts = [pd.DataFrame({"station": hourly["station"], "at": hourly["observed_at"], "value": counting})]
-        for start, known in around.items():
-            before = [start - pd.Timedelta(hours=back) for back in range(EIGHT_HOURS_BEFORE, 0, -1)]
+        cube[day, before + hour, code] = counting.to_numpy(dtype=float, na_value=np.nan)
+        for number, known in enumerate(around.values()):
             for (station, name), values in known.evening.items():
-                if name == of.name:
+                if name == of.name and station in stations:
                     kept = [v if of.plausible[0] <= v <= of.plausible[1] else np.nan for v in values]
-                    parts.append(pd.DataFrame({"station": station, "at": before, "value": kept}))
-        # where the day before is among the days, its own rows count
-        table = pd.concat(parts).drop_duplicates(["station", "at"]).pivot(index="at", columns="station", values="value")
-        means = table.asfreq("h").rolling("8h", min_periods=_EIGHT_HOURS_NEEDED).mean()
-        at, station = pd.Index(hourly["observed_at"]), pd.Index(hourly["station"])
-        places = means.index.get_indexer(at), means.columns.get_indexer(station)
-        columns[f"{of.name}_8h"] = means.to_numpy(dtype=float)[places] if len(hourly) else np.zeros(0)
+                    cube[number, :before, stations.index(station)] = kept
+        # each day by itself, hour after hour: the same to the last digit, whichever days are worked on together
+        total, count = np.zeros((len(starts), 24, len(stations))), np.zeros((len(starts), 24, len(stations)))
+        for first in range(before + 1):
+            values_at = cube[:, first : first + 24]
+            total += np.nan_to_num(values_at)
+            count += ~np.isnan(values_at)
+        means = np.where(count >= _EIGHT_HOURS_NEEDED, total / np.maximum(count, 1), np.nan)
+        columns[f"{of.name}_8h"] = means[day, hour, code]
     return pd.DataFrame(columns, index=hourly.index)
 
 

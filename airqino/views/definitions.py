@@ -10,11 +10,11 @@ from functools import lru_cache
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from airqino.readings import LABELS, READINGS
+from airqino.readings import LABELS, READINGS, reading
 from airqino.views.names import named, station_names
-from airqino.views.now import hourly_levels, station_map, station_now
-from airqino.views.profiles import ALL_STATIONS
-from airqino.views.terms import Document, Pipeline, label
+from airqino.views.now import hourly_levels, station_index, station_map, station_now
+from airqino.views.profiles import ALL_STATIONS, SUMS
+from airqino.views.terms import Document, Pipeline, label, vouched
 
 __all__ = ["VIEWS", "ensure_views"]
 
@@ -22,11 +22,23 @@ _NAMESPACE_EXISTS = 48
 
 
 def _guideline_days() -> Pipeline:
-    """Return days over the WHO 24-hour guideline and valid days, by station, year and pollutant."""
+    """Return valid days and days over the WHO guideline, by station, year and pollutant.
+
+    A day is valid if its mean can be vouched for and compared. Of PM2.5 beside it the days over it as dried values say.
+    """
     rows = [
-        {"pollutant": label, "valid": {"$eq": [f"${name}_quality", "ok"]}, "above": f"${name}_above_who"}
+        {
+            "pollutant": label,
+            "valid": {"$and": [vouched(name), {"$gt": [f"${name}_above_who", None]}]},
+            "above": f"${name}_above_who",
+            "above_dry": f"${name}_dry_above_who",
+        }
         for name, label in LABELS.items()
     ]
+
+    def days(above: str) -> Document:
+        return {"$sum": {"$cond": [{"$and": ["$rows.valid", f"$rows.{above}"]}, 1, 0]}}
+
     return [
         {"$set": {"rows": rows, "year": {"$substrBytes": ["$day", 0, 4]}}},
         {"$unwind": "$rows"},
@@ -35,7 +47,8 @@ def _guideline_days() -> Pipeline:
                 "_id": {"station": "$station", "year": "$year", "pollutant": "$rows.pollutant"},
                 "days": {"$sum": 1},
                 "valid_days": {"$sum": {"$toInt": "$rows.valid"}},
-                "days_above": {"$sum": {"$cond": [{"$and": ["$rows.valid", "$rows.above"]}, 1, 0]}},
+                "days_above": days("above"),
+                "days_above_dry": days("above_dry"),
             }
         },
         {
@@ -45,9 +58,38 @@ def _guideline_days() -> Pipeline:
                 "calendar_year": "$_id.year",
                 "pollutant": "$_id.pollutant",
                 **dict.fromkeys(("days", "valid_days", "days_above"), 1),
+                "days_above_dry": {"$cond": [{"$eq": ["$_id.pollutant", LABELS["pm2_5"]]}, "$days_above_dry", None]},
             }
         },
         *named(),
+    ]
+
+
+#: What a day's document says of each pollutant or of some; see the data dictionary.
+_OF_A_DAY = (
+    *("mean", "hours", "checked_mean", "checked_hours", "quality", "left_out", "above_who", "floor_hours"),
+    *("humid_hours", "dry_mean", "corrected_mean", "correction"),
+)
+
+
+def _daily_pollutants() -> Pipeline:
+    """Return each station's days, one row for each pollutant: the mean, and all that it rests on.
+
+    `concentration` is what is compared with the guideline: the checked mean or the highest 8-hour mean.
+    """
+
+    def row(name: str) -> Document:
+        of = reading(name)
+        return {part: f"${name}_{part}" for part in _OF_A_DAY} | {
+            **{"pollutant": of.label, "unit": of.unit, "digits": of.digits},
+            "concentration": f"${name}_8h_max" if of.eight_hours else f"${name}_checked_mean",
+        }
+
+    rows = [row(name) for name in LABELS]
+    return [
+        *named(),
+        {"$project": {"station": 1, "station_name": 1, "day": 1, "provisional": 1, "rows": rows}},
+        *_unwound("rows", ("day", "provisional"), tuple(rows[0])),
     ]
 
 
@@ -110,7 +152,6 @@ def _unwound(field: str, kept: Sequence[str], parts: Sequence[str]) -> Pipeline:
 
 #: The profile of all stations has no station.
 _NETWORK: Document = {"$set": {"station_name": {"$ifNull": ["$station_name", ALL_STATIONS]}}}
-_CELL = ("hour", *(f"{pollutant}_{kind}" for pollutant in LABELS for kind in ("sum", "hours")))
 
 #: Collections that have a view with the stations' names, such as `coverage_named`.
 _NAMED = ("hourly_measurements", "daily_averages", "coverage", "forecasts", "forecast_scores")
@@ -122,8 +163,10 @@ VIEWS: Mapping[str, tuple[str, Pipeline]] = {
     "station_now": ("stations", station_now()),
     "station_map": ("stations", station_map()),
     "hourly_levels": ("hourly_measurements", hourly_levels()),
+    "station_index": ("stations", station_index()),
+    "daily_pollutants": ("daily_averages", _daily_pollutants()),
     "guideline_days": ("daily_averages", _guideline_days()),
-    "hourly_profiles": ("profiles", [*named(), _NETWORK, *_unwound("cells", ("month", "weekday"), _CELL)]),
+    "hourly_profiles": ("profiles", [*named(), _NETWORK, *_unwound("cells", ("month", "weekday"), ("hour", *SUMS))]),
     "pipeline_state": ("loads", _pipeline_state()),
     "flag_hours": ("coverage", [*named(), *_unwound("flags", ("day",), ("reading", "flag", "hours"))]),
     "missing_hours": ("coverage", [*named(), *_unwound("missing", ("day",), ("weekday", "hour"))]),

@@ -1,10 +1,10 @@
 """The views of the public dashboard's present: each station now, on the map, and its last week."""
 
-from airqino.readings import LABELS, reading
+from airqino.readings import INDEX_LEVELS, LABELS, reading
 from airqino.views.names import named, named_stations
-from airqino.views.terms import Document, Pipeline, documents_of_station, label, usable
+from airqino.views.terms import Document, Pipeline, at_floor, documents_of_station, label, usable, vouched
 
-__all__ = ["hourly_levels", "station_map", "station_now"]
+__all__ = ["hourly_levels", "station_index", "station_map", "station_now"]
 
 #: Degrees around a station that the map shows at least.
 _FRAME = 0.01
@@ -24,18 +24,28 @@ def _last_week(field: str) -> Document:
 
 
 def station_now() -> Pipeline:
-    """Return one row for each station and pollutant: the last hour, the three before it, the newest forecast."""
+    """Return one row for each station and pollutant: the last hour, the three before it, the newest forecast.
+
+    An hour below what the sensor can tell (`at_floor`) has no concentration, and there is no change from or to one.
+    """
 
     def row(pollutant: str) -> Document:
+        of = reading(pollutant)
+        before = {"$slice": [f"$hours.{pollutant}_at_floor", 1, 3]}
         return {
-            "pollutant": LABELS[pollutant],
-            "unit": reading(pollutant).unit,
-            "digits": reading(pollutant).digits,
+            "pollutant": of.label,
+            "unit": of.unit,
+            "digits": of.digits,
+            "is_forecast": of.forecast,
             "concentration": {"$first": f"$hours.{pollutant}"},
-            "before": {"$avg": {"$slice": [f"$hours.{pollutant}", 1, 3]}},
-            "dead": {"$in": [pollutant, {"$ifNull": ["$dead_sensors", []]}]},
+            "at_floor": {"$first": f"$hours.{pollutant}_at_floor"},
+            "before": {"$cond": [{"$in": [True, before]}, None, {"$avg": {"$slice": [f"$hours.{pollutant}", 1, 3]}}]},
+            "fault": f"$sensor_faults.{pollutant}",
             "forecasts": _where("$forecasts", "pollutant", pollutant),
         }
+
+    def level(pollutant: str) -> Document:
+        return {pollutant: usable(pollutant), f"{pollutant}_at_floor": at_floor(pollutant)}
 
     def horizon(hours: int) -> Document:
         forecast = {"$first": _where("$rows.forecasts", "horizon_h", hours)}
@@ -46,12 +56,17 @@ def station_now() -> Pipeline:
     hours: Pipeline = [
         {"$match": {"$expr": {"$gt": ["$observed_at", _before("$$last", "hour", 4)]}}},
         {"$sort": {"observed_at": -1}},
-        {"$project": {p: usable(p) for p in LABELS} | {"observed_at": 1}},
+        {
+            "$project": {p: usable(p) for p in LABELS}
+            | {f"{p}_at_floor": at_floor(p) for p in LABELS}
+            | {"observed_at": 1}
+        },
     ]
     since_last = {"$match": {"$expr": {"$gte": ["$issued_at", "$$last"]}}}
     forecasts: Pipeline = [since_last, {"$sort": {"issued_at": -1}}, {"$limit": 4}]
     newest = _where("$forecasts", "issued_at", {"$first": "$forecasts.issued_at"})
-    kept = {name: f"$rows.{name}" for name in ("pollutant", "unit", "digits", "concentration")}
+    shown = ("pollutant", "unit", "digits", "is_forecast", "concentration", "at_floor", "fault")
+    kept = {name: f"$rows.{name}" for name in shown}
     return [
         *named_stations(),
         documents_of_station("hourly_measurements", hours, "hours", last="$last_seen_at"),
@@ -68,7 +83,6 @@ def station_now() -> Pipeline:
                         **kept,
                         "last_at": "$last_at",
                         "change": {"$subtract": ["$rows.concentration", "$rows.before"]},
-                        "dead": {"$toInt": "$rows.dead"},
                     },
                     horizon(1),
                     horizon(2),
@@ -78,8 +92,37 @@ def station_now() -> Pipeline:
     ]
 
 
+def station_index() -> Pipeline:
+    """Return what the European Air Quality Index says of each station's last hour: of all, and of each pollutant.
+
+    A level is written as its number and name, such as ``2 fair``; null where the hours that it needs are missing.
+    """
+    words = [f"{number} {name}" for number, name in enumerate(INDEX_LEVELS, 1)]
+    names = [f"{name}_index" for name in LABELS if reading(name).index_bands]
+
+    def level(name: str) -> Document:
+        number = f"$hour.{name}"
+        return {"$cond": [{"$gt": [number, 0]}, {"$arrayElemAt": [words, {"$subtract": [number, 1]}]}, None]}
+
+    hours: Pipeline = [
+        {"$match": {"$expr": {"$eq": ["$observed_at", "$$last"]}}},
+        {"$project": dict.fromkeys(("index", *names, "observed_at"), 1)},
+    ]
+    return [
+        *named_stations(),
+        documents_of_station("hourly_measurements", hours, "hours", last="$last_seen_at"),
+        {"$set": {"hour": {"$first": "$hours"}}},
+        {
+            "$project": {
+                **{"_id": 0, "station": 1, "station_name": 1, "last_at": "$hour.observed_at"},
+                **{"overall": level("index"), **{name: level(name) for name in names}},
+            }
+        },
+    ]
+
+
 def station_map() -> Pipeline:
-    """Return where each station is, and its newest day with a usable PM2.5 mean.
+    """Return where each station is, and its newest day with a PM2.5 mean that can be vouched for.
 
     Two more rows for each station, of the kinds ``south-west`` and ``north-east``, stand beside it: without them a
     chart of a single station, or of stations on one meridian, has no extent.
@@ -88,7 +131,7 @@ def station_map() -> Pipeline:
     def place(kind: str, away: float) -> Document:
         return {"kind": kind, "latitude": {"$add": ["$latitude", away]}, "longitude": {"$add": ["$longitude", away]}}
 
-    newest: Pipeline = [{"$match": {"pm2_5_quality": "ok"}}, {"$sort": {"day": -1}}, {"$limit": 1}]
+    newest: Pipeline = [{"$match": {"$expr": vouched("pm2_5")}}, {"$sort": {"day": -1}}, {"$limit": 1}]
     return [
         *named_stations(),
         documents_of_station("daily_averages", newest, "days"),
@@ -100,7 +143,7 @@ def station_map() -> Pipeline:
                 "$mergeObjects": [
                     {"station": "$station", "station_name": "$station_name"},
                     "$places",
-                    {"day": "$newest.day", "pm2_5_mean": "$newest.pm2_5_mean"},
+                    {name: f"$newest.{name}" for name in ("day", "pm2_5_checked_mean", "provisional")},
                 ]
             }
         },

@@ -5,23 +5,27 @@ from datetime import date, timedelta
 
 from pymongo.database import Database
 
-from airqino.readings import LABELS
+from airqino.readings import LABELS, reading
 from airqino.times import DAY, day_start, local_day, runs_of
-from airqino.views.terms import Document, Pipeline, usable
+from airqino.views.terms import Document, Pipeline, at_floor, averaged
 
-__all__ = ["ALL_STATIONS", "refresh_profiles"]
+__all__ = ["ALL_STATIONS", "SUMS", "refresh_profiles"]
 
 #: What the profile of the whole network is called, beside those of its stations.
 ALL_STATIONS = "All stations"
+#: What a profile has for each hour: sum and number of the readings of each pollutant, and how many stood at a floor.
+SUMS = (
+    *(f"{name}_{kind}" for name in LABELS for kind in ("sum", "hours")),
+    *(f"{name}_floor_hours" for name in LABELS if reading(name).floor is not None),
+)
 _MERGE = {"$merge": {"into": "profiles", "whenMatched": "replace"}}
 
 
 def refresh_profiles(db: Database[Document], days: Iterable[date], kept_since: date = date.min) -> None:
     """Compute anew, inside MongoDB, the profiles that some days belong to: those of their month and weekday.
 
-    A profile holds, by local hour, the sum and number of the usable (flag ``ok``) readings of a station on one
-    weekday of one month, and of all stations in the one that has no station. Sums and numbers, so that profiles can
-    be put together.
+    A profile holds, by local hour, `SUMS` of the readings of a station that go into means, on one weekday of one
+    month, and of all stations in the one that has no station. Sums and numbers, so that profiles can be put together.
 
     Args:
         db: The database, with the days' documents loaded.
@@ -51,8 +55,12 @@ def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
     runs = runs_of(map(day_start, days), DAY)
     spans = [(local_day(first.date(), zone).start, local_day(last.date(), zone).stop) for first, last in runs]
     in_spans = [{"observed_at": {"$gte": start, "$lt": stop}} for start, stop in spans]
-    sums = {f"{p}_sum": {"$sum": usable(p)} for p in LABELS}
-    sums |= {f"{p}_hours": {"$sum": {"$cond": [{"$ne": [usable(p), None]}, 1, 0]}} for p in LABELS}
+    amounts: Document = {}
+    for p in LABELS:
+        amounts[f"{p}_sum"] = averaged(p)
+        amounts[f"{p}_hours"] = {"$cond": [{"$ne": [averaged(p), None]}, 1, 0]}
+        amounts[f"{p}_floor_hours"] = {"$toInt": at_floor(p, for_days=False)}
+    sums = {name: {"$sum": amounts[name]} for name in SUMS}
     local = {"date": "$observed_at", "timezone": zone}
     of = {
         "station": "$station",
@@ -60,7 +68,7 @@ def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
         "weekday": {"$isoDayOfWeek": local},
     }
     return [
-        {"$match": {"$or": in_spans, "station": {"$in": stations}}},
+        {"$match": {"$or": in_spans, "station": {"$in": stations}, "observed_at": {"$not": {"$type": "array"}}}},
         {"$group": {"_id": of | {"hour": {"$hour": local}}, **sums}},
         {"$sort": {"_id.hour": 1}},
         {
@@ -83,14 +91,13 @@ def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
 
 
 def _network_profile(year: int, month: int, weekday: int) -> Pipeline:
-    sums = [f"{p}_{kind}" for p in LABELS for kind in ("sum", "hours")]
     of = {"month": f"{year}-{month:02}-01", "weekday": weekday}
     return [
         {"$match": of | {"station": {"$ne": None}}},
         {"$unwind": "$cells"},
-        {"$group": {"_id": "$cells.hour", **{name: {"$sum": f"$cells.{name}"} for name in sums}}},
+        {"$group": {"_id": "$cells.hour", **{name: {"$sum": f"$cells.{name}"} for name in SUMS}}},
         {"$sort": {"_id": 1}},
-        {"$group": {"_id": None, "cells": {"$push": {"hour": "$_id"} | {name: f"${name}" for name in sums}}}},
+        {"$group": {"_id": None, "cells": {"$push": {"hour": "$_id"} | {name: f"${name}" for name in SUMS}}}},
         {
             "$project": {
                 "_id": {"$literal": f"*|{year}-{month:02}|{weekday}"},

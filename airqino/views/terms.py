@@ -1,16 +1,49 @@
 """Parts of pipelines that the views share."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from airqino.quality.flags import COUNTED
+from airqino.quality.means import QUALITIES
 from airqino.readings import LABELS
 
 Document = dict[str, Any]
 Pipeline = list[Document]
 
+#: Flags of an hour of which the sensor can only tell that it lies below its zero: this hour, and for days.
+_FLOOR, _FLOOR_FOR_DAYS = "floor", "at_floor"
+#: What a daily mean is called that can be vouched for: all but insufficient and suspect.
+_VOUCHED = QUALITIES[2:]
+
 
 def usable(pollutant: str) -> Document:
-    """Return the reading where its flag is ok, else null: a dead sensor is no zero."""
-    return {"$cond": [{"$eq": [f"${pollutant}_flag", "ok"]}, f"${pollutant}", None]}
+    """Return the reading where it counts and is a number, else null: what stands at the floor is no clean air."""
+    flags = [flag for flag in COUNTED if flag not in (_FLOOR, _FLOOR_FOR_DAYS)]
+    return {"$cond": [_flagged(pollutant, flags), f"${pollutant}", None]}
+
+
+def averaged(pollutant: str) -> Document:
+    """Return the reading where it goes into a mean of many days, else null.
+
+    Single hours at the floor do: without them the mean would be too high. A sensor that stands there for days says
+    nothing.
+    """
+    flags = [flag for flag in COUNTED if flag != _FLOOR_FOR_DAYS]
+    return {"$cond": [_flagged(pollutant, flags), f"${pollutant}", None]}
+
+
+def at_floor(pollutant: str, for_days: bool = True) -> Document:
+    """Tell whether the reading lies below what the sensor can tell, in single hours or also `for_days`."""
+    return _flagged(pollutant, [_FLOOR, *([_FLOOR_FOR_DAYS] if for_days else [])])
+
+
+def _flagged(pollutant: str, flags: Iterable[str]) -> Document:
+    return {"$in": [f"${pollutant}_flag", [*flags]]}
+
+
+def vouched(pollutant: str) -> Document:
+    """Tell whether a day's mean can be vouched for."""
+    return {"$in": [f"${pollutant}_quality", [*_VOUCHED]]}
 
 
 def label(field: str) -> Document:

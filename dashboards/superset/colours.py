@@ -26,7 +26,10 @@ _SERIES: Mapping[str, float] = {
     "__yhat_lower": 0,
     "__yhat_upper": 0,
     ", not valid (< 18 h)": 0.5,
+    ", suspect": 0.75,
     ", provisional": -0.5,
+    ", some hours too low to measure": 0.25,
+    ", provisional, some hours too low to measure": -0.25,
 }
 
 

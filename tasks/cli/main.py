@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "backfill": "fetch, average, load and perhaps forecast a past range of hours",
         "hourly": "do the same for the last hour that is over; what cron runs each hour",
         "status": "show what is there, what is missing, and why",
+        "verify": "compare what MongoDB holds with what is staged, and mend it",
         "run": "run one task by its name, and what it needs",
         "note": "invalidate, restore, calibrate or comment a span of readings; take it back",
         "alerts": "list open incidents, end one, test the channels",

@@ -114,6 +114,7 @@ class Station(Struct, frozen=True, kw_only=True):
     time_zone: Annotated[str, Meta(description="a time zone name such as Africa/Abidjan")] = "UTC"
     valid_from: Annotated[str, Meta(description="an hour such as 2023-09-10T00 (UTC)")] = ""
     valid_to: Annotated[str, Meta(description="an hour such as 2025-09-10T00 (UTC)")] = ""
+    correction: Annotated[Literal["none", "kappa"], Meta(description="none or kappa")] = "none"
 
     def __post_init__(self) -> None:
         """Check what no type can say; the reader names the section."""

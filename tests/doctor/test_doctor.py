@@ -83,6 +83,14 @@ def an_old_view(healthy: Deployment) -> None:
     healthy.database.database.command({"collMod": "station_now", "viewOn": "stations", "pipeline": []})
 
 
+def days_of_an_older_version(healthy: Deployment) -> None:
+    days = [f"{NOW - timedelta(days=back):%Y-%m-%d}" for back in (1, 2, 40)]
+    loads = [{"_id": f"day|{day}", "kind": "day", "version": "1.0.0"} for day in days]
+    healthy.database.database["loads"].insert_many(loads)
+    for day in days[:2]:  # of the third nothing is staged any more
+        (healthy.root / day / "raw").mkdir(parents=True, exist_ok=True)
+
+
 def root_below_a_file(healthy: Deployment) -> None:
     (healthy.folder / "file").touch()
     healthy.env["STAGING_ROOT"] = f"{healthy.folder / 'file' / 'staging'}"
@@ -210,6 +218,7 @@ BROKEN = {
     "may only read": (user("reader", "Reader-S3cret"), "✗ MongoDB rights", "createIndex, insert, update", "etl_writer"),
     "an index less": (an_index_less, "! MongoDB indexes", "daily_averages (day, station)", "scripts/hourly"),
     "an old view": (an_old_view, "! MongoDB indexes", "view station_now", "scripts/hourly"),
+    "an older version": (days_of_an_older_version, "! MongoDB days", "2 days were loaded by", "scripts/backfill"),
     "root cannot be made": (root_below_a_file, "✗ staging root", "cannot be written", "STAGING_ROOT"),
     "disk full": (cfg("[alerts]\ndisk_free_share = 1\n"), "✗ disk space", "% free", "make room"),
     "left-over file": (leftover, "! temporary files", ".daily.parquet.4711.tmp", "-mmin +60"),

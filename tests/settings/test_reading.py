@@ -125,6 +125,7 @@ WRONG = [
     ("stations.1", "time_zone", "Africa/Abijan", "a time zone name such as Africa/Abidjan"),
     ("stations.1", "time_zone", "../UTC", "a time zone name such as Africa/Abidjan"),
     ("stations.1", "time_zone", "Africa", "a time zone name such as Africa/Abidjan"),
+    ("stations.1", "correction", "hackair", "none or kappa"),
 ]
 
 

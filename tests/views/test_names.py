@@ -60,6 +60,7 @@ def of_station(station: str, level: float) -> dict[str, list[dict[str, Any]]]:
         ],
         "forecasts": [{**former, **forecast, "_id": f"{station}|f", "p10": level, "p50": level, "p90": level}],
         "forecast_scores": [{"station": station, "_id": f"{station}|s", "day": day, "n": 5}],
+        "notes": [{"station": station, "_id": f"{station}|n", "reading": "co", "kind": "comment", "active": True}],
         "revisions": [
             {"station": station, "_id": f"{station}|r", "reading": "co", "old_reading": 1.0, "new_reading": 3.0}
         ],
@@ -70,7 +71,16 @@ def of_station(station: str, level: float) -> dict[str, list[dict[str, Any]]]:
     "view",
     [
         *("hourly_measurements_named", "daily_averages_named", "coverage_named", "forecasts_named"),
-        *("forecast_scores_named", "guideline_days", "flag_hours", "missing_hours", "revision_log", "hourly_levels"),
+        *(
+            "forecast_scores_named",
+            "guideline_days",
+            "daily_pollutants",
+            "errata",
+            "flag_hours",
+            "missing_hours",
+            "revision_log",
+            "hourly_levels",
+        ),
     ],
 )
 def test_a_view_shows_the_present_name_and_keeps_namesakes_apart(db: Any, view: str) -> None:
@@ -81,7 +91,7 @@ def test_a_view_shows_the_present_name_and_keeps_namesakes_apart(db: Any, view: 
     assert len(set(per_station)) == 1, "no row is doubled or lost"
 
 
-@pytest.mark.parametrize("view", ["station_names", "station_now", "station_map"])
+@pytest.mark.parametrize("view", ["station_names", "station_now", "station_map", "station_index"])
 def test_a_view_of_the_stations_does_so_too(db: Any, view: str) -> None:
     assert {row["station"]: row["station_name"] for row in db[view].find()} == {s: NAMES[s] for s in STATIONS}
 
@@ -123,6 +133,7 @@ def test_a_rename_shows_at_once(db: Any) -> None:
     [
         ("daily_averages_named", {"day": {"$gte": "2024-09-09"}}, "day: 1, station: 1"),
         ("daily_averages_named", {"station": {"$in": ["a"]}, "day": {"$gte": "2024-09-09"}}, "station: 1, day: 1"),
+        ("daily_pollutants", {"station": {"$in": ["a"]}, "day": {"$gte": "2024-09-09"}}, "station: 1, day: 1"),
         ("hourly_measurements_named", {"observed_at": {"$gte": NOW}}, "observed_at: 1, station: 1"),
         ("hourly_levels", {"station": {"$in": ["a"]}}, "station: 1, observed_at: 1"),
         ("hourly_profiles", {"station": {"$in": ["c"]}, "month": {"$gte": "2024-01-01"}}, "station: 1, month: 1"),

@@ -1,0 +1,138 @@
+"""The sandbox's answers in pandas, and what follows from them, without the pipeline's means, documents or views.
+
+Only the flag of each value is the library's (`flag_history`, held against another implementation in its own tests).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import requests
+
+from airqino.quality.flags import flag_history
+
+STATIONS = ("283181971", "283164601")
+#: The station for which the tests' site shows a corrected PM2.5.
+CORRECTED = "283181971"
+KEYS = {
+    "CO": "co",
+    "NO2": "no2",
+    "O3": "o3",
+    "PM10": "pm10",
+    "PM2.5": "pm2_5",
+    "T": "t",
+    "RH": "rh",
+    "T. int.": "t_int",
+}
+LABELS = {"pm2_5": "PM2.5", "pm10": "PM10", "no2": "NO2", "o3": "O3", "co": "CO"}
+UNITS = {name: "mg/m³" if name == "co" else "µg/m³" for name in LABELS}
+#: Flags of values that count, and of those that do not, the worst first.
+COUNTED = ("ok", "humid", "floor", "at_floor", "level")
+LEFT_OUT = ("invalidated", "offset", "out_of_range", "unit", "dead", "stuck", "spike", "order")
+#: European Air Quality Index, 2024.
+BANDS = {"pm2_5": (5, 15, 50, 90, 140), "pm10": (15, 45, 120, 195, 270)}
+BANDS |= {"no2": (10, 25, 60, 100, 150), "o3": (60, 100, 120, 160, 180)}
+LEVELS = ("1 good", "2 fair", "3 moderate", "4 poor", "5 very poor", "6 extremely poor")
+GUIDELINES = {"pm2_5": 15, "pm10": 45, "no2": 25, "o3": 100, "co": 4}
+
+
+def number(amount: float, pollutant: str) -> str:
+    """A concentration with as many decimals as the sensor can tell."""
+    return f"{amount:.{2 if pollutant == 'co' else 1}f}"
+
+
+@dataclass
+class Data:
+    """The answers of the API for the hours that the pipeline has been through, and MongoDB for all else."""
+
+    db: Any
+    api: str
+    first: datetime
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What the stations are called."""
+        return {station["_id"]: station["name"] for station in self.db["stations"].find()}
+
+    @cached_property
+    def last(self) -> datetime:
+        """The last hour that the pipeline has been through."""
+        found = [load["through"] for load in self.db["loads"].find({"kind": "day"})]
+        return max(hour for hour in found if hour)
+
+    @cached_property
+    def hourly(self) -> pd.DataFrame:
+        """Every reading with its flag."""
+        rows = []
+        for station in STATIONS:
+            span = {"start_date": f"{self.first:%Y%m%d-%H%M}", "end_date": f"{self.last:%Y%m%d-%H%M}"}
+            answer = requests.get(f"{self.api}/v3/getStationHourlyAvg/{station}", params=span).json()
+            rows += [{"station": station, **row} for row in answer["data"]]
+        frame = pd.DataFrame(rows).rename(columns=KEYS)
+        frame["observed_at"] = pd.to_datetime(frame.pop("timestamp"), utc=True)
+        assert frame["observed_at"].max() <= self.last
+        frame = flag_history(frame)
+        return frame.assign(
+            station_name=frame["station"].map(self.names), day=frame["observed_at"].dt.strftime("%Y-%m-%d")
+        )
+
+    @cached_property
+    def daily(self) -> pd.DataFrame:
+        """A row for each station, day (the stations keep UTC) and pollutant; see `_of_a_day`."""
+        hourly = self.hourly.set_index("observed_at")
+        ends = pd.to_datetime([self.first, self.last], utc=True)
+        every_hour, parts = pd.date_range(*ends, freq="h"), []
+        for station, mine in hourly.groupby("station"):
+            o3 = mine["o3"].where(mine["o3_flag"].isin(COUNTED)).reindex(every_hour)
+            eight_hours = o3.rolling(8, min_periods=6).mean().dropna()
+            for day, hours in mine.groupby("day"):
+                of = {"station": station, "station_name": self.names[str(station)], "day": day}
+                ended = eight_hours[eight_hours.index.strftime("%Y-%m-%d") == day].to_numpy()
+                parts += [of | _of_a_day(name, hours, ended) for name in LABELS]
+        frame = pd.DataFrame(parts)
+        # whether an hour may still change is the pipeline's own bookkeeping
+        books = {(d["station"], d["day"]): d["provisional"] for d in self.db["daily_averages"].find()}
+        assert set(books) == set(zip(frame["station"], frame["day"], strict=True))
+        frame["provisional"] = [books[key] for key in zip(frame["station"], frame["day"], strict=True)]
+        return frame
+
+    def days(self, pollutant: str) -> pd.DataFrame:
+        """The days of one pollutant."""
+        return self.daily[self.daily["pollutant"] == pollutant].copy()
+
+
+def _of_a_day(name: str, hours: pd.DataFrame, eight_hours: "np.ndarray[Any, Any]") -> Mapping[str, Any]:
+    """The mean of all values and of those that count, how that is called, and what it rests on."""
+    values, flags = hours[name].dropna(), hours[f"{name}_flag"]
+    counted = hours[flags.isin(COUNTED)]
+    checked, n = counted[name], len(counted)
+    floor = int((checked == 0).sum()) if name == "co" else 0
+    left_out = ", ".join(f"{count} h {flag}" for flag in LEFT_OUT if (count := int((flags == flag).sum())))
+    doubted = max(
+        floor, int((counted[f"{name}_flag"] == "at_floor").sum()), int((counted[f"{name}_flag"] == "level").sum())
+    )
+    quality = "insufficient" if n < 18 else "suspect" if 2 * doubted >= n else "checked" if left_out else "ok"
+    mean = checked.mean() if n else np.nan
+    level = mean if name != "o3" else (max(eight_hours) if len(eight_hours) >= 18 else np.nan)
+    valid = quality in ("ok", "checked") and not np.isnan(level)
+    growth = 1 + 0.4 / 1.65 / (100 / counted["rh"].clip(upper=99) - 1)
+    dry = (checked / growth.fillna(1)).mean() if n else np.nan
+    return {
+        **{"pollutant": name, "mean": values.mean() if len(values) else np.nan, "checked_mean": mean, "hours": n},
+        **{"floor_hours": floor, "left_out": left_out, "quality": quality, "level": level, "valid": valid},
+        "humid_hours": int((counted["rh"] >= 70).sum()) if name.startswith("pm") else 0,
+        "over": valid and level > GUIDELINES[name],
+        "dry_mean": dry if name == "pm2_5" else np.nan,
+        "dry_over": valid and name == "pm2_5" and dry > GUIDELINES[name],
+    }
+
+
+def index_level(pollutant: str, row: Mapping[str, Any]) -> int | None:
+    """The level of an hour's value, from 1; none where it does not count."""
+    if row[f"{pollutant}_flag"] not in COUNTED:
+        return None
+    return 1 + sum(round(row[pollutant]) > upper for upper in BANDS[pollutant])
