@@ -14,7 +14,20 @@ from support.deployment import OURS, ROOT, Pipeline
 AIRQINO = Path(sys.executable).with_name("airqino")
 #: As a user meets them: try it, set it up, run it, look after it, keep it, study it.
 ORDER = [
-    *("demo", "doctor", "probe", "stations", "backfill", "hourly", "status", "verify", "run", "note", "alerts", "models"),
+    *(
+        "demo",
+        "doctor",
+        "probe",
+        "stations",
+        "backfill",
+        "hourly",
+        "status",
+        "verify",
+        "run",
+        "note",
+        "alerts",
+        "models",
+    ),
     *("backup", "restore", "mongo-users", "backtest", "sandbox"),
 ]
 

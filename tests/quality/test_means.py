@@ -352,19 +352,28 @@ def test_ozone_is_judged_by_its_highest_eight_hours(highest, windows, above):
 )
 @settings(max_examples=40)
 def test_eight_hour_means_equal_a_loop_over_the_hours_before(values, evening, spikes):
+    """Of the day before, what was reported counts if it is plausible: its flags are its own day's."""
     there = [hour for hour, value in enumerate(values) if value is not None]
-    table = pd.DataFrame({"station": "1", "o3": [values[hour] for hour in there]}, dtype=object)
-    table["o3"] = table["o3"].astype(float)
-    table["observed_at"] = [pd.Timestamp(MIDNIGHT) + pd.Timedelta(hours=hour) for hour in there]
+    table = pd.DataFrame({"station": "1", "o3": [float(values[hour]) for hour in there]})
+    table["observed_at"] = pd.to_datetime([MIDNIGHT + timedelta(hours=hour) for hour in there], utc=True)
     table["o3_flag"] = ["spike" if hour in spikes else "ok" for hour in there]
-    start = pd.Timestamp(MIDNIGHT)
-    around = {start: Context(evening={("1", "o3"): tuple(evening)}), start + pd.Timedelta(days=1): Context()}
+    reported = [NONE if value is None else value for value in values]
+    evenings = [evening, reported[17:24]]
+    around = {
+        pd.Timestamp(MIDNIGHT + timedelta(days=day)): Context(evening={("1", "o3"): tuple(before)})
+        for day, before in enumerate(evenings)
+    }
     got = eight_hour_means(table, around)["o3_8h"]
-    line = [None if np.isnan(v) or v < 0 else v for v in evening]
-    line += [None if hour in spikes else value for hour, value in enumerate(values)]
+    counting = [None if hour in spikes else value for hour, value in enumerate(values)]
     for mean, hour in zip(got, there, strict=True):
-        window = [value for value in line[hour : hour + 8] if value is not None]
+        day, of_day = divmod(hour, 24)
+        line = [None if np.isnan(v) or v < 0 else v for v in evenings[day]] + counting[24 * day : 24 * day + 24]
+        window = [value for value in line[of_day : of_day + 8] if value is not None]
         assert mean == pytest.approx(sum(window) / len(window)) if len(window) >= 6 else np.isnan(mean)
+    for day in (0, 1):  # to the last digit, whichever days are worked on together
+        own = np.array([24 * day <= hour < 24 * day + 24 for hour in there], dtype=bool)
+        alone = eight_hour_means(table[own], {start: around[start] for start in [list(around)[day]]})["o3_8h"]
+        np.testing.assert_array_equal(alone, got[own])
 
 
 # --- humid air
