@@ -240,15 +240,16 @@ def test_a_history_that_is_flagged_again_keeps_the_operators_word(causal: bool) 
 
 
 def test_means_over_eight_hours_and_of_dry_air_leave_out_what_was_invalidated() -> None:
+    activity = np.where(np.arange(HOURS) % 2, 0.6, 0.5)
     rows = table(
-        rh=np.where(np.arange(HOURS) < 12, 95.0, 50.0),
+        rh=np.where(np.arange(HOURS) < 12, 95.0, 100 * activity),
         o3=np.where(np.arange(HOURS) == 4, 700.0, 40.0 + np.arange(HOURS) % 2),
     )
     got = flagged(rows, note("invalidate", 4, 4, reading="o3"), note("invalidate", 0, 11, reading="rh"))
     day = daily_means(got, [START.date()], {}).set_index("station").loc["a"]
     assert day["o3_8h_max"] == pytest.approx(40 + 4 / 7)  # of hours 0 to 7 or 1 to 8 without the fourth
     fine = rows["pm2_5"][:HOURS].to_numpy()
-    growth = 1 + 0.4 / 1.65 * 0.5 / 0.5
+    growth = 1 + 0.4 / 1.65 * activity / (1 - activity)
     assert day["pm2_5_dry_mean"] == pytest.approx(np.where(np.arange(HOURS) < 12, fine, fine / growth).mean())
 
 
