@@ -2,13 +2,17 @@
 
 import logging
 import math
+import re
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
+import msgspec
+
 from airqino import views
-from airqino.quality.notes import Note
+from airqino.quality.notes import Note, problem
 from airqino.stores import mongo, notebook
 from tasks import notes, targets
 from tasks.clean import CleanDay
@@ -27,6 +31,8 @@ _FIELDS = (
     *("_id", "kind", "station", "reading", "first_hour", "last_hour", "slope", "zero_offset", "who", "why", "noted_at"),
     *("active", "revocation", "revoked_by", "revoked_why", "revoked_at"),
 )
+#: Ids of documents that are not ours, of which this process has told.
+_told: set[str] = set()
 #: Days that are built at a time, the newest first.
 _CHUNK = 31
 #: Share of a task's time that an hourly run gives to old days; the next one goes on.
@@ -48,9 +54,12 @@ class LoadNotes(Stage):
 
     def complete(self) -> bool:
         """Tell whether MongoDB holds the notes, and this run can do no more for the days."""
-        state = self.output().record() or {}
-        done = not state.get("pending") or state["run"] == settings().now.isoformat()
-        return done and not _changed(_documents(), _loaded())
+        wanted = _documents()
+        there, pending = _loaded(wanted), _pending()
+        if pending is None:  # nothing was recorded: each note is to be looked at
+            return not (wanted or there)
+        done = not pending or (self.output().record() or {}).get("run") == settings().now.isoformat()
+        return done and not _changed(wanted, there)
 
     @exclusive
     def run(self) -> None:
@@ -77,12 +86,12 @@ def apply(seconds: float = math.inf) -> list[date]:
 
 def _apply(seconds: float) -> list[date]:
     deadline = time.monotonic() + seconds
-    there = _loaded()
+    there = _loaded(_documents())
     lost = not targets.paths().notes.exists() and _restore(there)
-    wanted = _documents()
-    state = LoadNotes().output().record() or {}
-    pending = {date.fromisoformat(day) for day in state.get("pending", ())}
-    changed = [*wanted.values()] if lost else _changed(wanted, there)
+    wanted, recorded = _documents(), _pending()
+    everything = lost or recorded is None
+    changed = [*(there | wanted).values()] if everything else _changed(wanted, there)
+    pending = (recorded or set()) & {*targets.paths().days()}
     pending |= notes.touched_days((d["first_hour"], d["last_hour"]) for d in changed)
     looked_at: list[date] = []
     _record(wanted, pending)  # before the documents: if this process is killed, the next one knows the days
@@ -121,9 +130,28 @@ def _record(wanted: dict[str, Document], pending: Iterable[date]) -> None:
     LoadNotes().output().write(targets.fingerprint(wanted), content)
 
 
-def _loaded() -> dict[str, Document]:
-    documents = mongo.find(targets.database(), "notes", {})
-    return {d["_id"]: d for d in documents if d.keys() == set(_FIELDS)}  # what is not ours stays as it is
+def _pending() -> set[date] | None:
+    """Return the days that are left to build; None where that is not recorded, or not legible."""
+    try:
+        return {date.fromisoformat(day) for day in (LoadNotes().output().record() or {})["pending"]}
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _loaded(wanted: dict[str, Document]) -> dict[str, Document]:
+    """Return the documents of the wanted notes, however they are, and of others those that a note of ours has made.
+
+    What is not ours stays as it is, and is told once.
+    """
+    there = {}
+    for document in mongo.find(targets.database(), "notes", {}):
+        key = document["_id"]
+        if isinstance(key, str) and (key in wanted or _notes_of(document)):
+            there[key] = document
+        elif repr(key) not in _told:
+            _told.add(repr(key))
+            log.warning("notes: the document %r is not of a note of ours: left alone", key)
+    return there
 
 
 def _changed(wanted: dict[str, Document], there: dict[str, Document]) -> list[Document]:
@@ -142,7 +170,12 @@ def _documents() -> dict[str, Document]:
 
 def _restore(there: dict[str, Document]) -> bool:
     """Write the file of notes, where it is gone, from what MongoDB holds; tell whether there was anything."""
-    kept = [note for document in there.values() for note in _notes_of(document)]
+    kept: list[Note] = []
+    for document in there.values():
+        was_gone_before = not (document["active"] or document["revocation"])
+        found = [] if was_gone_before else _notes_of(document)
+        if not {note.id for note in found} & {note.id for note in kept}:
+            kept += found
     if kept:
         path = targets.paths().notes
         notebook.restore(path, targets.paths().lock("notes"), sorted(kept, key=_order))
@@ -154,24 +187,35 @@ def _order(note: Note) -> tuple[datetime, int, str]:
     return note.noted_at, len(note.id), note.id
 
 
-def _notes_of(document: Document) -> Iterable[Note]:
-    """Return a document's note, and the one that took it back."""
-    names = ("kind", "station", "reading", "who", "why", "noted_at")
-    rest = {"first": document["first_hour"], "last": document["last_hour"]}
-    if document["slope"] is not None:
-        rest |= {"slope": document["slope"], "offset": document["zero_offset"]}
-    yield Note(id=document["_id"], **{name: document[name] for name in names}, **rest)
-    if document["revocation"]:
-        said = {name: document[f"revoked_{name}"] for name in ("by", "why", "at")}
-        yield Note(
-            id=document["revocation"],
-            kind="revoke",
-            station=document["station"],
-            who=said["by"],
-            why=said["why"],
-            noted_at=said["at"],
-            revokes=document["_id"],
-        )
+def _notes_of(document: Document) -> list[Note]:
+    """Return a document's note, and the one that took it back; nothing where no note of ours makes this document."""
+    if document.keys() != set(_FIELDS):
+        return []
+    said: list[Document] = [
+        {name: document[name] for name in ("kind", "station", "reading", "who", "why", "noted_at")}
+        | {"id": document["_id"], "first": document["first_hour"], "last": document["last_hour"]}
+    ]
+    if document["kind"] == "calibrate":
+        said[0] |= {"slope": document["slope"], "offset": document["zero_offset"]}
+    if document["revocation"] is not None:
+        taken_back = {"who": document["revoked_by"], "why": document["revoked_why"], "noted_at": document["revoked_at"]}
+        ids = {"id": document["revocation"], "revokes": document["_id"]}
+        said.append(taken_back | ids | {"kind": "revoke", "station": document["station"]})
+    try:
+        found = [replace(msgspec.convert(of, Note)) for of in said]  # which sets what is left to defaults, too
+    except msgspec.ValidationError:
+        return []
+    if any(problem(note, found[:place]) or not _has_our_id(note) for place, note in enumerate(found)):
+        return []
+    made = _document(found[0], found[1] if found[1:] else None)
+    # inactive without a revocation: the note is gone from the file
+    is_ours = document in (made, made | {"active": False}) and found == sorted(found, key=_order)
+    return found if is_ours else []
+
+
+def _has_our_id(note: Note) -> bool:
+    """Tell whether an id is one that the day of its note gives."""
+    return re.fullmatch(rf"{note.noted_at:%Y-%m-%d}-[1-9]\d*", note.id, re.ASCII) is not None
 
 
 def _document(note: Note, revocation: Note | None) -> Document:

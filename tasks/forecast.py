@@ -9,6 +9,7 @@ from typing import Any
 
 import luigi
 import pandas as pd
+import pyarrow as pa
 
 from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict
 from airqino.quality.flags import flag_history
@@ -23,6 +24,15 @@ from tasks.stage import Stage, exclusive
 from tasks.staged import frame
 
 log = logging.getLogger("airqino.forecast")
+
+_MOMENT = pa.timestamp("us", tz="UTC")
+#: The columns of a staged forecast.
+_COLUMNS = (
+    *(("station", pa.string()), ("pollutant", pa.string()), ("issued_at", _MOMENT), ("target_at", _MOMENT)),
+    *(("horizon_h", pa.int64()), ("p10", pa.float64()), ("p50", pa.float64()), ("p90", pa.float64())),
+    *(("method", pa.string()), ("reason", pa.string()), ("last_value", pa.float64()), ("last_observed_at", _MOMENT)),
+    *(("model_version", pa.string()), ("hindcast", pa.bool_())),
+)
 
 
 class Forecast(Stage):
@@ -69,18 +79,30 @@ def _load_target(hour: datetime) -> targets.LoadTarget:
 
 
 def restore(hours: Iterable[datetime]) -> None:
-    """Write the files of forecasts that were published and lost from what MongoDB holds: none is made a second time."""
+    """Write the files of forecasts that were published and lost from what MongoDB holds: none is made a second time.
+
+    Of an hour whose documents are not as they were published, none is written: a warning tells.
+    """
     for hour in hours:
         if (record := _load_target(hour).record()) is None:
             continue
         found = mongo.find(targets.database(), "forecasts", {"issued_at": hour})
-        # documents of 0.2 and before hold a name as well
-        documents = [{k: v for k, v in document.items() if k != "station_name"} for document in found]
-        rows = [{k: v for k, v in document.items() if k != "_id"} for document in documents if _is_ours(document)]
-        if rows and len(rows) == record.get("documents"):
-            moments = {name: "datetime64[us, UTC]" for name in rows[0] if name.endswith("_at")}
-            targets.forecast(hour).write(pd.DataFrame(rows).astype(moments), inputs=record.get("inputs") or None)
+        rows = [document for document in found if _is_ours(document)]
+        try:
+            if not rows or len(rows) != record.get("documents"):
+                raise ValueError(f"{len(rows)} of {record.get('documents')} documents are there")
+            _restore(hour, rows, record.get("inputs"))
+        except (TypeError, ValueError, OverflowError) as error:  # Arrow's own are among them
+            log.warning("forecast of %s: cannot be restored from MongoDB: %s", format_hour(hour), error)
+        else:
             log.warning("forecast of %s: restored from MongoDB", format_hour(hour))
+
+
+def _restore(hour: datetime, rows: list[dict[str, Any]], inputs: Any) -> None:
+    # by their types: text does not become a number; and what else a document holds is not the forecast's
+    schema = pa.schema([(name, of) for name, of in _COLUMNS if any(name in row for row in rows)])
+    table = pa.Table.from_pylist(rows, schema).to_pandas()
+    targets.forecast(hour).write(table, inputs=inputs if isinstance(inputs, str) and inputs else None)
 
 
 def _is_ours(document: dict[str, Any]) -> bool:

@@ -104,8 +104,8 @@ class Hourly(Stage):
 class Backfill(Stage):
     """The same for a past range of whole days, fetched in few large requests.
 
-    Unit: a range. Complete: the stations and each of its days are loaded, and with `hindcast` each of its hours has a
-    forecast. `scripts/backfill` runs it month by month with a progress bar.
+    Unit: a range. Complete: the notes, the stations and each of its days are loaded, and with `hindcast` each of its
+    hours has a forecast. `scripts/backfill` runs it month by month with a progress bar.
     """
 
     start = HourParameter(description="first hour, such as 2023-09-10T11")
@@ -125,22 +125,25 @@ class Backfill(Stage):
 
     def complete(self) -> bool:
         """Tell whether the days are loaded and the hindcasts out."""
-        return all(t.complete() for t in [self._fetch(), *self._loads(), *self._forecasts(), *self._last()])
+        return all(t.complete() for t in [*self._first(), *self._loads(), *self._forecasts(), *self._last()])
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Fetch, then clean, average and load; then train the weeks' models, forecast from them, and score."""
-        yield [self._fetch()]
+        yield self._first()
         yield [*self._loads(), *self._neighbours()]
         if self.hindcast:
             yield [TrainModel(day=day) for day in sorted({monday(h.date()) for h in hour_range(self.start, self.stop)})]
         yield self._forecasts()
         yield self._last()
 
-    def _fetch(self) -> FetchHour:
-        """Fetch whole days, or half a day's mean would mislead; who starts a backfill has mended what failed."""
+    def _first(self) -> list[luigi.Task]:
+        """Fetch whole days, or half a day's mean would mislead; who starts a backfill has mended what failed.
+
+        What is built then rests on the notes, also where only MongoDB still has them.
+        """
         begin = day_start(self.start.date())
         hours = hour_range(begin, min(day_start(self.stop.date()) + DAY - HOUR, settings().last_hour))
-        return FetchHour(hour=hours, backfill=True, again=self.again)
+        return [LoadNotes(), FetchHour(hour=hours, backfill=True, again=self.again)]
 
     def _last(self) -> list[luigi.Task]:
         return [*self._scores(), LoadStations()]

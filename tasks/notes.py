@@ -63,6 +63,9 @@ def touched_days(spans: Iterable[tuple[datetime, datetime | None]]) -> set[date]
         spans: First and last hour of each; None is open.
     """
     after = timedelta(days=settings().quality.dead_days)
-    ends = [(first.date() - DAY, last.date() + after if last else date.max) for first, last in spans]
+    ends = [
+        (max(first.date(), date.min + DAY) - DAY, min(last.date(), date.max - after) + after if last else date.max)
+        for first, last in spans
+    ]
     days = targets.paths().days() if ends else []
     return {day for day in days if any(a <= day <= b for a, b in ends) and targets.daily(day).exists()}

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from pymongo.database import Database
 
@@ -35,13 +37,23 @@ def refresh_profiles(db: Database[Document], days: Iterable[date], kept_since: d
     days = [day for day in days if min(_same_weekday(day)) > kept_since]
     zones: dict[str, list[str]] = {}
     for station in db.stations.find({}, {"time_zone": 1}):
-        zones.setdefault(station.get("time_zone") or "UTC", []).append(station["_id"])
+        zone = station.get("time_zone") or "UTC"
+        if isinstance(station["_id"], str) and _is_zone(zone):  # others are none of ours
+            zones.setdefault(zone, []).append(station["_id"])
     kinds = {(day.year, day.month, day.isoweekday()) for day in days}
     alike = sorted({other for day in days for other in _same_weekday(day)})
     for zone, stations in zones.items() if kinds else ():
         db.hourly_measurements.aggregate(_profiles(alike, zone, stations))
     for kind in sorted(kinds):
         db.profiles.aggregate(_network_profile(*kind))
+
+
+def _is_zone(zone: Any) -> bool:
+    try:
+        ZoneInfo(zone)
+    except (KeyError, TypeError, ValueError, OSError, AttributeError):
+        return False
+    return True
 
 
 def _same_weekday(day: date) -> list[date]:

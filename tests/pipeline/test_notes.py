@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import bson
 import pyarrow.parquet as pq
 import pytest
 from support.configured import use_settings
@@ -264,6 +265,72 @@ def test_a_file_that_is_gone_is_written_again_from_mongodb(pipeline: Pipeline) -
     hourly(pipeline)
     assert path.read_bytes() == written
     assert content(files(pipeline)) == content(tables)
+
+
+def test_a_backfill_under_a_new_staging_root_knows_the_notes_that_only_mongodb_has(pipeline: Pipeline) -> None:
+    note(pipeline, "invalidate", LIVE, "pm2_5", SPAN, "--now")
+    shutil.rmtree(pipeline.root)
+    done = pipeline.backfill(f"{DAY:%Y-%m-%d}T00", f"{DAY:%Y-%m-%d}T23")
+    assert done.returncode == 0, done.stderr
+    assert [row(pipeline, hour)["pm2_5_flag"] for hour in (9, 10)] == ["ok", "invalidated"]
+    assert daily(pipeline)["pm2_5_checked_hours"] == 21
+
+
+def load_notes(pipeline: Pipeline) -> str:
+    done = pipeline.luigi("LoadNotes")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_where_it_is_not_legible_which_days_are_left_all_notes_are_looked_at_anew(pipeline: Pipeline) -> None:
+    note(pipeline, "invalidate", LIVE, "all", SPAN, "--now")
+    tables, loads = files(pipeline), pipeline.database["loads"]
+    record = loads.find_one({"_id": "notes"}) or {}
+    for pending in (["x"], 5, None):
+        loads.update_one({"_id": "notes"}, {"$set": {"pending": pending}})
+        (pipeline.root / f"{DAY:%Y-%m-%d}" / "hourly.parquet").unlink()
+        load_notes(pipeline)
+        assert content(files(pipeline)) == content(tables), pending
+        assert (loads.find_one({"_id": "notes"}) or {})["pending"] == record["pending"] == []
+    # legible, but no days that are there; and not told by which run
+    for pending in ([f"{DAY:%Y-%m-%d}"], ["9999-12-31", "0001-01-01"]):
+        loads.update_one({"_id": "notes"}, {"$set": {"pending": pending}, "$unset": {"run": ""}})
+        load_notes(pipeline)
+        assert (loads.find_one({"_id": "notes"}) or {})["pending"] == []
+
+
+def test_what_is_no_document_of_a_note_of_ours_is_told_once_and_left_alone(pipeline: Pipeline) -> None:
+    gone = note(pipeline, "calibrate", LIVE, "co", SPAN, "--slope", "1.5", "--offset", "-0.25")
+    note(pipeline, "invalidate", OTHER, "all", SPAN)
+    note(pipeline, "revoke", gone, "--now")
+    path, notes = pipeline.root / "operator" / "notes.jsonl", pipeline.database["notes"]
+    written, ours = path.read_bytes(), list(notes.find())
+    whole = notes.find_one({"_id": gone}) or {}
+    empty = {"first_hour": None}, {"last_hour": None, "kind": "invalidate"}, {"first_hour": "2026-03-10"}, {"who": ""}
+    typed = {"slope": "2"}, {"slope": float("nan")}, {"station": 5}, {"noted_at": None}, {"kind": "odd"}, {"why": []}
+    revoked = {"revocation": 5}, {"revocation": "x"}, {"revoked_at": None}, {"revoked_at": START}, {"active": "yes"}
+    strays: list[dict[str, Any]] = [
+        whole | {"_id": f"{NOW:%Y-%m-%d}-{number}"} | edit
+        for number, edit in enumerate((*empty, *typed, *revoked), start=10)
+    ]
+    strays += [whole | {"_id": key} for key in ("x", 5, {"of": "a tool"}, f"{START:%Y-%m-%d}-1")]
+    notes.insert_many(strays)
+    not_ours = {"$in": [stray["_id"] for stray in strays]}
+    told = load_notes(pipeline)
+    for stray in strays:
+        assert told.count(f"the document {stray['_id']!r} is not of a note of ours: left alone") == 1, told
+    # what is ours is mended, however it was edited
+    notes.update_one({"_id": gone}, {"$set": {"first_hour": None}})
+    load_notes(pipeline)
+    assert list(notes.find({"_id": {"$not": not_ours}})) == ours
+    # and restored alone, without a note whose line was gone before the file was
+    left = {"active": False, **dict.fromkeys(("revocation", "revoked_by", "revoked_why", "revoked_at"))}
+    notes.insert_one(whole | left | {"_id": f"{NOW:%Y-%m-%d}-99"})
+    path.unlink()
+    load_notes(pipeline)
+    assert path.read_bytes() == written
+    assert {bson.encode(d) for d in notes.find({"_id": not_ours})} == {bson.encode(stray) for stray in strays}
 
 
 def test_a_damaged_file_stops_the_run_and_names_the_line(pipeline: Pipeline) -> None:

@@ -11,6 +11,7 @@ from bson.codec_options import DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pymongo.collection import Collection
 from support.deployment import Pipeline
 from support.inprocess import configured
 
@@ -235,6 +236,25 @@ def test_verify_of_a_table_or_a_load_that_is_gone(deployed: tuple[Pipeline, Sand
     assert unequal(stored(pipeline), before) == []
     assert (pipeline.staged(), api.stats()["data_requests"]) == (staged, asked)
     assert pipeline.script("verify", "--check").returncode == 0
+
+
+@pytest.mark.parametrize("field", ["p50", "target_at", "station"])
+@pytest.mark.parametrize("edit", [Collection.update_one, Collection.update_many])
+def test_a_lost_forecast_that_was_edited_too_is_not_restored_and_stops_nothing(
+    tmp_path: Path, deployed: tuple[Pipeline, Sandbox], edit: Callable[..., Any], field: str
+) -> None:
+    with deployed[0].copied(tmp_path / "staging") as pipeline:
+        lost = [pipeline.root / "2026-03-02" / "forecast" / f"{hour:02}.parquet" for hour in (3, 4)]
+        whole = lost[1].read_bytes()
+        for path in lost:
+            path.unlink()
+        at = {"issued_at": datetime(2026, 3, 2, 3, tzinfo=UTC)}
+        edit(pipeline.database["forecasts"], at, {"$set": {field: "12.5"}})
+        done = pipeline.script("verify", "2026-03-02")
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+        assert "forecast of 2026-03-02T03: cannot be restored from MongoDB" in done.stderr
+        assert not lost[0].exists()
+        assert lost[1].read_bytes() == whole
 
 
 def test_verify_says_what_it_cannot_do(deployed: tuple[Pipeline, Sandbox]) -> None:

@@ -106,6 +106,18 @@ def test_profiles_take_what_counts_and_tell_single_hours_at_the_floor(db: Any) -
     assert "pm2_5_floor_hours" not in cell
 
 
+def test_profiles_leave_out_what_is_no_station_of_ours(db: Any) -> None:
+    at = datetime(2024, 9, 9, 10, tzinfo=UTC)
+    db.hourly_measurements.insert_many([reading("a", at, 3.0), reading("b", at, 5.0)])
+    db.stations.insert_many([station("a", at), station("b", at, time_zone=None)])
+    for zone in ("Mars/Phobos", "../etc", "Africa", 5, ["UTC"], {"of": "UTC"}):
+        db.stations.insert_one({"time_zone": zone})
+    db.stations.insert_many([{"_id": 7, "time_zone": "UTC"}, {"time_zone": "UTC"}])
+    views.ensure_views(db)
+    views.refresh_profiles(db, [at.date()])
+    assert {p["station"]: p["cells"][0]["pm2_5_sum"] for p in db.profiles.find()} == {"a": 3.0, "b": 5.0, None: 8.0}
+
+
 def test_station_now_shows_the_last_hour_and_the_newest_forecast(db: Any) -> None:
     last = datetime(2024, 9, 9, 10, tzinfo=UTC)
     db.stations.insert_one(station("a", last))
