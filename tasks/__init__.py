@@ -13,8 +13,8 @@ _LUIGI_IS_THERE = "luigi" in sys.modules
 import tasks.settings.luigi_cfg  # noqa: E402, F401 - before anything that imports Luigi
 
 __all__ = [
-    "Backfill", "CleanDay", "DailyMeans", "FetchHour", "Forecast", "Hourly", "LoadDay", "LoadStations", "RereadMonth",
-    "ScoreForecasts", "TrainModel",
+    "Backfill", "CleanDay", "DailyMeans", "FetchHour", "Forecast", "Hourly", "LoadDay", "LoadNotes", "LoadStations",
+    "RereadMonth", "ScoreForecasts", "TrainModel", "VerifyDocuments",
 ]  # fmt: skip
 
 if _LUIGI_IS_THERE:

@@ -9,19 +9,17 @@ import pyarrow as pa
 
 from airqino.errors import ConfigError
 from airqino.quality import flags
+from airqino.quality import notes as operator
 from airqino.quality.contexts import Context, Thresholds, contexts
 from airqino.quality.means import eight_hour_means
 from airqino.source import raw
 from airqino.stores import parquet
 from airqino.times import DAY, HOUR, day_start, format_hour, hour_range, local_day
-from tasks import targets
+from tasks import notes, targets, versions
 from tasks.fetch import FetchHour, due
 from tasks.parameters import DaysParameter, HourParameter
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage, exclusive
-
-#: Raise when the meaning of hourly.parquet changes: all of it is then rebuilt as it is asked for.
-_VERSION = 2
 
 
 class DayTask(Stage):
@@ -63,7 +61,7 @@ class CleanDay(DayTask):
     """The hours of a UTC day, typed, one row per station and hour, each value with a quality flag.
 
     Unit: a day. Complete: none of its hours is missing or due, and the table was built from the raw files, the days
-    around it (what the flags need of them) and the quality settings as they are now.
+    around it (what the flags need of them), the operator's notes and the quality settings as they are now.
     """
 
     def requires(self) -> list[FetchHour]:
@@ -80,7 +78,11 @@ class CleanDay(DayTask):
 
     def unfinished(self) -> set[date]:
         """Return the days that have hours due, or a table that is not up to date."""
-        return {hour.date() for hour in self._due()} | self._stale().keys()
+        return {hour.date() for hour in self._due()} | self.outdated()
+
+    def outdated(self) -> set[date]:
+        """Return the days whose table is not up to date, whatever is due."""
+        return {*self._stale()}
 
     @exclusive
     def run(self) -> None:
@@ -89,7 +91,7 @@ class CleanDay(DayTask):
             return
         around = {pd.Timestamp(day_start(day)): context for day, context in _contexts(stale).items()}
         rows = _raw_frame(list(stale))
-        flagged = pd.concat([rows, flags.flag_days(rows, around, thresholds())], axis=1)
+        flagged = pd.concat([flags.unflagged(rows), flags.flag_days(rows, around, thresholds())], axis=1)
         flagged = pd.concat([flagged, eight_hour_means(flagged, around)], axis=1)
         for day, table in split_days(flagged, flagged["observed_at"].dt.date, stale, ["station", "observed_at"]):
             targets.hourly(day).write(table, inputs=stale[day])
@@ -123,12 +125,11 @@ def split_days(
 
 
 def _raw_frame(days: list[date]) -> pd.DataFrame:
-    """Return the raw rows of some days, without bookkeeping."""
+    """Return the raw rows of some days, without bookkeeping, and what the operator says of them."""
     tables = [table for day in days if (table := targets.raw_day(day).table) is not None]
     table = parquet.concat(tables or [raw.SCHEMA.empty_table()])
     bookkeeping = [name for name in raw.BOOKKEEPING if name in table.column_names]  # files of 0.1 lack one
-    frame: pd.DataFrame = table.drop_columns(bookkeeping).to_pandas()
-    return frame
+    return operator.apply(table.drop_columns(bookkeeping).to_pandas(), notes.active())
 
 
 def thresholds() -> Thresholds:
@@ -141,9 +142,17 @@ def _inputs(days: Iterable[date]) -> dict[date, str]:
     """Return the fingerprint of all that each day's table is built from."""
     rules = vars(thresholds())
     return {
-        day: targets.fingerprint(targets.raw_day(day).fingerprints, context.content(), rules, _VERSION)
+        day: targets.fingerprint(
+            targets.raw_day(day).fingerprints, context.content(), rules, versions.HOURLY, *_noted(day)
+        )
         for day, context in _contexts(days).items()
     }
+
+
+def _noted(day: date) -> list[list[str]]:
+    """Return what notes do to a day; nothing at all where they do nothing, so that its fingerprint is as without."""
+    effects = notes.effects(day_start(day), day_start(day) + DAY - HOUR)
+    return [effects] if effects else []
 
 
 _Fingerprints = tuple[tuple[str, ...], ...]
@@ -154,13 +163,19 @@ _contexts_known: dict[date, tuple[_Fingerprints, Thresholds, Context]] = {}
 def _contexts(days: Iterable[date]) -> dict[date, Context]:
     """Return what the flags of each day need to know of the days around it.
 
-    It is computed once for as long as the raw files of the days before, and the first one after it, stay as they are.
+    It is computed once for as long as the raw files of the days before, and the first one after it, and what notes say
+    of them stay as they are.
     """
     rules = thresholds()
     wanted = {d for day in days for d in (*_before(day, rules), day + DAY)}
     staged = {d: targets.raw_day(d).fingerprints for d in wanted}
     fingerprints = {
-        day: (*(staged[d] for d in _before(day, rules)), _first_hour(staged[day + DAY], day + DAY)) for day in days
+        day: (
+            *(staged[d] for d in _before(day, rules)),
+            _first_hour(staged[day + DAY], day + DAY),
+            tuple(notes.effects(day_start(day) - rules.dead_days * DAY, day_start(day) + DAY)),
+        )
+        for day in days
     }
     unknown = [day for day in fingerprints if _contexts_known.get(day, ())[:2] != (fingerprints[day], rules)]
     if unknown:

@@ -6,14 +6,11 @@ from functools import lru_cache
 
 from airqino.quality.means import daily_means
 from airqino.times import HOUR, day_range, day_start, local_date, local_day
-from tasks import targets
+from tasks import targets, versions
 from tasks.clean import CleanDay, DayTask, last_hour, split_days
 from tasks.settings.reading import settings
 from tasks.stage import exclusive
 from tasks.staged import frame
-
-#: Raise when the meaning of daily.parquet changes.
-_VERSION = 2
 
 
 class DailyMeans(DayTask):
@@ -38,8 +35,14 @@ class DailyMeans(DayTask):
 
     def unfinished(self) -> set[date]:
         """Return the days of which an hourly table is not complete, or the means are not up to date."""
-        unfinished = self.requires().unfinished()
-        return {day for day, days in _utc_days(self.day).items() if unfinished & {*days}} | self._stale().keys()
+        return self._resting_on(self.requires().unfinished()) | self._stale().keys()
+
+    def outdated(self) -> set[date]:
+        """Return the days whose means, or hourly tables, are not up to date, whatever is due."""
+        return self._resting_on(self.requires().outdated()) | self._stale().keys()
+
+    def _resting_on(self, utc_days: set[date]) -> set[date]:
+        return {day for day, days in _utc_days(self.day).items() if utc_days & {*days}}
 
     @exclusive
     def run(self) -> None:
@@ -54,7 +57,7 @@ class DailyMeans(DayTask):
 
     def _stale(self) -> dict[date, str]:
         """Return the days whose means are not up to date, and the fingerprint of what each is to be built from."""
-        rules = settings().zones, settings().quality.valid_share, _VERSION
+        rules = settings().zones, settings().quality.valid_share, versions.DAILY
         inputs = {
             day: targets.fingerprint([targets.hourly(utc_day).fingerprint for utc_day in utc_days], *rules)
             for day, utc_days in _utc_days(self.day).items()

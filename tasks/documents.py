@@ -7,13 +7,13 @@ from typing import Any
 
 from airqino import views
 from airqino.quality import index
-from airqino.readings import NAMES, READINGS, UNITS
+from airqino.readings import NAMES, POLLUTANTS, READINGS, UNITS
 from airqino.times import format_hour, local_date
-from tasks import targets
+from tasks import notes, targets
 from tasks.settings.reading import Settings
 from tasks.stations import identity
 
-__all__ = ["COLLECTIONS", "Document", "of_day", "station_updates"]
+__all__ = ["COLLECTIONS", "Document", "of_day", "reasons", "revision_document", "station_updates"]
 
 Document = dict[str, Any]
 
@@ -23,12 +23,14 @@ COLLECTIONS = ("hourly_measurements", "daily_averages", "coverage", "revisions")
 
 def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
     """Return a day's documents by collection."""
-    hourly = targets.hourly(day).rows()
+    hourly, noted = targets.hourly(day).rows(), notes.of_local_day(day, config)
     return {
         "hourly_measurements": [_hourly_document(row, config) for row in hourly if row["status"] == "ok"],
-        "daily_averages": [_daily_document(row, config) for row in targets.daily(day).rows()],
+        "daily_averages": [
+            _daily_document(row, config, noted.get(row["station"], [])) for row in targets.daily(day).rows()
+        ],
         "coverage": _coverage_documents(day, hourly, config),
-        "revisions": [_revision_document(row) for row in targets.revisions(day).rows()],
+        "revisions": [revision_document(row) for row in targets.revisions(day).rows()],
     }
 
 
@@ -44,13 +46,14 @@ def _hourly_document(row: Document, config: Settings) -> Document:
         "units": UNITS,
         **{reading: row[reading] for reading in NAMES},
         **{f"{reading}_{part}": row[f"{reading}_{part}"] for reading in NAMES for part in ("flag", "tests")},
+        **{f"{pollutant}_raw": row[f"{pollutant}_raw"] for pollutant in POLLUTANTS},
         **{f"{of.name}_8h": row[f"{of.name}_8h"] for of in READINGS if of.eight_hours},
         **index.levels(row),
     }
 
 
-def _daily_document(row: Document, config: Settings) -> Document:
-    """Return a station's means of one day; a corrected one only where the operator chose how."""
+def _daily_document(row: Document, config: Settings, noted: list[str]) -> Document:
+    """Return a station's means of one day, corrected only where the operator chose how, and the notes about it."""
     correction = config.station(row["station"]).correction
     return {
         "_id": f"{row['station']}|{row['day']}",
@@ -59,28 +62,41 @@ def _daily_document(row: Document, config: Settings) -> Document:
         "units": UNITS,
         "pm2_5_corrected_mean": row["pm2_5_dry_mean"] if correction == "kappa" else None,
         "pm2_5_correction": correction,
+        "notes": noted,
     }
 
 
 def _coverage_documents(day: date, hourly: list[Document], config: Settings) -> list[Document]:
     """Say how much of a UTC day each station reported, and why not all, also for days without any reading."""
-    rows = _by_station(row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values())
+    rows, why = _raw_rows(day), reasons(day)
     details = views.coverage_details(hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, NAMES)
     documents = []
     for station, of_station in sorted(rows.items()):
         counts = Counter(row["status"] for row in of_station)
-        reasons = Counter(row["reason"] for row in of_station if row["status"] != "ok")
         documents.append(
             {
                 "_id": f"{station}|{day}",
                 "station": station,
                 "day": f"{day}",
                 **{f"{status}_hours": counts[status] for status in ("ok", "absent", "failed")},
-                "reason": reasons.most_common(1)[0][0] if reasons else "",
+                "reason": why.get(station, ""),
                 **details.get(station, {}),
             }
         )
     return documents
+
+
+def reasons(day: date) -> dict[str, str]:
+    """Return for each station that has no reading in some hours of a day the commonest reason."""
+    missing = {
+        station: Counter(row["reason"] for row in rows if row["status"] != "ok")
+        for station, rows in _raw_rows(day).items()
+    }
+    return {station: counts.most_common(1)[0][0] for station, counts in missing.items() if counts}
+
+
+def _raw_rows(day: date) -> dict[str, list[Document]]:
+    return _by_station(row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values())
 
 
 def _by_station(rows: Iterable[Document]) -> dict[str, list[Document]]:
@@ -90,7 +106,8 @@ def _by_station(rows: Iterable[Document]) -> dict[str, list[Document]]:
     return found
 
 
-def _revision_document(row: Document) -> Document:
+def revision_document(row: Document) -> Document:
+    """Return a row of the ledger as a document."""
     seen = f"{row['seen_at']:%Y-%m-%dT%H:%M:%S}"
     return {
         "_id": f"{row['station']}|{format_hour(row['observed_at'])}|{row['reading']}|{seen}",

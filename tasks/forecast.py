@@ -1,5 +1,6 @@
 """Forecast: the next two hours of CO and PM2.5."""
 
+import contextlib
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -53,7 +54,7 @@ class Forecast(Stage):
     def run(self) -> None:
         """Forecast the hours that are not published yet, then load what is not in MongoDB yet."""
         live = self._is_live()
-        _restore([hour for hour in self.hour if not targets.forecast(hour).exists()])
+        restore([hour for hour in self.hour if not targets.forecast(hour).exists()])
         missing = [hour for hour in self.hour if not targets.forecast(hour).exists()]
         for champion, hours in groupby(missing, key=lambda hour: promotion.champion_on(hour.date(), live)):
             _stage_forecasts(list(hours), champion, hindcast=not live)
@@ -67,18 +68,39 @@ def _load_target(hour: datetime) -> targets.LoadTarget:
     return targets.LoadTarget(f"forecast|{format_hour(hour)}")
 
 
-def _restore(hours: Iterable[datetime]) -> None:
+def restore(hours: Iterable[datetime]) -> None:
     """Write the files of forecasts that were published and lost from what MongoDB holds: none is made a second time."""
     for hour in hours:
         if (record := _load_target(hour).record()) is None:
             continue
-        documents = mongo.find(targets.database(), "forecasts", {"issued_at": hour})
+        found = mongo.find(targets.database(), "forecasts", {"issued_at": hour})
         # documents of 0.2 and before hold a name as well
-        rows = [{k: v for k, v in document.items() if k not in ("_id", "station_name")} for document in documents]
-        if rows and len(rows) == record["documents"]:
+        documents = [{k: v for k, v in document.items() if k != "station_name"} for document in found]
+        rows = [{k: v for k, v in document.items() if k != "_id"} for document in documents if _is_ours(document)]
+        if rows and len(rows) == record.get("documents"):
             moments = {name: "datetime64[us, UTC]" for name in rows[0] if name.endswith("_at")}
-            targets.forecast(hour).write(pd.DataFrame(rows).astype(moments), inputs=record["inputs"] or None)
+            targets.forecast(hour).write(pd.DataFrame(rows).astype(moments), inputs=record.get("inputs") or None)
             log.warning("forecast of %s: restored from MongoDB", format_hour(hour))
+
+
+def _is_ours(document: dict[str, Any]) -> bool:
+    """Tell whether a document has the id that its fields give it."""
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        return bool(_key(document) == document["_id"])
+    return False
+
+
+def loaded_hours(first: datetime, last: datetime) -> set[datetime]:
+    """Return the hours from `first` to `last` whose forecasts are recorded as loaded."""
+    where = {"kind": "forecast", "issued_at": {"$gte": first, "$lte": last}}
+    found = mongo.ask(targets.database(), lambda db: list(db["loads"].find(where, {"issued_at": 1})))
+    hours = [(load["_id"], load["issued_at"]) for load in found if isinstance(load["issued_at"], datetime)]
+    return {hour for load, hour in hours if load == _load_target(hour).load}  # others are none of ours
+
+
+def documents_of(hour: datetime) -> list[dict[str, Any]]:
+    """Return the documents that the staged forecast of an hour makes."""
+    return [_document(row) for row in targets.forecast(hour).rows()]
 
 
 def _stage_forecasts(hours: list[datetime], champion: Champion | None, hindcast: bool) -> None:
@@ -87,8 +109,7 @@ def _stage_forecasts(hours: list[datetime], champion: Champion | None, hindcast:
     tables = [targets.hourly(day) for day in day_range(first, last)]
     readings = frame(tables)
     if hindcast:  # only what was known when each hour was over: the day's table flags a stuck run as a whole
-        values = readings.drop(columns=[c for c in readings.columns if c.endswith(("_flag", "_tests"))])
-        readings = flag_history(values, thresholds(), causal=True)
+        readings = flag_history(readings, thresholds(), causal=True)
     predicted, version = _predict(hours, readings, champion)
     if champion is None and not hindcast:
         log.warning("persistence is published: %s", promotion.no_model_reason(last))
@@ -122,13 +143,15 @@ def _predict(hours: list[datetime], readings: pd.DataFrame, champion: Champion |
 
 def _load_documents(hours: Iterable[datetime]) -> None:
     for hour in hours:
-        target = targets.forecast(hour)
-        documents = [_document(row) for row in target.rows()]
+        documents = documents_of(hour)
         mongo.replace(targets.database(), "forecasts", documents)
         content = {"kind": "forecast", "issued_at": hour, "documents": len(documents)}
-        _load_target(hour).write(target.inputs or "", content)
+        _load_target(hour).write(targets.forecast(hour).inputs or "", content)
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:
-    key = f"{row['station']}|{row['pollutant']}|{format_hour(row['issued_at'])}|{row['horizon_h']}"
-    return {"_id": key, **row}
+    return {"_id": _key(row), **row}
+
+
+def _key(row: dict[str, Any]) -> str:
+    return f"{row['station']}|{row['pollutant']}|{format_hour(row['issued_at'])}|{row['horizon_h']}"

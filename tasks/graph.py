@@ -2,6 +2,7 @@
 
 from tasks.clean import CleanDay as CleanDay
 from tasks.daily import DailyMeans as DailyMeans
+from tasks.errata import LoadNotes as LoadNotes
 from tasks.fetch import FetchHour as FetchHour
 from tasks.forecast import Forecast as Forecast
 from tasks.hourly import Backfill as Backfill
@@ -12,3 +13,4 @@ from tasks.load import LoadStations as LoadStations
 from tasks.reread import RereadMonth as RereadMonth
 from tasks.score import ScoreForecasts as ScoreForecasts
 from tasks.train import TrainModel as TrainModel
+from tasks.verify import VerifyDocuments as VerifyDocuments

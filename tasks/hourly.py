@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import luigi
 
 from airqino.errors import ConfigError
 from airqino.forecasting.scoring import WINDOWS
-from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_range, day_start, format_hour, hour_range
 from tasks import targets
 from tasks.daily import local_days
+from tasks.errata import LoadNotes
 from tasks.fetch import FetchHour
-from tasks.forecast import Forecast
-from tasks.load import LoadDay, LoadStations, followers_of, provisional_days
+from tasks.forecast import Forecast, loaded_hours
+from tasks.load import LoadDay, LoadStations, neighbours_of, provisional_days
 from tasks.parameters import HourParameter
 from tasks.reread import RereadMonth
 from tasks.score import ScoreForecasts, retrain_days
@@ -22,14 +23,16 @@ from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage
 from tasks.staged import lost_days
 from tasks.train import TrainModel, monday
+from tasks.verify import VerifyDocuments
+from tasks.versions import DAYS_PER_RUN, older_days
 
 
 class Hourly(Stage):
     """Everything for one hour, and whatever is missing or due in the late-data window before it.
 
-    Unit: an hour. Complete: the window's days and the stations are loaded and the forecasts scored, the week's model is
-    trained, the hour's forecast is out, where a model has drifted, another was trained, and each station's old month
-    was read again.
+    Unit: an hour. Complete: the window's days, the notes and the stations are loaded and the forecasts scored, the
+    week's model is trained, the hour's forecast is out, where a model has drifted, another was trained, the window's
+    documents were compared with the staged files on this day, and each station's old month was read again.
     """
 
     hour = HourParameter(
@@ -44,28 +47,34 @@ class Hourly(Stage):
         refuse_unpublished(values["hour"])
         return [(name, values[name]) for name, _ in params]
 
-    def requires(self) -> list[LoadDay]:
-        """Return the loads that are to be done, each day's by itself: what one day lacks holds up no other."""
-        return [LoadDay(day=day) for day in sorted(self._loads().unfinished())]
+    def requires(self) -> list[luigi.Task]:
+        """Return the notes, and the loads that are to be done: each day's by itself, so that none holds up another."""
+        return [LoadNotes(), *(LoadDay(day=day) for day in sorted(self._loads().unfinished()))]
 
     def complete(self) -> bool:
         """Tell whether all of it is done."""
-        later = [*self._afterwards(), *self._retrainings(), *self._rereadings()]
-        return all(task.complete() for task in [self._loads(), *later])
+        later = [*self._afterwards(), *self._retrainings(), *self._upkeep()]
+        return all(task.complete() for task in [LoadNotes(), self._loads(), *later])
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Train on what was loaded, forecast and score, none waiting for another; then what the hour can do without."""
         yield self._afterwards()
         yield self._retrainings()
-        yield self._rereadings()
+        yield self._upkeep()
 
     def _loads(self) -> LoadDay:
         """Return the loads of the window's days, in every station's zone, and of those before it that are not final.
 
-        With them, older days of which a file was damaged: what it held is in MongoDB, but no longer on disk. MongoDB is
-        asked for all days as for one.
+        With them, older days of which a file was damaged: what it held is in MongoDB, but no longer on disk. And some
+        that an older version has loaded. MongoDB is asked for all days as for one.
         """
-        return LoadDay(day={*self._days(), *(day for day in lost_days() if day < self.hour.date())})
+        older = [*lost_days(), *self._taken_over]
+        return LoadDay(day={*self._days(), *(day for day in older if day < self.hour.date())})
+
+    @cached_property
+    def _taken_over(self) -> list[date]:
+        """Return the days of an older version that this run loads: Luigi asks again when they are, and gets no more."""
+        return older_days()[:DAYS_PER_RUN]
 
     def _days(self) -> list[date]:
         window = day_range(*local_days(self.hour - settings().airqino.late_window_hours * HOUR, self.hour))
@@ -79,17 +88,17 @@ class Hourly(Stage):
     def _unloaded(self) -> list[luigi.Task]:
         """Return the forecasts of the window that are staged but not loaded, or loaded but no longer staged."""
         first, last = self.hour - settings().airqino.late_window_hours * HOUR, self.hour - HOUR
-        in_window = {"kind": "forecast", "issued_at": {"$gte": first, "$lte": last}}
-        loaded = mongo.distinct(targets.database(), "loads", "issued_at", in_window)
-        return [Forecast(hour=hour) for hour in sorted({*targets.forecast_hours(first, last)} ^ {*loaded})]
+        unequal = {*targets.forecast_hours(first, last)} ^ loaded_hours(first, last)
+        return [Forecast(hour=hour) for hour in sorted(unequal)]
 
     def _retrainings(self) -> list[luigi.Task]:
         """Return a training for each drift that lasts, on the day that it began."""
         return [TrainModel(day=day) for day in retrain_days(self.hour.date())]
 
-    def _rereadings(self) -> list[luigi.Task]:
-        """Return the week's reading of an old month, if the operator wants it."""
-        return [RereadMonth(day=monday(self.hour.date()))] if settings().airqino.reread_months else []
+    def _upkeep(self) -> list[luigi.Task]:
+        """Return the day's look at the documents, and the week's reading of an old month, if the operator wants it."""
+        rereading = [RereadMonth(day=monday(self.hour.date()))] if settings().airqino.reread_months else []
+        return [VerifyDocuments(day=self._days()), *rereading]
 
 
 class Backfill(Stage):
@@ -121,7 +130,7 @@ class Backfill(Stage):
     def run(self) -> Iterator[list[luigi.Task]]:
         """Fetch, then clean, average and load; then train the weeks' models, forecast from them, and score."""
         yield [self._fetch()]
-        yield [*self._loads(), *self._followers()]
+        yield [*self._loads(), *self._neighbours()]
         if self.hindcast:
             yield [TrainModel(day=day) for day in sorted({monday(h.date()) for h in hour_range(self.start, self.stop)})]
         yield self._forecasts()
@@ -139,10 +148,10 @@ class Backfill(Stage):
     def _loads(self) -> list[luigi.Task]:
         return [LoadDay(day=day_range(*local_days(self.start, self.stop)))]
 
-    def _followers(self) -> list[luigi.Task]:
-        """Load the days after the range whose flags may depend on it, where they have been through the pipeline."""
-        followers = followers_of(local_days(self.start, self.stop)[1])
-        return [LoadDay(day=followers)] if followers else []
+    def _neighbours(self) -> list[luigi.Task]:
+        """Load the days around the range whose flags may depend on it, where they have been through the pipeline."""
+        neighbours = neighbours_of(*local_days(self.start, self.stop))
+        return [LoadDay(day=neighbours)] if neighbours else []
 
     def _forecasts(self) -> list[luigi.Task]:
         """Return all hours as hindcasts; without, those whose forecast is staged and gone from MongoDB."""
@@ -150,8 +159,7 @@ class Backfill(Stage):
             return [Forecast(hour=hour_range(self.start, self.stop))]
         hours = {*targets.forecast_hours(self.start, self.stop)}
         if hours:
-            in_range = {"kind": "forecast", "issued_at": {"$gte": self.start, "$lte": self.stop}}
-            hours -= set(mongo.distinct(targets.database(), "loads", "issued_at", in_range))
+            hours -= loaded_hours(self.start, self.stop)
         return [Forecast(hour=hours)] if hours else []
 
     def _scores(self) -> list[luigi.Task]:

@@ -1,7 +1,8 @@
 """LoadDay and LoadStations: from staged tables to documents in MongoDB."""
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -11,26 +12,25 @@ from airqino import views
 from airqino.source import raw
 from airqino.stores import mongo
 from airqino.times import DAY, day_range, day_start
-from tasks import documents, former, targets
+from tasks import documents, notes, targets
 from tasks.clean import DayTask
 from tasks.daily import DailyMeans
 from tasks.documents import Document
 from tasks.settings.reading import Settings, settings
 from tasks.stage import Stage, exclusive
 from tasks.stations import identity, restore_history
+from tasks.stored import differences, kept, tell
+from tasks.versions import VERSION
 
 #: How long a day left provisional is looked after; what is older is a backfill's.
 PROVISIONAL_DAYS = 31
-
-#: Raise when the documents must be loaded anew because their shape changed.
-_VERSION = 3
 
 
 class LoadDay(DayTask):
     """The day's documents in ``hourly_measurements`` and ``daily_averages``, its revisions, and its stations.
 
-    Unit: a day. Complete: the staged tables are, they were loaded as they are now, and as many documents are there
-    as were loaded.
+    Unit: a day. Complete: the staged tables are, they were loaded as they are now, by this version, and the documents
+    are there: as many as were loaded, and of today and yesterday exactly those. `VerifyDocuments` looks at the others.
     """
 
     def requires(self) -> DailyMeans:
@@ -47,42 +47,51 @@ class LoadDay(DayTask):
 
     def unfinished(self) -> set[date]:
         """Return the days whose staged tables are not complete, or that MongoDB does not hold."""
-        return self.requires().unfinished() | self._stale().keys()
+        return self.requires().unfinished() | self._stale()
 
     @exclusive
     def run(self) -> None:
         """Upsert the documents of the days that are not loaded, then record the loads."""
         if not (stale := self._stale()):
             return
-        config, kept = settings(), targets.kept_since()
-        database = _prepared_database(config)
-        if _restore_ledgers(stale):
-            stale = self._stale()
-        for document in mongo.find(database, "stations", {"_id": {"$in": list(config.airqino.stations)}}):
-            restore_history(document)
-        days = {day: documents.of_day(day, config) for day in stale}
-        for collection in documents.COLLECTIONS:
-            loaded = [document for of_day in days.values() for document in of_day[collection]]
-            if collection == "hourly_measurements":
-                loaded = [document for document in loaded if document["observed_at"] >= kept]
-            mongo.replace(database, collection, loaded)
-        measured = [document for of_day in days.values() for document in of_day["hourly_measurements"]]
-        mongo.update(database, "stations", documents.station_updates(measured, config))
-        # a UTC day touches two local days where a station is not on UTC
-        local = {date.fromisoformat(document["day"]) for document in measured}
-        mongo.ask(database, lambda db: views.refresh_profiles(db, local, kept.date()))
-        targets.record_loads({_target(day): (stale[day], _record(day, of_day)) for day, of_day in days.items()})
+        restore_ledgers(stale)
+        stale = self._stale()
+        for day in sorted(loaded_days(stale)):
+            tell(day, differences(day, settings()))
+        load_days(stale)
 
-    def _stale(self) -> dict[date, str]:
-        """Return the days that are not loaded as they are staged, and the fingerprint of what is to be loaded."""
-        config, loaded = settings(), _loaded_inputs(self.day)
-        stations = [(s, config.zone(s), config.station(s).correction) for s in config.airqino.stations]
-        inputs = _inputs(self.day, repr(stations), _VERSION)
-        stale = {day: fingerprint for day, fingerprint in inputs.items() if loaded.get(day) != fingerprint}
-        if loaded_before := [day for day in stale if day in loaded]:
-            then = _inputs(loaded_before, former.then(config)["stations"], former.VERSION)
-            stale = {day: fingerprint for day, fingerprint in stale.items() if loaded.get(day) != then.get(day, "")}
-        return stale
+    def _stale(self) -> set[date]:
+        """Return the days that are not loaded as they are staged."""
+        return {*self.day} - _there(_loads(self.day))
+
+
+def load_days(days: Collection[date]) -> None:
+    """Write the documents that the staged tables of some days make, then record the loads.
+
+    Raises:
+        MongoError: MongoDB cannot be reached or refuses.
+    """
+    if not days:
+        return
+    config, kept_since = settings(), targets.kept_since()
+    database = _prepared_database(config)
+    for document in mongo.find(database, "stations", {"_id": {"$in": list(config.airqino.stations)}}):
+        restore_history(document)
+    inputs = _inputs(days)
+    made = {day: documents.of_day(day, config) for day in days}
+    for name in documents.COLLECTIONS:
+        mongo.replace(database, name, [document for of in made.values() for document in kept(name, of[name])])
+    measured = [document for of in made.values() for document in of["hourly_measurements"]]
+    mongo.update(database, "stations", documents.station_updates(measured, config))
+    # a UTC day touches two local days where a station is not on UTC
+    local = {date.fromisoformat(document["day"]) for document in measured}
+    mongo.ask(database, lambda db: views.refresh_profiles(db, local, kept_since.date()))
+    targets.record_loads({_target(day): (inputs[day], _record(day, of)) for day, of in made.items()})
+
+
+def loaded_days(days: Iterable[date]) -> set[date]:
+    """Return which of some days are recorded as loaded, by this version, from the staged tables as they are now."""
+    return {*_loads(days)}
 
 
 class LoadStations(Stage):
@@ -98,8 +107,8 @@ class LoadStations(Stage):
 
     def complete(self) -> bool:
         """Tell whether MongoDB holds names and places as they are now."""
-        record = self.output().record()
-        return record is not None and record["inputs"] == targets.fingerprint(_identities(settings()))
+        record = self.output().record() or {}
+        return record.get("inputs") == targets.fingerprint(_identities(settings()))
 
     @exclusive
     def run(self) -> None:
@@ -108,7 +117,7 @@ class LoadStations(Stage):
         identities, database = _identities(config), _prepared_database(config)
         updates = [({"_id": station}, {"$set": known}, False) for station, known in identities.items()]
         mongo.update(database, "stations", updates)
-        content = {"kind": "stations", "documents": len(identities), "former": former.then(config)}
+        content = {"kind": "stations", "documents": len(identities)}
         self.output().write(targets.fingerprint(identities), content)
 
 
@@ -125,68 +134,92 @@ def _prepared_database(config: Settings) -> mongo.Database:
     return database
 
 
-def _restore_ledgers(days: Iterable[date]) -> bool:
-    """Write the ledgers of revisions that were lost from what MongoDB holds; tell whether there were any."""
+def restore_ledgers(days: Iterable[date]) -> None:
+    """Write the ledgers of revisions that were lost from what MongoDB holds."""
     lost = sorted(day for day in days if not targets.revisions(day).exists())
     if not lost:
-        return False
+        return
     span = {"$gte": day_start(lost[0]), "$lt": day_start(lost[-1]) + DAY}
     names = {"old": "old_reading", "new": "new_reading"}
     by_day: dict[date, list[dict[str, Any]]] = defaultdict(list)
     for document in mongo.find(targets.database(), "revisions", {"observed_at": span}):
-        row = {name: document[names.get(name, name)] for name in raw.REVISION_SCHEMA.names}
-        by_day[row["observed_at"].date()].append(row)
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # those of a document that is none of ours
+            row = {name: document[names.get(name, name)] for name in raw.REVISION_SCHEMA.names}
+            if mongo.encoded(documents.revision_document(row)) == mongo.encoded(document):
+                pa.Table.from_pylist([row], schema=raw.REVISION_SCHEMA)
+                by_day[row["observed_at"].date()].append(row)
     for day in lost:
         if rows := sorted(by_day[day], key=raw.revision_order):
             targets.revisions(day).write(pa.Table.from_pylist(rows, schema=raw.REVISION_SCHEMA))
-    return bool(by_day)
 
 
 def _target(day: date) -> targets.LoadTarget:
     return targets.LoadTarget(f"day|{day}")
 
 
-def _inputs(days: Iterable[date], stations: str, version: int) -> dict[date, str]:
+def _inputs(days: Iterable[date]) -> dict[date, str]:
     """Return the fingerprint of all that each day's documents are made from."""
+    config = settings()
+    stations = [(s, config.zone(s), config.station(s).correction) for s in config.airqino.stations]
+    tables = (targets.hourly, targets.daily, targets.revisions)
     return {
         day: targets.fingerprint(
-            [t.fingerprint for t in (targets.hourly(day), targets.daily(day), targets.revisions(day))],
+            [of(day).fingerprint for of in tables],
+            documents.reasons(day),
             stations,
-            version,
+            VERSION,
+            *([noted] if (noted := notes.of_local_day(day, config)) else []),
         )
         for day in days
     }
 
 
-def _loaded_inputs(days: Sequence[date]) -> dict[date, str]:
-    """Return what the days were loaded from, of those whose documents are still there.
+def _loads(days: Iterable[date]) -> dict[date, Document]:
+    """Return the rows in ``loads`` of the days that were loaded from the staged tables as they are now."""
+    inputs = _inputs(days)
+    records = mongo.find_many(targets.database(), "loads", [_target(day).load for day in inputs])
+    found = {day: records.get(_target(day).load, {}) for day in inputs}
+    return {day: record for day, record in found.items() if record.get("inputs") == inputs[day]}
 
-    A document that was not loaded with the day (of a station-day that is gone from the staged files) stays.
+
+def _there(loads: Mapping[date, Document]) -> set[date]:
+    """Return the days, of those that are recorded as loaded, whose documents are there.
+
+    Those of today and yesterday are compared, of others counted. A document that was not loaded with the day (of a
+    station-day that is gone from the staged files) stays.
     """
-    database, kept = targets.database(), targets.kept_since()
-    records = mongo.find_many(database, "loads", [_target(day).load for day in days])
-    span, texts = (day_start(days[0]), day_start(days[-1]) + DAY), (f"{days[0]}", f"{days[-1]}~")
+    config, since, database = settings(), targets.kept_since(), targets.database()
+    compared = {day for day in loads if day >= config.last_hour.date() - DAY}
+    there = {day for day in compared if all(found.kind == "foreign" for found in differences(day, config))}
+    if not (others := sorted(loads.keys() - compared)):
+        return there
+    span, texts = (day_start(others[0]), day_start(others[-1]) + DAY), (f"{others[0]}", f"{others[-1]}~")
     counts = {
         "hourly_documents": mongo.count_by_day(database, "hourly_measurements", "observed_at", *span),
         "daily_documents": mongo.count_by_day(database, "daily_averages", "day", *texts),
         "coverage_documents": mongo.count_by_day(database, "coverage", "day", *texts),
     }
-    return {
-        day: record["inputs"]
-        for day in days
-        if (record := records.get(_target(day).load))
-        and all(
-            by_day.get(f"{day}", 0) >= record[name]
+    return there | {
+        day
+        for day in others
+        if all(
+            _at_least(by_day.get(f"{day}", 0), loads[day].get(name))
             for name, by_day in counts.items()
-            if name != "hourly_documents" or day_start(day) >= kept
+            if name != "hourly_documents" or day_start(day) >= since
         )
     }
+
+
+def _at_least(count: int, recorded: Any) -> bool:
+    """Tell whether as many documents are there as the record says; one that somebody made illegible says nothing."""
+    return isinstance(recorded, int) and count >= recorded
 
 
 def _record(day: date, loaded: dict[str, list[Document]]) -> Document:
     return {
         "kind": "day",
         "day": f"{day}",
+        "version": VERSION,
         "through": max((row["observed_at"] for row in targets.hourly(day).rows()), default=None),
         "hourly_documents": len(loaded["hourly_measurements"]),
         "daily_documents": len(loaded["daily_averages"]),
@@ -194,14 +227,27 @@ def _record(day: date, loaded: dict[str, list[Document]]) -> Document:
     }
 
 
-def followers_of(day: date) -> list[date]:
-    """Return the days after a day whose flags may depend on it, of those that have been through the pipeline."""
-    days = day_range(day + DAY, day + settings().quality.dead_days * DAY)
-    return [day for day in days if targets.daily(day).exists()]
+def neighbours_of(first: date, last: date) -> list[date]:
+    """Return the days around a range whose flags may depend on it, of those that have been through the pipeline.
+
+    They are the day before, whose last hour is compared with the next one, and the days whose past it is.
+    """
+    after = day_range(last + DAY, last + settings().quality.dead_days * DAY)
+    return [day for day in (first - DAY, *after) if targets.daily(day).exists()]
 
 
 def provisional_days(before: date) -> list[date]:
     """Return the loaded days of the month before a day that may still change: a pause of the pipeline left them so."""
     first = before - PROVISIONAL_DAYS * DAY
     where = {"provisional": True, "day": {"$gte": f"{first}", "$lt": f"{before}"}}
-    return [date.fromisoformat(day) for day in mongo.distinct(targets.database(), "daily_averages", "day", where)]
+    found = mongo.ask(targets.database(), lambda db: db["daily_averages"].distinct("day", where))
+    days = (day for text in found if (day := _day(text)) is not None)
+    return sorted(day for day in days if first <= day < before)
+
+
+def _day(text: object) -> date | None:
+    """Return a day as our documents name it; None of what else stands in its place."""
+    with contextlib.suppress(ValueError):
+        day = date.fromisoformat(f"{text}")
+        return day if text == f"{day}" else None
+    return None

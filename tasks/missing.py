@@ -109,13 +109,12 @@ def overdue_hours() -> MissingHours:
     if first_day is None or first_day >= end:
         return MissingHours()
     stations = {station: config.station(station) for station in config.airqino.stations}
-    answered: dict[str, Any] = {"$sum": {"$add": ["$ok_hours", "$absent_hours"]}}
     pipeline: list[dict[str, Any]] = [
         {"$match": {"day": {"$gte": f"{first_day}", "$lt": f"{end}"}, "station": {"$in": list(stations)}}},
-        {"$group": {"_id": "$day", "answered": answered}},
+        {"$group": {"_id": "$day", "ok": {"$sum": "$ok_hours"}, "absent": {"$sum": "$absent_hours"}}},
     ]
     found = mongo.ask(targets.database(), lambda db: list(db["coverage"].aggregate(pipeline)))
-    hours = {row["_id"]: row["answered"] for row in found}
+    hours = {row["_id"]: row["ok"] + row["absent"] for row in found if isinstance(row["_id"], str)}
     days = [d for d in day_range(first_day, end - DAY) if hours.get(f"{d}", 0) < _in_service(d, stations)]
     last_hour = config.last_hour
     return _counted({d: _statuses_of(d, stations, last_hour, _known(paths, d, by_raw=True)) for d in days})

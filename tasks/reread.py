@@ -11,7 +11,7 @@ from tasks import rotation, targets
 from tasks.answered import policy, stage_answers
 from tasks.daily import local_days
 from tasks.fetch import FetchHour, Span, client
-from tasks.load import LoadDay, followers_of
+from tasks.load import LoadDay, neighbours_of
 from tasks.parameters import DayParameter
 from tasks.rotation import Turn
 from tasks.settings.reading import Settings, settings
@@ -148,5 +148,5 @@ def _touched(days: Iterable[date]) -> set[date]:
     for day in days:
         first, last = local_days(day_start(day), day_start(day) + DAY - HOUR)
         touched |= {other for other in day_range(first, last) if targets.daily(other).exists()}
-        touched |= {*followers_of(last)}
+        touched |= {*neighbours_of(first, last)}
     return touched

@@ -11,7 +11,7 @@ import pandas as pd
 from airqino.forecasting import scoring
 from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_range, day_start
-from tasks import former, promotion, stage, targets
+from tasks import promotion, stage, targets
 from tasks.clean import CleanDay, DayTask
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
@@ -57,7 +57,7 @@ class ScoreForecasts(DayTask):
         before = drifted(self.day)
         matched = scoring.match(frame(self._forecasts()), frame(self._hourly()))
         self.output().write(scoring.summarise(matched, self.day, drift_limits()), inputs=self._inputs())
-        documents = [_document(row) for row in self.output().rows()]
+        documents = documents_of(self.day)
         mongo.replace(targets.database(), "forecast_scores", documents)
         self._load_target().write(self._content(), {"kind": "score", "day": f"{self.day}", "documents": len(documents)})
         begun = [pair for pair in sorted(drifted(self.day) - before) if _start(self.day, pair) == self.day]
@@ -87,17 +87,15 @@ class ScoreForecasts(DayTask):
     def _content(self) -> str:
         return targets.fingerprint(self.output().fingerprint, _VERSION)
 
-    def _former_content(self) -> str:
-        """Return how 0.2 and before wrote the same."""
-        return targets.fingerprint(self.output().fingerprint, former.then(settings())["names"], _VERSION)
-
     def _is_loaded(self) -> bool:
-        record, key = self._load_target().record(), f"{self.day}"
-        return (
-            record is not None
-            and (record["inputs"] == self._content() or record["inputs"] == self._former_content())
-            and record["documents"] == mongo.count(targets.database(), "forecast_scores", "day", key, f"{key}~")
+        record, key = self._load_target().record() or {}, f"{self.day}"
+        if record.get("inputs") != self._content():
+            return False
+        there, recorded = (
+            mongo.count(targets.database(), "forecast_scores", "day", key, f"{key}~"),
+            record.get("documents"),
         )
+        return isinstance(recorded, int) and there >= recorded  # what others wrote counts as well
 
     def _load_target(self) -> targets.LoadTarget:
         return targets.LoadTarget(f"score|{self.day}")
@@ -117,6 +115,11 @@ def retrain_days(day: date) -> list[date]:
 def _start(day: date, pair: tuple[str, str]) -> date:
     earlier = [d for d in day_range(day - _LOOK_BACK, day - DAY) if pair in drifted(d)]
     return scoring.episode_start(day, earlier)
+
+
+def documents_of(day: date) -> list[dict[str, Any]]:
+    """Return the documents that the staged scores of a day make."""
+    return [_document(row) for row in targets.scores(day).rows()]
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:

@@ -55,12 +55,16 @@ def restore_history(document: dict[str, Any]) -> None:
     """
     station, kept = document["_id"], document.get("history") or []
     history = _history(station)
-    if len(kept) <= len(history) or any(row.get("since") for row in history):
+    try:
+        if len(kept) <= len(history) or any(row.get("since") for row in history):
+            return
+        rows = [{"station": station, **row} for row in kept]
+        if history and _newest(history) != _newest(kept):
+            rows.append(history[-1] | {"since": document.get("last_seen_at")})
+        table = pa.Table.from_pylist(rows, schema=_SCHEMA)
+    except (AttributeError, TypeError, ValueError):  # somebody wrote something else in its place
         return
-    rows = [{"station": station, **row} for row in kept]
-    if history and _newest(history) != _newest(kept):
-        rows.append(history[-1] | {"since": document.get("last_seen_at")})
-    targets.station(station).write(pa.Table.from_pylist(rows, schema=_SCHEMA))
+    targets.station(station).write(table)
     log.warning("station %s: its history is restored from MongoDB", station, extra={"station": station})
 
 

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support.deployment import Pipeline
 
@@ -12,6 +13,10 @@ from airqino.sandbox.server import Sandbox
 
 # A shell's background job ignores SIGINT, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A property holds or not, however busy the machine is.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 #: The files that take longest, the longest first: begun last, one of two processes would wait for the other.
 LONGEST = (

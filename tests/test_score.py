@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from support.deployment import ROOT, Pipeline
 
+from airqino.forecasting.features import USABLE_FLAGS
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 from airqino.stores import parquet
@@ -54,7 +55,7 @@ def naive(pipeline: Pipeline, day: date, window: int) -> dict[tuple[str, str, in
         reading = measured.get(f"{forecast['station']}|{target_at:%Y-%m-%dT%H}")
         if forecast["method"] == "none" or not stop - timedelta(days=window) <= target_at < stop or not reading:
             continue
-        if reading[name] is None or reading[f"{name}_flag"] not in ("ok", "spike"):
+        if reading[name] is None or reading[f"{name}_flag"] not in USABLE_FLAGS:
             continue
         came, p50 = reading[name], forecast["p50"]
         inside = forecast["p10"] <= came <= forecast["p90"]

@@ -1,5 +1,6 @@
 """The staged files as the stages see them, and the loads recorded in MongoDB."""
 
+import json
 import os
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -232,3 +233,19 @@ def test_a_load_is_recorded_with_its_inputs_and_when(mongod, monkeypatch):
 
 def test_a_file_is_named_by_its_path(staging):
     assert str(targets.daily(DAY)) == f"{staging}/2024-09-09/daily.parquet"
+
+
+def test_the_file_says_in_which_unit_each_amount_is(staging: Path) -> None:
+    columns = ["co", "co_flag", "co_tests", "co_mean", "co_hours", "pm2_5_dry_mean", "o3_8h_max", "pm10", "pm2_5", "rh"]
+    target = targets.daily(DAY)
+    target.write(pd.DataFrame({name: [1.0] for name in columns}).assign(day=DAY), inputs="x")
+    metadata = pq.read_schema(target.path).metadata
+    assert json.loads(metadata[b"units"]) == {
+        "co": "mg/m³",
+        "co_mean": "mg/m³",
+        "pm2_5_dry_mean": "µg/m³",
+        "o3_8h_max": "µg/m³",
+        "pm10": "µg/m³",
+        "pm2_5": "µg/m³",
+        "rh": "%",
+    }

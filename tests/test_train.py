@@ -15,6 +15,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from support.deployment import Pipeline
 
+from airqino.forecasting.features import USABLE_FLAGS
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 from airqino.stores import models, parquet
@@ -163,14 +164,14 @@ def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
     tables = [pd.read_parquet(deployed.root / f"{d}" / "hourly.parquet") for d in DAYS if d < day]
     readings = pd.concat(tables, ignore_index=True)
     model = fit(readings, start, seed=20240909)
-    bare = readings.drop(columns=[name for name in readings if name.endswith("_flag")])
+    bare = readings.drop(columns=[name for name in readings if name.endswith(("_flag", "_tests"))])
     hours = list(pd.date_range(start - pd.Timedelta(hours=1), pd.Timestamp(day, tz="UTC"), freq="h", inclusive="left"))
     forecasts = predict(model, flag_history(bare, causal=True), hours)
     known = readings.set_index(["station", "observed_at"])
     errors: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     for row in forecasts.itertuples():
         at = (row.station, row.target_at)
-        if at not in known.index or known.loc[at, f"{row.pollutant}_flag"] not in ("ok", "spike") or np.isnan(row.p50):
+        if at not in known.index or known.loc[at, f"{row.pollutant}_flag"] not in USABLE_FLAGS or np.isnan(row.p50):
             continue
         target = known.loc[at, row.pollutant]
         made = errors.setdefault((row.station, row.pollutant, row.horizon_h), [])

@@ -191,8 +191,7 @@ def _published(model: ForecastModel, readings: pd.DataFrame, start: date, day: d
     first, last = day_start(start) - HOUR, day_start(day) - 2 * HOUR
     needed = HISTORY_HOURS * HOUR + timedelta(days=policy.thresholds.dead_days)
     recent = readings[readings["observed_at"] >= pd.Timestamp(first - needed)]
-    values = recent.drop(columns=[name for name in recent.columns if name.endswith(("_flag", "_tests"))])
-    causal = flag_history(values.reset_index(drop=True), policy.thresholds, causal=True)  # as when each hour ended
+    causal = flag_history(recent.reset_index(drop=True), policy.thresholds, causal=True)  # as when each hour ended
     hours = list(pd.date_range(first, last, freq="h"))
     return scoring.match(predict(model, causal, hours, policy.threads), readings)
 

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from airqino.quality import notes
 from airqino.readings import NAMES, READINGS
 
-__all__ = ["EIGHT_HOURS_BEFORE", "Context", "Thresholds", "contexts", "lay_out"]
+__all__ = ["EIGHT_HOURS_BEFORE", "Context", "Thresholds", "contexts"]
 
 Array = npt.NDArray[np.float64]
 Pair = tuple[str, str]
@@ -87,9 +88,12 @@ def contexts(
     - ``offset``: half or more of them lie below the plausible range of a reading that the source clips: its zero is
       off. Only values that were not clipped show it.
 
+    What an operator invalidated is as if it were not there. Values are taken calibrated, but for whether they are zero
+    or at the floor: that is said of what the station reported.
+
     Args:
-        around: Hourly readings, columns station, observed_at (UTC) and `NAMES`; of each day only those of the days
-            before count, and the first hour after it.
+        around: Hourly readings, columns station, observed_at (UTC) and `NAMES`, and what `notes.apply` adds; of each
+            day only those of the days before count, and the first hour after it.
         starts: Beginnings of the days, UTC, not far from each other.
         thresholds: The rules' numbers.
 
@@ -102,28 +106,25 @@ def contexts(
     rows = around[(at >= first) & (at < end)]
     if rows.empty:
         return [Context() for _ in starts]
-    cube, stations = lay_out(rows, first, (end - first) // hour)
-    begins = [(start - first) // hour for start in starts]
-    return [_context(cube[b - window : b], cube[b + 24], stations, thresholds) for b in begins]
-
-
-def lay_out(rows: pd.DataFrame, start: pd.Timestamp, hours: int) -> tuple[Array, list[str]]:
-    """Lay rows out as hours × stations × readings, NaN where there is none; return the stations, sorted, as well."""
     stations = sorted(rows["station"].unique())
-    cube = np.full((hours, len(stations), len(NAMES)), np.nan)
-    hour = np.asarray((rows["observed_at"] - start) // pd.Timedelta(hours=1), dtype=np.intp)
     code = np.asarray(pd.Categorical(rows["station"], categories=stations).codes, dtype=np.intp)
-    cube[hour, code] = rows[list(NAMES)].to_numpy(dtype=float, na_value=np.nan)
-    return cube, stations
+    place = np.asarray((rows["observed_at"] - first) // hour, dtype=np.intp), code
+    cube = np.full(((end - first) // hour, len(stations), len(NAMES)), np.nan)
+    reported = cube.copy()
+    cube[place], reported[place] = notes.values(rows), notes.values(rows, reported=True)
+    begins = [(start - first) // hour for start in starts]
+    return [
+        _context(cube[b - window : b], reported[b - window : b], cube[b + 24], stations, thresholds) for b in begins
+    ]
 
 
-def _context(cube: Array, following: Array, stations: list[str], thresholds: Thresholds) -> Context:
+def _context(cube: Array, reported: Array, following: Array, stations: list[str], thresholds: Thresholds) -> Context:
     there = ~np.isnan(cube)
 
     def named(values: npt.NDArray[Any], where: npt.NDArray[np.bool_]) -> dict[Pair, Any]:
         return {(stations[s], NAMES[r]): values[s, r].item() for s, r in np.argwhere(where)}
 
-    usable = there & (cube >= _LOW) & (cube <= _HIGH) & ~(cube == _FLOOR)
+    usable = there & (cube >= _LOW) & (cube <= _HIGH) & ~(reported == _FLOOR)
     enough = (usable.sum(axis=0) >= _LEVEL_HOURS) & ~np.isin(NAMES, ("t", "rh", "t_int"))
     level = np.zeros(enough.shape)
     level[enough] = np.nanmedian(np.where(usable, cube, np.nan)[:, enough], axis=0)
@@ -134,10 +135,10 @@ def _context(cube: Array, following: Array, stations: list[str], thresholds: Thr
         for r in _EIGHT_HOURS
         if there[-EIGHT_HOURS_BEFORE:, s, r].any()
     }
-    verdict = _verdicts(cube, there, thresholds)
+    verdict = _verdicts(cube, reported, there, thresholds)
     return Context(
         verdicts=named(verdict, verdict != ""),
-        runs=_runs(cube, there, stations, thresholds.stuck_hours),
+        runs=_runs(cube, reported, there, stations, thresholds.stuck_hours),
         levels=named(rounded, enough & (level > 0)),
         last=named(cube[-1], there[-1]),
         following=named(following, ~np.isnan(following)),
@@ -145,20 +146,22 @@ def _context(cube: Array, following: Array, stations: list[str], thresholds: Thr
     )
 
 
-def _verdicts(cube: Array, there: npt.NDArray[np.bool_], thresholds: Thresholds) -> npt.NDArray[np.str_]:
+def _verdicts(
+    cube: Array, reported: Array, there: npt.NDArray[np.bool_], thresholds: Thresholds
+) -> npt.NDArray[np.str_]:
     """Return what is said of each sensor, (stations, readings); "" of one with too few readings."""
     recent = there & (np.cumsum(there[::-1], axis=0)[::-1] <= thresholds.dead_hours)
     # each reading's predecessor, across gaps
     place = np.maximum.accumulate(np.where(there, np.arange(len(cube))[:, None, None], 0), axis=0)
     same = np.zeros_like(there)
     same[1:] = cube[1:] == np.take_along_axis(cube, place[:-1], axis=0)
-    at_floor = cube == _FLOOR
+    at_floor = reported == _FLOOR
     count = recent.sum(axis=0)
 
     def share(what: npt.NDArray[np.bool_]) -> Array:
         return np.asarray((recent & what).sum(axis=0) / np.maximum(count, 1), dtype=float)
 
-    constant = np.maximum(share(same & ~at_floor), share((cube == 0) & ~at_floor))
+    constant = np.maximum(share(same & ~at_floor), share((reported == 0) & ~at_floor))
     verdict = np.full(count.shape, "alive", dtype="U8")
     verdict[constant >= thresholds.dead_share] = "dead"
     verdict[share(at_floor) >= thresholds.dead_share] = "at_floor"
@@ -168,13 +171,13 @@ def _verdicts(cube: Array, there: npt.NDArray[np.bool_], thresholds: Thresholds)
 
 
 def _runs(
-    cube: Array, there: npt.NDArray[np.bool_], stations: list[str], stuck_hours: int
+    cube: Array, reported: Array, there: npt.NDArray[np.bool_], stations: list[str], stuck_hours: int
 ) -> dict[Pair, tuple[float, int, int]]:
     """Return the run of equal non-zero values that each sensor's last reading belongs to; see `Context.runs`."""
     hours = np.arange(len(cube))[:, None, None]
     last_at = np.where(there, hours, -1).max(axis=0)
-    value = np.take_along_axis(cube, np.maximum(last_at, 0)[None], axis=0)[0]
-    open_ = (last_at >= len(cube) - 1 - stuck_hours) & (value != 0)
+    value, told = (np.take_along_axis(of, np.maximum(last_at, 0)[None], axis=0)[0] for of in (cube, reported))
+    open_ = (last_at >= len(cube) - 1 - stuck_hours) & (told != 0)
     run, gap = np.zeros(value.shape, dtype=int), np.zeros(value.shape, dtype=int)
     since = np.where(open_, len(cube) - 1 - last_at, 0)
     going = open_.copy()

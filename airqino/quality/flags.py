@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from airqino.quality import notes
 from airqino.quality.contexts import Array, Context, Thresholds, contexts
 from airqino.readings import NAMES, READINGS
 
-__all__ = ["COUNTED", "FLAGS", "TESTS", "UNCHECKED", "flag_days", "flag_history", "suspected"]
+__all__ = ["COUNTED", "FLAGS", "TESTS", "UNCHECKED", "flag_days", "flag_history", "suspected", "unflagged"]
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int8]
@@ -27,7 +28,7 @@ Codes = npt.NDArray[np.int8]
 #: QARTOD's codes.
 PASS, NOT_EVALUATED, SUSPECT, FAIL, MISSING = 1, 2, 3, 4, 9
 
-#: Every test, in the order of its digit in ``<reading>_tests``.
+#: Every test, in the order of its digit in ``<reading>_tests``; the operator's is the last.
 TESTS = ("range", "stuck", "dead", "spike", "floor", "humid", "order", "level", "operator")
 
 #: Flag → the test and the code that give it, from best to worst; where several fit, the worst is given.
@@ -45,10 +46,10 @@ _CAUSES = {
     "offset": ("floor", FAIL),
     "invalidated": ("operator", FAIL),
 }
-#: Every flag, from best to worst.
-FLAGS = ("ok", *_CAUSES, "absent")
-#: Flags of values that count: no test failed.
-COUNTED = ("ok", *(flag for flag, (_, code) in _CAUSES.items() if code == SUSPECT))
+#: Every flag, from best to worst. ``restored``: a test failed, and an operator says that the value counts.
+FLAGS = ("ok", "restored", *_CAUSES, "absent")
+#: Flags of values that count: no test failed, or an operator's word stands over it.
+COUNTED = ("ok", "restored", *(flag for flag, (_, code) in _CAUSES.items() if code == SUSPECT))
 #: The codes of a value that no test has seen.
 UNCHECKED = f"{NOT_EVALUATED}" * len(TESTS)
 
@@ -59,6 +60,9 @@ _FEWEST_CHANGES = 8
 _JUMP, _UNIT = 20.0, 100.0
 #: Readings in a row that a fall to another unit shows in: a single low one may be rain.
 _FALL_READINGS = 3
+#: A level of days below this part of the sensor's own noise is that of another unit, however long it lasts: no air on
+#: earth is so clean for a week.
+_LEAST_LEVEL = 0.1
 #: Days that a history is flagged in at a time: 200 stations then take 20 MB.
 _CHUNK = 31
 
@@ -93,13 +97,19 @@ def flag_days(
       that the sensor's zero is off (`contexts`).
     - ``humid``: 3 of a sensor that reads high in humid air, at a relative humidity of `humid_above` % or more.
     - ``order``: 4 where PM2.5, which is a part of PM10, lies above it: of both.
-    - ``level``: against the level of the last days, 4 at 100 times as much, or in a row of 3 readings at a hundredth or
-      less: another unit; 3 at 20 times as much. Zero is no fall, and no reading with a floor has one.
-    - ``operator``: not evaluated here; `airqino.quality.notes` sets it.
+    - ``level``: against the level of the last days, 4 at 100 times as much, with the readings beside it that are 20
+      times as much, and in a row of 3 readings at a hundredth or less: another unit; 3 at 20 times as much. Zero is no
+      fall, and no reading with a floor has one. 4 as well where the level itself lies below a tenth of the reading's
+      noise.
+    - ``operator``: 4 where an operator invalidated the value, which is then as if it were not there for every test;
+      1 where one restored it: it counts, whatever the tests say.
+
+    Tests look at calibrated values, but for what is said of the sensor: whether it is at its floor, at zero or at the
+    end of its scale.
 
     Args:
         days: Hourly readings of these days, columns station, observed_at and `NAMES`, at most one row per station and
-            hour.
+            hour; and what `notes.apply` adds, or an earlier flagging, of which only the operator's word is taken.
         around: Beginning (UTC) of each day that has rows, and what the days around it say of it; in time order.
         thresholds: The rules' numbers.
         causal: Flag an hour only by what was known when it ended: a run is flagged from its last reading needed on
@@ -115,34 +125,38 @@ def flag_days(
     hour = np.asarray((at - starts[day]) // pd.Timedelta(hours=1), dtype=np.intp)
     code = np.asarray(pd.Categorical(days["station"], categories=stations).codes, dtype=np.intp)
     cube = np.full((24, len(starts), len(stations), len(NAMES)), np.nan)
-    cube[hour, day, code] = days[list(NAMES)].to_numpy(dtype=float, na_value=np.nan)
+    reported, considered = cube.copy(), notes.values(days)
+    cube[hour, day, code], reported[hour, day, code] = considered, notes.values(days, reported=True)
     known = _Known(list(around.values()), stations)
     codes = np.full((len(TESTS), *cube.shape), NOT_EVALUATED, dtype=np.int8)
     outcomes = {
-        "range": _range(cube),
-        "stuck": _stuck(cube, known, thresholds, causal),
+        "range": _range(cube, reported),
+        "stuck": _stuck(cube, reported, known, thresholds, causal),
         "dead": known.dead(cube.shape),
-        "floor": _floor(cube, known),
+        "floor": _floor(reported, known),
         "humid": _humid(cube, thresholds),
         "order": _order(cube),
-        "level": _level(cube, known, causal),
+        "level": _level(cube, reported, known, causal),
     } | ({} if causal else {"spike": _spike(cube, known, thresholds)})
     for test, outcome in outcomes.items():
         codes[TESTS.index(test)] = outcome
-    codes[:, np.isnan(cube)] = MISSING
-    return _columns(codes[:, hour, day, code], days.index)
+    told = codes[:, hour, day, code]
+    told[:, np.isnan(considered)] = NOT_EVALUATED
+    told[TESTS.index("operator")] = notes.words(days)
+    told[:, days[list(NAMES)].isna().to_numpy()] = MISSING
+    return _columns(told, days.index)
 
 
 def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), causal: bool = False) -> pd.DataFrame:
     """Flag each value of many days, day by day as the pipeline does.
 
     Args:
-        hourly: Hourly readings, columns station, observed_at (UTC) and `NAMES`.
+        hourly: Hourly readings as for `flag_days`.
         thresholds: The rules' numbers.
         causal: See `flag_days`.
 
     Returns:
-        A copy of `hourly`, sorted by hour and station, with the columns of `flag_days`.
+        A copy of `hourly`, sorted by hour and station, with the columns of `flag_days` in place of earlier ones.
     """
     hourly = hourly.sort_values(["observed_at", "station"], ignore_index=True)
     at = hourly["observed_at"]
@@ -153,7 +167,13 @@ def flag_history(hourly: pd.DataFrame, thresholds: Thresholds = Thresholds(), ca
         first, begin, end, last = at.searchsorted([earliest, chunk[0], chunk[-1] + timedelta(days=1), after])
         known = contexts(hourly.iloc[first:last], chunk, thresholds)
         parts.append(flag_days(hourly.iloc[begin:end], dict(zip(chunk, known, strict=True)), thresholds, causal))
-    return pd.concat([hourly, pd.concat(parts)], axis=1) if parts else hourly
+    return pd.concat([unflagged(hourly), pd.concat(parts)], axis=1) if parts else hourly
+
+
+def unflagged(hourly: pd.DataFrame) -> pd.DataFrame:
+    """Return hourly readings without the columns of `flag_days`."""
+    parts = {f"{name}_{part}" for name in NAMES for part in ("flag", "tests")}
+    return hourly.drop(columns=[name for name in hourly.columns if name in parts])
 
 
 def summarise(codes: Codes) -> npt.NDArray[np.str_]:
@@ -165,6 +185,8 @@ def summarise(codes: Codes) -> npt.NDArray[np.str_]:
     flags = np.full(codes.shape[1:], FLAGS.index("ok"), dtype=np.int8)
     for flag, (test, code) in _CAUSES.items():
         flags[codes[TESTS.index(test)] == code] = FLAGS.index(flag)
+    fails = ~np.isin(flags, [FLAGS.index(flag) for flag in COUNTED])
+    flags[fails & (codes[TESTS.index("operator")] == notes.RESTORED)] = FLAGS.index("restored")
     flags[codes[0] == MISSING] = FLAGS.index("absent")
     return np.array(FLAGS)[flags]
 
@@ -225,14 +247,14 @@ def _codes(fails: Mask, suspect: Mask | bool = False, evaluated: Mask | bool = T
     return np.where(evaluated, outcome, NOT_EVALUATED).astype(np.int8)
 
 
-def _range(cube: Array) -> Codes:
-    fails = (cube < _LOW) | (cube > _HIGH) | (cube >= _FULL)
+def _range(cube: Array, reported: Array) -> Codes:
+    fails = (cube < _LOW) | (cube > _HIGH) | (reported >= _FULL)
     return _codes(fails, evaluated=np.broadcast_to(np.isfinite(_LOW) | np.isfinite(_HIGH), cube.shape))
 
 
-def _floor(cube: Array, known: _Known) -> Codes:
-    offset = np.broadcast_to(known.verdict() == "offset", cube.shape)
-    return _codes(offset, cube == _FLOOR, np.broadcast_to(~np.isnan(_FLOOR), cube.shape))
+def _floor(reported: Array, known: _Known) -> Codes:
+    offset = np.broadcast_to(known.verdict() == "offset", reported.shape)
+    return _codes(offset, reported == _FLOOR, np.broadcast_to(~np.isnan(_FLOOR), reported.shape))
 
 
 def _humid(cube: Array, thresholds: Thresholds) -> Codes:
@@ -250,31 +272,42 @@ def _order(cube: Array) -> Codes:
     return outcome
 
 
-def _level(cube: Array, known: _Known, causal: bool) -> Codes:
-    level = np.maximum(known.numbers("levels"), _NOISE)
-    low = (cube > 0) & (cube <= level / _UNIT) & np.isnan(_FLOOR)
-    there = ~np.isnan(cube)
-    row, rows = np.zeros(cube.shape[1:], dtype=int), np.zeros(cube.shape, dtype=int)
+def _level(cube: Array, reported: Array, known: _Known, causal: bool) -> Codes:
+    of_days, there, clipped = known.numbers("levels"), ~np.isnan(cube), ~np.isnan(_FLOOR)
+    level = np.maximum(of_days, _NOISE)
+    jumped, low = cube >= level * _JUMP, (cube > 0) & (reported != 0) & (cube <= level / _UNIT) & ~clipped
+    row = np.zeros(cube.shape, dtype=int)
     for hour in range(len(cube)):
-        row = np.where(there[hour], np.where(low[hour], row + 1, 0), row)
-        rows[hour] = row
-    if not causal:  # the last reading of a row knows its length
-        longest = np.zeros(cube.shape[1:], dtype=int)
-        for hour in range(len(cube) - 1, -1, -1):
-            longest = np.where(there[hour], np.where(low[hour], np.maximum(longest, rows[hour]), 0), longest)
-            rows[hour] = np.where(low[hour], longest, 0)
-    fell = low & (rows >= _FALL_READINGS)
-    return _codes((cube >= level * _UNIT) | fell, cube >= level * _JUMP, np.broadcast_to(~np.isnan(level), cube.shape))
+        before = row[hour - 1] if hour else 0
+        row[hour] = np.where(there[hour], np.where(low[hour], before + 1, 0), before)
+    # a row of readings is in another unit as a whole
+    risen = _spread(jumped, there, (cube >= level * _UNIT).astype(int), causal) > 0
+    fallen = low & (_spread(low, there, row, causal) >= _FALL_READINGS)
+    tiny = np.broadcast_to((of_days < _NOISE * _LEAST_LEVEL) & ~clipped, cube.shape)
+    return _codes(risen | fallen | tiny, jumped, np.broadcast_to(~np.isnan(level), cube.shape))
 
 
-def _stuck(cube: Array, known: _Known, thresholds: Thresholds, causal: bool) -> Codes:
+def _spread(members: Mask, there: Mask, numbers: npt.NDArray[np.int_], causal: bool) -> npt.NDArray[np.int_]:
+    """Give each reading the highest number of its row of members, or of the row so far."""
+    numbers = numbers.copy()
+    forth, back = range(len(numbers)), range(len(numbers) - 1, -1, -1)
+    for hours in (forth,) if causal else (forth, back):
+        highest = np.zeros(numbers.shape[1:], dtype=int)
+        for hour in hours:
+            own = np.where(members[hour], np.maximum(highest, numbers[hour]), 0)
+            highest = np.where(there[hour], own, highest)
+            numbers[hour] = own
+    return numbers
+
+
+def _stuck(cube: Array, reported: Array, known: _Known, thresholds: Thresholds, causal: bool) -> Codes:
     there, longest_gap = ~np.isnan(cube), thresholds.stuck_hours
     previous = known.numbers("runs", 0)
     run = np.nan_to_num(known.numbers("runs", 1)).astype(int)
     gap = np.nan_to_num(known.numbers("runs", 2)).astype(int)
     runs = np.zeros(cube.shape, dtype=int)
     for hour, values in enumerate(cube):
-        goes_on = (values == previous) & (values != 0) & (gap <= longest_gap)
+        goes_on = (values == previous) & (reported[hour] != 0) & (gap <= longest_gap)
         run = np.where(there[hour], np.where(goes_on, run + 1, 1), run)
         gap = np.where(there[hour], 0, gap + 1)
         runs[hour], previous = run, np.where(there[hour], values, previous)
@@ -286,7 +319,7 @@ def _stuck(cube: Array, known: _Known, thresholds: Thresholds, causal: bool) -> 
             runs[hour] = np.where(goes_on, length, own)
             length = np.where(there[hour], runs[hour], length)
             following = np.where(there[hour], own, following)
-    return _codes(runs >= thresholds.stuck_hours, evaluated=cube != 0)
+    return _codes(runs >= thresholds.stuck_hours, evaluated=reported != 0)
 
 
 def _spike(cube: Array, known: _Known, thresholds: Thresholds) -> Codes:

@@ -64,22 +64,30 @@ def eight_hour_means(hourly: pd.DataFrame, around: Mapping[pd.Timestamp, Context
     Returns:
         A column ``<reading>_8h`` for each reading whose guideline is one of 8-hour means, NaN with fewer than 6 values.
     """
+    starts, at = pd.DatetimeIndex(list(around)), pd.DatetimeIndex(hourly["observed_at"])
+    day = starts.searchsorted(at, side="right") - 1
+    hour = np.asarray((at - starts[day]) // pd.Timedelta(hours=1), dtype=np.intp)
+    stations = sorted(hourly["station"].unique())
+    code = np.asarray(pd.Categorical(hourly["station"], categories=stations).codes, dtype=np.intp)
+    before = EIGHT_HOURS_BEFORE
     columns = {}
     for of in (r for r in READINGS if r.eight_hours):
+        cube = np.full((len(starts), before + 24, len(stations)), np.nan)
         counting = hourly[of.name].where(hourly[f"{of.name}_flag"].isin(COUNTED))
-        parts = [pd.DataFrame({"station": hourly["station"], "at": hourly["observed_at"], "value": counting})]
-        for start, known in around.items():
-            before = [start - pd.Timedelta(hours=back) for back in range(EIGHT_HOURS_BEFORE, 0, -1)]
+        cube[day, before + hour, code] = counting.to_numpy(dtype=float, na_value=np.nan)
+        for number, known in enumerate(around.values()):
             for (station, name), values in known.evening.items():
-                if name == of.name:
+                if name == of.name and station in stations:
                     kept = [v if of.plausible[0] <= v <= of.plausible[1] else np.nan for v in values]
-                    parts.append(pd.DataFrame({"station": station, "at": before, "value": kept}))
-        # where the day before is among the days, its own rows count
-        table = pd.concat(parts).drop_duplicates(["station", "at"]).pivot(index="at", columns="station", values="value")
-        means = table.asfreq("h").rolling("8h", min_periods=_EIGHT_HOURS_NEEDED).mean()
-        at, station = pd.Index(hourly["observed_at"]), pd.Index(hourly["station"])
-        places = means.index.get_indexer(at), means.columns.get_indexer(station)
-        columns[f"{of.name}_8h"] = means.to_numpy(dtype=float)[places] if len(hourly) else np.zeros(0)
+                    cube[number, :before, stations.index(station)] = kept
+        # each day by itself, hour after hour: the same to the last digit, whichever days are worked on together
+        total, count = np.zeros((len(starts), 24, len(stations))), np.zeros((len(starts), 24, len(stations)))
+        for first in range(before + 1):
+            values_at = cube[:, first : first + 24]
+            total += np.nan_to_num(values_at)
+            count += ~np.isnan(values_at)
+        means = np.where(count >= _EIGHT_HOURS_NEEDED, total / np.maximum(count, 1), np.nan)
+        columns[f"{of.name}_8h"] = means[day, hour, code]
     return pd.DataFrame(columns, index=hourly.index)
 
 
@@ -88,14 +96,16 @@ def daily_means(
 ) -> pd.DataFrame:
     """Compute the daily mean of each pollutant at each station, as reported and as far as it can be vouched for.
 
-    The mean is the plain one over all reported values, whatever their flags: the sum divided by the hours present
-    (40 CFR 50 App. N 3.0(c)). The checked mean is the same over the values that count. It needs `valid_share` of the
+    The mean is the plain one over all values as they were reported, whatever their flags and calibrations: the sum
+    divided by the hours present (40 CFR 50 App. N 3.0(c)). The checked mean is that of the values that count, as an
+    operator calibrated them. It needs `valid_share` of the
     day's hours (18 of 24, ibid.; Directive 2008/50/EC Annex XI asks for 75 % as well).
 
     Args:
         hourly: Rows of the UTC days that cover `days` in each station's zone; columns station, observed_at (UTC),
             status, final, rh, and each averaged pollutant with its ``<pollutant>_flag`` and ``<pollutant>_tests`` and,
-            where its guideline is one of 8-hour means, its ``<pollutant>_8h``.
+            where its guideline is one of 8-hour means, its ``<pollutant>_8h``; ``<pollutant>_raw`` where one was
+            calibrated.
         days: The days, sorted.
         zones: Time zone of each station; UTC where not named.
         valid_share: Share of the day's hours that must be there.
@@ -166,6 +176,7 @@ class _Totals:
 
 def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floats) -> dict[str, object]:
     values = rows[of.name].to_numpy(dtype=float, na_value=np.nan)
+    reported = _reported(of.name, rows, values)
     flag = rows[f"{of.name}_flag"].to_numpy(dtype=object)
     counting = np.isin(flag, COUNTED)
     count = totals.number(counting)
@@ -184,7 +195,7 @@ def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floa
         known = vouched & enough
         table[f"{of.name}_8h_max"] = level
     table = {
-        f"{of.name}_mean": totals.mean(values, ~np.isnan(values)),
+        f"{of.name}_mean": totals.mean(reported, ~np.isnan(reported)),
         f"{of.name}_hours": totals.number(~np.isnan(values)),
         f"{of.name}_checked_mean": checked,
         f"{of.name}_checked_hours": count,
@@ -197,9 +208,23 @@ def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floa
     if of.humid:
         table[f"{of.name}_humid_hours"] = told["humid"]
     if of.name == "pm2_5":
-        dry = totals.mean(dried(values, rows["rh"].to_numpy(dtype=float, na_value=np.nan)), counting)
+        dry = totals.mean(dried(values, _humidity(rows)), counting)
         table |= {"pm2_5_dry_mean": dry, "pm2_5_dry_above_who": _above(of, dry, vouched)}
     return table
+
+
+def _reported(name: str, rows: pd.DataFrame, values: Floats) -> Floats:
+    """Return the values as the station reported them: where one was calibrated, what it was before."""
+    if f"{name}_raw" not in rows:
+        return values
+    raw = rows[f"{name}_raw"].to_numpy(dtype=float, na_value=np.nan)
+    return np.where(np.isnan(raw), values, raw)
+
+
+def _humidity(rows: pd.DataFrame) -> Floats:
+    """Return the relative humidity, %; NaN where an operator invalidated it."""
+    rh = rows["rh"].to_numpy(dtype=float, na_value=np.nan)
+    return np.where(rows["rh_flag"] == "invalidated", np.nan, rh) if "rh_flag" in rows else rh
 
 
 def _above(of: Reading, level: Floats, known: npt.NDArray[np.bool_]) -> list[bool | None]:

@@ -6,22 +6,26 @@ Clients do not survive a fork, so each process opens its own.
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import bson
 import pymongo
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
 from pymongo.collection import Collection
 from pymongo.database import Database as _Database
-from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
 from airqino.errors import MongoError
 from airqino.stores import refusals
 
 __all__ = [
-    "INDEXES", "Database", "ask", "collections", "count", "count_by_day", "database", "distinct", "ensure_indexes",
-    "find", "find_many", "find_one", "newest", "ping", "replace", "update",
+    "INDEXES", "Database", "ask", "collections", "count", "count_by_day", "database", "decoded", "distinct", "encoded",
+    "ensure_indexes", "existing", "find", "find_encoded", "find_many", "find_one", "newest", "ping", "replace",
+    "update",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -34,6 +38,8 @@ _unreachable: dict[int, tuple[float, str]] = {}
 _met: set[int] = set()
 #: Seconds between two tries during a failover.
 _BREATH = 0.2
+#: The server's code for a document with arrays in two fields of an index.
+_PARALLEL_ARRAYS = 171
 #: Name of the index by which hourly documents expire.
 EXPIRY = "expiry"
 Database = _Database[Document]
@@ -48,7 +54,7 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "revisions": (("observed_at", "station"), ("seen_at",)),
     "profiles": (("station", "month"), ("month", "weekday")),
     "stations": (("name",),),
-    "loads": (("kind", "loaded_at"), ("kind", "issued_at")),
+    "loads": (("kind", "loaded_at"), ("kind", "issued_at"), ("kind", "version")),
 }
 
 
@@ -93,6 +99,7 @@ def _client(
             w="majority",
             retryWrites=True,
             tz_aware=True,
+            datetime_conversion="DATETIME_AUTO",  # a moment beyond Python's, in a document of others, is no error
             appname="airqino-pipeline",
             **{option: path for option, path in files.items() if path},
         )
@@ -185,7 +192,11 @@ def ensure_indexes(db: Database, retention_days: int = 0) -> None:
     def make(db: Database) -> None:
         for collection, indexes in INDEXES.items():
             for fields in indexes:
-                db[collection].create_index(list(fields))
+                try:
+                    db[collection].create_index(list(fields))
+                except OperationFailure as error:
+                    if error.code != _PARALLEL_ARRAYS:  # in a document of others; `scripts/doctor` names the index
+                        raise
         _expire(db["hourly_measurements"], retention_days * 86_400)
 
     ask(db, make)
@@ -234,6 +245,36 @@ def find_many(db: Database, collection: str, keys: Sequence[str]) -> dict[str, D
     return {document["_id"]: document for document in find(db, collection, {"_id": {"$in": list(keys)}})}
 
 
+def existing(db: Database, collection: str, keys: Sequence[str]) -> set[str]:
+    """Return which of these ``_id`` there are."""
+    where = {"_id": {"$in": list(keys)}}
+    return (
+        {found["_id"] for found in ask(db, lambda db: list(db[collection].find(where, {"_id": 1})))} if keys else set()
+    )
+
+
+def find_encoded(db: Database, collection: str, where: Document) -> list[bytes]:
+    """Return the documents that fit as they are stored, in BSON, in any order.
+
+    Equal bytes are equal documents, in values, types and order of fields; nothing that somebody stored is an error.
+    """
+    options = CodecOptions(document_class=RawBSONDocument)
+    return ask(db, lambda db: [bytes(found.raw) for found in db[collection].with_options(options).find(where)])
+
+
+def encoded(document: Document) -> bytes:
+    """Return a document as it is stored."""
+    return bytes(bson.encode(document))
+
+
+def decoded(document: bytes) -> Document:
+    """Return a stored document, whatever is in it."""
+    lenient: CodecOptions[Document] = CodecOptions(
+        tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+    )
+    return bson.decode(document, lenient)
+
+
 def count_by_day(db: Database, collection: str, field: str, start: object, stop: object) -> dict[str, int]:
     """Count documents with `start` <= field < `stop` by day, written ``2024-09-09``.
 
@@ -246,12 +287,14 @@ def count_by_day(db: Database, collection: str, field: str, start: object, stop:
     """
     day: object = f"${field}"
     if isinstance(start, datetime):
-        day = {"$dateToString": {"date": day, "format": "%Y-%m-%d"}}
+        moment = {"$convert": {"input": day, "to": "date", "onError": None}}  # several in one field are no moment
+        day = {"$dateToString": {"date": moment, "format": "%Y-%m-%d"}}
     pipeline: list[Document] = [
         {"$match": {field: {"$gte": start, "$lt": stop}}},
         {"$group": {"_id": day, "n": {"$sum": 1}}},
     ]
-    return {found["_id"]: found["n"] for found in ask(db, lambda db: list(db[collection].aggregate(pipeline)))}
+    groups = ask(db, lambda db: list(db[collection].aggregate(pipeline)))
+    return {found["_id"]: found["n"] for found in groups if isinstance(found["_id"], str)}  # what else stands there
 
 
 def replace(db: Database, collection: str, documents: Sequence[Document]) -> int:
@@ -278,5 +321,7 @@ def update(db: Database, collection: str, updates: Sequence[tuple[Document, Docu
 
 def newest(db: Database, collection: str, field: str, where: Document | None = None) -> datetime | None:
     """Return the greatest value of an indexed time field among the documents that fit, or None."""
-    document = ask(db, lambda db: db[collection].find_one(where or {}, {field: 1}, sort=[(field, -1)]))
-    return document.get(field) if document else None
+    moment = {"$lte": datetime.max.replace(tzinfo=UTC), "$not": {"$type": "array"}}  # what else stands there is others'
+    where = {**(where or {}), field: moment}
+    document = ask(db, lambda db: db[collection].find_one(where, {field: 1}, sort=[(field, -1)]))
+    return document[field] if document else None

@@ -65,6 +65,11 @@ class Paths:
         return self.root / "stations" / f"{station}.parquet"
 
     @property
+    def notes(self) -> Path:
+        """Return the file of the operator's notes."""
+        return self.root / "operator" / "notes.jsonl"
+
+    @property
     def quarantine(self) -> Path:
         """The folder of damaged files, each under its own path and the moment when it was found."""
         return self.root / "quarantine"
@@ -123,7 +128,7 @@ class Paths:
         return self.root / "demo"
 
     def lock(self, name: str) -> Path:
-        """Return a lock file: ``hourly``, ``run``, ``alerts``, ``alerts.sending``, or ``stage.<task>``."""
+        """Return a lock file: ``hourly``, ``run``, ``alerts``, ``alerts.sending``, ``notes``, or ``stage.<task>``."""
         return self.root / f".{name}.lock"
 
 

@@ -68,7 +68,7 @@ def _profiles(days: list[date], zone: str, stations: list[str]) -> Pipeline:
         "weekday": {"$isoDayOfWeek": local},
     }
     return [
-        {"$match": {"$or": in_spans, "station": {"$in": stations}}},
+        {"$match": {"$or": in_spans, "station": {"$in": stations}, "observed_at": {"$not": {"$type": "array"}}}},
         {"$group": {"_id": of | {"hour": {"$hour": local}}, **sums}},
         {"$sort": {"_id.hour": 1}},
         {

@@ -252,17 +252,22 @@ def _show(last: datetime, console: Console) -> None:
             day = database["daily_averages"].find_one({"_id": f"{station['_id']}|{last:%Y-%m-%d}"}) or {}
             where = {"station": station["_id"], "pollutant": pollutant, "issued_at": last}
             forecasts = list(database["forecasts"].find(where).sort("horizon_h"))
-            dead = pollutant in station.get("dead_sensors", [])
-            hours = f"{day.get(f'{pollutant}_hours', 0)} h"
-            now = "dead" if dead else _number(hour.get(pollutant))
-            mean = "–" if dead else f"{_number(day.get(f'{pollutant}_mean'))} ({hours})"
+            flag = hour.get(f"{pollutant}_flag", "absent")
+            now = _number(hour.get(pollutant)) if flag in _AS_NUMBERS else flag.replace("_", " ")
+            hours, floor = day.get(f"{pollutant}_checked_hours", 0), day.get(f"{pollutant}_floor_hours", 0)
+            rests_on = f"{hours} h, {floor} at the floor" if floor else f"{hours} h"
+            mean = f"{_number(day.get(f'{pollutant}_checked_mean'))} ({rests_on})"
             table.add_row(station["name"], label, now, mean, *(_band(f, digits) for f in forecasts))
             notes += [f"{station['name']} {label}: {f['method']}, {f['reason']}" for f in forecasts if f["reason"]]
     console.print(table)
     units = ", ".join(f"{reading(pollutant).label} in {reading(pollutant).unit}" for pollutant in POLLUTANTS)
-    console.print(f"{units}; means of so many hours; forecasts with their 80 % band, by LightGBM except:")
+    console.print(f"{units}; means of the hours that count; forecasts with their 80 % band, by LightGBM except:")
     for note in dict.fromkeys(notes):
         console.print(f"  {note}")
+
+
+#: Flags of values that are shown as numbers.
+_AS_NUMBERS = ("ok", "humid", "level")
 
 
 def _number(value: float | None) -> str:

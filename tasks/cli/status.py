@@ -21,6 +21,7 @@ from tasks.cli.disk import database_use, staging_use
 from tasks.missing import missing_hours
 from tasks.settings.reading import settings
 from tasks.stations import station_name
+from tasks.versions import older_days, what_is_left
 
 #: Why an hour has no reading, from the pipeline outwards.
 REASONS = ("pipeline down", "API down", "station off", "sensor absent")
@@ -35,7 +36,8 @@ def status() -> dict[str, Any]:
         ``last_hour`` (the last one published), ``stations`` (id, name, newest hour with a reading, its age in hours,
         gaps), ``last_load``, ``last_forecast`` and ``database`` (None without MongoDB, whose error is in ``mongodb``),
         ``late``, ``open`` (station-hours since the first staged one that were never asked for, failed or had no row;
-        see `tasks.missing`), and ``disk``; see `tasks.cli.disk`.
+        see `tasks.missing`), ``older_version_days`` (how many days an older version has loaded; None without
+        MongoDB), and ``disk``; see `tasks.cli.disk`.
     """
     config = settings()
     configured = {station: config.station(station) for station in config.airqino.stations}
@@ -94,9 +96,11 @@ def _database() -> dict[str, Any]:
             "last_load": mongo.newest(database, "loads", "loaded_at", {"kind": "day"}),
             "last_forecast": mongo.newest(database, "forecasts", "issued_at"),
             "database": database_use(database),
+            "older_version_days": len(older_days()),
         }
     except MongoError as error:
-        return {"mongodb": str(error), "last_load": None, "last_forecast": None, "database": None}
+        nothing = dict.fromkeys(("last_load", "last_forecast", "database", "older_version_days"))
+        return {"mongodb": str(error), **nothing}
 
 
 def _show(found: dict[str, Any], console: Console) -> None:
@@ -130,6 +134,9 @@ def _show(found: dict[str, Any], console: Console) -> None:
     console.print(f"MongoDB: {found['mongodb']}", highlight=False)
     if found["mongodb"] == "ok":
         console.print(f"last load: {_moment(found['last_load'])}; last forecast: {_moment(found['last_forecast'])}")
+    if found["older_version_days"]:
+        console.print(what_is_left(found["older_version_days"]), highlight=False)
+        console.print("  to load them all at once: scripts/backfill")
     console.print(_room(found["disk"], found["database"]), highlight=False)
     if found["late"]:
         age = "there is none" if found["age_hours"] is None else f"it is {found['age_hours']:.0f} h old"

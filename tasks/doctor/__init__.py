@@ -34,7 +34,7 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
         Group(("secrets",), lambda: [configuration.permissions(repository, system, deployed.mongo)]),
         Group(source.NAMES, lambda: source.examine(deployed.airqino, deployed.stations)),
         Group(("probe",), lambda: source.probed(deployed.airqino, deployed.staging)),
-        Group(database.NAMES, lambda: database.examine(deployed.mongo)),
+        Group(database.NAMES, lambda: database.examine(deployed.mongo, deployed.staging)),
         Group(machine.NAMES, lambda: machine.examine(deployed.staging, deployed.alerts)),
         Group(("missing hours",), lambda: machine.missing(deployed.staging, deployed.airqino, deployed.stations)),
         Group(("luigid",), lambda: services.luigid(deployed.luigid)),

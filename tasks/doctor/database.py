@@ -11,22 +11,26 @@ import ssl
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient, WriteConcern, errors
+from pymongo.database import Database
 
 from airqino import views
 from airqino.stores import mongo as store
 from airqino.stores import refusals
+from airqino.stores.paths import Paths
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.doctor.source import clock
-from tasks.settings.sections import Mongo
+from tasks.settings.sections import Mongo, Staging
+from tasks.versions import OLDER, staged_days, what_is_left
 
 __all__ = ["NAMES", "encryption", "examine", "missing_actions", "version"]
 
 Document = dict[str, Any]
 
-_ASPECTS = ("version", "TLS", "clock", "members", "rights", "indexes")
+_ASPECTS = ("version", "TLS", "clock", "members", "rights", "indexes", "days")
 NAMES = ("MongoDB", *(f"MongoDB {aspect}" for aspect in _ASPECTS))
 
 #: The oldest server that the loads and the dashboards' views were tried with.
@@ -37,8 +41,8 @@ _ACTIONS = frozenset({"find", "insert", "update", "createIndex"})
 _VIEW_ACTIONS = frozenset({"createCollection", "collMod"})
 
 
-def examine(config: Mongo | None) -> Iterator[Result]:
-    """Check the connection first and the indexes last; stop where the next check makes no sense."""
+def examine(config: Mongo | None, staging: Staging | None) -> Iterator[Result]:
+    """Check the connection first and what was loaded last; stop where the next check makes no sense."""
     if config is None:
         return
     try:
@@ -48,7 +52,7 @@ def examine(config: Mongo | None) -> Iterator[Result]:
         return
     with contextlib.closing(client):
         try:
-            yield from _connected(client, config)
+            yield from _connected(client, config, staging)
         except errors.PyMongoError as error:
             servers = client.topology_description.server_descriptions().values()
             yield _refusal(config, error, refusals.server_errors(servers))
@@ -68,7 +72,7 @@ def _client(config: Mongo) -> MongoClient[Document]:
     )
 
 
-def _connected(client: MongoClient[Document], config: Mongo) -> Iterator[Result]:
+def _connected(client: MongoClient[Document], config: Mongo, staging: Staging | None) -> Iterator[Result]:
     where, database = refusals.without_credentials(config.uri), client[config.database]
     database.command({"listCollections": 1, "nameOnly": True, "authorizedCollections": True})
     login = client.admin.command({"connectionStatus": 1, "showPrivileges": True})["authInfo"]
@@ -84,6 +88,8 @@ def _connected(client: MongoClient[Document], config: Mongo) -> Iterator[Result]
     yield rights
     if rights.outcome != "failed":
         yield _indexes(client, config.database)
+        if staging is not None:
+            yield _days(client[config.database], Path(staging.root))
 
 
 def _access(where: str, users: list[str], hosts: list[str]) -> Result:
@@ -220,3 +226,11 @@ def _indexes(client: MongoClient[Document], database: str) -> Result:
         finding = f"missing or of an older version: {', '.join(missing)}"
         return warning(name, finding, "the next load makes them: scripts/hourly")
     return ok(name, f"all of them, and {len(views.VIEWS)} views")
+
+
+def _days(database: Database[Document], root: Path) -> Result:
+    name, loads = "MongoDB days", database["loads"].find(OLDER, {"_id": 1})
+    if days := staged_days((load["_id"] for load in loads), Paths(root)):
+        cure = "wait for the hourly runs; scripts/backfill loads all of them at once"
+        return warning(name, what_is_left(len(days)), cure)
+    return ok(name, "none was loaded by an older version")

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airqino.errors import StagingError
-from airqino.stores import files, parquet
+from airqino.quality.notes import active
+from airqino.stores import files, notebook, parquet
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR
 from tasks.doctor.checks import Result, failed, ok, warning
@@ -21,7 +22,7 @@ from tasks.settings.sections import AirQino, Alerts, Staging, Station
 
 __all__ = ["NAMES", "examine", "missing"]
 
-NAMES = ("staging root", "disk space", "temporary files", "staged files", "runs under way", "last success")
+NAMES = ("staging root", "disk space", "temporary files", "staged files", "notes", "runs under way", "last success")
 
 #: A write takes seconds: an older temporary file was left behind by a run that was killed.
 _LEFTOVER_SECONDS = 3600
@@ -45,6 +46,7 @@ def examine(staging: Staging | None, alerts: Alerts | None) -> Iterator[Result]:
     yield _space(root, limits.disk_free_share)
     yield _leftovers(root)
     yield _files(root)
+    yield _notes(root)
     yield _runs(root)
     yield _success(root, timedelta(hours=limits.no_success_hours))
 
@@ -121,6 +123,14 @@ def _files(root: Path) -> Result:
         shown = _first_three(damaged, root)
         return failed("staged files", f"{len(damaged)} of the last {_DAYS} days are empty or unreadable: {shown}", cure)
     return ok("staged files", f"{readable} of the last {_DAYS} days can be read")
+
+
+def _notes(root: Path) -> Result:
+    try:
+        notes = notebook.read(Paths(root).notes)
+    except StagingError as error:
+        return failed("notes", f"{error}", "take the file from the newest back-up; scripts/note writes what came since")
+    return ok("notes", f"{len(active(notes))} of an operator hold" if notes else "there are none")
 
 
 def _first_three(paths: list[Path], root: Path) -> str:

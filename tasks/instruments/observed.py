@@ -212,7 +212,8 @@ def _scores(day: date) -> list[dict[str, Any]]:
 
 def _last_seen() -> dict[str, datetime]:
     documents = mongo.ask(targets.database(), lambda db: list(db["stations"].find({}, {"last_seen_at": 1})))
-    return {document["_id"]: document["last_seen_at"] for document in documents if document.get("last_seen_at")}
+    seen = {document["_id"]: document.get("last_seen_at") for document in documents if isinstance(document["_id"], str)}
+    return {station: moment for station, moment in seen.items() if isinstance(moment, datetime)}
 
 
 def _revisions(now: datetime) -> list[StationRevisions]:
@@ -224,7 +225,12 @@ def _revisions(now: datetime) -> list[StationRevisions]:
         {"$group": {"_id": run_and_station, "readings": {"$sum": 1}, **span}},
     ]
     groups = mongo.ask(targets.database(), lambda db: list(db["revisions"].aggregate(pipeline)))
-    return [StationRevisions(**group.pop("_id"), **group) for group in groups]
+    found = [StationRevisions(**{"seen_at": None, "station": None} | group.pop("_id"), **group) for group in groups]
+    return [r for r in found if isinstance(r.station, str) and all(map(_is_moment, (r.seen_at, r.first, r.last)))]
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, datetime)
 
 
 def _damaged(root: Path) -> tuple[tuple[Path, datetime], ...]:

@@ -148,12 +148,22 @@ def answers_unread(reasons: Mapping[str, str], hour: datetime) -> TitleAndText:
     )
 
 
+#: Flag of a sensor that says nothing of the air → what is the matter, and what it reports.
+_STATES = {
+    "dead": ("is dead", "zero or the same value for days"),
+    "stuck": ("is stuck", "the same value for hours"),
+    "at_floor": ("is at its floor", "0.0 for days: it is mis-zeroed or dead, have it checked"),
+    "offset": ("has a zero offset", "values far below zero for days"),
+    "unit": ("reports in another unit", "100 times as much as in the days before, or a hundredth"),
+}
+
+
 def sensor_dead(name: str, station: str, sensor: str, flag: str, hour: datetime) -> TitleAndText:
     """Return the text about a sensor whose readings say nothing about the air."""
-    meaning = {"dead": "zero or unchanged for days", "stuck": "the same value for hours"}[flag]
-    return f"{reading(sensor).label} sensor of {name} ({station}) is {flag}", _lines(
+    state, meaning = _STATES[flag]
+    return f"{reading(sensor).label} sensor of {name} ({station}) {state}", _lines(
         f"As of {format_hour(hour)} (UTC) it reports {meaning}. Its readings are flagged, left out of forecasts and",
-        "never shown as clean air. This can wait until morning. The alert ends when the readings vary again.",
+        "never shown as clean air. This can wait until morning. The alert ends when the readings are sound again.",
         "To see its state:",
         "scripts/status",
         look=f"{_DASHBOARD}; luigi.cfg [quality] for the rule",

@@ -110,7 +110,7 @@ def test_older_answers_come_before_the_newer_one(tmp_path):
     assert list(hourly.observed_at) == list(pd.date_range(START, periods=150, freq="h"))
     assert list(hourly["pm2_5"]) == [r["PM2.5"] for r in older[:50]] + [r["PM2.5"] for r in newer]
     assert (hourly["co"][:50] == 0).all()  # as the source itself rewrote them
-    assert set(hourly["co_flag"]) <= {"ok", "dead", "stuck"}
+    assert set(hourly["co_flag"]) <= {"ok", "floor", "at_floor", "stuck"}
     assert len(read_responses(tmp_path, [])) == 100
     elsewhere = tmp_path / "old"
     elsewhere.mkdir()

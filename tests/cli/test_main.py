@@ -14,8 +14,21 @@ from support.deployment import OURS, ROOT, Pipeline
 AIRQINO = Path(sys.executable).with_name("airqino")
 #: As a user meets them: try it, set it up, run it, look after it, keep it, study it.
 ORDER = [
-    *("demo", "doctor", "probe", "stations", "backfill", "hourly", "status", "run", "alerts", "models", "backup"),
-    *("restore", "mongo-users", "backtest", "sandbox"),
+    *(
+        "demo",
+        "doctor",
+        "probe",
+        "stations",
+        "backfill",
+        "hourly",
+        "status",
+        "verify",
+        "run",
+        "note",
+        "alerts",
+        "models",
+    ),
+    *("backup", "restore", "mongo-users", "backtest", "sandbox"),
 ]
 
 

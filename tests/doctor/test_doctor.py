@@ -24,7 +24,7 @@ CLOSED = "http://127.0.0.1:9"
 def test_a_healthy_deployment_is_all_well(healthy: Deployment) -> None:
     results = healthy.examine()
     assert {name: r for name, r in results.items() if r.outcome != "ok"} == {}
-    assert len(results) == 27
+    assert len(results) == 28
     assert results["credentials"].finding == "the token endpoint gives operator a token"
     assert results["MongoDB"].finding.endswith(" answers writer")
     assert results["MongoDB TLS"].finding == "on"
@@ -83,6 +83,14 @@ def an_old_view(healthy: Deployment) -> None:
     healthy.database.database.command({"collMod": "station_now", "viewOn": "stations", "pipeline": []})
 
 
+def days_of_an_older_version(healthy: Deployment) -> None:
+    days = [f"{NOW - timedelta(days=back):%Y-%m-%d}" for back in (1, 2, 40)]
+    loads = [{"_id": f"day|{day}", "kind": "day", "version": "1.0.0"} for day in days]
+    healthy.database.database["loads"].insert_many(loads)
+    for day in days[:2]:  # of the third nothing is staged any more
+        (healthy.root / day / "raw").mkdir(parents=True, exist_ok=True)
+
+
 def root_below_a_file(healthy: Deployment) -> None:
     (healthy.folder / "file").touch()
     healthy.env["STAGING_ROOT"] = f"{healthy.folder / 'file' / 'staging'}"
@@ -103,6 +111,12 @@ def empty_file(healthy: Deployment) -> None:
     path = healthy.root / f"{datetime.now(UTC):%Y-%m-%d}" / "raw" / "00.parquet"
     path.parent.mkdir(parents=True)
     path.touch()
+
+
+def damaged_notes(healthy: Deployment) -> None:
+    path = healthy.root / "operator" / "notes.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"format": "airqino-notes", "version": 1}\n{"id": "2024-09-09-1", "ki')
 
 
 def damaged_model(healthy: Deployment) -> None:
@@ -204,10 +218,12 @@ BROKEN = {
     "may only read": (user("reader", "Reader-S3cret"), "✗ MongoDB rights", "createIndex, insert, update", "etl_writer"),
     "an index less": (an_index_less, "! MongoDB indexes", "daily_averages (day, station)", "scripts/hourly"),
     "an old view": (an_old_view, "! MongoDB indexes", "view station_now", "scripts/hourly"),
+    "an older version": (days_of_an_older_version, "! MongoDB days", "2 days were loaded by", "scripts/backfill"),
     "root cannot be made": (root_below_a_file, "✗ staging root", "cannot be written", "STAGING_ROOT"),
     "disk full": (cfg("[alerts]\ndisk_free_share = 1\n"), "✗ disk space", "% free", "make room"),
     "left-over file": (leftover, "! temporary files", ".daily.parquet.4711.tmp", "-mmin +60"),
     "empty file": (empty_file, "✗ staged files", "raw/00.parquet", "scripts/hourly"),
+    "damaged notes": (damaged_notes, "✗ notes", "notes.jsonl line 2 is no note", "back-up"),
     "no success": (
         lambda h: h.success(datetime.now(UTC) - timedelta(hours=4)),
         "✗ last success",

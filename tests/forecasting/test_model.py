@@ -85,7 +85,7 @@ def test_training_does_not_see_the_future(model):
     assert digest(train(changed, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1)) == digest(model)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(issued=st.integers(1100, 1190), seed=st.integers(0, 99))
 def test_a_forecast_does_not_see_the_future(model, issued, seed):
     random = np.random.default_rng(seed)
@@ -103,7 +103,7 @@ def test_a_forecast_does_not_see_the_future(model, issued, seed):
     )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 999),
     scale=st.sampled_from([0.0, 1e-3, 1.0, 1e4]),
@@ -145,7 +145,15 @@ def test_without_a_model_persistence_with_the_spread_of_recent_changes():
     assert row.p10 == pytest.approx(max(row.p50 - half, 0))
 
 
-@pytest.mark.parametrize(("flag", "reason"), [("dead", "sensor dead"), ("stuck", "sensor stuck")])
+@pytest.mark.parametrize(
+    ("flag", "reason"),
+    [
+        ("dead", "sensor dead"),
+        ("stuck", "sensor stuck"),
+        ("at_floor", "sensor at its floor: mis-zeroed or dead"),
+        ("offset", "zero of the sensor off"),
+    ],
+)
 def test_no_forecast_for_a_broken_sensor(model, flag, reason):
     hourly = HOURLY.copy()
     broken = (hourly.station == "a") & (hourly.observed_at >= hour(1100))

@@ -109,7 +109,11 @@ def test_a_silent_station_is_told_with_its_last_hour_and_the_next_one_to_ask_for
     assert "\n    scripts/rerun FetchHour --hour 2024-09-09T03 --backfill\n" in one.text
 
 
-@pytest.mark.parametrize(("flag", "holds"), [("dead", True), ("stuck", True), ("out_of_range", False), ("ok", False)])
+@pytest.mark.parametrize(
+    ("flag", "holds"),
+    [(f, True) for f in ("dead", "stuck", "at_floor", "offset", "unit")]
+    + [(f, False) for f in ("out_of_range", "floor", "ok")],
+)
 def test_sensor_dead(flag, holds):
     assert holding(station(flags={"co": flag, "pm2_5": "ok"})) == ["sensor_dead|77 co"] * holds
 

@@ -96,6 +96,8 @@ class World:
     def _note(self, key: Key, real: datetime, window: dict[str, Any], fault: str | None) -> None:
         if fault or not window["rows"]:  # no answer, or one that says nothing of any hour
             return
+        if real < key[1] + HOUR:  # made before the hour was over, it says nothing of it
+            return
         row, value = self.expected[key], self.shown[key]
         settles = real >= key[1] + HOUR + FINAL_AFTER
         if value is not None:
@@ -206,6 +208,15 @@ LOST = {
         ("wait", 110),
         *(("run", "hourly", 0, None, None, kill) for kill in range(6)),
     ],
+    "a fast clock while one station does not answer": [
+        ("run", "hourly", 48, "cut_off", "283164601"),
+        ("show", ("283181971", HOURS[1]), None),
+        ("wait", 1),
+        ("run",),
+        ("wait", 110),
+        ("wait", 110),
+        ("run", "hourly", -48, "cut_off"),
+    ],
     "an empty answer": [("run", "hourly", 0, "empty"), ("run", "backfill", 0, "empty"), *REVISED],
 }
 
@@ -223,7 +234,7 @@ def test_any_order_ends_as_a_quiet_run(tmp_path_factory: pytest.TempPathFactory,
 
 @pytest.mark.drill
 @pytest.mark.timeout(1800)
-@_told(100)
+@_told(60, derandomize=True)  # without it, other stories each time
 @given(stories)
 def test_many_orders_end_as_a_quiet_run(tmp_path_factory: pytest.TempPathFactory, story: list[Any]) -> None:
     tell(story, tmp_path_factory.mktemp("story"))

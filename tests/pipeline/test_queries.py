@@ -22,9 +22,9 @@ WHOLE = {
     "station_index": "the view of the stations: one document for each",
     "station_names": "the view of the stations: one document for each",
     "models": "one document a week",
+    "notes": "what an operator has written by hand",
     "revision_log": "the chart lists every revision there is",
     "errata": "the table lists every note there is",
-    "notes": "the table lists every note there is",
     "guideline_days": "the view counts every day there is",
 }
 _OPERATORS = {"=": "$eq", ">=": "$gte", "<=": "$lte", "<": "$lt", ">": "$gt"}

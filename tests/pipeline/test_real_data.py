@@ -42,8 +42,8 @@ def expected(reading: str) -> pd.Series:
 
 def test_daily_means_equal_those_of_the_json(filled: Pipeline) -> None:
     documents = filled.documents("daily_averages")
-    for field, reading in (("co_mean", "CO"), ("pm2_5_mean", "PM2.5")):
-        wanted = expected(reading)
+    for name, reading in (("co", "CO"), ("pm2_5", "PM2.5"), ("pm10", "PM10"), ("no2", "NO2"), ("o3", "O3")):
+        field, wanted = f"{name}_mean", expected(reading)
         got = {(d["station"], d["day"]): d[field] for d in documents.values()}
         assert set(got) == set(wanted.index)
         assert all(math.isclose(got[key], mean, abs_tol=1e-9) for key, mean in wanted.items())
@@ -70,9 +70,14 @@ def test_the_sensor_at_its_floor_is_known_and_neither_is_called_dead(filled: Pip
     assert stations["283181971"]["sensor_faults"] == {}
     assert [station["dead_sensors"] for station in stations.values()] == [[], []]
     assert stations["283181971"]["longitude"] == pytest.approx(-3.957688)  # the API says +3.957688
-    days = [d for d in filled.documents("daily_averages").values() if d["station"] == "283164601"]
-    fine = [d["day"] for d in days if d["co_quality"] == "ok"]
-    assert len(fine) < 0.05 * len(days)
+
+
+def test_no_day_of_zeros_is_called_ok(filled: Pipeline) -> None:
+    days = list(filled.documents("daily_averages").values())
+    zeros = [day for day in days if day["co_mean"] == 0]
+    assert len(zeros) > 200
+    assert {day["co_quality"] for day in zeros} <= {"suspect", "insufficient"}
+    assert {day["co_above_who"] for day in zeros} == {None}
 
 
 def writes(pipeline: Pipeline) -> dict[str, list[int]]:

@@ -37,7 +37,7 @@ def year() -> pd.DataFrame:
 
 
 @given(stations, hours, st.integers(0, 200), st.integers(0, 200), st.integers(0, 300), st.integers(0, 59))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_window_is_a_slice_of_any_longer_one(station, start, length, margin, age, minute):
     stop = start + length * HOUR
     now = stop + age * HOUR + timedelta(minutes=minute)
@@ -47,7 +47,7 @@ def test_a_window_is_a_slice_of_any_longer_one(station, start, length, margin, a
 
 
 @given(stations, hours, st.integers(0, 3599))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rows_are_in_order_and_end_with_the_running_hour(station, hour, second):
     now = hour + timedelta(seconds=second)
     found = [begins(row) for row in series.rows(station, hour - 50 * HOUR, hour + 50 * HOUR, now)]
@@ -56,7 +56,7 @@ def test_rows_are_in_order_and_end_with_the_running_hour(station, hour, second):
 
 
 @given(stations, hours, st.integers(0, 3599))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_running_hour_is_partial(station, hour, second):
     partial = seen(station, hour, hour + timedelta(seconds=second))
     final = seen(station, hour, LATER)

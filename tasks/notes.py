@@ -1,0 +1,68 @@
+"""The operator's notes, read once for as long as their file stays as it is, and the days they are about."""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from airqino.quality import notes
+from airqino.quality.notes import Note
+from airqino.stores import notebook
+from airqino.times import DAY, HOUR, local_day
+from tasks import targets
+from tasks.settings.reading import Settings, settings
+
+__all__ = ["active", "effects", "everything", "of_local_day", "touched_days"]
+
+_known: dict[Path, tuple[tuple[int, ...], list[Note]]] = {}
+
+
+def everything() -> list[Note]:
+    """Return all notes, oldest first, those that were taken back too.
+
+    Raises:
+        StagingError: Their file cannot be read, or is damaged.
+    """
+    path = targets.paths().notes
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return []
+    signature = status.st_ino, status.st_size, status.st_mtime_ns
+    if path not in _known or _known[path][0] != signature:
+        _known[path] = signature, notebook.read(path)
+    return _known[path][1]
+
+
+def active() -> list[Note]:
+    """Return the notes that hold, oldest first."""
+    return notes.active(everything())
+
+
+def effects(first: datetime, last: datetime) -> list[str]:
+    """Return what the notes do to the values from `first` to `last`; nothing where they do nothing."""
+    return notes.effects(active(), first, last)
+
+
+def of_local_day(day: date, config: Settings) -> dict[str, list[str]]:
+    """Return the ids of the notes about a day in each station's time zone; only of stations that have any."""
+    holding = active()
+    found = {}
+    for station in sorted({note.station for note in holding}):
+        local = local_day(day, config.zone(station))
+        if ids := [note.id for note in notes.touching(holding, station, local.start, local.stop - HOUR)]:
+            found[station] = ids
+    return found
+
+
+def touched_days(spans: Iterable[tuple[datetime, datetime | None]]) -> set[date]:
+    """Return the days, of those that have been through the pipeline, that may depend on what is said of some spans.
+
+    Beside the span's own, those are the day before and the `dead_days` after it, by what flags need of the days around.
+
+    Args:
+        spans: First and last hour of each; None is open.
+    """
+    after = timedelta(days=settings().quality.dead_days)
+    ends = [(first.date() - DAY, last.date() + after if last else date.max) for first, last in spans]
+    days = targets.paths().days() if ends else []
+    return {day for day in days if any(a <= day <= b for a, b in ends) and targets.daily(day).exists()}

@@ -1,0 +1,120 @@
+"""What MongoDB holds of a day, against what was meant: the documents that its staged tables make.
+
+Documents are compared as they are stored, byte by byte, so that a value of another type, a field more or another order
+counts. What was not written by this pipeline is left alone, but told where it poses as a document of ours.
+"""
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from datetime import date
+from typing import Literal, NamedTuple
+
+from airqino.stores import mongo
+from airqino.times import DAY, day_start
+from tasks import documents, targets
+from tasks.documents import Document
+from tasks.settings.reading import Settings
+
+__all__ = ["Difference", "compare", "counted", "differences", "kept", "tell"]
+
+log = logging.getLogger("airqino.load")
+
+
+class Difference(NamedTuple):
+    """A document that is not what was meant.
+
+    Attributes:
+        collection: Where it is, or should be.
+        kind: ``missing``, ``changed``, or ``foreign``: of a day and station of ours, but none that we wrote.
+        key: Its ``_id``; of a foreign one of any type.
+    """
+
+    collection: str
+    kind: Literal["missing", "changed", "foreign"]
+    key: object
+
+
+def differences(day: date, config: Settings) -> list[Difference]:
+    """Compare a day's documents with what its staged tables make; those must be of this version.
+
+    Hourly documents that may have expired are not asked for.
+
+    Raises:
+        MongoError: MongoDB does not answer.
+    """
+    start, stop, named = day_start(day), day_start(day) + DAY, {"day": f"{day}"}
+    in_utc = {"observed_at": {"$gte": start, "$lt": stop}}
+    unexpired = {"observed_at": {"$gte": max(start, targets.kept_since()), "$lt": stop}}
+    where: dict[str, Document] = {
+        "hourly_measurements": unexpired,
+        "daily_averages": named,
+        "coverage": named,
+        "revisions": in_utc,
+    }
+    meant = documents.of_day(day, config)
+    return [
+        difference
+        for name in documents.COLLECTIONS
+        for difference in compare(name, where[name], kept(name, meant[name]), config.airqino.stations)
+    ]
+
+
+def kept(collection: str, of_day: Iterable[Document]) -> list[Document]:
+    """Return the documents that MongoDB keeps: with `retention_days` not the hours before them."""
+    if collection != "hourly_measurements":
+        return list(of_day)
+    since = targets.kept_since()
+    return [document for document in of_day if document["observed_at"] >= since]
+
+
+def compare(collection: str, where: Document, meant: Iterable[Document], stations: Collection[str]) -> list[Difference]:
+    """Compare the documents that fit a filter with those that were meant.
+
+    Args:
+        collection: The collection.
+        where: The filter, which all that are meant fit.
+        meant: The documents.
+        stations: Stations that are ours, beside those of `meant`. The documents of others are not foreign, but theirs.
+
+    Returns:
+        What differs; in no order.
+    """
+    database, meant = targets.database(), list(meant)
+    ours = {*stations, *(document["station"] for document in meant)}
+    awaited = {mongo.encoded(document): document["_id"] for document in meant}
+    others = [mongo.decoded(b) for b in mongo.find_encoded(database, collection, where) if not awaited.pop(b, None)]
+    keys = {*awaited.values()}
+    changed = keys & {document["_id"] for document in others if isinstance(document["_id"], str)}
+    changed |= mongo.existing(database, collection, sorted(keys - changed))  # which the filter does not find any more
+    foreign = [
+        document["_id"]
+        for document in others
+        if not (isinstance(document["_id"], str) and document["_id"] in keys)
+        and (not isinstance(document.get("station"), str) or document["station"] in ours)
+    ]
+    return [
+        *(Difference(collection, "missing", key) for key in keys - changed),
+        *(Difference(collection, "changed", key) for key in changed),
+        *(Difference(collection, "foreign", key) for key in foreign),
+    ]
+
+
+def counted(found: Iterable[Difference]) -> str:
+    """Say what differs, by collection: ``daily_averages: 1 missing, 2 changed``."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for difference in found:
+        counts[difference.collection][difference.kind] += 1
+    of = (f"{name}: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}" for name, kinds in sorted(counts.items()))
+    return "; ".join(of)
+
+
+def tell(day: date, found: Collection[Difference]) -> None:
+    """Log what was found of a day, and what was done about it: all but foreign documents is loaded again."""
+    own = [difference for difference in found if difference.kind != "foreign"]
+    if own:
+        log.warning("%s: not as it was loaded, and loaded again: %s", day, counted(own))
+    if foreign := [difference for difference in found if difference.kind == "foreign"]:
+        first, cure = foreign[0], 'see docs/operations.md, "Documents that are not ours"'
+        text = f"{counted(foreign)}, such as {first.key!r:.80}; {cure}"
+        log.warning("%s: documents of our stations that we did not write: %s", day, text)

@@ -1,0 +1,142 @@
+"""VerifyDocuments, and what `airqino verify` does: compare what MongoDB holds with what is staged, and mend it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from airqino.stores import mongo
+from airqino.times import DAY, HOUR, day_start
+from tasks import forecast, score, targets
+from tasks.daily import DailyMeans
+from tasks.load import LoadDay, load_days, loaded_days, restore_ledgers
+from tasks.parameters import DaysParameter
+from tasks.settings.reading import settings
+from tasks.stage import Stage, alone
+from tasks.stored import Difference, compare, differences, tell
+
+__all__ = ["Verified", "VerifyDocuments", "verify"]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found of a day.
+
+    Attributes:
+        day: The day, UTC.
+        outdated: Why it was, or is to be, loaded as a whole; "" where it was loaded as it is staged.
+        differences: Which documents differ, where that could be told; foreign ones are left alone.
+    """
+
+    day: date
+    outdated: str
+    differences: Sequence[Difference]
+
+    @property
+    def foreign(self) -> list[Difference]:
+        """Return the documents that are left alone."""
+        return [difference for difference in self.differences if difference.kind == "foreign"]
+
+    @property
+    def as_meant(self) -> bool:
+        """Tell whether nothing is to be said of it."""
+        return not self.outdated and not self.differences
+
+
+class VerifyDocuments(Stage):
+    """The documents of the late-data window, compared with the staged files once a day, and mended.
+
+    Unit: some days. Complete: it was done on their last day, or later.
+    """
+
+    day = DaysParameter(description="days to look at, UTC, such as 2024-09-01..2024-09-09")
+
+    def output(self) -> targets.LoadTarget:
+        """Return the row in ``loads``."""
+        return targets.LoadTarget("verify")
+
+    def complete(self) -> bool:
+        """Tell whether it was done."""
+        done = (self.output().record() or {}).get("day")
+        return isinstance(done, str) and done >= f"{self.day[-1]}"
+
+    def run(self) -> None:
+        """Compare, mend, and say what was found."""
+        for verified in verify(self.day):
+            tell(verified.day, verified.differences)
+        self.output().write("", {"kind": "verify", "day": f"{self.day[-1]}"})
+
+
+def verify(days: Sequence[date], mend: bool = True) -> Iterator[Verified]:
+    """Compare the documents of some days with what their staged files make; nothing is asked of the API.
+
+    Args:
+        days: The days, sorted; those of which nothing is staged are left out.
+        mend: Whether to build what is not up to date, and to write what is missing or changed.
+
+    Yields:
+        What was found of each day, after it was mended.
+
+    Raises:
+        MongoError: MongoDB does not answer.
+        StagingError: Another run holds a stage for long.
+    """
+    days = [day for day in days if targets.paths().raw_hours(day).is_dir()]
+    if not days:
+        return
+    outdated = _outdated(days)
+    if mend and (unbuilt := [day for day, why in outdated.items() if why == _TABLES]):
+        means = DailyMeans(day=unbuilt)
+        means.requires().run()  # not through Luigi, which would first fetch what is due
+        means.run()
+    if mend:
+        restore_ledgers(days)
+    for day in days:
+        comparable = mend or outdated.get(day) != _TABLES
+        verified = Verified(day, outdated.get(day, ""), _differences(day, mend) if comparable else [])
+        if mend:
+            _mend(verified)
+        yield verified
+
+
+_TABLES = "its tables were built from other readings or by an older version"
+_LOAD = "it was not loaded as it is staged"
+
+
+def _outdated(days: list[date]) -> dict[date, str]:
+    tables = DailyMeans(day=days).outdated()
+    not_loaded = {*days} - loaded_days(days)
+    return {day: _TABLES if day in tables else _LOAD for day in days if day in tables | not_loaded}
+
+
+def _differences(day: date, mend: bool) -> list[Difference]:
+    config = settings()
+    found = differences(day, config)
+    first, last = day_start(day), day_start(day) + DAY - HOUR
+    staged = {*targets.forecast_hours(first, last)}
+    if unstaged := forecast.loaded_hours(first, last) - staged:
+        if mend:
+            forecast.restore(sorted(unstaged))
+        staged = {*targets.forecast_hours(first, last)}
+        unstaged -= staged
+    of_hours = {"issued_at": {"$gte": first, "$lte": last + HOUR - HOUR / 60, "$nin": sorted(unstaged)}}
+    forecasts = [document for hour in sorted(staged) for document in forecast.documents_of(hour)]
+    found += compare("forecasts", of_hours, forecasts, config.airqino.stations)
+    if targets.scores(day).exists():
+        scores = compare("forecast_scores", {"day": f"{day}"}, score.documents_of(day), config.airqino.stations)
+        # of a sensor that is not scored any more, the scores of before stay
+        found += [d for d in scores if d.kind != "foreign" or f"|{day}|" not in f"{d.key}"]
+    return found
+
+
+def _mend(verified: Verified) -> None:
+    wrong = {difference.collection for difference in verified.differences if difference.kind != "foreign"}
+    forecasts_or_scores = wrong & {"forecasts", "forecast_scores"}
+    if verified.outdated or wrong - forecasts_or_scores:
+        with alone(LoadDay.__name__):
+            load_days([verified.day])
+    database, day = targets.database(), verified.day
+    if "forecasts" in wrong:
+        hours = targets.forecast_hours(day_start(day), day_start(day) + DAY - HOUR)
+        mongo.replace(database, "forecasts", [document for hour in hours for document in forecast.documents_of(hour)])
+    if "forecast_scores" in wrong:
+        mongo.replace(database, "forecast_scores", score.documents_of(day))
