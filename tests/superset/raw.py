@@ -45,6 +45,12 @@ def number(amount: float, pollutant: str) -> str:
     return f"{amount:.{2 if pollutant == 'co' else 1}f}"
 
 
+def shown(amount: float, pollutant: str) -> str:
+    """A concentration as it is written: of CO, which has a floor, never as nothing."""
+    text = number(amount, pollutant)
+    return "< 0.01" if pollutant == "co" and text in ("0.00", "-0.00") else text
+
+
 @dataclass
 class Data:
     """The answers of the API for the hours that the pipeline has been through, and MongoDB for all else."""
