@@ -38,6 +38,7 @@ class Reading:
         full_scale: Value at which the sensor's scale ends, which says "this or more"; None where it is not known.
         floor: What the source writes for whatever lies below it, so that it bounds the reading from above and says
             nothing of the air; None where it clips nothing.
+        weeks: Lowest and highest median of a week that there is outdoors, in `unit`: beyond, it is another unit.
         noise: Scatter from hour to hour that is the sensor's own, in `unit`: a series that moves less counts as flat.
         humid: Whether the sensor reads high in humid air.
         guideline: WHO level in `unit`, of the 24-hour mean or, with `eight_hours`, of the day's highest 8-hour mean;
@@ -57,6 +58,7 @@ class Reading:
     plausible: tuple[float, float] = (-inf, inf)
     full_scale: float | None = None
     floor: float | None = None
+    weeks: tuple[float, float] = (0.0, inf)
     noise: float = 0.0
     humid: bool = False
     guideline: float | None = None
@@ -77,30 +79,31 @@ INDEX_LEVELS = ("good", "fair", "moderate", "poor", "very poor", "extremely poor
 #: Sources. Plausible ranges: sensor data sheets (Plantower/Honeywell PM 0–1000 µg/m³, Alphasense/SGX gas cells), the
 #: physical limits of RH, the instrument's operating range for T; CO may read 0.1 mg/m³ below zero by its noise. Full
 #: scale: Nova SDS011 data sheet, 999.9 µg/m³ (PM10: 1999.9, beyond what is plausible). Floor: between 2023-12 and
-#: 2024-09 the source replaced each of 3,173 negative CO values by 0.0. Noise: median hourly changes of two stations in
+#: 2024-09 the source replaced each of 3,173 negative CO values by 0.0. Weeks: our own
+#: choice, wide of what cities report. Noise: median hourly changes of two stations in
 #: 2022–2024, rounded. Guidelines: WHO global air quality guidelines, 2021, table 0.1. Index bands: European Environment
 #: Agency, ETC HE Report 2024/17, the revision of 2024. ``t_int`` is raw counts of the board's thermistor, not a
 #: temperature: no range is known.
 READINGS = (
     Reading(
-        "CO", "co", "CO", "mg/m³", 2, (-0.1, 30), floor=0.0, noise=0.1, guideline=4.0, smallest_band=0.005,
-        averaged=True, forecast=True,
+        "CO", "co", "CO", "mg/m³", 2, (-0.1, 30), floor=0.0, weeks=(0, 10), noise=0.1, guideline=4.0,
+        smallest_band=0.005, averaged=True, forecast=True,
     ),
     Reading(
-        "NO2", "no2", "NO2", "µg/m³", 1, (0, 5000), noise=0.3, guideline=25.0, index_bands=(10, 25, 60, 100, 150),
-        averaged=True,
+        "NO2", "no2", "NO2", "µg/m³", 1, (0, 5000), weeks=(0.05, 500), noise=0.3, guideline=25.0, index_bands=(10, 25,
+        60, 100, 150), averaged=True,
     ),
     Reading(
-        "O3", "o3", "O3", "µg/m³", 1, (0, 1000), noise=1.5, guideline=100.0, eight_hours=True,
+        "O3", "o3", "O3", "µg/m³", 1, (0, 1000), weeks=(0.1, 300), noise=1.5, guideline=100.0, eight_hours=True,
         index_bands=(60, 100, 120, 160, 180), averaged=True,
     ),
     Reading(
-        "PM10", "pm10", "PM10", "µg/m³", 1, (0, 1000), full_scale=1999.9, noise=2.0, humid=True, guideline=45.0,
-        index_bands=(15, 45, 120, 195, 270), averaged=True,
+        "PM10", "pm10", "PM10", "µg/m³", 1, (0, 1000), full_scale=1999.9, weeks=(0.2, 800), noise=2.0, humid=True,
+        guideline=45.0, index_bands=(15, 45, 120, 195, 270), averaged=True,
     ),
     Reading(
-        "PM2.5", "pm2_5", "PM2.5", "µg/m³", 1, (0, 1000), full_scale=999.9, noise=1.0, humid=True, guideline=15.0,
-        index_bands=(5, 15, 50, 90, 140), smallest_band=0.3, averaged=True, forecast=True,
+        "PM2.5", "pm2_5", "PM2.5", "µg/m³", 1, (0, 1000), full_scale=999.9, weeks=(0.1, 500), noise=1.0, humid=True,
+        guideline=15.0, index_bands=(5, 15, 50, 90, 140), smallest_band=0.3, averaged=True, forecast=True,
     ),
     Reading("T", "t", "T", "°C", 1, (-40, 80), noise=0.3),
     Reading("RH", "rh", "RH", "%", 0, (0, 100), noise=2.0),
@@ -122,7 +125,7 @@ _BY_NAME = {r.name: r for r in READINGS}
 
 
 #: What the name of a column adds to that of the reading whose unit it is in.
-_IN_ITS_UNIT = ("", "_raw", "_8h", "_mean", "_checked_mean", "_8h_max", "_dry_mean", "_corrected_mean")
+_IN_ITS_UNIT = ("", "_raw", "_mean", "_checked_mean", "_8h_max", "_dry_mean", "_corrected_mean")
 
 
 def unit_of(column: str) -> str | None:

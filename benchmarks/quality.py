@@ -18,7 +18,6 @@ from pathlib import Path
 import pandas as pd
 
 from airqino.quality import flags, means
-from airqino.quality.contexts import contexts
 from airqino.readings import LABELS, NAMES, POLLUTANTS, READINGS
 from airqino.source.response import parse
 
@@ -75,9 +74,6 @@ def before(hourly: pd.DataFrame, version: str) -> pd.DataFrame:
 def now(hourly: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the flagged hours and the daily means of this version."""
     flagged = flags.flag_history(hourly)
-    starts = list(flagged["observed_at"].dt.floor("D").unique())
-    around = dict(zip(starts, contexts(flagged, starts), strict=True))
-    flagged = flagged.join(means.eight_hour_means(flagged, around))
     days = sorted(flagged["observed_at"].dt.date.unique())
     daily = means.daily_means(flagged, days, {})
     return flagged, daily.set_index(daily["station"] + "|" + daily["day"].astype(str))

@@ -11,7 +11,6 @@ from airqino.errors import ConfigError
 from airqino.quality import flags
 from airqino.quality import notes as operator
 from airqino.quality.contexts import Context, Thresholds, contexts
-from airqino.quality.means import eight_hour_means
 from airqino.source import raw
 from airqino.stores import parquet
 from airqino.times import DAY, HOUR, day_start, format_hour, hour_range, local_day
@@ -92,7 +91,6 @@ class CleanDay(DayTask):
         around = {pd.Timestamp(day_start(day)): context for day, context in _contexts(stale).items()}
         rows = _raw_frame(list(stale))
         flagged = pd.concat([flags.unflagged(rows), flags.flag_days(rows, around, thresholds())], axis=1)
-        flagged = pd.concat([flagged, eight_hour_means(flagged, around)], axis=1)
         for day, table in split_days(flagged, flagged["observed_at"].dt.date, stale, ["station", "observed_at"]):
             targets.hourly(day).write(table, inputs=stale[day])
 

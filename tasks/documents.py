@@ -7,7 +7,7 @@ from typing import Any
 
 from airqino import views
 from airqino.quality import index
-from airqino.readings import NAMES, POLLUTANTS, READINGS, UNITS
+from airqino.readings import NAMES, POLLUTANTS, UNITS
 from airqino.times import format_hour, local_date
 from tasks import notes, targets
 from tasks.settings.reading import Settings
@@ -47,7 +47,6 @@ def _hourly_document(row: Document, config: Settings) -> Document:
         **{reading: row[reading] for reading in NAMES},
         **{f"{reading}_{part}": row[f"{reading}_{part}"] for reading in NAMES for part in ("flag", "tests")},
         **{f"{pollutant}_raw": row[f"{pollutant}_raw"] for pollutant in POLLUTANTS},
-        **{f"{of.name}_8h": row[f"{of.name}_8h"] for of in READINGS if of.eight_hours},
         **index.levels(row),
     }
 

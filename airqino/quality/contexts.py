@@ -14,22 +14,19 @@ import pandas as pd
 from airqino.quality import notes
 from airqino.readings import NAMES, READINGS
 
-__all__ = ["EIGHT_HOURS_BEFORE", "Context", "Thresholds", "contexts"]
+__all__ = ["Context", "Thresholds", "contexts"]
 
 Array = npt.NDArray[np.float64]
 Pair = tuple[str, str]
 
 #: Readings that the level of a sensor is taken from, at least: those of one day.
 _LEVEL_HOURS = 24
-#: Hours of the day before that an 8-hour mean reaches back to.
-EIGHT_HOURS_BEFORE = 7
 #: Share of the readings below the plausible range from which a sensor's zero is off.
 _OFFSET_SHARE = 0.5
 
 _LOW, _HIGH = np.array([r.plausible for r in READINGS]).T
 _FLOOR = np.array([np.nan if r.floor is None else r.floor for r in READINGS])
 _CLIPPED = ~np.isnan(_FLOOR)
-_EIGHT_HOURS = [position for position, r in enumerate(READINGS) if r.eight_hours]
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,6 @@ class Context:
         levels: (station, reading) → the median of the last days, rounded to a power of two, so that it seldom changes.
         last: (station, reading) → value of the hour before the day.
         following: (station, reading) → value of the hour after the day.
-        evening: (station, reading) → values of the last 7 hours before the day, NaN where there is none; only of
-            readings with 8-hour means.
     """
 
     verdicts: Mapping[Pair, str] = field(default_factory=dict)
@@ -65,7 +60,6 @@ class Context:
     levels: Mapping[Pair, float] = field(default_factory=dict)
     last: Mapping[Pair, float] = field(default_factory=dict)
     following: Mapping[Pair, float] = field(default_factory=dict)
-    evening: Mapping[Pair, tuple[float, ...]] = field(default_factory=dict)
 
     def content(self) -> list[Any]:
         """Return the context as plain content, for a fingerprint."""
@@ -129,12 +123,6 @@ def _context(cube: Array, reported: Array, following: Array, stations: list[str]
     level = np.zeros(enough.shape)
     level[enough] = np.nanmedian(np.where(usable, cube, np.nan)[:, enough], axis=0)
     rounded = np.exp2(np.round(np.log2(np.maximum(level, 1e-9))))
-    evening = {
-        (station, NAMES[r]): tuple(cube[-EIGHT_HOURS_BEFORE:, s, r].tolist())
-        for s, station in enumerate(stations)
-        for r in _EIGHT_HOURS
-        if there[-EIGHT_HOURS_BEFORE:, s, r].any()
-    }
     verdict = _verdicts(cube, reported, there, thresholds)
     return Context(
         verdicts=named(verdict, verdict != ""),
@@ -142,7 +130,6 @@ def _context(cube: Array, reported: Array, following: Array, stations: list[str]
         levels=named(rounded, enough & (level > 0)),
         last=named(cube[-1], there[-1]),
         following=named(following, ~np.isnan(following)),
-        evening=evening,
     )
 
 
@@ -163,9 +150,9 @@ def _verdicts(
 
     constant = np.maximum(share(same & ~at_floor), share((reported == 0) & ~at_floor))
     verdict = np.full(count.shape, "alive", dtype="U8")
+    verdict[(share(cube < _LOW) >= _OFFSET_SHARE) & _CLIPPED] = "offset"
     verdict[constant >= thresholds.dead_share] = "dead"
     verdict[share(at_floor) >= thresholds.dead_share] = "at_floor"
-    verdict[(share(cube < _LOW) >= _OFFSET_SHARE) & _CLIPPED] = "offset"
     verdict[count < thresholds.dead_hours / 2] = ""
     return verdict
 

@@ -60,15 +60,13 @@ _FEWEST_CHANGES = 8
 _JUMP, _UNIT = 20.0, 100.0
 #: Readings in a row that a fall to another unit shows in: a single low one may be rain.
 _FALL_READINGS = 3
-#: A level of days below this part of the sensor's own noise is that of another unit, however long it lasts: no air on
-#: earth is so clean for a week.
-_LEAST_LEVEL = 0.1
 #: Days that a history is flagged in at a time: 200 stations then take 20 MB.
 _CHUNK = 31
 
 _LOW, _HIGH = np.array([r.plausible for r in READINGS]).T
 _FULL = np.array([np.inf if r.full_scale is None else r.full_scale for r in READINGS])
 _FLOOR = np.array([np.nan if r.floor is None else r.floor for r in READINGS])
+_LOWEST_WEEK, _HIGHEST_WEEK = np.array([r.weeks for r in READINGS]).T
 _NOISE = np.array([r.noise for r in READINGS])
 _HUMID = np.array([r.humid for r in READINGS])
 _RH, _FINE, _COARSE = (NAMES.index(name) for name in ("rh", "pm2_5", "pm10"))
@@ -95,12 +93,14 @@ def flag_days(
       more.
     - ``floor``: 3 at the value that the source writes for whatever lies below, 4 where unclipped values show for days
       that the sensor's zero is off (`contexts`).
-    - ``humid``: 3 of a sensor that reads high in humid air, at a relative humidity of `humid_above` % or more.
-    - ``order``: 4 where PM2.5, which is a part of PM10, lies above it: of both.
+    - ``humid``: 3 of a sensor that reads high in humid air, at a relative humidity of `humid_above` % or more;
+      not evaluated where the humidity itself fails a test.
+    - ``order``: 4 where PM2.5, which is a part of PM10, lies above it: of both;
+      not evaluated where one of them fails another test.
     - ``level``: against the level of the last days, 4 at 100 times as much, with the readings beside it that are 20
       times as much, and in a row of 3 readings at a hundredth or less: another unit; 3 at 20 times as much. Zero is no
-      fall, and no reading with a floor has one. 4 as well where the level itself lies below a tenth of the reading's
-      noise.
+      fall, and no reading with a floor has one. 4 as well where the level itself is none that there is outdoors
+      (`weeks` in `airqino.readings`).
     - ``operator``: 4 where an operator invalidated the value, which is then as if it were not there for every test;
       1 where one restored it: it counts, whatever the tests say.
 
@@ -134,12 +134,14 @@ def flag_days(
         "stuck": _stuck(cube, reported, known, thresholds, causal),
         "dead": known.dead(cube.shape),
         "floor": _floor(reported, known),
-        "humid": _humid(cube, thresholds),
-        "order": _order(cube),
         "level": _level(cube, reported, known, causal),
     } | ({} if causal else {"spike": _spike(cube, known, thresholds)})
     for test, outcome in outcomes.items():
         codes[TESTS.index(test)] = outcome
+    # two tests look at another reading, which must be sound itself
+    sound = np.where((codes == FAIL).any(axis=0), np.nan, cube)
+    codes[TESTS.index("humid")] = _humid(sound, thresholds)
+    codes[TESTS.index("order")] = _order(cube, sound)
     told = codes[:, hour, day, code]
     told[:, np.isnan(considered)] = NOT_EVALUATED
     told[TESTS.index("operator")] = notes.words(days)
@@ -193,7 +195,7 @@ def summarise(codes: Codes) -> npt.NDArray[np.str_]:
 
 def suspected(tests: "pd.Series[str]", test: str) -> Mask:
     """Tell of which values a test says 3, from a column ``<reading>_tests``."""
-    return np.asarray(tests.str[TESTS.index(test)] == f"{SUSPECT}", dtype=bool)
+    return np.asarray(tests.astype("str").str[TESTS.index(test)] == f"{SUSPECT}", dtype=bool)
 
 
 def _columns(codes: Codes, index: pd.Index) -> pd.DataFrame:
@@ -257,18 +259,17 @@ def _floor(reported: Array, known: _Known) -> Codes:
     return _codes(offset, reported == _FLOOR, np.broadcast_to(~np.isnan(_FLOOR), reported.shape))
 
 
-def _humid(cube: Array, thresholds: Thresholds) -> Codes:
-    rh = cube[..., [_RH]]
-    told = (rh >= _LOW[_RH]) & (rh <= _HIGH[_RH])
-    return _codes(np.zeros(cube.shape, dtype=bool), rh >= thresholds.humid_above, _HUMID & told)
+def _humid(sound: Array, thresholds: Thresholds) -> Codes:
+    rh = sound[..., [_RH]]
+    return _codes(np.zeros(sound.shape, dtype=bool), rh >= thresholds.humid_above, _HUMID & ~np.isnan(rh))
 
 
-def _order(cube: Array) -> Codes:
-    fine, coarse = cube[..., _FINE], cube[..., _COARSE]
+def _order(cube: Array, sound: Array) -> Codes:
     outcome = np.full(cube.shape, NOT_EVALUATED, dtype=np.int8)
-    both = ~np.isnan(fine) & ~np.isnan(coarse)
+    above = cube[..., _FINE] > cube[..., _COARSE]
+    both = ~np.isnan(sound[..., _FINE]) & ~np.isnan(sound[..., _COARSE])
     for position in (_FINE, _COARSE):
-        outcome[..., position] = _codes(fine > coarse, evaluated=both)
+        outcome[..., position] = _codes(above, evaluated=both)
     return outcome
 
 
@@ -283,8 +284,8 @@ def _level(cube: Array, reported: Array, known: _Known, causal: bool) -> Codes:
     # a row of readings is in another unit as a whole
     risen = _spread(jumped, there, (cube >= level * _UNIT).astype(int), causal) > 0
     fallen = low & (_spread(low, there, row, causal) >= _FALL_READINGS)
-    tiny = np.broadcast_to((of_days < _NOISE * _LEAST_LEVEL) & ~clipped, cube.shape)
-    return _codes(risen | fallen | tiny, jumped, np.broadcast_to(~np.isnan(level), cube.shape))
+    foreign = np.broadcast_to((of_days < _LOWEST_WEEK) | (of_days > _HIGHEST_WEEK), cube.shape)
+    return _codes(risen | fallen | foreign, jumped, np.broadcast_to(~np.isnan(level), cube.shape))
 
 
 def _spread(members: Mask, there: Mask, numbers: npt.NDArray[np.int_], causal: bool) -> npt.NDArray[np.int_]:

@@ -9,6 +9,8 @@ from airqino.readings import READINGS
 
 __all__ = ["levels"]
 
+#: Flags of values that have a level: those that count, but for those we doubt ourselves.
+_JUDGED = tuple(flag for flag in COUNTED if flag != "level")
 _INDEXED = [of for of in READINGS if of.index_bands]
 
 
@@ -21,7 +23,8 @@ def levels(row: Mapping[str, Any]) -> dict[str, int | None]:
         row: The readings of the index and their ``<reading>_flag``.
 
     Returns:
-        ``<reading>_index`` of each, None where its value does not count, and ``index``: the worst of them; None unless
+        ``<reading>_index`` of each, None where its value does not count or is far from
+        the days before, and ``index``: the worst of them; None unless
         NO2, O3 and one of the particles count, as the index asks of a station that is not at a road (European
         Environment Agency, European Air Quality Index, notes on its calculation).
     """
@@ -33,6 +36,6 @@ def levels(row: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def _level(value: float | None, flag: str, bands: tuple[float, ...]) -> int | None:
-    if value is None or flag not in COUNTED:
+    if value is None or flag not in _JUDGED:
         return None
     return bisect_left(bands, round(value)) + 1

@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from airqino.quality.contexts import EIGHT_HOURS_BEFORE, Context
 from airqino.quality.flags import COUNTED, FLAGS, suspected
-from airqino.readings import POLLUTANTS, READINGS, Reading, reading
+from airqino.readings import POLLUTANTS, Reading, reading
 from airqino.times import local_day
 
-__all__ = ["QUALITIES", "daily_means", "dried", "eight_hour_means"]
+__all__ = ["QUALITIES", "daily_means", "dried"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,8 +31,12 @@ _KAPPA, _DENSITY = 0.4, 1.65
 #: At 100 % the formula divides by nothing; more than this is taken for this.
 _HIGHEST_RH = 99.0
 
-#: Hours with a value that an 8-hour mean needs: 75 % (Directive 2008/50/EC, Annex VII A).
+#: Hours with a value that an 8-hour mean needs: 75 % (Directive 2008/50/EC, Annex VII A). There a mean belongs to the
+#: day it ends on; here it lies in the day as a whole, so that all of it was judged with that day. Those left out begin
+#: in the evening before, and ozone is highest in the afternoon.
 _EIGHT_HOURS_NEEDED = 6
+#: Hours of the day on which clocks are put back.
+_LONGEST_DAY = 25
 
 
 def dried(values: Floats, rh: Floats) -> Floats:
@@ -52,45 +55,6 @@ def dried(values: Floats, rh: Floats) -> Floats:
     return np.where(told, values / growth, values)
 
 
-def eight_hour_means(hourly: pd.DataFrame, around: Mapping[pd.Timestamp, Context]) -> pd.DataFrame:
-    """Return the mean of the 8 hours that end with each hour, over the values that count.
-
-    The hours before the day are taken as they are reported, if they are plausible: their own flags are another day's.
-
-    Args:
-        hourly: Rows of some days: station, observed_at, the readings with 8-hour means and their flags.
-        around: Beginning (UTC) of each day that has rows, and what is known of the days before.
-
-    Returns:
-        A column ``<reading>_8h`` for each reading whose guideline is one of 8-hour means, NaN with fewer than 6 values.
-    """
-    starts, at = pd.DatetimeIndex(list(around)), pd.DatetimeIndex(hourly["observed_at"])
-    day = starts.searchsorted(at, side="right") - 1
-    hour = np.asarray((at - starts[day]) // pd.Timedelta(hours=1), dtype=np.intp)
-    stations = sorted(hourly["station"].unique())
-    code = np.asarray(pd.Categorical(hourly["station"], categories=stations).codes, dtype=np.intp)
-    before = EIGHT_HOURS_BEFORE
-    columns = {}
-    for of in (r for r in READINGS if r.eight_hours):
-        cube = np.full((len(starts), before + 24, len(stations)), np.nan)
-        counting = hourly[of.name].where(hourly[f"{of.name}_flag"].isin(COUNTED))
-        cube[day, before + hour, code] = counting.to_numpy(dtype=float, na_value=np.nan)
-        for number, known in enumerate(around.values()):
-            for (station, name), values in known.evening.items():
-                if name == of.name and station in stations:
-                    kept = [v if of.plausible[0] <= v <= of.plausible[1] else np.nan for v in values]
-                    cube[number, :before, stations.index(station)] = kept
-        # each day by itself, hour after hour: the same to the last digit, whichever days are worked on together
-        total, count = np.zeros((len(starts), 24, len(stations))), np.zeros((len(starts), 24, len(stations)))
-        for first in range(before + 1):
-            values_at = cube[:, first : first + 24]
-            total += np.nan_to_num(values_at)
-            count += ~np.isnan(values_at)
-        means = np.where(count >= _EIGHT_HOURS_NEEDED, total / np.maximum(count, 1), np.nan)
-        columns[f"{of.name}_8h"] = means[day, hour, code]
-    return pd.DataFrame(columns, index=hourly.index)
-
-
 def daily_means(
     hourly: pd.DataFrame, days: Sequence[date], zones: Mapping[str, str], valid_share: float = 0.75
 ) -> pd.DataFrame:
@@ -103,9 +67,8 @@ def daily_means(
 
     Args:
         hourly: Rows of the UTC days that cover `days` in each station's zone; columns station, observed_at (UTC),
-            status, final, rh, and each averaged pollutant with its ``<pollutant>_flag`` and ``<pollutant>_tests`` and,
-            where its guideline is one of 8-hour means, its ``<pollutant>_8h``; ``<pollutant>_raw`` where one was
-            calibrated.
+            status, final, rh with its flag, and each averaged pollutant with its ``<pollutant>_flag`` and
+            ``<pollutant>_tests``; ``<pollutant>_raw``, where there is one, is what was reported before a calibration.
         days: The days, sorted.
         zones: Time zone of each station; UTC where not named.
         valid_share: Share of the day's hours that must be there.
@@ -123,7 +86,7 @@ def daily_means(
           mean is insufficient or suspect;
         - ``<pollutant>_floor_hours``, of readings with a floor: hours that count at it;
         - ``<pollutant>_humid_hours``, of sensors that read high in humid air: hours that count in it;
-        - ``<pollutant>_8h_max``, of readings with 8-hour means: the highest, NaN with too few of them;
+        - ``<pollutant>_8h_max``, of readings with 8-hour means: the highest of the values that count, NaN without one;
         - ``pm2_5_dry_mean``, ``pm2_5_dry_above_who``: the checked mean of the values as `dried` gives them;
         - ``hours``, ``absent_hours``, ``failed_hours``: hours with a row, without one, and not known because the
           request failed; ``expected_hours`` of the day; ``completeness`` = hours / expected_hours; ``valid``;
@@ -131,8 +94,8 @@ def daily_means(
     """
     stations = sorted(hourly["station"].unique())
     shape = len(days), len(stations)
-    place, expected, begun = _lay_out(hourly, days, [zones.get(station, "UTC") for station in stations], stations)
-    rows, totals = hourly[place >= 0], _Totals(place[place >= 0], shape[0] * shape[1])
+    place, hour, expected, begun = _lay_out(hourly, days, [zones.get(station, "UTC") for station in stations], stations)
+    rows, totals = hourly[place >= 0], _Totals(place[place >= 0], hour[place >= 0], shape[0] * shape[1])
     needed = np.ceil(valid_share * expected)
     status = rows["status"].to_numpy()
     hours = totals.number(status == "ok")
@@ -155,10 +118,10 @@ def daily_means(
 
 
 class _Totals:
-    """Sums, numbers and means of rows by their place among days × stations."""
+    """Sums, numbers and means of rows by their place among days × stations; `hour` is each row's within its day."""
 
-    def __init__(self, place: npt.NDArray[np.intp], places: int) -> None:
-        self.place, self.places = place, places
+    def __init__(self, place: npt.NDArray[np.intp], hour: npt.NDArray[np.intp], places: int) -> None:
+        self.place, self.hour, self.places = place, hour, places
 
     def number(self, which: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         return np.bincount(self.place[which], minlength=self.places)
@@ -168,9 +131,14 @@ class _Totals:
         with np.errstate(invalid="ignore"):
             return np.asarray(sums / self.number(which), dtype=float)
 
-    def highest(self, values: Floats) -> Floats:
-        highest = np.full(self.places, -np.inf)
-        np.fmax.at(highest, self.place, values)
+    def highest_of_eight_hours(self, values: Floats, which: npt.NDArray[np.bool_]) -> Floats:
+        """Return the highest mean of 8 hours on end that lie in the day, with 6 values or more; NaN without one."""
+        hours = np.full((self.places, _LONGEST_DAY), np.nan)
+        hours[self.place[which], self.hour[which]] = values[which]
+        spans = np.lib.stride_tricks.sliding_window_view(hours, 8, axis=1)
+        count = (~np.isnan(spans)).sum(axis=2)
+        means = np.nansum(spans, axis=2) / np.maximum(count, 1)
+        highest = np.where(count >= _EIGHT_HOURS_NEEDED, means, -np.inf).max(axis=1)
         return np.where(np.isinf(highest), np.nan, highest)
 
 
@@ -189,10 +157,8 @@ def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floa
     level, known = checked, vouched
     table: dict[str, object] = {}
     if of.eight_hours:
-        means = rows[f"{of.name}_8h"].to_numpy(dtype=float, na_value=np.nan)
-        enough = totals.number(~np.isnan(means)) >= needed
-        level = np.where(enough, totals.highest(means), np.nan)
-        known = vouched & enough
+        level = totals.highest_of_eight_hours(values, counting)
+        known = vouched & ~np.isnan(level)
         table[f"{of.name}_8h_max"] = level
     table = {
         f"{of.name}_mean": totals.mean(reported, ~np.isnan(reported)),
@@ -222,9 +188,9 @@ def _reported(name: str, rows: pd.DataFrame, values: Floats) -> Floats:
 
 
 def _humidity(rows: pd.DataFrame) -> Floats:
-    """Return the relative humidity, %; NaN where an operator invalidated it."""
+    """Return the relative humidity, %; NaN where its value does not count."""
     rh = rows["rh"].to_numpy(dtype=float, na_value=np.nan)
-    return np.where(rows["rh_flag"] == "invalidated", np.nan, rh) if "rh_flag" in rows else rh
+    return np.where(rows["rh_flag"].isin(COUNTED), rh, np.nan)
 
 
 def _above(of: Reading, level: Floats, known: npt.NDArray[np.bool_]) -> list[bool | None]:
@@ -243,16 +209,16 @@ def _left_out(flag: npt.NDArray[np.object_], totals: _Totals) -> npt.NDArray[np.
 
 def _lay_out(
     hourly: pd.DataFrame, days: Sequence[date], zones: list[str], stations: list[str]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Find each row's place among days × stations.
 
     Returns:
-        Each row's place (-1 outside the days); of each place the hours of the local day, and how many of those have a
-        row for some station: those that have come.
+        Each row's place (-1 outside the days) and its hour of the local day, from 0; of each place the hours of the
+        local day, and how many of those have a row for some station: those that have come.
     """
     at = pd.DatetimeIndex(hourly["observed_at"])
     station = np.asarray(pd.Categorical(hourly["station"], categories=stations).codes, dtype=np.intp)
-    place = np.full(len(hourly), -1, dtype=np.intp)
+    place, hour = np.full(len(hourly), -1, dtype=np.intp), np.zeros(len(hourly), dtype=np.intp)
     expected = np.zeros((len(days), len(stations)), dtype=np.int64)
     begun = expected.copy()
     for zone in sorted({*zones}):
@@ -265,8 +231,10 @@ def _lay_out(
             return np.where((index >= 0) & (moments < stops[index]), index, -1)
 
         day = day_of(at)
-        place = np.where(here[station] & (day >= 0), day * len(stations) + station, place)
+        own = here[station] & (day >= 0)
+        place = np.where(own, day * len(stations) + station, place)
+        hour = np.where(own, (at - starts[day]) // pd.Timedelta(hours=1), hour).astype(np.intp)
         seen = day_of(at.unique())
         expected[:, here] = np.array([day.hours for day in local])[:, None]
         begun[:, here] = np.bincount(seen[seen >= 0], minlength=len(days))[:, None]
-    return place, expected.ravel(), begun.ravel()
+    return place, hour, expected.ravel(), begun.ravel()

@@ -25,7 +25,7 @@ Codes = npt.NDArray[np.int8]
 KINDS = ("invalidate", "restore", "comment", "calibrate", "revoke")
 #: QARTOD's codes of the test ``operator``: fail, pass, not evaluated. It is the last digit of ``<reading>_tests``.
 INVALIDATED, RESTORED, NO_WORD = 4, 1, 2
-_END = datetime(2200, 1, 1, tzinfo=UTC)
+_EARLIEST, _END = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _WORDS = {"invalidate": INVALIDATED, "restore": RESTORED}
 
 
@@ -93,6 +93,8 @@ def problem(note: Note, before: Sequence[Note]) -> str:
     hours = [hour for hour in (note.first, note.last) if hour is not None]
     if any(hour.tzinfo is None or hour.minute or hour.second or hour.microsecond for hour in hours):
         return "first and last must be whole hours with their offset from UTC"
+    if any(not _EARLIEST <= hour < _END for hour in hours):
+        return f"first and last must lie from {_EARLIEST:%Y} to {_END.year - 1}"
     if note.first is None or (note.last is None and note.kind != "calibrate"):
         return "first and last must be given; only a calibration may be open"
     if note.last is not None and note.first > note.last:

@@ -192,6 +192,6 @@ class State:
         documents = pipeline.documents("hourly_measurements")
         assert documents.keys() == self.hours
         for document in documents.values():
-            assert {"pm2_5_tests", "o3_8h", "index"} <= document.keys()
+            assert {"pm2_5_tests", "units", "index"} <= document.keys()
         for document in pipeline.database["daily_averages"].find():
             assert {f"{pollutant}_checked_mean" for pollutant in POLLUTANTS} <= document.keys()

@@ -298,6 +298,10 @@ def test_a_sensor_whose_unclipped_values_lie_below_its_noise_has_an_offset(below
         assert outcomes("floor", [0.3], "co", before=context(rows, DAY)) == [4]
 
 
+def test_a_sensor_that_is_frozen_below_zero_is_dead_not_offset():
+    assert verdict(hours([-0.5] * 96, "co", DAY - timedelta(days=4)), "co") == "dead"
+
+
 def test_small_negatives_within_the_noise_say_nothing_of_the_zero():
     assert verdict(hours([-0.09, -0.02, 0.03] * 32, "co", DAY - timedelta(days=4)), "co") == "alive"
 
@@ -311,6 +315,8 @@ def test_dust_is_humid_from_the_threshold_on_and_gases_never():
     digit = TESTS.index("humid")
     assert list(flagged["pm2_5_tests"].str[digit]) == ["1", "3", "2", "2"]
     assert list(flagged["pm2_5_flag"]) == ["ok", "humid", "ok", "ok"]
+    frozen = flag(table, DAY, said("dead", "rh"))
+    assert set(frozen["pm2_5_tests"].str[digit]) == {"2"}
     assert set(flagged["no2_tests"].str[digit]) == {"2"}
     assert flag(table, DAY, thresholds=Thresholds(humid_above=60))["pm2_5_flag"].tolist()[:2] == ["humid"] * 2
 
@@ -324,6 +330,12 @@ def test_both_are_flagged_where_the_part_is_more_than_the_whole():
     assert list(flagged["pm10_flag"]) == ["ok", "ok", "order", "absent"]
     digit = TESTS.index("order")
     assert list(flagged["pm2_5_tests"].str[digit]) == ["1", "1", "4", "2"]
+
+
+def test_a_whole_that_is_wrong_itself_says_nothing_of_the_part():
+    wrong = flag(hours([12.0] * 3).assign(pm10=[-999.0, 0.0, 11.0]), DAY)
+    assert list(wrong["pm2_5_flag"]) == ["ok", "order", "order"]
+    assert list(flag(hours([12.0]).assign(pm10=[0.0]), DAY, said("dead", "pm10"))["pm2_5_flag"]) == ["ok"]
 
 
 # --- the level of the days before
@@ -364,6 +376,11 @@ def test_a_week_in_another_unit_does_not_become_the_level():
     week = hours([value / 1000 for value in CALM] * 7, start=DAY - timedelta(days=7))
     assert set(flags([value / 1000 for value in CALM], before=context(week, DAY))) == {"unit"}
     assert set(flags(CALM, before=context(week, DAY))) == {"unit"}  # until the level is believed again
+
+
+def test_a_week_of_co_in_micrograms_does_not_become_the_level():
+    week = hours([18 + value / 10 for value in CALM] * 7, "co", start=DAY - timedelta(days=7))
+    assert set(flags([18 + value / 10 for value in CALM], "co", before=context(week, DAY))) == {"unit"}
 
 
 def test_two_low_readings_may_be_rain_and_a_third_says_it_is_another_unit():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airqino.quality import notes
 from airqino.quality.contexts import Context, contexts
 from airqino.quality.flags import COUNTED, FLAGS, TESTS, flag_days, flag_history
-from airqino.quality.means import daily_means, eight_hour_means
+from airqino.quality.means import daily_means
 from airqino.quality.notes import Note
 from airqino.readings import NAMES, POLLUTANTS
 
@@ -151,7 +151,7 @@ def test_an_invalidated_value_is_as_if_it_were_not_there() -> None:
     """Neither its neighbours nor the other readings are judged by it; its own tests did not run."""
     spike = np.where(np.arange(HOURS) == 9, 900.0, table()["pm2_5"][:HOURS])
     rows = table(pm2_5=spike)
-    assert [of_a(flagged(rows), f"{name}_flag")[9] for name in ("pm2_5", "pm10")] == ["spike", "order"]
+    assert [of_a(flagged(rows), f"{name}_flag")[9] for name in ("pm2_5", "pm10")] == ["spike", "ok"]
     got = flagged(rows, note("invalidate", 9, 9))
     assert of_a(got) == ["invalidated" if hour == 9 else "ok" for hour in range(HOURS)]
     assert of_a(got, "pm10_flag") == ["ok"] * HOURS
@@ -165,7 +165,7 @@ def test_an_invalidated_value_is_as_if_it_were_not_there() -> None:
 
 def test_a_restored_value_counts_and_keeps_what_the_tests_said() -> None:
     rows = table(pm2_5=np.where(np.arange(HOURS) == 9, -5.0, table()["pm2_5"][:HOURS]))
-    plain, got = flagged(rows), flagged(rows, note("restore", 8, 9)).assign(o3_8h=np.nan)
+    plain, got = flagged(rows), flagged(rows, note("restore", 8, 9))
     assert of_a(plain)[9] == "out_of_range"
     assert of_a(got)[8:11] == ["ok", "restored", "ok"]  # a value that no test failed has nothing to be restored
     assert {"restored"} == {"restored", "invalidated"} & {*COUNTED}
@@ -240,14 +240,16 @@ def test_a_history_that_is_flagged_again_keeps_the_operators_word(causal: bool) 
 
 
 def test_means_over_eight_hours_and_of_dry_air_leave_out_what_was_invalidated() -> None:
-    rows = table(rh=np.where(np.arange(HOURS) < 12, 95.0, 50.0), o3=np.where(np.arange(HOURS) == 4, 700.0, 40.0))
+    activity = np.where(np.arange(HOURS) % 2, 0.6, 0.5)
+    rows = table(
+        rh=np.where(np.arange(HOURS) < 12, 95.0, 100 * activity),
+        o3=np.where(np.arange(HOURS) == 4, 700.0, 40.0 + np.arange(HOURS) % 2),
+    )
     got = flagged(rows, note("invalidate", 4, 4, reading="o3"), note("invalidate", 0, 11, reading="rh"))
-    means = eight_hour_means(got, {pd.Timestamp(START): Context()})
-    assert means.loc[got["station"] == "a", "o3_8h"].dropna().eq(40.0).all()
-    got = pd.concat([got, means], axis=1)
     day = daily_means(got, [START.date()], {}).set_index("station").loc["a"]
+    assert day["o3_8h_max"] == pytest.approx(40 + 4 / 7)  # of hours 0 to 7 or 1 to 8 without the fourth
     fine = rows["pm2_5"][:HOURS].to_numpy()
-    growth = 1 + 0.4 / 1.65 * 0.5 / 0.5
+    growth = 1 + 0.4 / 1.65 * activity / (1 - activity)
     assert day["pm2_5_dry_mean"] == pytest.approx(np.where(np.arange(HOURS) < 12, fine, fine / growth).mean())
 
 
