@@ -14,7 +14,7 @@ from airqino.readings import LABELS, READINGS, reading
 from airqino.views.names import named, station_names
 from airqino.views.now import hourly_levels, station_index, station_map, station_now
 from airqino.views.profiles import ALL_STATIONS, SUMS
-from airqino.views.terms import Document, Pipeline, label, vouched
+from airqino.views.terms import Document, Pipeline, label, quality, smallest, vouched
 
 __all__ = ["VIEWS", "ensure_views"]
 
@@ -67,7 +67,7 @@ def _guideline_days() -> Pipeline:
 
 #: What a day's document says of each pollutant or of some; see the data dictionary.
 _OF_A_DAY = (
-    *("mean", "hours", "checked_mean", "checked_hours", "quality", "left_out", "above_who", "floor_hours"),
+    *("mean", "hours", "checked_mean", "checked_hours", "left_out", "above_who", "floor_hours"),
     *("humid_hours", "dry_mean", "corrected_mean", "correction"),
 )
 
@@ -81,7 +81,8 @@ def _daily_pollutants() -> Pipeline:
     def row(name: str) -> Document:
         of = reading(name)
         return {part: f"${name}_{part}" for part in _OF_A_DAY} | {
-            **{"pollutant": of.label, "unit": of.unit, "digits": of.digits},
+            **{"pollutant": of.label, "unit": of.unit, "digits": of.digits, "smallest": smallest(of)},
+            "quality": quality(name),
             "concentration": f"${name}_8h_max" if of.eight_hours else f"${name}_checked_mean",
         }
 

@@ -2,7 +2,7 @@
 
 from airqino.readings import INDEX_LEVELS, LABELS, reading
 from airqino.views.names import named, named_stations
-from airqino.views.terms import Document, Pipeline, at_floor, documents_of_station, label, usable, vouched
+from airqino.views.terms import Document, Pipeline, at_floor, documents_of_station, label, smallest, usable, vouched
 
 __all__ = ["hourly_levels", "station_index", "station_map", "station_now"]
 
@@ -36,6 +36,7 @@ def station_now() -> Pipeline:
             "pollutant": of.label,
             "unit": of.unit,
             "digits": of.digits,
+            "smallest": smallest(of),
             "is_forecast": of.forecast,
             "concentration": {"$first": f"$hours.{pollutant}"},
             "at_floor": {"$first": f"$hours.{pollutant}_at_floor"},
@@ -65,7 +66,7 @@ def station_now() -> Pipeline:
     since_last = {"$match": {"$expr": {"$gte": ["$issued_at", "$$last"]}}}
     forecasts: Pipeline = [since_last, {"$sort": {"issued_at": -1}}, {"$limit": 4}]
     newest = _where("$forecasts", "issued_at", {"$first": "$forecasts.issued_at"})
-    shown = ("pollutant", "unit", "digits", "is_forecast", "concentration", "at_floor", "fault")
+    shown = ("pollutant", "unit", "digits", "smallest", "is_forecast", "concentration", "at_floor", "fault")
     kept = {name: f"$rows.{name}" for name in shown}
     return [
         *named_stations(),

@@ -5,7 +5,7 @@ from typing import Any
 
 from airqino.quality.flags import COUNTED
 from airqino.quality.means import QUALITIES
-from airqino.readings import LABELS
+from airqino.readings import LABELS, Reading
 
 Document = dict[str, Any]
 Pipeline = list[Document]
@@ -42,8 +42,28 @@ def _flagged(pollutant: str, flags: Iterable[str]) -> Document:
 
 
 def vouched(pollutant: str) -> Document:
-    """Tell whether a day's mean can be vouched for."""
+    """Tell whether a day has a checked mean that can be vouched for.
+
+    A day that version 0.3.0 wrote has none until it is taken over: what it is called there says less.
+    """
+    return {"$and": [_called_well(pollutant), {"$isNumber": f"${pollutant}_checked_mean"}]}
+
+
+def quality(pollutant: str) -> Document:
+    """Return what a day's mean is called; null where it is called well without a checked mean, as in version 0.3.0."""
+    return {"$cond": [{"$eq": [_called_well(pollutant), vouched(pollutant)]}, f"${pollutant}_quality", None]}
+
+
+def _called_well(pollutant: str) -> Document:
     return {"$in": [f"${pollutant}_quality", [*_VOUCHED]]}
+
+
+def smallest(of: Reading) -> float | None:
+    """Return the smallest amount to write of a reading with a floor, in its unit; None of the others.
+
+    Less is written as less than this: a 0.00 would say that the air is clean.
+    """
+    return None if of.floor is None else round(10.0**-of.digits, of.digits)
 
 
 def label(field: str) -> Document:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tests.superset.raw import BANDS, CORRECTED, COUNTED, LABELS, LEVELS, UNITS, Data, index_level, number
+from tests.superset.raw import BANDS, CORRECTED, COUNTED, LABELS, LEVELS, UNITS, Data, index_level, number, shown
 from tests.superset.tables import Table, period, read, weekday, wide_table
 
 #: Flags of an hour that is no number: it lies below the sensor's zero.
@@ -59,7 +59,7 @@ def now_and_the_next_two_hours(data: Data) -> list[Table]:
             row = {
                 "station_name": data.names[station],
                 "pollutant": label,
-                "last_hour": missing if level is None else f"{number(level, pollutant)} {UNITS[pollutant]}",
+                "last_hour": missing if level is None else f"{shown(level, pollutant)} {UNITS[pollutant]}",
                 "trend": _trend(hours, pollutant),
                 "measured": _measured(last),
             }
@@ -77,7 +77,7 @@ def _next(forecast: pd.DataFrame, pollutant: str, last: pd.Timestamp, now: pd.Ti
         return "no forecast"
     if forecast["target_at"].iloc[0] < now - pd.Timedelta(hours=2):
         return "none yet"
-    p10, p50, p90 = (number(forecast[p].iloc[0], pollutant) for p in ("p10", "p50", "p90"))
+    p10, p50, p90 = (shown(forecast[p].iloc[0], pollutant) for p in ("p10", "p50", "p90"))
     return f"{p50}  ({p10} – {p90})"
 
 
@@ -208,7 +208,10 @@ def daily_basis(data: Data) -> list[Table]:
         name, floor, n = day["pollutant"], day["floor_hours"], day["hours"]
 
         def text(amount: float, sign: str, name: str = name) -> str:
-            return "–" if np.isnan(amount) else f"{sign}{number(amount, name)} {UNITS[name]}"
+            if np.isnan(amount):
+                return "–"
+            written = shown(amount, name)
+            return f"{'' if written.startswith('<') else sign}{written} {UNITS[name]}"
 
         vouched = text(day["checked_mean"], "≤ " if floor else "")
         if floor:
@@ -220,7 +223,7 @@ def daily_basis(data: Data) -> list[Table]:
                 "on_day": day["day"],
                 "station_name": day["station_name"],
                 "pollutant": LABELS[name],
-                "reported": text(day["mean"], "≤ " if floor or (name == "co" and day["mean"] == 0) else ""),
+                "reported": text(day["mean"], "≤ " if floor else ""),
                 "vouched": vouched,
                 "called": day["quality"] + (", provisional" if day["provisional"] else ""),
                 "rests_on": f"{n} h"

@@ -45,6 +45,12 @@ def number(amount: float, pollutant: str) -> str:
     return f"{amount:.{2 if pollutant == 'co' else 1}f}"
 
 
+def shown(amount: float, pollutant: str) -> str:
+    """A concentration as it is written: of CO, which has a floor, never as nothing."""
+    text = number(amount, pollutant)
+    return "< 0.01" if pollutant == "co" and text in ("0.00", "-0.00") else text
+
+
 @dataclass
 class Data:
     """The answers of the API for the hours that the pipeline has been through, and MongoDB for all else."""
@@ -83,16 +89,10 @@ class Data:
     @cached_property
     def daily(self) -> pd.DataFrame:
         """A row for each station, day (the stations keep UTC) and pollutant; see `_of_a_day`."""
-        hourly = self.hourly.set_index("observed_at")
-        ends = pd.to_datetime([self.first, self.last], utc=True)
-        every_hour, parts = pd.date_range(*ends, freq="h"), []
-        for station, mine in hourly.groupby("station"):
-            o3 = mine["o3"].where(mine["o3_flag"].isin(COUNTED)).reindex(every_hour)
-            eight_hours = o3.rolling(8, min_periods=6).mean().dropna()
-            for day, hours in mine.groupby("day"):
-                of = {"station": station, "station_name": self.names[str(station)], "day": day}
-                ended = eight_hours[eight_hours.index.strftime("%Y-%m-%d") == day].to_numpy()
-                parts += [of | _of_a_day(name, hours, ended) for name in LABELS]
+        parts = []
+        for (station, day), hours in self.hourly.groupby(["station", "day"]):
+            of = {"station": station, "station_name": self.names[str(station)], "day": day}
+            parts += [of | _of_a_day(name, hours) for name in LABELS]
         frame = pd.DataFrame(parts)
         # whether an hour may still change is the pipeline's own bookkeeping
         books = {(d["station"], d["day"]): d["provisional"] for d in self.db["daily_averages"].find()}
@@ -105,7 +105,14 @@ class Data:
         return self.daily[self.daily["pollutant"] == pollutant].copy()
 
 
-def _of_a_day(name: str, hours: pd.DataFrame, eight_hours: "np.ndarray[Any, Any]") -> Mapping[str, Any]:
+def _highest_of_eight_hours(o3: "pd.Series[float]") -> float:
+    """The highest mean of 8 hours on end within the day (UTC) that have 6 values or more; of the values that count."""
+    every_hour = o3.groupby(o3.index.hour).first().reindex(range(24))
+    spans = (every_hour[first : first + 8].dropna() for first in range(24 - 8 + 1))
+    return max((span.mean() for span in spans if len(span) >= 6), default=np.nan)
+
+
+def _of_a_day(name: str, hours: pd.DataFrame) -> Mapping[str, Any]:
     """The mean of all values and of those that count, how that is called, and what it rests on."""
     values, flags = hours[name].dropna(), hours[f"{name}_flag"]
     counted = hours[flags.isin(COUNTED)]
@@ -117,14 +124,15 @@ def _of_a_day(name: str, hours: pd.DataFrame, eight_hours: "np.ndarray[Any, Any]
     )
     quality = "insufficient" if n < 18 else "suspect" if 2 * doubted >= n else "checked" if left_out else "ok"
     mean = checked.mean() if n else np.nan
-    level = mean if name != "o3" else (max(eight_hours) if len(eight_hours) >= 18 else np.nan)
+    level = _highest_of_eight_hours(counted.set_index("observed_at")["o3"]) if name == "o3" else mean
     valid = quality in ("ok", "checked") and not np.isnan(level)
-    growth = 1 + 0.4 / 1.65 / (100 / counted["rh"].clip(upper=99) - 1)
+    rh = counted["rh"].where(counted["rh_flag"].isin(COUNTED))
+    growth = 1 + 0.4 / 1.65 / (100 / rh.clip(upper=99) - 1)
     dry = (checked / growth.fillna(1)).mean() if n else np.nan
     return {
         **{"pollutant": name, "mean": values.mean() if len(values) else np.nan, "checked_mean": mean, "hours": n},
         **{"floor_hours": floor, "left_out": left_out, "quality": quality, "level": level, "valid": valid},
-        "humid_hours": int((counted["rh"] >= 70).sum()) if name.startswith("pm") else 0,
+        "humid_hours": int((rh >= 70).sum()) if name.startswith("pm") else 0,
         "over": valid and level > GUIDELINES[name],
         "dry_mean": dry if name == "pm2_5" else np.nan,
         "dry_over": valid and name == "pm2_5" and dry > GUIDELINES[name],
@@ -132,7 +140,7 @@ def _of_a_day(name: str, hours: pd.DataFrame, eight_hours: "np.ndarray[Any, Any]
 
 
 def index_level(pollutant: str, row: Mapping[str, Any]) -> int | None:
-    """The level of an hour's value, from 1; none where it does not count."""
-    if row[f"{pollutant}_flag"] not in COUNTED:
+    """The level of an hour's value, from 1; none where it does not count or is far from the days before."""
+    if row[f"{pollutant}_flag"] not in COUNTED or row[f"{pollutant}_flag"] == "level":
         return None
     return 1 + sum(round(row[pollutant]) > upper for upper in BANDS[pollutant])

@@ -1,6 +1,7 @@
 """The bundle goes in again and again without doubles, and comes out as it went in."""
 
 import runpy
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -62,6 +63,33 @@ def test_the_calendar_has_the_colours_of_the_map() -> None:
     per_unit = (len(scheme["colors"]) - 1) / 75
     assert [scheme["colors"][round(top * per_unit)] for top in (15, 25, 50)] == below
     assert scheme["colors"][-1] == above
+
+
+@pytest.mark.parametrize(
+    ("co", "written"),
+    [(0.004, "< 0.01"), (-0.004, "< 0.01"), (0.0, "< 0.01"), (0.005, "0.01"), (0.3, "0.30"), (-0.05, "-0.05")],
+)
+def test_no_co_is_written_as_0_00(co: float, written: str) -> None:
+    def shows(dataset: str, column: str, **row: object) -> str:
+        columns = yaml.safe_load((BUNDLE / f"datasets/MongoDB/{dataset}.yaml").read_text())["columns"]
+        (expression,) = (c["expression"] for c in columns if c["column_name"] == column)
+        with sqlite3.connect(":memory:") as database:
+            database.execute(f"CREATE TABLE documents ({', '.join(row)})")
+            database.execute(f"INSERT INTO documents VALUES ({', '.join('?' * len(row))})", list(row.values()))
+            return str(database.execute(f"SELECT {expression} FROM documents").fetchone()[0])
+
+    of_co = {"unit": "mg/m³", "digits": 2, "smallest": 0.01, "pollutant": "CO"}
+    assert shows("station_now", "last_hour", **of_co, at_floor=0, concentration=co) == f"{written} mg/m³"
+    for ahead in (1, 2):
+        amounts = {f"next_{ahead}h_{part}": amount for part, amount in (("p10", co), ("p50", co), ("p90", 0.5))}
+        row = of_co | amounts | {f"next_{ahead}h_at": "2100-01-01", "last_at": "2024-01-01", "is_forecast": 1}
+        assert shows("station_now", f"next_{ahead}h", **row) == f"{written}  ({written} – 0.50)"
+    day = of_co | {"mean": co, "checked_mean": co, "checked_hours": 24}
+    bound = written if "<" in written else f"≤ {written}"
+    for column, below in (("reported", ""), ("vouched", ", 9 h below the sensor’s zero")):
+        assert shows("daily_basis", column, **day, floor_hours=0) == f"{written} mg/m³"
+        assert shows("daily_basis", column, **day, floor_hours=9) == f"{bound} mg/m³{below}"
+    assert shows("station_now", "last_hour", **of_co | {"smallest": None}, at_floor=0, concentration=0) == "0.00 mg/m³"
 
 
 def test_every_chart_says_unit_rule_and_source() -> None:

@@ -51,6 +51,7 @@ def of_station(station: str, level: float) -> dict[str, list[dict[str, Any]]]:
         ],
         "daily_averages": [
             {**former, "_id": f"{station}|{n}", "day": f"2024-09-{n:02}", "pm2_5_mean": level}
+            | {"pm2_5_checked_mean": level}
             | {"pm2_5_quality": "ok", "pm2_5_above_who": True, "co_quality": "suspect", "co_above_who": None}
             for n in range(1, 11)
         ],

@@ -138,6 +138,7 @@ def test_station_now_shows_the_last_hour_and_the_newest_forecast(db: Any) -> Non
     assert list(rows) == ["PM2.5", "PM10", "O3", "NO2", "CO"]
     pm, co = rows["PM2.5"], rows["CO"]
     assert (pm["concentration"], pm["change"], pm["at_floor"]) == (20.0, 7.0, False)
+    assert {name: row["smallest"] for name, row in rows.items() if row["smallest"]} == {"CO": 0.01}
     assert (pm["next_1h_p50"], pm["next_2h_p50"]) == (1101, 1102)
     assert (co["concentration"], co["at_floor"], co["fault"]) == (None, False, "dead")
     assert {name: row["is_forecast"] for name, row in rows.items() if row["is_forecast"]} == {"PM2.5": True, "CO": True}
@@ -212,6 +213,11 @@ def test_the_map_shows_the_newest_day_that_can_be_vouched_for(db: Any) -> None:
         | {"pm2_5_checked_mean": float(day), "provisional": day == 2}
         for day, quality in enumerate(qualities, 1)
     )
+    db.daily_averages.insert_many(  # as version 0.3.0 wrote them, and without a number
+        {"_id": f"a|{day}", "station": "a", "day": f"2024-09-{day:02}", "pm2_5_quality": "ok", "pm2_5_mean": 99.0}
+        | other
+        for day, other in ((8, {}), (9, {"pm2_5_checked_mean": None}))
+    )
     views.ensure_views(db)
     rows = list(db.station_map.find())
     assert {(row["day"], row["pm2_5_checked_mean"], row["provisional"]) for row in rows} == {("2024-09-02", 2.0, True)}
@@ -225,6 +231,7 @@ def test_guideline_days_count_days_that_can_be_vouched_for(db: Any) -> None:
             **{"station_name": "A", "day": f"2024-09-{day:02d}", "co_quality": "suspect", "co_above_who": None},
             **{"pm2_5_quality": quality, "pm2_5_above_who": above, "pm2_5_dry_above_who": dry},
             **{"o3_quality": "ok", "o3_above_who": None if day > 2 else False},
+            **dict.fromkeys(("pm2_5_checked_mean", "o3_checked_mean", "co_checked_mean"), 1.0),
         }
         for day, (quality, above, dry) in enumerate(days, 1)
     )
@@ -234,6 +241,25 @@ def test_guideline_days_count_days_that_can_be_vouched_for(db: Any) -> None:
     assert found["PM2.5"] == (1, 2, 4, 6), "from corrected to raw"
     assert found["CO"] == (None, 0, 0, 6)
     assert found["O3"] == (None, 0, 2, 6), "a day without enough 8-hour means is compared with nothing"
+
+
+def test_a_day_of_version_0_3_0_is_not_vouched_for_before_it_is_taken_over(db: Any) -> None:
+    db.stations.insert_one(station("a", datetime(2024, 9, 9, tzinfo=UTC)))
+    day = {"_id": "a|2024-09-09", "station": "a", "day": "2024-09-09", "provisional": False}
+    day |= {"co_mean": 0.0, "co_hours": 24, "co_quality": "ok", "co_above_who": False}
+    day |= {"pm2_5_mean": 40.0, "pm2_5_hours": 24, "pm2_5_quality": "ok", "pm2_5_above_who": True}
+    none = {"no2_quality": "insufficient", "no2_checked_mean": None, "no2_above_who": None}
+    db.daily_averages.insert_one(day | none)
+    views.ensure_views(db)
+    counted = {
+        row["pollutant"]: [row[name] for name in ("days", "valid_days", "days_above")]
+        for row in db.guideline_days.find()
+    }
+    assert (counted["PM2.5"], counted["CO"]) == ([1, 0, 0], [1, 0, 0])
+    assert [row["day"] for row in db.station_map.find({"day": {"$ne": None}})] == []
+    rows = {row["pollutant"]: row for row in db.daily_pollutants.find()}
+    assert [rows[name]["quality"] for name in ("PM2.5", "CO", "NO2")] == [None, None, "insufficient"]
+    assert [rows[name]["mean"] for name in ("PM2.5", "CO")] == [40.0, 0.0], "as reported"
 
 
 def test_a_day_is_a_row_for_each_pollutant_with_all_that_its_mean_rests_on(db: Any) -> None:
