@@ -93,9 +93,8 @@ def daily_means(
         - ``provisional``: some hour of the day may still change or come.
     """
     stations = sorted(hourly["station"].unique())
-    shape = len(days), len(stations)
     place, hour, expected, begun = _lay_out(hourly, days, [zones.get(station, "UTC") for station in stations], stations)
-    rows, totals = hourly[place >= 0], _Totals(place[place >= 0], hour[place >= 0], shape[0] * shape[1])
+    rows, totals = hourly[place >= 0], _Totals(place[place >= 0], hour[place >= 0], expected)
     needed = np.ceil(valid_share * expected)
     status = rows["status"].to_numpy()
     hours = totals.number(status == "ok")
@@ -118,10 +117,15 @@ def daily_means(
 
 
 class _Totals:
-    """Sums, numbers and means of rows by their place among days × stations; `hour` is each row's within its day."""
+    """Sums, numbers and means of rows by their place among days × stations; `hour` is each row's within its day.
 
-    def __init__(self, place: npt.NDArray[np.intp], hour: npt.NDArray[np.intp], places: int) -> None:
-        self.place, self.hour, self.places = place, hour, places
+    A place's day has `expected` hours.
+    """
+
+    def __init__(
+        self, place: npt.NDArray[np.intp], hour: npt.NDArray[np.intp], expected: npt.NDArray[np.int64]
+    ) -> None:
+        self.place, self.hour, self.expected, self.places = place, hour, expected, len(expected)
 
     def number(self, which: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         return np.bincount(self.place[which], minlength=self.places)
@@ -138,7 +142,8 @@ class _Totals:
         spans = np.lib.stride_tricks.sliding_window_view(hours, 8, axis=1)
         count = (~np.isnan(spans)).sum(axis=2)
         means = np.nansum(spans, axis=2) / np.maximum(count, 1)
-        highest = np.where(count >= _EIGHT_HOURS_NEEDED, means, -np.inf).max(axis=1)
+        within = np.arange(8, _LONGEST_DAY + 1) <= self.expected[:, None]
+        highest = np.where(within & (count >= _EIGHT_HOURS_NEEDED), means, -np.inf).max(axis=1)
         return np.where(np.isinf(highest), np.nan, highest)
 
 

@@ -364,6 +364,14 @@ def test_ozone_is_judged_by_the_highest_eight_hours_that_lie_in_the_day(values, 
     assert row["o3_above_who"] is (bool(row["o3_8h_max"] > 100) if vouched else None)
 
 
+@pytest.mark.parametrize(("day", "hours"), [(DAY, 24), (date(2024, 10, 27), 25), (date(2024, 3, 31), 23)])
+def test_eight_hours_do_not_reach_beyond_the_day(day, hours):
+    zone = "UTC" if hours == 24 else "Europe/Rome"
+    o3 = [10.0] * (hours - 7) + [80.0] * 7 + [300.0]  # the last is the next day's
+    row = day_of(rows([1] * (hours + 1), local_day(day, zone).start, o3=o3), day, zone)
+    assert row["o3_8h_max"] == (10 + 7 * 80) / 8
+
+
 def test_what_is_left_out_in_the_evening_is_in_no_mean_of_the_next_day():
     two_days = rows(
         [1] * 48, o3=[30.0] * 22 + [900.0, 30.0] + [30.0] * 24, o3_flag=["ok"] * 22 + ["spike"] + ["ok"] * 25
