@@ -16,7 +16,7 @@ DAYS = 62
 NOW = datetime.now(UTC).replace(minute=5, second=0, microsecond=0)
 #: Days that are older than the retention, by the server's clock, and days that are not.
 OLD = (NOW - timedelta(days=DAYS + 6), NOW - timedelta(days=DAYS + 2))
-NEW = (NOW - timedelta(days=3), NOW - timedelta(hours=2))
+NEW = (NOW - timedelta(days=3), NOW - timedelta(hours=1))
 LASTING = ("daily_averages", "coverage", "profiles", "stations", "revisions")
 
 
