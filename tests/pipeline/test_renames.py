@@ -71,7 +71,8 @@ def test_a_rename_loads_nothing_again(tmp_path: Path, mongod: Mongod) -> None:
             new = {"day|2026-04-08", "forecast|2026-04-08T12", "score|2026-04-08", "stations"}
             assert {key for collection, key in written if collection == "loads"} == new
             hours = {key for collection, key in written if collection == "hourly_measurements"}
-            assert hours == {f"{OPERATORS}|2026-04-08T12", f"{SOURCES}|2026-04-08T12"}
+            # the hour before as well: only now it can be compared with the next one
+            assert hours == {f"{of}|2026-04-08T{hour}" for of in (OPERATORS, SOURCES) for hour in (11, 12)}
         for view in ("hourly_measurements_named", "daily_averages_named", "forecasts_named", "hourly_profiles"):
             assert names(pipeline, view) | {None: None} == {OPERATORS: "Port", SOURCES: "Harbour", None: None}, view
         history = pipeline.database["stations"].find_one({"_id": SOURCES})["history"]
