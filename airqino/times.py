@@ -58,7 +58,7 @@ def format_hour(hour: datetime) -> str:
 
 def next_month(moment: datetime) -> datetime:
     """Return the beginning of the month after the one that `moment` lies in."""
-    return (moment.replace(day=1, hour=0) + timedelta(days=32)).replace(day=1)
+    return day_start((moment.date().replace(day=1) + timedelta(days=32)).replace(day=1))
 
 
 def as_utc(moment: datetime) -> datetime:

@@ -1,10 +1,8 @@
-"""scripts/status: the room that files and documents take, against du, df and dbStats; and how long it takes."""
+"""scripts/status: the room that files and documents take, against du, df and dbStats."""
 
 import json
-import os
 import shutil
 import subprocess
-import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +10,6 @@ import pytest
 from support.deployment import Pipeline
 
 from airqino.sandbox.server import Sandbox
-from tasks.cli import disk
-from tasks.settings.reading import settings
 
 NOW = datetime(2026, 3, 10, 12, 5, tzinfo=UTC)
 
@@ -29,6 +25,8 @@ def test_status_tells_the_room_that_is_taken_and_how_long_there_is_enough(pipeli
     sandbox.now = NOW
     now = f"{NOW:%Y-%m-%dT%H:%M}"
     assert pipeline.backfill("2026-02-01T00", "2026-03-10T11", AIRQINO_NOW=now).returncode == 0
+    # MongoDB's files grow at its checkpoints, one a minute: with none between the two readings they are alike.
+    pipeline.database.client.admin.command("fsync")
     done = pipeline.script("status", "--json", AIRQINO_NOW=now)
     found = json.loads(done.stdout)
     room = found["disk"]
@@ -39,9 +37,7 @@ def test_status_tells_the_room_that_is_taken_and_how_long_there_is_enough(pipeli
     assert room["free_bytes"] == pytest.approx(free.free, rel=0.05)
     assert room["free_share"] == pytest.approx(free.free / free.total, rel=0.05)
     assert room["days_until_full"] == pytest.approx(room["free_bytes"] / room["growth_bytes_per_day"])
-    assert found["database"]["database_bytes"] == pytest.approx(
-        pipeline.database.command("dbStats")["totalSize"], rel=0.2
-    )
+    assert found["database"]["database_bytes"] == pipeline.database.command("dbStats")["totalSize"]
     assert found["database"]["database_free_bytes"] > 0
     shown = pipeline.script("status", AIRQINO_NOW=now).stdout
     assert "staging root: " in shown
@@ -57,21 +53,3 @@ def test_without_staged_days_there_is_no_growth_to_tell(pipeline: Pipeline) -> N
     away = json.loads(pipeline.script("status", "--json", MONGODB_URI="mongodb://127.0.0.1:9/").stdout)
     assert away["database"] is None
     assert away["disk"]["free_bytes"] > 0
-
-
-def test_a_year_is_measured_in_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for back in range(365):
-        for folder in ("raw", "forecast"):
-            (part := tmp_path / f"{date.today() - timedelta(days=back)}" / folder).mkdir(parents=True)
-            for hour in range(24):
-                (part / f"{hour:02}.parquet").touch()
-    monkeypatch.setenv("STAGING_ROOT", str(tmp_path))
-    settings.cache_clear()
-    took = []
-    for _ in range(3):
-        began = time.process_time()
-        disk.staging_use()
-        took.append(time.process_time() - began)
-    settings.cache_clear()
-    assert sum(len(files) for _, _, files in os.walk(tmp_path)) == 365 * 48
-    assert min(took) < 0.3

@@ -1,6 +1,5 @@
 """The made-up series: the same whatever the window, late and revised as the real source is, and lifelike."""
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -119,12 +118,6 @@ def test_headers_are_as_unreliable_as_the_real_ones():
     assert series.header(DEAD)["station_name"] == "SMART188"
     assert series.header(DEAD)["station_lon"] == pytest.approx(0.05)
     assert series.header("123456")["station_name"] == "SMART456"
-
-
-def test_a_year_takes_well_under_half_a_second():
-    began = time.perf_counter()
-    series.rows("424242", START, STOP, LATER)
-    assert time.perf_counter() - began < 0.5
 
 
 def test_readings_are_physical(year):

@@ -115,7 +115,7 @@ def test_a_text_takes_no_time_however_long():
     began = time.perf_counter()
     for text in ("2" * 10_000_000, " " * 10_000_000, "2024-09-25 " * 1_000_000, "9" * 64, "1-" * 32, " " * 64):
         assert moment_of(text) is None
-    assert time.perf_counter() - began < 0.5
+    assert time.perf_counter() - began < 5  # minutes, if it grew with the square of the length
 
 
 @pytest.mark.parametrize(

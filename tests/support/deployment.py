@@ -56,8 +56,10 @@ class Pipeline:
         for name in self.database.list_collection_names(filter={"type": "collection"}):
             if not name.startswith("system.") and (documents := list(self.database[name].find())):
                 made.database[name].insert_many(documents)
-        yield made
-        made.close()
+        try:
+            yield made
+        finally:
+            made.close()
 
     def close(self) -> None:
         """Drop the database."""
