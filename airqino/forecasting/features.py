@@ -26,6 +26,7 @@ __all__ = [
     "feature_matrix",
     "feature_names",
     "last_usable",
+    "names_for",
     "to_grid",
 ]  # fmt: skip
 
@@ -40,6 +41,10 @@ _HOUR_US = 3_600_000_000
 _LAGS = (1, 2, 3, 4, 5, 6, 8, 12, 23, 24, 25, 47, 48, 168)
 _MEANS = (3, 6, 12, 24, 72, 168, 672)
 _ZEROS = (6, 24, 168)
+#: Half-lives (h) of the means that the other readings are compared with.
+_HALF_LIVES = (3, 24)
+#: The days before that say what is usual at an hour of the day.
+_FORTNIGHT = range(1, 15)
 #: How a station usually changes between the anchor's and the target's hour: hours between the changes, and how many.
 _HABITS = {
     "yesterday": (24, 1), "last_week": (168, 1), "habit_7": (24, 7), "habit_14": (24, 14), "habit_28": (24, 28),
@@ -138,6 +143,11 @@ def feature_names(pollutant: str, leads: Sequence[int]) -> list[str]:
     return list(_columns(empty, pollutant, leads, zero, zero, np.zeros(1)))
 
 
+def names_for(names: Sequence[str], lead: int) -> list[int]:
+    """Return the positions of the columns of `feature_matrix` that serve one lead: not those of other leads."""
+    return [position for position, name in enumerate(names) if name.partition("+")[2] in ("", f"{lead}")]
+
+
 def feature_matrix(grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, column: Ints, codes: Floats) -> Matrix:
     """Compute the features of forecasts anchored at given hours and stations.
 
@@ -190,8 +200,19 @@ def _columns(
         out[name] = now
         for lag in (1, 3):
             out[f"{name}_change_{lag}"] = now - _at(grid.values[name], row - lag, column)
+        if name != "t_int":  # in the box
+            for hours in _HALF_LIVES:
+                out[f"{name}_ewma_{hours}"] = _fading_mean(grid.values[name], hours)[row, column] - now
     others = _others_mean(own)
     now = _at(others, row, column)
+    out["others_ewma_4"] = _fading_mean(others, 4)[row, column] - now
+    out["others_unusual"] = now - anchor - _rolling_median(others - own, 168)[row, column]
+    for name, values in (("own", own), ("others", others)):
+        anomaly = values - _median_of_hour(values)
+        for lag in range(4):
+            out[f"{name}_anomaly_{lag}"] = _at(anomaly, row - lag, column)
+        for hours in (6, 24):
+            out[f"{name}_anomaly_mean_{hours}"] = _rolling_mean(anomaly, hours)[row, column]
     out["others"] = now - anchor
     for lag in (1, 2, 3):
         out[f"others_change_{lag}"] = now - _at(others, row - lag, column)
@@ -200,13 +221,19 @@ def _columns(
         habits = {name: _mean_change(own, lead, row, column, *periods) for name, periods in _HABITS.items()}
         habits["usual"] = _usual(own, lead, row, column) - anchor
         habits["others_habit_14"] = _mean_change(others, lead, row, column, 24, 14)
+        changes = [change(own, row - 24 * day, column, lead) for day in _FORTNIGHT]
+        levels = [_at(own, row + lead - 24 * day, column) for day in _FORTNIGHT]
+        habits["median_change"] = _nanmedian(changes)
+        habits["mean_abs_change"] = _nanmean([np.abs(values) for values in changes])
+        habits["median_level"] = _nanmedian(levels) - anchor
+        habits["zero_share"] = _nanmean([np.where(np.isnan(values), np.nan, values == 0) for values in levels])
         out |= {f"{name}+{lead}": values for name, values in habits.items()}
     return out
 
 
 def _usual(own: Floats, offset: int, row: Ints, column: Ints) -> Floats:
     """Return the mean level at the hour of the day ``offset`` hours after the anchor's, over two weeks."""
-    return _nanmean([_at(own, row + offset - 24 * day, column) for day in range(1, 15)])
+    return _nanmean([_at(own, row + offset - 24 * day, column) for day in _FORTNIGHT])
 
 
 def _mean_change(values: Floats, lead: int, row: Ints, column: Ints, period: int, times: int) -> Floats:
@@ -220,6 +247,14 @@ def _nanmean(arrays: list[Floats]) -> Floats:
         total[seen] += array[seen]
         count += seen
     return _ratio(total, count)
+
+
+def _nanmedian(arrays: Sequence[Floats]) -> Floats:
+    ordered = np.sort(np.stack(arrays, axis=-1), axis=-1)  # NaN sorts to the end
+    count = (~np.isnan(ordered)).sum(axis=-1)
+    middle = [np.maximum(place, 0)[..., None] for place in ((count - 1) // 2, count // 2)]
+    low, high = (np.take_along_axis(ordered, place, axis=-1)[..., 0] for place in middle)
+    return np.where(count > 0, (low + high) / 2, np.nan)
 
 
 def _ratio(total: Floats, count: npt.NDArray[np.generic]) -> Floats:
@@ -252,6 +287,25 @@ def _rolling_sum(values: npt.NDArray[np.generic], hours: int) -> Floats:
 
 def _rolling_mean(values: Floats, hours: int) -> Floats:
     return _ratio(_rolling_sum(np.nan_to_num(values), hours), _rolling_sum(~np.isnan(values), hours))
+
+
+def _rolling_median(values: Floats, hours: int) -> Floats:
+    return np.asarray(pd.DataFrame(values).rolling(hours, min_periods=1).median(), dtype=float)
+
+
+def _fading_mean(values: Floats, half_life: float) -> Floats:
+    """Return the mean up to each hour in which a reading counts half as much when it is `half_life` hours older."""
+    return np.asarray(pd.DataFrame(values).ewm(halflife=half_life, ignore_na=False).mean(), dtype=float)
+
+
+def _median_of_hour(values: Floats) -> Floats:
+    """Return the median at each hour of the day over the 14 days before, (hours, stations)."""
+    out = np.full(values.shape, np.nan)
+    padded = np.vstack([np.full((_FORTNIGHT[-1] * 24, values.shape[1]), np.nan), values])
+    for column in range(values.shape[1]):  # one station at a time: 14 days of it are held
+        own = padded[:, column]
+        out[:, column] = _nanmedian([own[(14 - day) * 24 : len(own) - day * 24] for day in _FORTNIGHT])
+    return out
 
 
 def _rolling_std(values: Floats, hours: int) -> Floats:

@@ -1,9 +1,9 @@
 """The forecast: train a model on the past, and ask it for the next hours.
 
-Direct models, for each pollutant and *lead* (hours from the last usable reading to the target), over all stations, on
-the change from that reading: LightGBM for the median, blended with small neural networks that also give the band. With
-a fresh reading the lead is the horizon; with one that is an hour old, the forecast for the next hour is that of lead 2.
-No lead is longer than three hours, so nothing is forecast beyond that.
+Direct LightGBM models, for each pollutant and *lead* (hours from the last usable reading to the target), over all
+stations, on the change from that reading, for the median and the band. With a fresh reading the lead is the horizon;
+with one that is an hour old, the forecast for the next hour is that of lead 2. From older readings only "no change" is
+forecast, and from those older than `OLDEST_HOURS` nothing.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,27 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from airqino.forecasting import boosting, calibration, network
+from airqino.forecasting import boosting, calibration
 from airqino.forecasting.arrays import Floats, Ints
 from airqino.forecasting.artifact import Band, ForecastModel, Score
-from airqino.forecasting.features import LOOKBACK_HOURS, Grid, feature_matrix, last_usable, to_grid
+from airqino.forecasting.boosting import Recipe
+from airqino.forecasting.features import (
+    LOOKBACK_HOURS,
+    Grid,
+    feature_matrix,
+    feature_names,
+    last_usable,
+    names_for,
+    to_grid,
+)
 from airqino.forecasting.scoring import MODELLED
-from airqino.forecasting.training import LEADS, Recipe, blend, train
+from airqino.forecasting.training import HORIZONS, leads_of, train
 from airqino.readings import FORECAST
 
-__all__ = ["COLUMNS", "HISTORY_HOURS", "LEADS", "Band", "ForecastModel", "Recipe", "Score", "predict", "train"]
+__all__ = [
+    "COLUMNS", "CORE_HOURS", "HISTORY_HOURS", "HORIZONS", "OLDEST_HOURS", "Band", "ForecastModel", "Recipe", "Score",
+    "predict", "train",
+]  # fmt: skip
 
 COLUMNS = (
     "station", "pollutant", "issued_at", "target_at", "horizon_h", "p10", "p50", "p90",
@@ -45,6 +57,10 @@ HISTORY_HOURS = LOOKBACK_HOURS + calibration.RECENT_HOURS
 _RECENT_CHANGES = 28 * 24
 #: Recent forecasts that are made again to see what the bands missed, for all stations together.
 _MOST_RECENT_ROWS = 8000
+#: Up to this horizon something is always published: persistence, where no model is better. Further ahead nothing is.
+CORE_HOURS = 2
+#: Nothing is forecast from a reading that is older.
+OLDEST_HOURS = 2
 #: A model is not trusted at a station on less than two days of validation.
 _FEWEST_VALIDATED = 48
 
@@ -55,7 +71,7 @@ def predict(
     issued_at: Sequence[pd.Timestamp],
     num_threads: int = 2,
     pollutants: Sequence[str] = FORECAST,
-    horizons: Sequence[int] = (1, 2),
+    horizons: Sequence[int] = HORIZONS,
     no_model_reason: str = "no model",
 ) -> pd.DataFrame:
     """Forecast every station in the readings, for each hour of issue.
@@ -102,9 +118,10 @@ class _Anchors:
         self.column = np.tile(np.arange(n), len(rows))
         self.anchor = last_usable(values, grid.n_hours)[self.issued, self.column]
         self.age = self.issued - self.anchor
+        self.possible = (self.anchor >= 0) & (self.age <= OLDEST_HOURS)
         flagged = last_usable(np.where(flags == "absent", np.nan, 0.0), grid.n_hours)[self.issued, self.column]
         self.flag = np.where(flagged >= 0, flags[np.maximum(flagged, 0), self.column], "absent")
-        self.broken = np.isin(self.flag, list(_BROKEN))
+        self.possible &= ~np.isin(self.flag, list(_BROKEN))
         present = np.concatenate([np.zeros((1, n)), np.cumsum(~np.isnan(values), axis=0)])
         before = np.maximum(self.issued - 5, 0)
         self.missing = 6.0 - (present[self.issued + 1, self.column] - present[before, self.column])
@@ -125,32 +142,27 @@ class _Model:
 
     def __init__(self, model: ForecastModel, grid: Grid, anchors: _Anchors, num_threads: int) -> None:
         self.model, self.grid, self.anchors, self.pollutant = model, grid, anchors, anchors.pollutant
+        self.num_threads = num_threads
         #: The first hour the model has not seen: what a band misses of targets before says nothing of it.
         self.unseen = max(int(grid.index(pd.DatetimeIndex([model.trained_until]))[0]), 0)
+        leads = leads_of(model.horizons)
         values = grid.values[self.pollutant]
         usable = ~np.isnan(values)
         # This saves the work for hours whose forecasts correct no band; `quantiles` leaves out the targets seen.
-        usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS, self.unseen) - max(LEADS)] = False
+        usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS, self.unseen) - max(leads)] = False
         # Of many stations, every k-th hour of the last two weeks is enough to see what the bands missed.
         step = -(-len(grid.stations) * calibration.RECENT_HOURS // _MOST_RECENT_ROWS)
         usable[(grid.start + np.arange(len(values))) % step != 0] = False
         usable[anchors.anchor[anchors.has_reading], anchors.column[anchors.has_reading]] = True
-        row, column = np.nonzero(usable)
+        self.row, self.column = np.nonzero(usable)
         code = {station: float(position) for position, station in enumerate(model.stations)}
         codes = np.array([code.get(station, np.nan) for station in grid.stations])
-        features = feature_matrix(grid, self.pollutant, LEADS, row, column, codes)
-        networks = [network.Network.from_bytes(content) for content in model.networks_of(self.pollutant)]
-        quantiles = network.predict(networks, features)
-        self.raw: dict[int, Floats] = {}
-        for position, lead in enumerate(LEADS):
-            boosters = model.boosters_of(self.pollutant, lead)
-            boosted = boosting.predict(boosters, features, num_threads) if boosters else None
-            self.raw[lead] = np.full((3, *values.shape), np.nan)
-            self.raw[lead][:, row, column] = blend(values[row, column], boosted, quantiles[:, position])
+        self.names = feature_names(self.pollutant, leads)
+        self.features = feature_matrix(grid, self.pollutant, leads, self.row, self.column, codes)
 
     def quantiles(self, lead: int, rows: Ints) -> Floats:
-        """Return the (3, n) calibrated quantiles of some of the anchors."""
-        anchors, raw = self.anchors, self.raw[lead]
+        """Return the (3, n) calibrated quantiles of some of the anchors, at a lead that the model has."""
+        anchors, raw = self.anchors, self._raw(lead)
         station = [self.model.band(name, self.pollutant, lead) for name in self.grid.stations]
         column, issued = anchors.column[rows], anchors.issued[rows]
         values = self.grid.values[self.pollutant]
@@ -167,6 +179,15 @@ class _Model:
         below, above = corrections
         return np.stack(calibration.apply_band(self.pollutant, (p10, p50, p90), below, above, anchors.missing[rows]))
 
+    def _raw(self, lead: int) -> Floats:
+        """Return the (3, hours, stations) quantiles as the boosters give them; NaN where none is needed."""
+        values = self.grid.values[self.pollutant]
+        features, last = self.features[:, names_for(self.names, lead)], values[self.row, self.column]
+        model = self.model.models[f"{self.pollutant}/{lead}"]
+        raw = np.full((3, *values.shape), np.nan)
+        raw[:, self.row, self.column] = boosting.predict(self.pollutant, model, features, last, self.num_threads)
+        return raw
+
     def reasons_against(self, lead: int) -> npt.NDArray[np.object_]:
         """Say for each station why the model is not to be used; empty where it is."""
         reasons = []
@@ -175,25 +196,28 @@ class _Model:
             if score is None or score.n < _FEWEST_VALIDATED:
                 reasons.append("too few recent hours to judge the model here")
             else:
-                reasons.append("" if score.beats else "model does not beat persistence here")
+                reasons.append("" if score.beats else f"at {lead} h the model does not beat the simple forecasts here")
         return np.array(reasons, dtype=object)
 
 
 def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int, no_model_reason: str) -> pd.DataFrame:
-    lead = anchors.age + horizon
-    possible = anchors.has_reading & ~anchors.broken & np.isin(lead, LEADS)
-    quantiles = np.full((3, len(lead)), np.nan)
+    possible, quantiles = anchors.possible, np.full((3, len(anchors.age)), np.nan)
     reason = np.where(possible, no_model_reason, anchors.reasons())
     method = np.where(possible, "persistence", "none").astype(object)
-    for value in LEADS:
-        rows = np.flatnonzero(possible & (lead == value))
-        if model is not None:
-            reason[rows] = model.reasons_against(value)[anchors.column[rows]]
-            modelled = rows[reason[rows] == ""]
-            quantiles[:, modelled] = model.quantiles(value, modelled)
+    for age in range(OLDEST_HOURS + 1):
+        rows, lead = np.flatnonzero(possible & (anchors.age == age)), age + horizon
+        if model is not None and age > 1:
+            reason[rows] = f"the last reading is {age} h old"
+        elif model is not None and len(rows):
+            reason[rows] = model.reasons_against(lead)[anchors.column[rows]]
+            modelled, rest = rows[reason[rows] == ""], rows[reason[rows] != ""]
             method[modelled] = MODELLED
+            if len(modelled):
+                quantiles[:, modelled] = model.quantiles(lead, modelled)
+            if horizon > CORE_HOURS:
+                method[rest] = "none"
         rest = rows[method[rows] == "persistence"]
-        changes = _recent_changes(grid, anchors, value, rest)
+        changes = _recent_changes(grid, anchors, lead, rest)
         p10, p90 = calibration.change_band(anchors.last[rest], changes, anchors.missing[rest])
         quantiles[:, rest] = p10, anchors.last[rest], p90
     issued = _moments(grid, anchors.issued)
