@@ -20,13 +20,13 @@ def everything() -> list[Note]:
     """Return all notes, oldest first, those that were taken back too.
 
     Raises:
-        StagingError: Their file cannot be read, or is damaged.
+        StagingError: Their file cannot be read, is damaged, or is gone from its folder.
     """
     path = targets.paths().notes
     try:
         status = path.stat()
     except FileNotFoundError:
-        return []
+        return notebook.read(path)  # nothing, or it is gone
     signature = status.st_ino, status.st_size, status.st_mtime_ns
     if path not in _known or _known[path][0] != signature:
         _known[path] = signature, notebook.read(path)
