@@ -72,11 +72,17 @@ def now_and_the_next_two_hours(data: Data) -> list[Table]:
     return [rows]
 
 
+def _is_too_low(amount: float, pollutant: str) -> bool:
+    return pollutant == "co" and amount < 0.005
+
+
 def _next(forecast: pd.DataFrame, pollutant: str, last: pd.Timestamp, now: pd.Timestamp) -> str:
     if forecast.empty or pd.isna(forecast["p50"].iloc[0]) or forecast["target_at"].iloc[0] <= last:
         return "no forecast"
     if forecast["target_at"].iloc[0] < now - pd.Timedelta(hours=2):
         return "none yet"
+    if _is_too_low(forecast["p50"].iloc[0], pollutant):
+        return "too low for this sensor to measure"
     p10, p50, p90 = (shown(forecast[p].iloc[0], pollutant) for p in ("p10", "p50", "p90"))
     return f"{p50}  ({p10} – {p90})"
 
@@ -211,7 +217,7 @@ def daily_basis(data: Data) -> list[Table]:
             if np.isnan(amount):
                 return "–"
             written = shown(amount, name)
-            return f"{'' if written.startswith('<') else sign}{written} {UNITS[name]}"
+            return f"{'≤ ' if written.startswith('<') else sign}{written.removeprefix('< ')} {UNITS[name]}"
 
         vouched = text(day["checked_mean"], "≤ " if floor else "")
         if floor:
@@ -237,7 +243,7 @@ def daily_basis(data: Data) -> list[Table]:
 
 def errata(data: Data) -> list[Table]:
     rows = []
-    for note in data.db["notes"].find({"active": True}):
+    for note in data.db["notes"].find({"active": True, "_id": {"$regex": "^20"}}):  # others are none of ours
         span = {at: note[at] and f"{note[at]:%Y-%m-%d %H:00}" for at in ("first_hour", "last_hour", "noted_at")}
         rows.append(
             {
@@ -263,6 +269,7 @@ def last_seven_days(pollutant: str) -> Callable[[Data], list[Table]]:
         ]
         made = forecasts[(forecasts["pollutant"] == pollutant) & (forecasts["target_at"] >= now - pd.Timedelta(days=7))]
         made = made[((made["horizon_h"] == 1) | (made["target_at"] > now)) & made["p50"].notna()]
+        made = made[[not _is_too_low(amount, pollutant) for amount in made["p50"]]]
         for quantile, ending in (("p50", "__yhat"), ("p10", "__yhat_lower"), ("p90", "__yhat_upper")):
             part = made[["target_at", "station_name", quantile]].set_axis(["observed_at", "series", "level"], axis=1)
             parts.append(part.assign(series=part["series"] + ending))
