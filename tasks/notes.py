@@ -57,12 +57,13 @@ def of_local_day(day: date, config: Settings) -> dict[str, list[str]]:
 def touched_days(spans: Iterable[tuple[datetime, datetime | None]]) -> set[date]:
     """Return the days, of those that have been through the pipeline, that may depend on what is said of some spans.
 
-    Beside the span's own, those are the day before and the `dead_days` after it, by what flags need of the days around.
+    Beside the span's own, those are the day before and the `dead_days` after it, by what flags need of the days around,
+    and one more: east of Greenwich, a local day begins on the UTC day before.
 
     Args:
         spans: First and last hour of each; None is open.
     """
-    after = timedelta(days=settings().quality.dead_days)
+    after = timedelta(days=settings().quality.dead_days + 1)
     ends = [
         (max(first.date(), date.min + DAY) - DAY, min(last.date(), date.max - after) + after if last else date.max)
         for first, last in spans
