@@ -182,7 +182,7 @@ def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floa
         table[f"{of.name}_humid_hours"] = told["humid"]
     if of.name == "pm2_5":
         rh = _humidity(rows)
-        known_rh = totals.number(counting & ~np.isnan(rh)) >= needed
+        known_rh = totals.number(counting & ~np.isnan(rh)) * totals.expected >= needed * count
         dry = np.where(known_rh, totals.mean(dried(values, rh), counting), np.nan)
         table |= {"pm2_5_dry_mean": dry, "pm2_5_dry_above_who": _above(of, dry, vouched & known_rh)}
     return table

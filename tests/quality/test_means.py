@@ -422,6 +422,7 @@ def test_few_hours_without_a_humidity_stay_as_they_are():
     row = day_of(rows([20] * 24, rh=[80.0] * 18 + [NONE] * 6))
     assert row["pm2_5_dry_mean"] == pytest.approx((18 * known + 6 * 20) / 24)
     assert np.isnan(day_of(rows([20] * 24, rh=[80.0] * 17 + [NONE] * 7))["pm2_5_dry_mean"])
+    assert day_of(rows([20] * 8, rh=[80.0] * 6 + [NONE] * 2))["pm2_5_dry_mean"] == pytest.approx((6 * known + 40) / 8)
 
 
 # --- the European Air Quality Index

@@ -72,16 +72,12 @@ def now_and_the_next_two_hours(data: Data) -> list[Table]:
     return [rows]
 
 
-def _is_too_low(amount: float, pollutant: str) -> bool:
-    return pollutant == "co" and amount < 0.005
-
-
 def _next(forecast: pd.DataFrame, pollutant: str, last: pd.Timestamp, now: pd.Timestamp) -> str:
     if forecast.empty or pd.isna(forecast["p50"].iloc[0]) or forecast["target_at"].iloc[0] <= last:
         return "no forecast"
     if forecast["target_at"].iloc[0] < now - pd.Timedelta(hours=2):
         return "none yet"
-    if _is_too_low(forecast["p50"].iloc[0], pollutant):
+    if pollutant == "co" and forecast["p50"].iloc[0] < 0.005:
         return "too low for this sensor to measure"
     p10, p50, p90 = (shown(forecast[p].iloc[0], pollutant) for p in ("p10", "p50", "p90"))
     return f"{p50}  ({p10} – {p90})"
@@ -223,7 +219,7 @@ def daily_basis(data: Data) -> list[Table]:
         if floor:
             below = f"{floor} h below the sensor’s zero"
             vouched = f"none: all {below}" if floor == n else f"{vouched}, {below}"
-        corrected = day["station"] == CORRECTED and name == "pm2_5" and n
+        corrected = day["station"] == CORRECTED and not np.isnan(day["dry_mean"])
         rows.append(
             {
                 "on_day": day["day"],
@@ -269,7 +265,7 @@ def last_seven_days(pollutant: str) -> Callable[[Data], list[Table]]:
         ]
         made = forecasts[(forecasts["pollutant"] == pollutant) & (forecasts["target_at"] >= now - pd.Timedelta(days=7))]
         made = made[((made["horizon_h"] == 1) | (made["target_at"] > now)) & made["p50"].notna()]
-        made = made[[not _is_too_low(amount, pollutant) for amount in made["p50"]]]
+        made = made[~((pollutant == "co") & (made["p50"] < 0.005))]
         for quantile, ending in (("p50", "__yhat"), ("p10", "__yhat_lower"), ("p90", "__yhat_upper")):
             part = made[["target_at", "station_name", quantile]].set_axis(["observed_at", "series", "level"], axis=1)
             parts.append(part.assign(series=part["series"] + ending))

@@ -175,7 +175,7 @@ def _of_a_day(name: str, hours: pd.DataFrame) -> Mapping[str, Any]:
     valid = quality in ("ok", "checked") and not np.isnan(level)
     rh = counted["rh"].where(counted["rh_flag"].isin(COUNTED) | counted["rh"].between(99, 110))
     growth = 1 + 0.4 / 1.65 / (100 / rh.clip(upper=99) - 1)
-    dry = (checked / growth.fillna(1)).mean() if rh.notna().sum() >= 18 else np.nan
+    dry = (checked / growth.fillna(1)).mean() if n and rh.notna().sum() >= 0.75 * n else np.nan
     return {
         **{"pollutant": name, "mean": values.mean() if len(values) else np.nan, "checked_mean": mean, "hours": n},
         **{"floor_hours": floor, "left_out": left_out, "quality": quality, "level": level, "valid": valid},
