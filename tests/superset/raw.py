@@ -6,6 +6,7 @@ Only the flag of each value is the library's (`flag_history`, held against anoth
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from typing import Any
 
@@ -70,8 +71,9 @@ def hour_before_last() -> datetime:
 
 
 def number(amount: float, pollutant: str) -> str:
-    """A concentration with as many decimals as the sensor can tell."""
-    return f"{amount:.{2 if pollutant == 'co' else 1}f}"
+    """A concentration with as many decimals as the sensor can tell, rounded as SQLite does: 39.15 is 39.2."""
+    least = Decimal("0.01" if pollutant == "co" else "0.1")
+    return f"{Decimal(f'{amount:.15g}').quantize(least, ROUND_HALF_UP)}"
 
 
 def shown(amount: float, pollutant: str) -> str:
