@@ -162,6 +162,4 @@ def _show(table: pd.DataFrame, hourly: pd.DataFrame, start: datetime, stop: date
     for station in hourly["station"].unique():
         for pollutant in FORECAST:
             if (station, pollutant) not in scored:
-                console.print(
-                    f"{station} {pollutant}: nothing to score (no sensor that can be used, or nothing measured)"
-                )
+                console.print(f"{station} {pollutant}: nothing to score (no usable sensor, or nothing measured)")
