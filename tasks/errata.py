@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,7 +19,7 @@ from tasks.load import LoadDay
 from tasks.settings.reading import settings
 from tasks.stage import Stage, alone, exclusive
 
-__all__ = ["LoadNotes", "apply"]
+__all__ = ["LoadNotes", "apply", "restore_lost"]
 
 log = logging.getLogger("airqino.notes")
 
@@ -54,6 +53,8 @@ class LoadNotes(Stage):
 
     def complete(self) -> bool:
         """Tell whether MongoDB holds the notes, and this run can do no more for the days."""
+        if notebook.is_lost(targets.paths().notes):
+            return False
         wanted = _documents()
         there, pending = _loaded(wanted), _pending()
         if pending is None:  # nothing was recorded: each note is to be looked at
@@ -84,15 +85,38 @@ def apply(seconds: float = math.inf) -> list[date]:
         return _apply(seconds)
 
 
+def restore_lost() -> None:
+    """Write the file of notes, where it is gone, from what MongoDB holds; before anything asks for notes.
+
+    Raises:
+        StagingError: The file cannot be written, or another writer has held it for long.
+        MongoError: The file is gone, and the database cannot be reached.
+    """
+    path = targets.paths().notes
+    if path.exists():
+        return
+    kept: list[Note] = []
+    for document in _loaded({}).values():
+        was_gone_before = not (document["active"] or document["revocation"])
+        found = [] if was_gone_before else _notes_of(document)
+        if not {note.id for note in found} & {note.id for note in kept}:
+            kept += found
+    if kept:
+        LoadNotes().output().write("", {"kind": "notes"})  # which days they are about is to be looked at again
+        notebook.restore(path, targets.paths().lock("notes"), sorted(kept, key=_order))
+        log.warning("%s was gone: it is restored from MongoDB", path)
+
+
 def _apply(seconds: float) -> list[date]:
     deadline = time.monotonic() + seconds
-    there = _loaded(_documents())
-    lost = not targets.paths().notes.exists() and _restore(there)
+    restore_lost()
     wanted, recorded = _documents(), _pending()
-    everything = lost or recorded is None
-    changed = [*(there | wanted).values()] if everything else _changed(wanted, there)
+    there = _loaded(wanted)
+    keys = wanted.keys() | there.keys() if recorded is None else _changed(wanted, there)
+    changed = [wanted.get(key) or there[key] for key in sorted(keys)]
+    said = [of[key] for of in (wanted, there) for key in keys if key in of]  # an id may have meant other days before
     pending = (recorded or set()) & {*targets.paths().days()}
-    pending |= notes.touched_days((d["first_hour"], d["last_hour"]) for d in changed)
+    pending |= notes.touched_days((d["first_hour"], d["last_hour"]) for d in said if _has_span(d))
     looked_at: list[date] = []
     _record(wanted, pending)  # before the documents: if this process is killed, the next one knows the days
     database = targets.database()
@@ -154,11 +178,16 @@ def _loaded(wanted: dict[str, Document]) -> dict[str, Document]:
     return there
 
 
-def _changed(wanted: dict[str, Document], there: dict[str, Document]) -> list[Document]:
-    """Return the documents that say something else than what is loaded; of those that are gone, what they said."""
-    keys = {key for key in wanted if there.get(key) != wanted[key]}
+def _changed(wanted: dict[str, Document], there: dict[str, Document]) -> set[str]:
+    """Return the ids of notes of which MongoDB holds something else, or that are gone."""
     gone = {key for key in there.keys() - wanted.keys() if there[key]["active"]}
-    return [wanted.get(key) or there[key] for key in sorted(keys | gone)]
+    return gone | {key for key in wanted if there.get(key) != wanted[key]}
+
+
+def _has_span(document: Document) -> bool:
+    """Tell whether a document, which somebody may have changed, says of which hours it is."""
+    first, last = document.get("first_hour"), document.get("last_hour")
+    return isinstance(first, datetime) and isinstance(last, datetime | None)
 
 
 def _documents() -> dict[str, Document]:
@@ -166,21 +195,6 @@ def _documents() -> dict[str, Document]:
     everything = notes.everything()
     taken_back = {note.revokes: note for note in everything if note.kind == "revoke"}
     return {note.id: _document(note, taken_back.get(note.id)) for note in everything if note.kind != "revoke"}
-
-
-def _restore(there: dict[str, Document]) -> bool:
-    """Write the file of notes, where it is gone, from what MongoDB holds; tell whether there was anything."""
-    kept: list[Note] = []
-    for document in there.values():
-        was_gone_before = not (document["active"] or document["revocation"])
-        found = [] if was_gone_before else _notes_of(document)
-        if not {note.id for note in found} & {note.id for note in kept}:
-            kept += found
-    if kept:
-        path = targets.paths().notes
-        notebook.restore(path, targets.paths().lock("notes"), sorted(kept, key=_order))
-        log.warning("%s was gone: it is restored from MongoDB", path)
-    return bool(kept)
 
 
 def _order(note: Note) -> tuple[datetime, int, str]:
@@ -205,17 +219,12 @@ def _notes_of(document: Document) -> list[Note]:
         found = [replace(msgspec.convert(of, Note)) for of in said]  # which sets what is left to defaults, too
     except msgspec.ValidationError:
         return []
-    if any(problem(note, found[:place]) or not _has_our_id(note) for place, note in enumerate(found)):
+    if any(problem(note, found[:place]) for place, note in enumerate(found)):
         return []
     made = _document(found[0], found[1] if found[1:] else None)
     # inactive without a revocation: the note is gone from the file
     is_ours = document in (made, made | {"active": False}) and found == sorted(found, key=_order)
     return found if is_ours else []
-
-
-def _has_our_id(note: Note) -> bool:
-    """Tell whether an id is one that the day of its note gives."""
-    return re.fullmatch(rf"{note.noted_at:%Y-%m-%d}-[1-9]\d*", note.id, re.ASCII) is not None
 
 
 def _document(note: Note, revocation: Note | None) -> Document:

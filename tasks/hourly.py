@@ -96,9 +96,12 @@ class Hourly(Stage):
         return [TrainModel(day=day) for day in retrain_days(self.hour.date())]
 
     def _upkeep(self) -> list[luigi.Task]:
-        """Return the day's look at the documents, and the week's reading of an old month, if the operator wants it."""
-        rereading = [RereadMonth(day=monday(self.hour.date()))] if settings().airqino.reread_months else []
-        return [VerifyDocuments(day=self._days()), *rereading]
+        """Return what the hour can do without: the day's look at the documents, the week's reading of an old month."""
+        return [VerifyDocuments(day=self._days()), *self._rereadings()]
+
+    def _rereadings(self) -> list[luigi.Task]:
+        """Return the week's reading of an old month, if the operator wants it."""
+        return [RereadMonth(day=monday(self.hour.date()))] if settings().airqino.reread_months else []
 
 
 class Backfill(Stage):

@@ -20,13 +20,13 @@ def everything() -> list[Note]:
     """Return all notes, oldest first, those that were taken back too.
 
     Raises:
-        StagingError: Their file cannot be read, or is damaged.
+        StagingError: Their file cannot be read, is damaged, or is gone from its folder.
     """
     path = targets.paths().notes
     try:
         status = path.stat()
     except FileNotFoundError:
-        return []
+        return notebook.read(path)  # nothing, or it is gone
     signature = status.st_ino, status.st_size, status.st_mtime_ns
     if path not in _known or _known[path][0] != signature:
         _known[path] = signature, notebook.read(path)
@@ -57,12 +57,13 @@ def of_local_day(day: date, config: Settings) -> dict[str, list[str]]:
 def touched_days(spans: Iterable[tuple[datetime, datetime | None]]) -> set[date]:
     """Return the days, of those that have been through the pipeline, that may depend on what is said of some spans.
 
-    Beside the span's own, those are the day before and the `dead_days` after it, by what flags need of the days around.
+    Beside the span's own, those are the day before and the `dead_days` after it, by what flags need of the days around,
+    and one more: east of Greenwich, a local day begins on the UTC day before.
 
     Args:
         spans: First and last hour of each; None is open.
     """
-    after = timedelta(days=settings().quality.dead_days)
+    after = timedelta(days=settings().quality.dead_days + 1)
     ends = [
         (max(first.date(), date.min + DAY) - DAY, min(last.date(), date.max - after) + after if last else date.max)
         for first, last in spans

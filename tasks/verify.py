@@ -8,6 +8,7 @@ from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_start
 from tasks import forecast, score, targets
 from tasks.daily import DailyMeans
+from tasks.errata import restore_lost
 from tasks.load import LoadDay, load_days, loaded_days, restore_ledgers
 from tasks.parameters import DaysParameter
 from tasks.settings.reading import settings
@@ -45,7 +46,7 @@ class Verified:
 class VerifyDocuments(Stage):
     """The documents of the late-data window, compared with the staged files once a day, and mended.
 
-    Unit: some days. Complete: it was done on their last day, or later.
+    Unit: some days. Complete: it was done on their last day.
     """
 
     day = DaysParameter(description="days to look at, UTC, such as 2024-09-01..2024-09-09")
@@ -56,8 +57,7 @@ class VerifyDocuments(Stage):
 
     def complete(self) -> bool:
         """Tell whether it was done."""
-        done = (self.output().record() or {}).get("day")
-        return isinstance(done, str) and done >= f"{self.day[-1]}"
+        return (self.output().record() or {}).get("day") == f"{self.day[-1]}"
 
     def run(self) -> None:
         """Compare, mend, and say what was found."""
@@ -80,6 +80,7 @@ def verify(days: Sequence[date], mend: bool = True) -> Iterator[Verified]:
         MongoError: MongoDB does not answer.
         StagingError: Another run holds a stage for long.
     """
+    restore_lost()
     days = [day for day in days if targets.paths().raw_hours(day).is_dir()]
     if not days:
         return

@@ -77,8 +77,8 @@ def backtest(
 def score_backtest(forecasts: pd.DataFrame, hourly: pd.DataFrame) -> pd.DataFrame:
     """Compare forecasts with what came.
 
-    A forecast is scored where its target and the reading of its hour of issue were both observed and not flagged dead,
-    stuck or out of range, and something was forecast. Nothing is forecast for a dead sensor, so it has no rows here.
+    A forecast is scored where its target and the reading of its hour of issue were both observed and can be used,
+    and something was forecast. Nothing is forecast for a dead sensor or one at its floor, so it has no rows here.
 
     Args:
         forecasts: from `backtest`.

@@ -14,7 +14,7 @@ import pandas as pd
 from airqino.quality import notes
 from airqino.readings import NAMES, READINGS
 
-__all__ = ["Context", "Thresholds", "contexts"]
+__all__ = ["FLOOR", "Array", "Context", "Thresholds", "beyond_range", "contexts"]
 
 Array = npt.NDArray[np.float64]
 Pair = tuple[str, str]
@@ -25,8 +25,10 @@ _LEVEL_HOURS = 24
 _OFFSET_SHARE = 0.5
 
 _LOW, _HIGH = np.array([r.plausible for r in READINGS]).T
-_FLOOR = np.array([np.nan if r.floor is None else r.floor for r in READINGS])
-_CLIPPED = ~np.isnan(_FLOOR)
+_FULL = np.array([np.inf if r.full_scale is None else r.full_scale for r in READINGS])
+#: The value that the source writes for whatever lies below it, of each reading; NaN where it clips nothing.
+FLOOR = np.array([np.nan if r.floor is None else r.floor for r in READINGS])
+_CLIPPED = ~np.isnan(FLOOR)
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,11 @@ class Context:
     Attributes:
         verdicts: (station, reading) → what the last days say of the sensor: ``alive``, ``dead``, ``at_floor`` or
             ``offset``; none of a sensor that gave too few readings to tell.
-        runs: (station, reading) → (value, readings, hours): the run of equal non-zero values that the last reading
-            before the day belongs to, of two readings at least, and the hours since the last of them.
+        runs: (station, reading) → (value, readings, hours): the run of equal values, not at a floor, that the last
+            reading before the day belongs to, of two readings at least, and the hours since the last of them.
         levels: (station, reading) → the median of the last days, rounded to a power of two, so that it seldom changes.
-        last: (station, reading) → value of the hour before the day.
-        following: (station, reading) → value of the hour after the day.
+        last: (station, reading) → value of the hour before the day, if it is in range.
+        following: (station, reading) → value of the hour after the day, if it is in range.
     """
 
     verdicts: Mapping[Pair, str] = field(default_factory=dict)
@@ -64,6 +66,11 @@ class Context:
     def content(self) -> list[Any]:
         """Return the context as plain content, for a fingerprint."""
         return [sorted((*pair, said) for pair, said in known.items()) for known in vars(self).values()]
+
+
+def beyond_range(values: Array, reported: Array) -> npt.NDArray[np.bool_]:
+    """Tell which values, (..., readings), are beyond the plausible range, or stand at the end of the sensor's scale."""
+    return np.asarray((values < _LOW) | (values > _HIGH) | (reported >= _FULL), dtype=bool)
 
 
 def contexts(
@@ -107,18 +114,22 @@ def contexts(
     reported = cube.copy()
     cube[place], reported[place] = notes.values(rows), notes.values(rows, reported=True)
     begins = [(start - first) // hour for start in starts]
+    beyond = beyond_range(cube, reported)
+    neighbours = np.where(beyond, np.nan, cube)
     return [
-        _context(cube[b - window : b], reported[b - window : b], cube[b + 24], stations, thresholds) for b in begins
+        _context(cube[b - window : b], reported[b - window : b], neighbours[[b - 1, b + 24]], stations, thresholds)
+        for b in begins
     ]
 
 
-def _context(cube: Array, reported: Array, following: Array, stations: list[str], thresholds: Thresholds) -> Context:
+def _context(cube: Array, reported: Array, neighbours: Array, stations: list[str], thresholds: Thresholds) -> Context:
     there = ~np.isnan(cube)
+    last, following = neighbours
 
     def named(values: npt.NDArray[Any], where: npt.NDArray[np.bool_]) -> dict[Pair, Any]:
         return {(stations[s], NAMES[r]): values[s, r].item() for s, r in np.argwhere(where)}
 
-    usable = there & (cube >= _LOW) & (cube <= _HIGH) & ~(reported == _FLOOR)
+    usable = there & (cube >= _LOW) & (cube <= _HIGH) & ~(reported == FLOOR)
     enough = (usable.sum(axis=0) >= _LEVEL_HOURS) & ~np.isin(NAMES, ("t", "rh", "t_int"))
     level = np.zeros(enough.shape)
     level[enough] = np.nanmedian(np.where(usable, cube, np.nan)[:, enough], axis=0)
@@ -128,7 +139,7 @@ def _context(cube: Array, reported: Array, following: Array, stations: list[str]
         verdicts=named(verdict, verdict != ""),
         runs=_runs(cube, reported, there, stations, thresholds.stuck_hours),
         levels=named(rounded, enough & (level > 0)),
-        last=named(cube[-1], there[-1]),
+        last=named(last, ~np.isnan(last)),
         following=named(following, ~np.isnan(following)),
     )
 
@@ -142,7 +153,7 @@ def _verdicts(
     place = np.maximum.accumulate(np.where(there, np.arange(len(cube))[:, None, None], 0), axis=0)
     same = np.zeros_like(there)
     same[1:] = cube[1:] == np.take_along_axis(cube, place[:-1], axis=0)
-    at_floor = reported == _FLOOR
+    at_floor = reported == FLOOR
     count = recent.sum(axis=0)
 
     def share(what: npt.NDArray[np.bool_]) -> Array:
@@ -160,11 +171,11 @@ def _verdicts(
 def _runs(
     cube: Array, reported: Array, there: npt.NDArray[np.bool_], stations: list[str], stuck_hours: int
 ) -> dict[Pair, tuple[float, int, int]]:
-    """Return the run of equal non-zero values that each sensor's last reading belongs to; see `Context.runs`."""
+    """Return the run of equal values that each sensor's last reading belongs to; see `Context.runs`."""
     hours = np.arange(len(cube))[:, None, None]
     last_at = np.where(there, hours, -1).max(axis=0)
     value, told = (np.take_along_axis(of, np.maximum(last_at, 0)[None], axis=0)[0] for of in (cube, reported))
-    open_ = (last_at >= len(cube) - 1 - stuck_hours) & (told != 0)
+    open_ = (last_at >= len(cube) - 1 - stuck_hours) & (told != FLOOR)
     run, gap = np.zeros(value.shape, dtype=int), np.zeros(value.shape, dtype=int)
     since = np.where(open_, len(cube) - 1 - last_at, 0)
     going = open_.copy()

@@ -16,17 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from airqino.quality import notes
-from airqino.quality.contexts import Array, Context, Thresholds, contexts
-from airqino.readings import NAMES, READINGS
+from airqino.quality import notes, outcomes
+from airqino.quality.contexts import Context, Thresholds, contexts
+from airqino.quality.outcomes import FAIL, MISSING, NOT_EVALUATED, SUSPECT, Codes, Known, Mask
+from airqino.readings import NAMES
 
 __all__ = ["COUNTED", "FLAGS", "TESTS", "UNCHECKED", "flag_days", "flag_history", "suspected", "unflagged"]
-
-Mask = npt.NDArray[np.bool_]
-Codes = npt.NDArray[np.int8]
-
-#: QARTOD's codes.
-PASS, NOT_EVALUATED, SUSPECT, FAIL, MISSING = 1, 2, 3, 4, 9
 
 #: Every test, in the order of its digit in ``<reading>_tests``; the operator's is the last.
 TESTS = ("range", "stuck", "dead", "spike", "floor", "humid", "order", "level", "operator")
@@ -53,23 +48,8 @@ COUNTED = ("ok", "restored", *(flag for flag, (_, code) in _CAUSES.items() if co
 #: The codes of a value that no test has seen.
 UNCHECKED = f"{NOT_EVALUATED}" * len(TESTS)
 
-#: Changes within a day that its scatter is taken from, at least.
-_FEWEST_CHANGES = 8
-#: How many times the level of the last days a value must be to be told, or to be taken for another unit: between the
-#: units in use (mg and µg, ppm and ppb) lies a factor of about 1000; the air itself changes by less than 20 in a week.
-_JUMP, _UNIT = 20.0, 100.0
-#: Readings in a row that a fall to another unit shows in: a single low one may be rain.
-_FALL_READINGS = 3
 #: Days that a history is flagged in at a time: 200 stations then take 20 MB.
 _CHUNK = 31
-
-_LOW, _HIGH = np.array([r.plausible for r in READINGS]).T
-_FULL = np.array([np.inf if r.full_scale is None else r.full_scale for r in READINGS])
-_FLOOR = np.array([np.nan if r.floor is None else r.floor for r in READINGS])
-_LOWEST_WEEK, _HIGHEST_WEEK = np.array([r.weeks for r in READINGS]).T
-_NOISE = np.array([r.noise for r in READINGS])
-_HUMID = np.array([r.humid for r in READINGS])
-_RH, _FINE, _COARSE = (NAMES.index(name) for name in ("rh", "pm2_5", "pm10"))
 
 
 def flag_days(
@@ -83,18 +63,19 @@ def flag_days(
     The tests (4 fails, 3 is suspect):
 
     - ``range``: 4 outside the reading's plausible range, or at the end of the sensor's scale (QARTOD gross-range test).
-    - ``stuck``: 4 in a run of at least `stuck_hours` readings with the same non-zero value, hours without a reading (up
-      to `stuck_hours` on end) left out, which may have begun before the day, with two readings of it at least (QARTOD
-      flat-line test). Zero is no sign of it and is not evaluated: clean air reads 0.0 for hours.
+    - ``stuck``: 4 in a run of at least `stuck_hours` readings with the same value, hours without a reading (up to
+      `stuck_hours` on end) left out, which may have begun before the day, with two readings of it at least (QARTOD
+      flat-line test). The floor of a reading that has one is no sign of it and is not evaluated.
     - ``dead``: 4 where the sensor is dead for days, 3 where it stands at its floor for days (`contexts`).
     - ``spike``: 4 further than `spike_deviations` robust standard deviations above or below **both** neighbouring hours
       (QARTOD spike test, by the smaller of the differences). One deviation is 1.4826 × the median absolute hourly
       change of the day (Rousseeuw & Croux, JASA 88, 1993), of at least 8 changes, or the reading's noise if that is
-      more.
+      more. A value that fails `range` is no neighbour: beside one the test is not evaluated.
     - ``floor``: 3 at the value that the source writes for whatever lies below, 4 where unclipped values show for days
       that the sensor's zero is off (`contexts`).
-    - ``humid``: 3 of a sensor that reads high in humid air, at a relative humidity of `humid_above` % or more;
-      not evaluated where the humidity itself fails a test.
+    - ``humid``: 3 of a sensor that reads high in humid air, at a relative humidity of `humid_above` % or more, also
+      where the humidity stands still or a little above 100 %, as in fog; not evaluated where it is lower and fails a
+      test, or is missing.
     - ``order``: 4 where PM2.5, which is a part of PM10, lies above it: of both;
       not evaluated where one of them fails another test.
     - ``level``: against the level of the last days, 4 at 100 times as much, with the readings beside it that are 20
@@ -127,21 +108,21 @@ def flag_days(
     cube = np.full((24, len(starts), len(stations), len(NAMES)), np.nan)
     reported, considered = cube.copy(), notes.values(days)
     cube[hour, day, code], reported[hour, day, code] = considered, notes.values(days, reported=True)
-    known = _Known(list(around.values()), stations)
+    known = Known(list(around.values()), stations)
     codes = np.full((len(TESTS), *cube.shape), NOT_EVALUATED, dtype=np.int8)
-    outcomes = {
-        "range": _range(cube, reported),
-        "stuck": _stuck(cube, reported, known, thresholds, causal),
+    found = {
+        "range": outcomes.of_range(cube, reported),
+        "stuck": outcomes.of_stuck(cube, reported, known, thresholds, causal),
         "dead": known.dead(cube.shape),
-        "floor": _floor(reported, known),
-        "level": _level(cube, reported, known, causal),
-    } | ({} if causal else {"spike": _spike(cube, known, thresholds)})
-    for test, outcome in outcomes.items():
+        "floor": outcomes.of_floor(reported, known),
+        "level": outcomes.of_level(cube, reported, known, causal),
+    } | ({} if causal else {"spike": outcomes.of_spike(cube, reported, known, thresholds)})
+    for test, outcome in found.items():
         codes[TESTS.index(test)] = outcome
     # two tests look at another reading, which must be sound itself
     sound = np.where((codes == FAIL).any(axis=0), np.nan, cube)
-    codes[TESTS.index("humid")] = _humid(sound, thresholds)
-    codes[TESTS.index("order")] = _order(cube, sound)
+    codes[TESTS.index("humid")] = outcomes.of_humid(cube, sound, thresholds)
+    codes[TESTS.index("order")] = outcomes.of_order(cube, sound)
     told = codes[:, hour, day, code]
     told[:, np.isnan(considered)] = NOT_EVALUATED
     told[TESTS.index("operator")] = notes.words(days)
@@ -209,127 +190,3 @@ def _columns(codes: Codes, index: pd.Index) -> pd.DataFrame:
     columns: dict[str, Any] = {f"{name}_flag": flags[:, i] for i, name in enumerate(NAMES)}
     columns |= {f"{name}_tests": digits[:, i] for i, name in enumerate(NAMES)}
     return pd.DataFrame(columns, index=index, dtype="str")
-
-
-class _Known:
-    """What the contexts of some days say, as arrays of days × stations × readings."""
-
-    def __init__(self, around: list[Context], stations: list[str]) -> None:
-        self._around, self._place = around, {station: position for position, station in enumerate(stations)}
-        self.shape = len(around), len(stations), len(NAMES)
-
-    def numbers(self, name: str, part: int | None = None) -> Array:
-        """Return one of the contexts' mappings, or one part of its values; NaN where it says nothing."""
-        found = np.full(self.shape, np.nan)
-        for day, context in enumerate(self._around):
-            for (station, reading), said in getattr(context, name).items():
-                if station in self._place:
-                    value = said if part is None else said[part]
-                    found[day, self._place[station], NAMES.index(reading)] = value
-        return found
-
-    def verdict(self) -> npt.NDArray[np.str_]:
-        found = np.full(self.shape, "", dtype="U8")
-        for day, context in enumerate(self._around):
-            for (station, reading), said in context.verdicts.items():
-                if station in self._place:
-                    found[day, self._place[station], NAMES.index(reading)] = said
-        return found
-
-    def dead(self, shape: tuple[int, ...]) -> Codes:
-        verdict = self.verdict()
-        outcome = np.select(
-            [verdict == "", verdict == "dead", verdict == "at_floor"], [NOT_EVALUATED, FAIL, SUSPECT], PASS
-        )
-        return np.broadcast_to(outcome, shape).astype(np.int8)
-
-
-def _codes(fails: Mask, suspect: Mask | bool = False, evaluated: Mask | bool = True) -> Codes:
-    outcome = np.where(fails, FAIL, np.where(suspect, SUSPECT, PASS))
-    return np.where(evaluated, outcome, NOT_EVALUATED).astype(np.int8)
-
-
-def _range(cube: Array, reported: Array) -> Codes:
-    fails = (cube < _LOW) | (cube > _HIGH) | (reported >= _FULL)
-    return _codes(fails, evaluated=np.broadcast_to(np.isfinite(_LOW) | np.isfinite(_HIGH), cube.shape))
-
-
-def _floor(reported: Array, known: _Known) -> Codes:
-    offset = np.broadcast_to(known.verdict() == "offset", reported.shape)
-    return _codes(offset, reported == _FLOOR, np.broadcast_to(~np.isnan(_FLOOR), reported.shape))
-
-
-def _humid(sound: Array, thresholds: Thresholds) -> Codes:
-    rh = sound[..., [_RH]]
-    return _codes(np.zeros(sound.shape, dtype=bool), rh >= thresholds.humid_above, _HUMID & ~np.isnan(rh))
-
-
-def _order(cube: Array, sound: Array) -> Codes:
-    outcome = np.full(cube.shape, NOT_EVALUATED, dtype=np.int8)
-    above = cube[..., _FINE] > cube[..., _COARSE]
-    both = ~np.isnan(sound[..., _FINE]) & ~np.isnan(sound[..., _COARSE])
-    for position in (_FINE, _COARSE):
-        outcome[..., position] = _codes(above, evaluated=both)
-    return outcome
-
-
-def _level(cube: Array, reported: Array, known: _Known, causal: bool) -> Codes:
-    of_days, there, clipped = known.numbers("levels"), ~np.isnan(cube), ~np.isnan(_FLOOR)
-    level = np.maximum(of_days, _NOISE)
-    jumped, low = cube >= level * _JUMP, (cube > 0) & (reported != 0) & (cube <= level / _UNIT) & ~clipped
-    row = np.zeros(cube.shape, dtype=int)
-    for hour in range(len(cube)):
-        before = row[hour - 1] if hour else 0
-        row[hour] = np.where(there[hour], np.where(low[hour], before + 1, 0), before)
-    # a row of readings is in another unit as a whole
-    risen = _spread(jumped, there, (cube >= level * _UNIT).astype(int), causal) > 0
-    fallen = low & (_spread(low, there, row, causal) >= _FALL_READINGS)
-    foreign = np.broadcast_to((of_days < _LOWEST_WEEK) | (of_days > _HIGHEST_WEEK), cube.shape)
-    return _codes(risen | fallen | foreign, jumped, np.broadcast_to(~np.isnan(level), cube.shape))
-
-
-def _spread(members: Mask, there: Mask, numbers: npt.NDArray[np.int_], causal: bool) -> npt.NDArray[np.int_]:
-    """Give each reading the highest number of its row of members, or of the row so far."""
-    numbers = numbers.copy()
-    forth, back = range(len(numbers)), range(len(numbers) - 1, -1, -1)
-    for hours in (forth,) if causal else (forth, back):
-        highest = np.zeros(numbers.shape[1:], dtype=int)
-        for hour in hours:
-            own = np.where(members[hour], np.maximum(highest, numbers[hour]), 0)
-            highest = np.where(there[hour], own, highest)
-            numbers[hour] = own
-    return numbers
-
-
-def _stuck(cube: Array, reported: Array, known: _Known, thresholds: Thresholds, causal: bool) -> Codes:
-    there, longest_gap = ~np.isnan(cube), thresholds.stuck_hours
-    previous = known.numbers("runs", 0)
-    run = np.nan_to_num(known.numbers("runs", 1)).astype(int)
-    gap = np.nan_to_num(known.numbers("runs", 2)).astype(int)
-    runs = np.zeros(cube.shape, dtype=int)
-    for hour, values in enumerate(cube):
-        goes_on = (values == previous) & (reported[hour] != 0) & (gap <= longest_gap)
-        run = np.where(there[hour], np.where(goes_on, run + 1, 1), run)
-        gap = np.where(there[hour], 0, gap + 1)
-        runs[hour], previous = run, np.where(there[hour], values, previous)
-    if not causal:  # a run's last reading knows its length: carry it back to the run's first one
-        following, length = np.zeros(cube.shape[1:], dtype=int), np.zeros(cube.shape[1:], dtype=int)
-        for hour in range(len(cube) - 1, -1, -1):
-            own = runs[hour].copy()
-            goes_on = following == own + 1
-            runs[hour] = np.where(goes_on, length, own)
-            length = np.where(there[hour], runs[hour], length)
-            following = np.where(there[hour], own, following)
-    return _codes(runs >= thresholds.stuck_hours, evaluated=reported != 0)
-
-
-def _spike(cube: Array, known: _Known, thresholds: Thresholds) -> Codes:
-    changes = np.abs(np.diff(cube, axis=0))
-    enough = (~np.isnan(changes)).sum(axis=0) >= _FEWEST_CHANGES
-    scale = np.full(cube.shape[1:], np.nan)
-    scale[enough] = 1.4826 * np.nanmedian(changes[:, enough], axis=0)
-    limit = thresholds.spike_deviations * np.maximum(scale, _NOISE)
-    around = np.concatenate([known.numbers("last")[None], cube, known.numbers("following")[None]])
-    rise, fall = np.diff(around, axis=0)[:-1], -np.diff(around, axis=0)[1:]
-    fails = (np.sign(rise) == np.sign(fall)) & (np.minimum(np.abs(rise), np.abs(fall)) > limit)
-    return _codes(fails, evaluated=~np.isnan(rise + fall + limit))

@@ -1,5 +1,6 @@
 """The level of the European Air Quality Index, of one hour; beside the concentrations, never instead of them."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,8 @@ _INDEXED = [of for of in READINGS if of.index_bands]
 def levels(row: Mapping[str, Any]) -> dict[str, int | None]:
     """Return the index's levels of one station's hour, 1 (good) to 6 (extremely poor).
 
-    A concentration is rounded to a whole µg/m³ before it is compared, as the bands are written. There is none for CO.
+    A concentration is rounded to a whole µg/m³, halves up, before it is compared, as the bands are written. There is
+    none for CO.
 
     Args:
         row: The readings of the index and their ``<reading>_flag``.
@@ -38,4 +40,4 @@ def levels(row: Mapping[str, Any]) -> dict[str, int | None]:
 def _level(value: float | None, flag: str, bands: tuple[float, ...]) -> int | None:
     if value is None or flag not in _JUDGED:
         return None
-    return bisect_left(bands, round(value)) + 1
+    return bisect_left(bands, math.floor(value + 0.5)) + 1

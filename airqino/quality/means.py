@@ -28,8 +28,9 @@ _TOLD = (*_OF_THE_DAY, "humid")
 #: sensor (OPC-N2) and other cities; for the sensors here nothing was validated. κ = 0.4 lies in the paper's range of
 #: 0.38 to 0.41.
 _KAPPA, _DENSITY = 0.4, 1.65
-#: At 100 % the formula divides by nothing; more than this is taken for this.
-_HIGHEST_RH = 99.0
+#: At 100 % the formula divides by nothing; more than this is taken for this, up to what a sensor may read in saturated
+#: air.
+_HIGHEST_RH, _SATURATED = 99.0, 110.0
 
 #: Hours with a value that an 8-hour mean needs: 75 % (Directive 2008/50/EC, Annex VII A). There a mean belongs to the
 #: day it ends on; here it lies in the day as a whole, so that all of it was judged with that day. Those left out begin
@@ -44,12 +45,12 @@ def dried(values: Floats, rh: Floats) -> Floats:
 
     Args:
         values: PM2.5, any unit.
-        rh: Relative humidity, %; where there is none or an impossible one, the value stays as it is.
+        rh: Relative humidity, %; where there is none or an impossible one (above 110), the value stays as it is.
 
     Returns:
         The values divided by 1 + (κ / 1.65) / (100 / rh − 1).
     """
-    told = (rh > 0) & (rh <= 100)
+    told = (rh > 0) & (rh <= _SATURATED)
     activity = np.where(told, np.minimum(rh, _HIGHEST_RH), 1.0) / 100
     growth = 1 + (_KAPPA / _DENSITY) * activity / (1 - activity)
     return np.where(told, values / growth, values)
@@ -87,7 +88,8 @@ def daily_means(
         - ``<pollutant>_floor_hours``, of readings with a floor: hours that count at it;
         - ``<pollutant>_humid_hours``, of sensors that read high in humid air: hours that count in it;
         - ``<pollutant>_8h_max``, of readings with 8-hour means: the highest of the values that count, NaN without one;
-        - ``pm2_5_dry_mean``, ``pm2_5_dry_above_who``: the checked mean of the values as `dried` gives them;
+        - ``pm2_5_dry_mean``, ``pm2_5_dry_above_who``: the checked mean of the values as `dried` gives them; NaN and
+          None where too few of the hours that count have a humidity;
         - ``hours``, ``absent_hours``, ``failed_hours``: hours with a row, without one, and not known because the
           request failed; ``expected_hours`` of the day; ``completeness`` = hours / expected_hours; ``valid``;
         - ``provisional``: some hour of the day may still change or come.
@@ -179,8 +181,10 @@ def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floa
     if of.humid:
         table[f"{of.name}_humid_hours"] = told["humid"]
     if of.name == "pm2_5":
-        dry = totals.mean(dried(values, _humidity(rows)), counting)
-        table |= {"pm2_5_dry_mean": dry, "pm2_5_dry_above_who": _above(of, dry, vouched)}
+        rh = _humidity(rows)
+        known_rh = totals.number(counting & ~np.isnan(rh)) * totals.expected >= needed * count
+        dry = np.where(known_rh, totals.mean(dried(values, rh), counting), np.nan)
+        table |= {"pm2_5_dry_mean": dry, "pm2_5_dry_above_who": _above(of, dry, vouched & known_rh)}
     return table
 
 
@@ -193,9 +197,10 @@ def _reported(name: str, rows: pd.DataFrame, values: Floats) -> Floats:
 
 
 def _humidity(rows: pd.DataFrame) -> Floats:
-    """Return the relative humidity, %; NaN where its value does not count."""
+    """Return the relative humidity, %; NaN where its value does not count, unless it says that the air is saturated."""
     rh = rows["rh"].to_numpy(dtype=float, na_value=np.nan)
-    return np.where(rows["rh_flag"].isin(COUNTED), rh, np.nan)
+    saturated = (rh >= _HIGHEST_RH) & (rh <= _SATURATED) & ~rows["rh_flag"].eq("invalidated").to_numpy()
+    return np.where(rows["rh_flag"].isin(COUNTED).to_numpy() | saturated, rh, np.nan)
 
 
 def _above(of: Reading, level: Floats, known: npt.NDArray[np.bool_]) -> list[bool | None]:

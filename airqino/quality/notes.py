@@ -5,6 +5,7 @@ they do follows from their order alone, oldest first: of two that say different 
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -84,8 +85,12 @@ def problem(note: Note, before: Sequence[Note]) -> str:
         return f"there is no kind {note.kind!r}; there are {', '.join(KINDS)}"
     if any(other.id == note.id for other in before):
         return f"id {note.id} is that of an earlier note"
-    if not (note.id and note.who.strip() and note.why.strip()):
-        return "id, who and why must not be empty"
+    if not (note.id and note.who.strip() and note.why.strip() and (note.station or note.kind == "revoke")):
+        return "id, station, who and why must not be empty"
+    if note.noted_at.tzinfo is None or not is_id_of(note):
+        return "noted_at must have its offset from UTC, and id be its day and a number, such as 2024-09-09-1"
+    if note.kind != "calibrate" and (note.slope, note.offset) != (1.0, 0.0):
+        return "only a calibration has a slope and an offset"
     if note.kind == "revoke":
         return _revocation_problem(note, before)
     if note.reading and note.reading not in NAMES:
@@ -107,10 +112,17 @@ def problem(note: Note, before: Sequence[Note]) -> str:
     return ""
 
 
+def is_id_of(note: Note) -> bool:
+    """Tell whether a note's id is one that the day it was noted on gives."""
+    return re.fullmatch(rf"{note.noted_at:%Y-%m-%d}-[1-9]\d*", note.id, re.ASCII) is not None
+
+
 def _revocation_problem(note: Note, before: Sequence[Note]) -> str:
     revoked = next((other for other in before if other.id == note.revokes), None)
     if revoked is None:
         return f"there is no note {note.revokes} to revoke"
+    if revoked.station != note.station:
+        return f"note {note.revokes} is about another station"
     if revoked.kind == "revoke":
         return f"note {note.revokes} revokes another: write that one again instead"
     if revoked not in active(before):

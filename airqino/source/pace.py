@@ -22,7 +22,8 @@ class Pace:
             concurrency: Requests under way at the same time, but for those that take longer than `HOLD_SECONDS`.
             requests_per_second: The most requests that go out in a second.
         """
-        self._room = threading.Semaphore(concurrency)
+        self._room, self._changed = concurrency, threading.Condition()
+        self._waiting: deque[object] = deque()  # a semaphore would give a turn to whoever comes at the right moment
         # moments of the latest requests: as many as may go out at once, and not again within the period
         self._sent: deque[float] = deque(maxlen=max(1, int(requests_per_second)))
         self._period = max(1, int(requests_per_second)) / requests_per_second
@@ -31,13 +32,21 @@ class Pace:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Wait until a request may go out; the block is the request."""
-        self._room.acquire()
+        me = object()
+        with self._changed:
+            self._waiting.append(me)
+            self._changed.wait_for(lambda: self._room > 0 and self._waiting[0] is me)
+            self._waiting.popleft()
+            self._room -= 1
+            self._changed.notify_all()
         self.wait()
         given_back = threading.Lock()
 
         def give_back() -> None:
             if given_back.acquire(blocking=False):
-                self._room.release()
+                with self._changed:
+                    self._room += 1
+                    self._changed.notify_all()
 
         timer = threading.Timer(HOLD_SECONDS, give_back)
         timer.daemon = True

@@ -16,7 +16,7 @@ from airqino.quality.notes import Note, problem
 from airqino.stores import files
 from airqino.stores.locks import held
 
-__all__ = ["add", "read", "restore"]
+__all__ = ["add", "is_lost", "read", "restore"]
 
 _FORMAT = "airqino-notes"
 #: Raise when the meaning of a line changes.
@@ -26,15 +26,18 @@ _WAIT = 10.0
 
 
 def read(path: Path) -> list[Note]:
-    """Return all notes, oldest first; none where there is no file.
+    """Return all notes, oldest first; none where there never was a file, nor the folder that came with it.
 
     Raises:
         DamagedFileError: A line is not what was written; the message names file and line.
-        StagingError: The file cannot be read, or is of a newer version.
+        StagingError: The file cannot be read, is gone from its folder, or is of a newer version.
     """
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
+        if is_lost(path):  # to go on without it would publish what an operator took back
+            cure = "scripts/note list brings it back from MongoDB; if it does not, take it from a back-up"
+            raise StagingError(f"{path} is gone: {cure}") from None
         return []
     except OSError as error:
         raise StagingError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -50,6 +53,11 @@ def read(path: Path) -> list[Note]:
             raise _damaged(path, number, wrong)
         notes.append(note)
     return notes
+
+
+def is_lost(path: Path) -> bool:
+    """Tell whether the file is gone: the folder that came with it is there."""
+    return path.parent.is_dir() and not path.exists()
 
 
 def _check_header(path: Path, line: bytes) -> None:
@@ -110,4 +118,8 @@ def restore(path: Path, lock: Path, notes: Sequence[Note]) -> None:
 
 def _write(path: Path, notes: Sequence[Note]) -> None:
     header = json.dumps({"format": _FORMAT, "version": _VERSION}).encode()
-    files.write(path, b"".join(line + b"\n" for line in (header, *map(msgspec.json.encode, notes))))
+    content = b"".join(line + b"\n" for line in (header, *map(msgspec.json.encode, notes)))
+    if path.parent.is_dir():
+        files.write(path, content)
+    else:  # folder and file at once: a folder without the file says that it is gone
+        files.write_folder(path.parent, {path.name: content})

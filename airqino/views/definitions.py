@@ -10,6 +10,7 @@ from functools import lru_cache
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from airqino.quality.notes import KINDS
 from airqino.readings import LABELS, READINGS, reading
 from airqino.views.names import named, station_names
 from airqino.views.now import hourly_levels, station_index, station_map, station_now
@@ -122,12 +123,21 @@ def _revision_log() -> Pipeline:
     ]
 
 
+#: What a document of `notes` is like that the pipeline has written.
+_OURS: Document = {
+    "_id": {"$regex": r"^\d{4}-\d{2}-\d{2}-\d+$"},
+    "kind": {"$in": [kind for kind in KINDS if kind != "revoke"]},
+    **{name: {"$type": "date"} for name in ("first_hour", "noted_at")},
+    **{name: {"$type": "string"} for name in ("station", "reading", "who", "why")},
+}
+
+
 def _errata() -> Pipeline:
     """Return the operator's notes that hold, with the station's name and the reading's label; "all" of all readings."""
     cases = [{"case": {"$eq": ["$reading", of.name]}, "then": of.label} for of in READINGS]
     fields = ("first_hour", "last_hour", "kind", "slope", "zero_offset", "why", "who", "noted_at")
     return [
-        {"$match": {"active": True}},
+        {"$match": _OURS | {"active": True}},
         *named(),
         {
             "$project": {

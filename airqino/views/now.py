@@ -155,7 +155,8 @@ def hourly_levels() -> Pipeline:
     """Return the last week's readings and what was forecast for them, one to a row.
 
     The names of forecast series end as Superset's charts expect of a forecast with a band. A past hour shows the
-    forecast made an hour before it; an hour to come the newest one there is.
+    forecast made an hour before it; an hour to come the newest one there is; neither shows one that is too low for the
+    sensor to measure.
     """
     levels = [{"pollutant": label, "concentration": usable(name)} for name, label in LABELS.items()]
     bands = [
@@ -163,8 +164,14 @@ def hourly_levels() -> Pipeline:
         for end, p in (("", "p50"), ("_lower", "p10"), ("_upper", "p90"))
     ]
     newest = {"$or": [{"horizon_h": 1}, {"$expr": {"$gt": ["$target_at", "$$NOW"]}}]}
+    # what is written as less than the smallest amount is none: a line at 0 would say that the air will be clean
+    told = [
+        {"$or": [{"pollutant": {"$ne": name}}, {"p50": {"$gte": least / 2}}]}
+        for name in LABELS
+        if (least := smallest(reading(name))) is not None
+    ]
     forecasts: Pipeline = [
-        {"$match": {"$and": [_last_week("target_at"), newest]}},
+        {"$match": {"$and": [_last_week("target_at"), newest, *told]}},
         *named(),
         {"$project": {"station": 1, "station_name": 1, "target_at": 1, "pollutant": label("pollutant"), "rows": bands}},
         *_rows("$target_at", 1, {"$concat": ["$station_name", "$rows.suffix"]}),

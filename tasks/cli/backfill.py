@@ -13,6 +13,7 @@ from airqino.errors import ConfigError, StagingError
 from airqino.times import HOUR, day_start, format_hour, next_month, parse_hour
 from tasks import targets
 from tasks.cli.running import lock, luigi_run, positive, preflight, scheduler
+from tasks.errata import restore_lost
 from tasks.settings.reading import refuse_unpublished, settings
 
 
@@ -48,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"START {format_hour(start)} lies after STOP {format_hour(stop)}: swap them")
     refuse_unpublished(stop, "STOP")
     preflight()
+    restore_lost()
     options = [
         "--workers",
         f"{arguments.workers}",

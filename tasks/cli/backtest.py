@@ -162,4 +162,4 @@ def _show(table: pd.DataFrame, hourly: pd.DataFrame, start: datetime, stop: date
     for station in hourly["station"].unique():
         for pollutant in FORECAST:
             if (station, pollutant) not in scored:
-                console.print(f"{station} {pollutant}: nothing to score (sensor dead, or nothing measured)")
+                console.print(f"{station} {pollutant}: nothing to score (no usable sensor, or nothing measured)")

@@ -256,7 +256,8 @@ def _show(last: datetime, console: Console) -> None:
             now = _number(hour.get(pollutant)) if flag in _AS_NUMBERS else flag.replace("_", " ")
             hours, floor = day.get(f"{pollutant}_checked_hours", 0), day.get(f"{pollutant}_floor_hours", 0)
             rests_on = f"{hours} h, {floor} at the floor" if floor else f"{hours} h"
-            mean = f"{_number(day.get(f'{pollutant}_checked_mean'))} ({rests_on})"
+            number = "too low" if floor and 2 * floor >= hours else _number(day.get(f"{pollutant}_checked_mean"))
+            mean = f"{number} ({rests_on})"
             table.add_row(station["name"], label, now, mean, *(_band(f, digits) for f in forecasts))
             notes += [f"{station['name']} {label}: {f['method']}, {f['reason']}" for f in forecasts if f["reason"]]
     console.print(table)
@@ -277,6 +278,8 @@ def _number(value: float | None) -> str:
 def _band(forecast: dict[str, Any], digits: int) -> str:
     if forecast["p50"] is None:
         return "–"
+    if forecast["p50"] < 0.5 * 10**-digits:
+        return "too low"  # for the sensor to tell
     p10, p50, p90 = (f"{forecast[p]:.{digits}f}" for p in ("p10", "p50", "p90"))
     return f"{p50} ({p10}–{p90})"
 

@@ -13,6 +13,7 @@ from airqino.times import format_hour, parse_hour
 from tasks import logs, targets
 from tasks.cli.main import USAGE, Stopped, TimeOver
 from tasks.cli.running import lock, luigi_run, positive, preflight, scheduler
+from tasks.errata import restore_lost
 from tasks.instruments.run import Run, check
 from tasks.limits import time_limit
 from tasks.settings.reading import refuse_unpublished, settings
@@ -53,6 +54,7 @@ def main(argv: Sequence[str]) -> int:
         seconds = settings().airqino.run_seconds
         with time_limit(seconds, TimeOver(seconds)):
             preflight()
+            restore_lost()
             code = _alone(hour, arguments.workers)
     except MongoError as error:
         run.unfinished(f"{error}")

@@ -49,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
     check_staging()
     if arguments.now:
         preflight()  # before anything is written
+    errata.restore_lost()
     try:
         note = notebook.add(
             targets.paths().notes, targets.paths().lock("notes"), lambda before: _made(arguments, before)
@@ -203,6 +204,7 @@ def _hours(note: Note) -> str:
 
 
 def _list(station: str | None, everything: bool, as_json: bool) -> int:
+    errata.restore_lost()
     said, wanted = notes.everything() if everything else notes.active(), station and _station(station)
     said = [note for note in said if not wanted or note.station == wanted]
     if as_json:

@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from airqino.errors import MongoError
-from airqino.readings import POLLUTANTS
+from airqino.readings import POLLUTANTS, reading
 from airqino.source.raw import NO_ROW
 from airqino.stores import mongo
 from airqino.times import DAY, HOUR, format_hour, hour_range, runs_of
@@ -37,7 +37,8 @@ def status() -> dict[str, Any]:
         gaps), ``last_load``, ``last_forecast`` and ``database`` (None without MongoDB, whose error is in ``mongodb``),
         ``late``, ``open`` (station-hours since the first staged one that were never asked for, failed or had no row;
         see `tasks.missing`), ``older_version_days`` (how many days an older version has loaded; None without
-        MongoDB), and ``disk``; see `tasks.cli.disk`.
+        MongoDB), ``sensor_faults`` (station → sensor → flag; None without MongoDB), and ``disk``; see
+        `tasks.cli.disk`.
     """
     config = settings()
     configured = {station: config.station(station) for station in config.airqino.stations}
@@ -97,10 +98,19 @@ def _database() -> dict[str, Any]:
             "last_forecast": mongo.newest(database, "forecasts", "issued_at"),
             "database": database_use(database),
             "older_version_days": len(older_days()),
+            "sensor_faults": _sensor_faults(database),
         }
     except MongoError as error:
-        nothing = dict.fromkeys(("last_load", "last_forecast", "database", "older_version_days"))
+        nothing = dict.fromkeys(("last_load", "last_forecast", "database", "older_version_days", "sensor_faults"))
         return {"mongodb": str(error), **nothing}
+
+
+def _sensor_faults(database: mongo.Database) -> dict[str, dict[str, str]]:
+    """Return station → sensor → flag, of the sensors that say nothing of the air."""
+    stations = mongo.find(database, "stations", {"_id": {"$in": list(settings().airqino.stations)}})
+    found = {of["_id"]: of.get("sensor_faults") for of in stations}
+    faults = {station: {k: v for k, v in of.items() if v} for station, of in found.items() if isinstance(of, dict)}
+    return {station: of for station, of in faults.items() if of}
 
 
 def _show(found: dict[str, Any], console: Console) -> None:
@@ -121,6 +131,10 @@ def _show(found: dict[str, Any], console: Console) -> None:
             span = format_hour(gap["first"]) + (f"…{format_hour(gap['last'])}" if gap["hours"] > 1 else "")
             detail = f" ({gap['detail']})" if gap["detail"] else ""
             console.print(f"  {station['name']}: {span}, {gap['hours']} h: {gap['reason']}{detail}", highlight=False)
+    for station in found["stations"]:
+        for sensor, flag in ((found["sensor_faults"] or {}).get(station["station"]) or {}).items():
+            told = f"{reading(sensor).label} says nothing of the air: {flag.replace('_', ' ')}"
+            console.print(f"  {station['name']}: {told} (docs/alerts.md, section sensor_dead)", highlight=False)
     hours = found["open"]
     if hours["never_asked"] or hours["failed"]:
         counts = f"{hours['never_asked']} station-hours were never asked for, {hours['failed']} failed"

@@ -89,7 +89,7 @@ def _add_state(state: PipelineState, add: Callable[..., None]) -> None:
     completeness = {(s.station,): s.completeness for s in stations}
     add("completeness_ratio", "Share of the last 24 published hours with a reading", completeness, "station")
     dead = {(s.station, sensor): sensor in s.broken for s in stations for sensor in SENSORS if s.flags.get(sensor)}
-    add("sensor_dead", "Whether a sensor is dead or stuck", dead, "station", "sensor")
+    add("sensor_dead", "Whether a sensor is dead, stuck, at_floor, offset or unit", dead, "station", "sensor")
     for column, name, meaning in (
         ("skill", "forecast_skill", "7-day skill of the forecasts against persistence"),
         ("coverage80", "forecast_coverage80", "7-day share of readings inside the 80 % band"),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from support.deployment import ROOT
 
 
@@ -25,6 +26,7 @@ def demo(staging: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.drill
 def test_the_demo_shows_all_stages_and_does_nothing_twice(tmp_path: Path) -> None:
     first = demo(tmp_path)
     stages = ("FetchHour", "CleanDay", "DailyMeans", "LoadDay", "TrainModel", "Forecast", "ScoreForecasts")

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from support.configured import Configured
 
 from airqino.quality.notes import Note
 from airqino.sandbox import series
+from airqino.sandbox.mongod import Mongod
 from airqino.stores import notebook
 from tasks.cli.main import main
 
@@ -23,9 +25,18 @@ WHY = ("--why", "a lorry stood beside it")
 
 
 @pytest.fixture
-def root(configure: Configured) -> Path:
-    configure(CFG, AIRQINO_NOW="2024-09-09T10:30:17")
+def root(configure: Configured, mongod: Mongod) -> Path:
+    """A deployment's staging root; before its first note, MongoDB is asked whether it holds any."""
+    configure(CFG, AIRQINO_NOW="2024-09-09T10:30:17", MONGODB_URI=mongod.uri, MONGODB_DATABASE="test_note")
     return configure.root
+
+
+def test_the_first_note_asks_mongodb_whether_there_are_others(
+    configure: Configured, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(CFG, MONGODB_URI="mongodb://127.0.0.1:9/")
+    assert "MongoDB at mongodb://127.0.0.1:9/" in refused(capsys, "comment", A, "all", "2024-09-08", *WHY)
+    assert not (configure.root / "operator").exists()
 
 
 def listed(capsys: pytest.CaptureFixture[str], *options: str) -> list[dict[str, Any]]:
@@ -173,7 +184,7 @@ def test_help_says_what_a_command_is_for(root: Path, capsys: pytest.CaptureFixtu
 
 
 GOOD = (
-    b'{"id":"1","kind":"comment","station":"a","who":"A","why":"b","noted_at":"2024-09-09T10:30:17Z",'
+    b'{"id":"2024-09-09-1","kind":"comment","station":"a","who":"A","why":"b","noted_at":"2024-09-09T10:30:17Z",'
     b'"first":"2024-09-08T10:00:00Z","last":"2024-09-08T10:00:00Z"}'
 )
 HEADER = b'{"format": "airqino-notes", "version": 1}'
@@ -187,7 +198,7 @@ HEADER = b'{"format": "airqino-notes", "version": 1}'
         (b'{"format": "airqino-notes", "version": 2}\n', "is of version 2, this program knows 1: upgrade it"),
         (HEADER + b"\n" + GOOD[:-9], "line 2 is no note"),
         (HEADER + b"\n\n" + GOOD, "line 2 is no note"),
-        (HEADER + b"\n" + GOOD + b"\n" + GOOD, "line 3 is no note: id 1 is that of an earlier note"),
+        (HEADER + b"\n" + GOOD + b"\n" + GOOD, "line 3 is no note: id 2024-09-09-1 is that of an earlier note"),
         (HEADER + b"\n" + GOOD.replace(b"T10:30:17Z", b""), "line 2 is no note"),
         (HEADER + b"\n\xff\xfe", "line 2 is no note"),
     ],
@@ -204,16 +215,18 @@ def test_a_damaged_file_is_told_with_its_line_and_left_alone(
 
 
 def test_of_many_that_write_at_once_each_is_kept(tmp_path: Path) -> None:
-    path = tmp_path / "notes.jsonl"
+    path = tmp_path / "operator" / "notes.jsonl"
     with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("fork")) as pool:
         made = list(pool.map(write, [path] * 20, range(20)))
     kept = notebook.read(path)
-    assert [note.id.split()[0] for note in kept] == [f"{number}" for number in range(20)]
+    assert [note.id for note in kept] == [f"2024-09-09-{number}" for number in range(1, 21)]
+    assert sorted(note.why for note in kept) == sorted(f"by {number}" for number in range(20))
     assert sorted(note.id for note in kept) == sorted(made)
 
 
 def write(path: Path, number: int) -> str:
     def made(before: Sequence[Note]) -> Note:
-        return msgspec.json.decode(GOOD.replace(b'"1"', f'"{len(before)} by {number}"'.encode(), 1), type=Note)
+        said = msgspec.json.decode(GOOD, type=Note)
+        return replace(said, id=f"2024-09-09-{len(before) + 1}", why=f"by {number}")
 
-    return notebook.add(path, path.with_suffix(".lock"), made).id
+    return notebook.add(path, path.parent.parent / "lock", made).id

@@ -73,7 +73,7 @@ def test_a_run_is_measured_and_a_failing_one_keeps_the_last_success(
     assert labelled(found, "newest_hour_timestamp_seconds") == newest
     assert newest[OTHER] < newest[LIVE]
     assert labelled(found, "sensor_dead").keys() == {
-        f"{sensor},{s}" for sensor in ("co", "pm2_5") for s in (LIVE, OTHER)
+        f"{sensor},{s}" for sensor in ("co", "pm2_5", "pm10", "no2", "o3") for s in (LIVE, OTHER)
     }
     assert 0 < found["airqino_disk_free_ratio"] < 1
     assert labelled(found, "open_incidents")["task_failed"] == 0

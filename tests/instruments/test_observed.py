@@ -76,15 +76,24 @@ def test_a_sensor_falls_silent_then_a_field_is_renamed_and_both_come_back(
     assert sorted(web.titles[2:]) == sorted(title.replace("] ", "] resolved: ") for title in web.titles[:2])
 
 
-def test_a_dead_sensor_is_told_once(alerted: Pipeline, sandbox: Sandbox, web: Web, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("value", "title", "text"),
+    [
+        (0.0, "is at its floor", "0.0 for days: it is mis-zeroed or dead, have it checked"),
+        (0.4, "is dead", "zero or the same value for days"),
+    ],
+)
+def test_a_dead_sensor_is_told_once(
+    alerted: Pipeline, sandbox: Sandbox, web: Web, tmp_path: Path, value: float, title: str, text: str
+) -> None:
     alerted.configure(tmp_path / "luigi.cfg", late_window_hours=96)
     calm(sandbox, NOW.replace(hour=0) - 5 * 24 * HOUR, 6 * 24)
     for back in range(1, 110):
-        sandbox.override(LIVE, NOW.replace(minute=0) - back * HOUR, {"CO": 0.0})
+        sandbox.override(LIVE, NOW.replace(minute=0) - back * HOUR, {"CO": value})
     for moment in (NOW, NOW + HOUR):
         run_at(alerted, sandbox, moment)
-    assert web.titles == [f"[AirQino] CO sensor of SMART189 ({LIVE}) is dead"]
-    assert "As of 2026-02-20T11 (UTC) it reports zero or unchanged for days" in web.alerts[0]["message"]
+    assert web.titles == [f"[AirQino] CO sensor of SMART189 ({LIVE}) {title}"]
+    assert f"As of 2026-02-20T11 (UTC) it reports {text}" in web.alerts[0]["message"]
     assert web.alerts[0]["type"] == "warning"
 
 

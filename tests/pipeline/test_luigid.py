@@ -93,6 +93,7 @@ def test_an_hourly_run_and_a_rerun_go_through_luigid(pipeline: Pipeline, sandbox
     assert pipeline.database["forecasts"].count_documents({"hindcast": False}) == 2 * 8
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("workers", [1, 3])
 def test_what_failed_is_tried_again_by_the_next_run_at_once(
     pipeline: Pipeline, sandbox: Sandbox, luigid: str, workers: int

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -252,19 +252,55 @@ def test_notes_survive_a_new_staging_root_and_an_empty_database(tmp_path: Path, 
     assert [d["kind"] for d in pipeline.database["errata"].find()] == ["invalidate"]
 
 
-def test_a_file_that_is_gone_is_written_again_from_mongodb(pipeline: Pipeline) -> None:
+def _list(pipeline: Pipeline) -> None:
+    assert "calibrate" in pipeline.script("note", "list").stdout
+
+
+def _verify(pipeline: Pipeline) -> None:
+    assert pipeline.script("verify", f"{DAY:%Y-%m-%d}").returncode == 0
+
+
+def _backfill(pipeline: Pipeline) -> None:
+    assert pipeline.backfill(f"{DAY:%Y-%m-%d}T00", f"{DAY:%Y-%m-%d}T23").returncode == 0
+
+
+@pytest.mark.parametrize("restore", [hourly, _list, _verify, _backfill])
+def test_a_file_that_is_gone_is_written_again_from_mongodb(
+    pipeline: Pipeline, restore: Callable[[Pipeline], None]
+) -> None:
     gone = note(pipeline, "comment", OTHER, "all", SPAN)
     note(pipeline, "calibrate", LIVE, "co", SPAN, "--slope", "1.5", "--offset", "-0.25")
     note(pipeline, "revoke", gone, "--now")
     tables, path = files(pipeline), pipeline.root / "operator" / "notes.jsonl"
     written = path.read_bytes()
     path.unlink()
-    done = pipeline.luigi("LoadDay", "--day", f"{DAY:%Y-%m-%d}")  # not knowing of them
-    assert done.returncode == 0, done.stderr
-    assert content(files(pipeline)) != content(tables)
-    hourly(pipeline)
+    done = pipeline.luigi("LoadDay", "--day", f"{DAY:%Y-%m-%d}")  # does not go on without it
+    assert done.returncode != 0
+    assert f"{path} is gone: scripts/note list brings it back from MongoDB" in done.stderr
+    restore(pipeline)
     assert path.read_bytes() == written
+    hourly(pipeline)
     assert content(files(pipeline)) == content(tables)
+
+
+def test_a_note_after_the_file_was_lost_erases_no_earlier_one(pipeline: Pipeline) -> None:
+    first = note(pipeline, "invalidate", LIVE, "pm2_5", SPAN, "--now")
+    (pipeline.root / "operator" / "notes.jsonl").unlink()
+    second = note(pipeline, "comment", OTHER, "all", SPAN, "--now")
+    assert [d["_id"] for d in pipeline.database["notes"].find({"active": True}).sort("_id")] == [first, second]
+    assert daily(pipeline)["pm2_5_checked_hours"] == 21
+
+
+def test_an_id_that_comes_to_mean_something_else_rebuilds_the_days_of_both(pipeline: Pipeline) -> None:
+    note(pipeline, "invalidate", LIVE, "pm2_5", SPAN, "--now")
+    path = pipeline.root / "operator" / "notes.jsonl"
+    header, line = path.read_text().splitlines()
+    later = DAY + timedelta(days=3)
+    path.write_text(f"{header}\n{line.replace(f'{DAY:%Y-%m-%d}T', f'{later:%Y-%m-%d}T')}\n")
+    assert pipeline.script("note", "apply").returncode == 0
+    assert (daily(pipeline)["pm2_5_checked_hours"], daily(pipeline)["notes"]) == (24, [])
+    of_later = pipeline.database["daily_averages"].find_one({"_id": f"{LIVE}|{later:%Y-%m-%d}"}) or {}
+    assert of_later["pm2_5_checked_hours"] == 21
 
 
 def test_a_backfill_under_a_new_staging_root_knows_the_notes_that_only_mongodb_has(pipeline: Pipeline) -> None:

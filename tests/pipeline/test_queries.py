@@ -14,6 +14,8 @@ from airqino import views
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.drill
+
 #: What is read whole, and why it may be.
 WHOLE = {
     "stations": "one document for each station",

@@ -307,6 +307,7 @@ def test_the_daily_look_tells_of_it_too(tmp_path: Path, deployed: tuple[Pipeline
 ODD: list[Any] = [None, 5, "x", [], [HOUR, "2026-03-20"], {"a": 1}, True, b"\x00", BEYOND, 1e308, float("nan")]
 
 
+@pytest.mark.drill
 def test_strays_stop_nothing(tmp_path: Path, deployed: tuple[Pipeline, Sandbox]) -> None:
     """Documents of every shape in every collection, some in the place of ours."""
     with deployed[0].copied(tmp_path / "staging") as pipeline:

@@ -109,9 +109,24 @@ def test_six_equal_hours_are_stuck_and_five_are_not(length, expected):
     assert flags(values) == ["ok"] * 8 + [expected] * length + ["ok"] * 4
 
 
-def test_zero_is_never_stuck():
-    assert flags([0.0] * 24, "no2") == ["ok"] * 24
-    assert outcomes("stuck", [0.0] * 24, "no2") == [2] * 24
+def test_zeros_are_stuck_but_where_they_are_the_floor():
+    for reading in ("pm2_5", "pm10", "no2", "o3"):
+        assert flags([0.0] * 24, reading) == ["stuck"] * 24
+    assert flags([*[0.0] * 5, *CALM[5:]], "no2") == ["ok"] * 24
+    assert flags([0.0] * 24, "co") == ["floor"] * 24
+    assert outcomes("stuck", [0.0] * 24, "co") == [2] * 24
+
+
+def test_zeros_of_the_evening_before_are_counted():
+    yesterday = context(hours([*CALM[:20], *[0.0] * 4], start=DAY - timedelta(days=1)), DAY)
+    assert yesterday.runs == {("1", "pm2_5"): (0.0, 4, 0)}
+    assert flags([0.0, 0.0, 20.0], before=yesterday) == ["stuck", "stuck", "ok"]
+
+
+def test_a_dead_coarse_sensor_costs_the_fine_one_nothing():
+    flagged = flag(hours(CALM).assign(pm10=0.0), DAY)
+    assert set(flagged["pm10_flag"]) == {"stuck"}
+    assert set(flagged["pm2_5_flag"]) == {"ok"}
 
 
 def test_missing_hours_do_not_hide_a_stuck_sensor():
@@ -178,8 +193,8 @@ def test_stuck_equals_counting_equal_readings(values, length, evening, since, ca
             runs.append([(value, hour)])
     stuck = {}
     for run in runs:
-        for place, (value, hour) in enumerate(run):
-            stuck[hour] = value > 0 and (place + 1 if causal else len(run)) >= length
+        for place, (_, hour) in enumerate(run):
+            stuck[hour] = (place + 1 if causal else len(run)) >= length
     there = [hour for hour, value in enumerate(values) if value is not None]
     expected = ["absent" if hour not in stuck else "stuck" if stuck[hour] else "ok" for hour in there]
     limits = Thresholds(stuck_hours=length, spike_deviations=1e9)
@@ -310,13 +325,13 @@ def test_small_negatives_within_the_noise_say_nothing_of_the_zero():
 
 
 def test_dust_is_humid_from_the_threshold_on_and_gases_never():
-    table = hours([12.0] * 4).assign(rh=[69.9, 70.0, NONE, 101.0], no2=20.0)
+    table = hours([12.0] * 5).assign(rh=[69.9, 70.0, NONE, 101.0, 111.0], no2=20.0)
     flagged = flag(table, DAY)
     digit = TESTS.index("humid")
-    assert list(flagged["pm2_5_tests"].str[digit]) == ["1", "3", "2", "2"]
-    assert list(flagged["pm2_5_flag"]) == ["ok", "humid", "ok", "ok"]
-    frozen = flag(table, DAY, said("dead", "rh"))
-    assert set(frozen["pm2_5_tests"].str[digit]) == {"2"}
+    assert list(flagged["pm2_5_tests"].str[digit]) == ["1", "3", "2", "3", "2"]
+    assert list(flagged["pm2_5_flag"]) == ["ok", "humid", "ok", "humid", "ok"]
+    frozen = flag(table, DAY, said("dead", "rh"))  # at 100 % for days, it may be fog: at least it says no less
+    assert list(frozen["pm2_5_tests"].str[digit]) == ["2", "3", "2", "3", "2"]
     assert set(flagged["no2_tests"].str[digit]) == {"2"}
     assert flag(table, DAY, thresholds=Thresholds(humid_above=60))["pm2_5_flag"].tolist()[:2] == ["humid"] * 2
 
@@ -459,12 +474,13 @@ def test_range_and_spikes_equal_those_of_another_implementation_of_qartod(air, o
     values = [NONE if a is None else a if o is None else o for a, o in zip(air, odd, strict=True)]
     gross = np.ma.filled(qartod.gross_range_test(values, fail_span=(0, 1000)), 9)
     assert outcomes("range", values, "pm10") == gross.tolist()
+    ours = outcomes("spike", values, "pm10")
+    values = [value if 0 <= value <= 1000 else NONE for value in values]  # what is no reading is no neighbour either
     changes = [abs(b - a) for a, b in itertools.pairwise(values) if not np.isnan(b - a)]
     if len(changes) < 8:
         return
     limit = 12 * max(1.4826 * median(changes), 2.0)
     theirs = qartod.spike_test(values, suspect_threshold=limit, fail_threshold=limit, method="differential")
-    ours = outcomes("spike", values, "pm10")
     for hour, (value, before, after) in enumerate(zip(values[1:-1], values, values[2:], strict=False), start=1):
         if not np.isnan(value + before + after):
             assert ours[hour] == theirs[hour], hour
@@ -488,6 +504,14 @@ def test_the_ends_of_a_day_are_compared_with_the_hours_around_it():
     assert outcomes("spike", first) == [2, *[1] * 22, 2]  # of what is not known nothing is said
     evening = context(pd.concat([hours([11.0], start=DAY - HOUR), hours([12.0], start=DAY + 24 * HOUR)]), DAY)
     assert (evening.last, evening.following) == ({("1", "pm2_5"): 11.0}, {("1", "pm2_5"): 12.0})
+
+
+def test_an_hour_beside_an_impossible_value_is_not_evaluated():
+    values = [*CALM[:10], -999.0, 20.0, -999.0, *CALM[13:]]
+    assert flags(values)[10:13] == ["out_of_range", "ok", "out_of_range"]
+    assert outcomes("spike", values)[9:14] == [2, 2, 2, 2, 2]
+    around = context(pd.concat([hours([-999.0], start=DAY - HOUR), hours([999.9], start=DAY + 24 * HOUR)]), DAY)
+    assert (around.last, around.following) == ({}, {})
 
 
 def test_an_hour_beside_a_gap_is_not_evaluated():

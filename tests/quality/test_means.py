@@ -393,7 +393,8 @@ def test_what_is_left_out_in_the_evening_is_in_no_mean_of_the_next_day():
         (80, 15 / (1 + 0.4 / 1.65 * 4)),  # 1 / 0.8 - 1 = 1 / 4
         (100, 15 / (1 + 0.4 / 1.65 * 99)),  # as at 99 %
         (NONE, 15),
-        (101, 15),
+        (110, 15 / (1 + 0.4 / 1.65 * 99)),
+        (111, 15),
         (-1, 15),
     ],
 )
@@ -408,9 +409,20 @@ def test_the_dry_mean_is_that_of_the_hours_that_count_and_changes_no_other():
 
 
 @pytest.mark.parametrize("flag", ["dead", "stuck", "out_of_range", "invalidated"])
-def test_a_humidity_that_does_not_count_corrects_nothing(flag):
-    row = day_of(rows([20] * 24, rh=99.0, rh_flag=flag))
-    assert (row["pm2_5_dry_mean"], row["pm2_5_dry_above_who"]) == (20, True)
+def test_without_a_humidity_that_counts_there_is_no_corrected_mean(flag):
+    row = day_of(rows([20] * 24, rh=80.0, rh_flag=flag))
+    assert np.isnan(row["pm2_5_dry_mean"])
+    assert row["pm2_5_dry_above_who"] is None
+    saturated = day_of(rows([20] * 24, rh=100.0, rh_flag=flag))["pm2_5_dry_mean"]  # a sensor stands still in fog
+    assert np.isnan(saturated) if flag == "invalidated" else saturated == pytest.approx(20 / (1 + 0.4 / 1.65 * 99))
+
+
+def test_few_hours_without_a_humidity_stay_as_they_are():
+    known = 20 / (1 + 1.6 / 1.65)
+    row = day_of(rows([20] * 24, rh=[80.0] * 18 + [NONE] * 6))
+    assert row["pm2_5_dry_mean"] == pytest.approx((18 * known + 6 * 20) / 24)
+    assert np.isnan(day_of(rows([20] * 24, rh=[80.0] * 17 + [NONE] * 7))["pm2_5_dry_mean"])
+    assert day_of(rows([20] * 8, rh=[80.0] * 6 + [NONE] * 2))["pm2_5_dry_mean"] == pytest.approx((6 * known + 40) / 8)
 
 
 # --- the European Air Quality Index

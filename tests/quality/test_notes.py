@@ -40,16 +40,27 @@ def table(hours: int = HOURS, start: datetime = START, **values: Any) -> pd.Data
     return pd.concat([ours.assign(**values), others], ignore_index=True)
 
 
+def named(number: int) -> str:
+    return f"{START:%Y-%m-%d}-{number}"
+
+
 def note(kind: str, first: int = 0, last: int | None = 0, **of: Any) -> Note:
     hour = timedelta(hours=1)
-    said = {"id": kind, "station": "a", "who": "Awa", "why": "because", "noted_at": START, "reading": "pm2_5"}
+    said = {
+        "id": named(1 + notes.KINDS.index(kind)),
+        "station": "a",
+        "who": "Awa",
+        "why": "because",
+        "noted_at": START,
+        "reading": "pm2_5",
+    }
     return Note(
         kind=kind, first=START + first * hour, last=None if last is None else START + last * hour, **(said | of)
     )
 
 
-def revoke(of: Note, key: str = "r") -> Note:
-    return Note(id=key, kind="revoke", station="a", who="Awa", why="no", noted_at=START, revokes=of.id)
+def revoke(of: Note, number: int = 99) -> Note:
+    return Note(id=named(number), kind="revoke", station=of.station, who="Awa", why="no", noted_at=START, revokes=of.id)
 
 
 def flagged(rows: pd.DataFrame, *said: Note, around: Context = Context(), causal: bool = False) -> pd.DataFrame:
@@ -71,7 +82,7 @@ def notebooks(draw: st.DrawFn) -> list[Note]:
         holding = notes.active(said)
         if kind == "revoke":
             if holding:
-                said.append(revoke(draw(st.sampled_from(holding)), f"{number}"))
+                said.append(revoke(draw(st.sampled_from(holding)), 100 + number))
             continue
         first = draw(st.integers(-3, HOURS + 2))
         last: int | None = draw(st.integers(first, HOURS + 3))
@@ -86,7 +97,7 @@ def notebooks(draw: st.DrawFn) -> list[Note]:
                 "offset": draw(st.sampled_from((-1.0, 2.0))),
             }
             last = draw(st.sampled_from((last, None)))
-        said.append(note(kind, first, last, id=f"{number}", **of))
+        said.append(note(kind, first, last, id=named(100 + number), **of))
     return said
 
 
@@ -121,7 +132,7 @@ def test_each_value_is_as_the_last_note_about_it_has_it(said: list[Note]) -> Non
 @settings(deadline=None)
 @given(said=notebooks())
 def test_what_is_taken_back_is_as_if_it_had_never_been_said(said: list[Note]) -> None:
-    everything = said + [revoke(n, f"r{n.id}") for n in notes.active(said)]
+    everything = said + [revoke(n, 200 + place) for place, n in enumerate(notes.active(said))]
     pd.testing.assert_frame_equal(flagged(table(), *everything), flagged(table()))
     assert notes.active(everything) == []
 
@@ -242,15 +253,15 @@ def test_a_history_that_is_flagged_again_keeps_the_operators_word(causal: bool) 
 def test_means_over_eight_hours_and_of_dry_air_leave_out_what_was_invalidated() -> None:
     activity = np.where(np.arange(HOURS) % 2, 0.6, 0.5)
     rows = table(
-        rh=np.where(np.arange(HOURS) < 12, 95.0, 100 * activity),
+        rh=np.where(np.arange(HOURS) < 6, 95.0, 100 * activity),
         o3=np.where(np.arange(HOURS) == 4, 700.0, 40.0 + np.arange(HOURS) % 2),
     )
-    got = flagged(rows, note("invalidate", 4, 4, reading="o3"), note("invalidate", 0, 11, reading="rh"))
+    got = flagged(rows, note("invalidate", 4, 4, reading="o3"), note("invalidate", 0, 5, reading="rh"))
     day = daily_means(got, [START.date()], {}).set_index("station").loc["a"]
     assert day["o3_8h_max"] == pytest.approx(40 + 4 / 7)  # of hours 0 to 7 or 1 to 8 without the fourth
     fine = rows["pm2_5"][:HOURS].to_numpy()
     growth = 1 + 0.4 / 1.65 * activity / (1 - activity)
-    assert day["pm2_5_dry_mean"] == pytest.approx(np.where(np.arange(HOURS) < 12, fine, fine / growth).mean())
+    assert day["pm2_5_dry_mean"] == pytest.approx(np.where(np.arange(HOURS) < 6, fine, fine / growth).mean())
 
 
 GOOD = note("invalidate", 0, 5)
@@ -273,20 +284,26 @@ GOOD = note("invalidate", 0, 5)
         (note("calibrate", slope=0.0), "slope must be a number above 0"),
         (note("calibrate", slope=float("nan")), "slope must be"),
         (note("calibrate", offset=float("inf")), "offset a number"),
-        (revoke(replace(GOOD, id="other")), "no note other"),
-        (replace(GOOD, id="x"), "id x is that of an earlier note"),
+        (replace(GOOD, station=""), "must not be empty"),
+        (replace(GOOD, noted_at=START.replace(tzinfo=None)), "noted_at must have its offset"),
+        (replace(GOOD, id="x"), "id be its day and a number"),
+        (replace(GOOD, id="2026-03-11-1"), "id be its day and a number"),
+        (replace(GOOD, slope=2.0), "only a calibration has a slope"),
+        (replace(revoke(replace(GOOD, id=named(50))), station="b"), "about another station"),
+        (revoke(replace(GOOD, id=named(51))), "no note 2026-03-10-51"),
+        (replace(GOOD, id=named(50)), "id 2026-03-10-50 is that of an earlier note"),
     ],
 )
 def test_what_is_no_note_is_refused(wrong: Note, told: str) -> None:
     assert notes.problem(GOOD, []) == ""
-    assert told in notes.problem(wrong, [replace(GOOD, id="x")])
+    assert told in notes.problem(wrong, [replace(GOOD, id=named(50))])
 
 
 def test_a_note_is_taken_back_once_and_what_takes_it_back_stays() -> None:
-    first, second = revoke(GOOD, "r1"), revoke(GOOD, "r2")
+    first, second = revoke(GOOD, 97), revoke(GOOD, 98)
     assert notes.problem(first, [GOOD]) == ""
     assert "revoked already" in notes.problem(second, [GOOD, first])
-    assert "write that one again" in notes.problem(revoke(first, "r3"), [GOOD, first])
+    assert "write that one again" in notes.problem(revoke(first, 99), [GOOD, first])
 
 
 def test_no_notes_change_nothing() -> None:

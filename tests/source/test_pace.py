@@ -35,6 +35,24 @@ def test_no_more_are_under_way_than_allowed():
     assert 0.3 <= seconds < 1
 
 
+def test_who_waits_longest_is_next():
+    limits, order = Pace(1, 1000), []
+
+    def request(number: int) -> None:
+        with limits.turn():
+            order.append(number)
+
+    with limits.turn():
+        threads = [threading.Thread(target=request, args=(number,)) for number in range(5)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.05)
+    request(5)  # at once when its own turn is over: the others have waited longer
+    for thread in threads:
+        thread.join()
+    assert order == [*range(6)]
+
+
 def test_requests_that_hang_make_room_for_others(monkeypatch):
     monkeypatch.setattr(pace, "HOLD_SECONDS", 0.2)
     limits = Pace(2, 1000)

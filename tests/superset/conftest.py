@@ -21,7 +21,7 @@ from support.secured import ReplicaSet, replica_set
 
 from airqino.sandbox.mongod import free_port
 from airqino.sandbox.server import Sandbox
-from tests.superset.raw import CORRECTED, Data
+from tests.superset.raw import CORRECTED, Data, hour_before_last, notes_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = {"air-quality": 21, "data-and-forecast-quality": 15}
@@ -69,6 +69,12 @@ class Site:
         command = [sys.executable, "-m", "luigi", "--module", "tasks", *arguments, "--local-scheduler", "--no-lock"]
         _run(command, environment)
 
+    def note(self, *arguments: str, now: datetime) -> None:
+        """Make an operator's note, as if it were `now`."""
+        who = () if arguments[0] == "apply" else ("--who", "an operator")
+        environment = self.environment | {"AIRQINO_NOW": f"{now:%Y-%m-%dT%H:%M}"}
+        _run([sys.executable, "-m", "tasks.cli", "note", *arguments, *who], environment)
+
 
 def _run(command: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
@@ -111,11 +117,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 running.superset("down")
 
 
-def hour_before_last() -> datetime:
-    """A moment one hour ago: what the site is filled up to."""
-    return datetime.now(UTC) - timedelta(hours=1)
-
-
 def _spoil(sandbox: Sandbox, day: datetime) -> None:
     """Make the answers of some hours of a day and the week before such as must not count."""
     for hour in range(24):
@@ -129,6 +130,8 @@ def _spoil(sandbox: Sandbox, day: datetime) -> None:
 def _fill(site: Site) -> None:
     """Backfill through the pipeline, and add what takes weeks or luck to come by itself, where it is missing."""
     now, hour = hour_before_last(), "%Y-%m-%dT%H"
+    for note in notes_of(site.first):
+        site.note(*note, now=now)
     last = now - timedelta(hours=1, minutes=5)
     site.luigi("Backfill", "--start", f"{site.first:{hour}}", "--stop", f"{last:{hour}}", now=now)
     recent = f"{last - timedelta(days=3):%Y-%m-%dT00}"
@@ -139,8 +142,8 @@ def _fill(site: Site) -> None:
         site.db.revisions.insert_many(_revisions(site.db, last))
     if not site.db.forecast_scores.find_one():
         site.db.forecast_scores.insert_many(_score(day, i) for i, day in enumerate(days))
-    if not site.db.notes.find_one():
-        site.db.notes.insert_many(_notes(last))
+    for stray in ({"_id": "mine", "active": True, "kind": "invalidate"}, {"_id": 7, "active": True}):
+        site.db.notes.insert_one(stray)
     if not site.db.models.find_one():
         site.db.models.insert_many(_model(day, i) for i, day in enumerate(days[::7]))
 
@@ -159,20 +162,6 @@ def _revisions(db: Any, seen: datetime) -> list[dict[str, Any]]:
         for number, row in enumerate(
             db.hourly_measurements.find({"pm2_5": {"$ne": None}}, sort=[("_id", -1)], limit=12)
         )
-    ]
-
-
-def _notes(last: datetime) -> list[dict[str, Any]]:
-    """An operator's notes as they are loaded, of each kind; the last no longer holds."""
-    span = {"first_hour": last - timedelta(days=9), "last_hour": last - timedelta(days=8), "noted_at": last}
-    note = span | {"station": "283164601", "who": "an operator", "slope": None, "zero_offset": None, "active": True}
-    return [
-        note | {"_id": "1", "reading": "co", "kind": "invalidate", "why": "sent in µg/m³"},
-        note | {"_id": "2", "reading": "", "kind": "comment", "why": "building site next door"},
-        note
-        | {"_id": "3", "reading": "no2", "kind": "calibrate", "why": "co-located for a month", "last_hour": None}
-        | {"slope": 1.25, "zero_offset": -0.5, "station": "283181971"},
-        note | {"_id": "4", "reading": "pm10", "kind": "comment", "why": "a mistake", "active": False},
     ]
 
 

@@ -77,6 +77,8 @@ def _next(forecast: pd.DataFrame, pollutant: str, last: pd.Timestamp, now: pd.Ti
         return "no forecast"
     if forecast["target_at"].iloc[0] < now - pd.Timedelta(hours=2):
         return "none yet"
+    if pollutant == "co" and forecast["p50"].iloc[0] < 0.005:
+        return "too low for this sensor to measure"
     p10, p50, p90 = (shown(forecast[p].iloc[0], pollutant) for p in ("p10", "p50", "p90"))
     return f"{p50}  ({p10} – {p90})"
 
@@ -211,13 +213,13 @@ def daily_basis(data: Data) -> list[Table]:
             if np.isnan(amount):
                 return "–"
             written = shown(amount, name)
-            return f"{'' if written.startswith('<') else sign}{written} {UNITS[name]}"
+            return f"{'≤ ' if written.startswith('<') else sign}{written.removeprefix('< ')} {UNITS[name]}"
 
         vouched = text(day["checked_mean"], "≤ " if floor else "")
         if floor:
             below = f"{floor} h below the sensor’s zero"
             vouched = f"none: all {below}" if floor == n else f"{vouched}, {below}"
-        corrected = day["station"] == CORRECTED and name == "pm2_5" and n
+        corrected = day["station"] == CORRECTED and not np.isnan(day["dry_mean"])
         rows.append(
             {
                 "on_day": day["day"],
@@ -237,7 +239,7 @@ def daily_basis(data: Data) -> list[Table]:
 
 def errata(data: Data) -> list[Table]:
     rows = []
-    for note in data.db["notes"].find({"active": True}):
+    for note in data.db["notes"].find({"active": True, "_id": {"$regex": "^20"}}):  # others are none of ours
         span = {at: note[at] and f"{note[at]:%Y-%m-%d %H:00}" for at in ("first_hour", "last_hour", "noted_at")}
         rows.append(
             {
@@ -263,6 +265,7 @@ def last_seven_days(pollutant: str) -> Callable[[Data], list[Table]]:
         ]
         made = forecasts[(forecasts["pollutant"] == pollutant) & (forecasts["target_at"] >= now - pd.Timedelta(days=7))]
         made = made[((made["horizon_h"] == 1) | (made["target_at"] > now)) & made["p50"].notna()]
+        made = made[~((pollutant == "co") & (made["p50"] < 0.005))]
         for quantile, ending in (("p50", "__yhat"), ("p10", "__yhat_lower"), ("p90", "__yhat_upper")):
             part = made[["target_at", "station_name", quantile]].set_axis(["observed_at", "series", "level"], axis=1)
             parts.append(part.assign(series=part["series"] + ending))

@@ -5,7 +5,8 @@ Only the flag of each value is the library's (`flag_history`, held against anoth
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +32,7 @@ KEYS = {
 LABELS = {"pm2_5": "PM2.5", "pm10": "PM10", "no2": "NO2", "o3": "O3", "co": "CO"}
 UNITS = {name: "mg/m³" if name == "co" else "µg/m³" for name in LABELS}
 #: Flags of values that count, and of those that do not, the worst first.
-COUNTED = ("ok", "humid", "floor", "at_floor", "level")
+COUNTED = ("ok", "restored", "humid", "floor", "at_floor", "level")
 LEFT_OUT = ("invalidated", "offset", "out_of_range", "unit", "dead", "stuck", "spike", "order")
 #: European Air Quality Index, 2024.
 BANDS = {"pm2_5": (5, 15, 50, 90, 140), "pm10": (15, 45, 120, 195, 270)}
@@ -40,9 +41,39 @@ LEVELS = ("1 good", "2 fair", "3 moderate", "4 poor", "5 very poor", "6 extremel
 GUIDELINES = {"pm2_5": 15, "pm10": 45, "no2": 25, "o3": 100, "co": 4}
 
 
+#: Of which station and reading, on which day after the first, an operator says that the values do not count or count
+#: after all, and from which day on that they are slope times what was reported plus offset.
+INVALIDATED, RESTORED, CALIBRATED = ("283164601", "co", 61), ("283164601", "pm2_5", 40), ("283181971", "no2", 55)
+SLOPE, OFFSET = 1.25, -0.5
+
+
+def notes_of(first: datetime) -> list[tuple[str, ...]]:
+    """The arguments of `airqino note` that say so; beside them a comment, and a note that is taken back."""
+
+    def day(after: int) -> str:
+        return f"{first + timedelta(days=after):%Y-%m-%d}"
+
+    calibration = "--slope", f"{SLOPE}", "--offset", f"{OFFSET}"
+    mistake = f"{hour_before_last():%Y-%m-%d}-5"
+    return [
+        ("invalidate", *INVALIDATED[:2], day(INVALIDATED[2]), "--why", "a lorry stood beside it"),
+        ("restore", *RESTORED[:2], day(RESTORED[2]), "--why", "the dust was there"),
+        ("comment", RESTORED[0], "all", day(RESTORED[2]), "--why", "building site next door"),
+        ("calibrate", *CALIBRATED[:2], f"{day(CALIBRATED[2])}..", *calibration, "--why", "co-located for a month"),
+        ("invalidate", INVALIDATED[0], "all", f"{day(20)}..{day(50)}", "--why", "a mistake"),
+        ("revoke", mistake, "--why", "it was another station"),
+    ]
+
+
+def hour_before_last() -> datetime:
+    """A moment one hour ago: what the site is filled up to."""
+    return datetime.now(UTC) - timedelta(hours=1)
+
+
 def number(amount: float, pollutant: str) -> str:
-    """A concentration with as many decimals as the sensor can tell."""
-    return f"{amount:.{2 if pollutant == 'co' else 1}f}"
+    """A concentration with as many decimals as the sensor can tell, rounded as SQLite does: 39.15 is 39.2."""
+    least = Decimal("0.01" if pollutant == "co" else "0.1")
+    return f"{Decimal(f'{amount:.15g}').quantize(least, ROUND_HALF_UP)}"
 
 
 def shown(amount: float, pollutant: str) -> str:
@@ -81,10 +112,25 @@ class Data:
         frame = pd.DataFrame(rows).rename(columns=KEYS)
         frame["observed_at"] = pd.to_datetime(frame.pop("timestamp"), utc=True)
         assert frame["observed_at"].max() <= self.last
-        frame = flag_history(frame)
+        frame = flag_history(self._with_notes(frame))
         return frame.assign(
             station_name=frame["station"].map(self.names), day=frame["observed_at"].dt.strftime("%Y-%m-%d")
         )
+
+    def _with_notes(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The readings as the operator has them, and that word as the tables say it: the last digit of the tests."""
+
+        def about(station: str, after: int, until: int) -> "pd.Series[bool]":
+            days = (frame["observed_at"] - self.first) // pd.Timedelta(days=1)
+            return (frame["station"] == station) & (days >= after) & (days < until)
+
+        for (station, name, day), digit in ((INVALIDATED, "4"), (RESTORED, "1")):
+            frame[f"{name}_tests"] = np.where(about(station, day, day + 1), digit, "2")
+        station, name, day = CALIBRATED
+        calibrated = about(station, day, 1000)
+        frame[f"{name}_raw"] = frame[name].where(calibrated)
+        frame[name] = frame[name].where(~calibrated, SLOPE * frame[name] + OFFSET)
+        return frame
 
     @cached_property
     def daily(self) -> pd.DataFrame:
@@ -114,7 +160,10 @@ def _highest_of_eight_hours(o3: "pd.Series[float]") -> float:
 
 def _of_a_day(name: str, hours: pd.DataFrame) -> Mapping[str, Any]:
     """The mean of all values and of those that count, how that is called, and what it rests on."""
-    values, flags = hours[name].dropna(), hours[f"{name}_flag"]
+    values, flags = hours[name], hours[f"{name}_flag"]
+    if f"{name}_raw" in hours:
+        values = hours[f"{name}_raw"].fillna(values)
+    values = values.dropna()
     counted = hours[flags.isin(COUNTED)]
     checked, n = counted[name], len(counted)
     floor = int((checked == 0).sum()) if name == "co" else 0
@@ -126,13 +175,13 @@ def _of_a_day(name: str, hours: pd.DataFrame) -> Mapping[str, Any]:
     mean = checked.mean() if n else np.nan
     level = _highest_of_eight_hours(counted.set_index("observed_at")["o3"]) if name == "o3" else mean
     valid = quality in ("ok", "checked") and not np.isnan(level)
-    rh = counted["rh"].where(counted["rh_flag"].isin(COUNTED))
+    rh = counted["rh"].where(counted["rh_flag"].isin(COUNTED) | counted["rh"].between(99, 110))
     growth = 1 + 0.4 / 1.65 / (100 / rh.clip(upper=99) - 1)
-    dry = (checked / growth.fillna(1)).mean() if n else np.nan
+    dry = (checked / growth.fillna(1)).mean() if n and rh.notna().sum() >= 0.75 * n else np.nan
     return {
         **{"pollutant": name, "mean": values.mean() if len(values) else np.nan, "checked_mean": mean, "hours": n},
         **{"floor_hours": floor, "left_out": left_out, "quality": quality, "level": level, "valid": valid},
-        "humid_hours": int((rh >= 70).sum()) if name.startswith("pm") else 0,
+        "humid_hours": int(counted["rh"].between(70, 110).sum()) if name.startswith("pm") else 0,
         "over": valid and level > GUIDELINES[name],
         "dry_mean": dry if name == "pm2_5" else np.nan,
         "dry_over": valid and name == "pm2_5" and dry > GUIDELINES[name],
@@ -143,4 +192,4 @@ def index_level(pollutant: str, row: Mapping[str, Any]) -> int | None:
     """The level of an hour's value, from 1; none where it does not count or is far from the days before."""
     if row[f"{pollutant}_flag"] not in COUNTED or row[f"{pollutant}_flag"] == "level":
         return None
-    return 1 + sum(round(row[pollutant]) > upper for upper in BANDS[pollutant])
+    return 1 + sum(np.floor(row[pollutant] + 0.5) > upper for upper in BANDS[pollutant])

@@ -83,11 +83,12 @@ def test_no_co_is_written_as_0_00(co: float, written: str) -> None:
     for ahead in (1, 2):
         amounts = {f"next_{ahead}h_{part}": amount for part, amount in (("p10", co), ("p50", co), ("p90", 0.5))}
         row = of_co | amounts | {f"next_{ahead}h_at": "2100-01-01", "last_at": "2024-01-01", "is_forecast": 1}
-        assert shows("station_now", f"next_{ahead}h", **row) == f"{written}  ({written} – 0.50)"
+        told = f"{written}  ({written} – 0.50)" if co >= 0.005 else "too low for this sensor to measure"
+        assert shows("station_now", f"next_{ahead}h", **row) == told
     day = of_co | {"mean": co, "checked_mean": co, "checked_hours": 24}
-    bound = written if "<" in written else f"≤ {written}"
+    bound = f"≤ {written.removeprefix('< ')}"
     for column, below in (("reported", ""), ("vouched", ", 9 h below the sensor’s zero")):
-        assert shows("daily_basis", column, **day, floor_hours=0) == f"{written} mg/m³"
+        assert shows("daily_basis", column, **day, floor_hours=0) == f"{bound if '<' in written else written} mg/m³"
         assert shows("daily_basis", column, **day, floor_hours=9) == f"{bound} mg/m³{below}"
     assert shows("station_now", "last_hour", **of_co | {"smallest": None}, at_floor=0, concentration=0) == "0.00 mg/m³"
 

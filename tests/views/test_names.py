@@ -61,7 +61,10 @@ def of_station(station: str, level: float) -> dict[str, list[dict[str, Any]]]:
         ],
         "forecasts": [{**former, **forecast, "_id": f"{station}|f", "p10": level, "p50": level, "p90": level}],
         "forecast_scores": [{"station": station, "_id": f"{station}|s", "day": day, "n": 5}],
-        "notes": [{"station": station, "_id": f"{station}|n", "reading": "co", "kind": "comment", "active": True}],
+        "notes": [
+            {"station": station, "_id": f"2024-09-09-{level:.0f}", "reading": "co", "kind": "comment", "active": True}
+            | {"first_hour": NOW, "noted_at": NOW, "who": "an operator", "why": "because"}
+        ],
         "revisions": [
             {"station": station, "_id": f"{station}|r", "reading": "co", "old_reading": 1.0, "new_reading": 3.0}
         ],

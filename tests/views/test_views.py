@@ -289,15 +289,18 @@ def test_errata_are_the_notes_that_hold_with_names(db: Any) -> None:
     note = {"station": "a", "kind": "invalidate", "why": "inlet blocked", "who": "an operator"} | span
     db.notes.insert_many(
         [
-            note | {"_id": "1", "reading": "pm2_5", "active": True},
-            note | {"_id": "2", "reading": "", "active": True},
-            note | {"_id": "3", "reading": "co", "active": False, "revoked_by": "another"},
+            note | {"_id": "2024-09-09-1", "reading": "pm2_5", "active": True},
+            note | {"_id": "2024-09-09-2", "reading": "", "active": True},
+            note | {"_id": "2024-09-09-3", "reading": "co", "active": False, "revoked_by": "another"},
         ]
     )
     views.ensure_views(db)
     rows = sorted(db.errata.find(), key=lambda row: row["note"])
     shown = note | {"station_name": "A"}
-    assert rows == [shown | {"note": "1", "reading": "PM2.5"}, shown | {"note": "2", "reading": "all"}]
+    assert rows == [
+        shown | {"note": "2024-09-09-1", "reading": "PM2.5"},
+        shown | {"note": "2024-09-09-2", "reading": "all"},
+    ]
 
 
 def test_views_are_brought_up_to_date_and_else_left_alone(db: Any) -> None:
