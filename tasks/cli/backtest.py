@@ -14,6 +14,7 @@ from rich.table import Table
 
 from airqino.errors import ConfigError, SourceError
 from airqino.forecasting.backtest import backtest, score_backtest
+from airqino.forecasting.model import CORE_HOURS
 from airqino.forecasting.scoring import null_if_undefined
 from airqino.quality.flags import flag_history
 from airqino.readings import FORECAST, reading
@@ -31,8 +32,10 @@ def main(argv: Sequence[str]) -> int:
     responses = "folder with <station>.json as the API answered"
     parser.add_argument("--responses", type=Path, required=True, metavar="DIR", help=responses)
     first = "first hour of issue, such as 2024-05-01T00 (UTC)"
-    parser.add_argument("--start", required=True, metavar="HOUR", help=first)
-    parser.add_argument("--stop", required=True, metavar="HOUR", help="last hour of issue, such as 2024-06-30T23 (UTC)")
+    parser.add_argument("--start", metavar="HOUR", help=first)
+    parser.add_argument("--stop", metavar="HOUR", help="last hour of issue, such as 2024-06-30T23 (UTC)")
+    more = "a window, instead of --start and --stop; may be given several times, for a table of each and their means"
+    parser.add_argument("--window", action="append", default=[], metavar="START..STOP", help=more)
     retrain = "train once before START (default), or before each week"
     parser.add_argument("--retrain", choices=("once", "weekly"), default="once", help=retrain)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores as a list of records")
@@ -47,20 +50,38 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--threads", type=int, default=2, help="threads for LightGBM (default 2)")
     parser.add_argument("--seed", type=int, default=1, help="random seed of the training (default 1)")
     arguments = parser.parse_args(argv)
-    start, stop = parse_hour(arguments.start), parse_hour(arguments.stop)
-    if start > stop:
-        raise ConfigError(f"--start {format_hour(start)} lies after --stop {format_hour(stop)}: swap them")
+    windows = _windows(arguments)
     if arguments.threads < 1:
         raise ConfigError(f"--threads {arguments.threads}: at least 1 is needed")
     if arguments.json is not None and not arguments.json.parent.is_dir():
         raise ConfigError(f"--json {arguments.json}: the folder {arguments.json.parent} does not exist")
     hourly = read_responses(arguments.responses, arguments.history)
-    _check_range(hourly, start, stop)
-    table = _run(hourly, start, stop, arguments)
-    _show(table, hourly, start, stop, arguments.retrain)
+    for start, stop in windows:
+        _check_range(hourly, start, stop)
+    tables = []
+    for start, stop in windows:
+        table = _run(hourly, start, stop, arguments)
+        _show(table, hourly, start, stop, arguments.retrain)
+        tables.append(table if len(windows) == 1 else table.assign(window=f"{format_hour(start)}..{format_hour(stop)}"))
+    together = pd.concat(tables, ignore_index=True)
+    _show_means(together)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(_records(table), indent=1) + "\n")
+        arguments.json.write_text(json.dumps(_records(together), indent=1) + "\n")
     return 0
+
+
+def _windows(arguments: argparse.Namespace) -> list[tuple[datetime, datetime]]:
+    """Return first and last hour of each window that is asked for."""
+    ends = [tuple(window.partition("..")[::2]) for window in arguments.window]
+    if arguments.start or arguments.stop or not ends:
+        ends.insert(0, (arguments.start or "", arguments.stop or ""))
+    if any(not (start and stop) for start, stop in ends):
+        raise ConfigError("give --start HOUR and --stop HOUR, or --window START..STOP")
+    windows = [(parse_hour(start), parse_hour(stop)) for start, stop in ends]
+    for start, stop in windows:
+        if start > stop:
+            raise ConfigError(f"{format_hour(start)} lies after {format_hour(stop)}: swap them")
+    return windows
 
 
 def read_responses(folder: Path, history: Sequence[Path] | None = None) -> pd.DataFrame:
@@ -149,8 +170,23 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
+def _show_means(table: pd.DataFrame) -> None:
+    """Print for each pollutant and horizon what its series and windows have on average."""
+    names = ["skill", "skill_against_seasonal24", "coverage80", "winkler", "pinball"]
+    means = table.groupby(["pollutant", "horizon_h"])[names].mean().reset_index()
+    view = Table(title="Means over stations" + (" and windows" if "window" in table else ""))
+    for name in means.columns:
+        view.add_column(str(name), justify="left" if name == "pollutant" else "right", no_wrap=True)
+    for record in means.to_dict("records"):
+        view.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in record.values()))
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(view)
+    core = table[table["horizon_h"] <= CORE_HOURS]
+    console.print(f"mean skill of the {len(core)} series up to {CORE_HOURS} h: {core['skill'].mean():.4f}")
+
+
 def _show(table: pd.DataFrame, hourly: pd.DataFrame, start: datetime, stop: datetime, retrain: str) -> None:
-    console = Console(width=None if Console().is_terminal else 130)
+    console = Console(width=None if Console().is_terminal else 180)
     view = Table(title=f"Forecasts issued {format_hour(start)} … {format_hour(stop)}, trained {retrain}")
     for name in table.columns:
         view.add_column(str(name), justify="left" if name in ("station", "pollutant") else "right", no_wrap=True)

@@ -8,7 +8,7 @@ from airqino.forecasting.backtest import SCORES, backtest, score_backtest
 from airqino.forecasting.model import Recipe
 
 START = pd.Timestamp("2024-01-01", tz="UTC")
-TINY = Recipe(rounds=15, networks=1, validation_networks=1, validation_days=7)
+TINY = Recipe(rounds=15, medians=1, band_rounds=15, floor_rounds=10, validation_days=7)
 
 
 def hour(number):

@@ -9,10 +9,10 @@ from support.series import START, cyclic
 
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting.features import COVARIATES, WEATHER
-from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, ForecastModel, Recipe, predict, train
+from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, HORIZONS, ForecastModel, Recipe, predict, train
 
 DAYS = 50
-TINY = Recipe(rounds=15, networks=1, validation_networks=1, validation_days=10)
+TINY = Recipe(rounds=15, medians=1, band_rounds=15, floor_rounds=10, validation_days=10)
 
 #: Forecasts of many rows at once differ by the rounding of 32 bits from those of few; a µg/m³ has a million of these.
 ROUNDING = {"rtol": 1e-5, "atol": 1e-6}
@@ -40,7 +40,7 @@ def test_a_row_for_everything(model):
     issued = [hour(1150), hour(1149), hour(1149)]
     table = predict(model, HOURLY.sample(frac=1, random_state=1), issued)
     assert list(table.columns) == list(COLUMNS)
-    assert len(table) == 2 * 2 * 2 * 2
+    assert len(table) == 2 * 2 * 2 * len(HORIZONS)
     assert (table["target_at"] == table["issued_at"] + pd.to_timedelta(table["horizon_h"], unit="h")).all()
     assert (table["last_observed_at"] == table["issued_at"]).all()
     assert set(table["method"]) == {"lightgbm"}
@@ -76,7 +76,7 @@ def test_files_there_and_back(model):
     with pytest.raises(ValueError, match="not a readable forecast model"):
         ForecastModel.from_files({**files, "model.json": files["model.json"][:100]})
     with pytest.raises(ValueError, match="not a readable forecast model"):
-        ForecastModel.from_files({name: content for name, content in files.items() if not name.endswith(".npy")})
+        ForecastModel.from_files({name: content for name, content in files.items() if not name.endswith("p10.txt")})
 
 
 def test_training_does_not_see_the_future(model):
@@ -167,14 +167,15 @@ def test_no_forecast_for_a_broken_sensor(model, flag, reason):
 
 @pytest.mark.parametrize(
     ("age", "horizon", "method"),
-    [(0, 2, "lightgbm"), (1, 2, "lightgbm"), (2, 1, "lightgbm"), (2, 2, "none"), (3, 1, "none")],
+    [(0, 2, "lightgbm"), (1, 2, "lightgbm"), (2, 1, "persistence"), (2, 12, "persistence"), (3, 1, "none")],
 )
-def test_nothing_beyond_three_hours_after_the_last_reading(model, age, horizon, method):
+def test_older_readings_are_forecast_to_stay_and_those_of_three_hours_ago_not_at_all(model, age, horizon, method):
     hourly = HOURLY[(HOURLY.station == "b") | (HOURLY.observed_at <= hour(1150 - age))]
     row = one(predict(model, hourly, [hour(1150)]), horizon=horizon)
     assert row.method == method
     assert row.last_observed_at == hour(1150 - age)
-    assert row.reason == ("" if method == "lightgbm" else f"no reading for {age} h")
+    reasons = {"lightgbm": "", "persistence": f"the last reading is {age} h old", "none": f"no reading for {age} h"}
+    assert row.reason == reasons[method]
 
 
 def test_the_band_widens_when_readings_are_old_or_missing(model):
@@ -197,8 +198,10 @@ def test_persistence_where_the_model_did_not_win(model):
     worse = [replace(s, beats=False) if s.station == "a" and s.pollutant == "co" else s for s in model.scores]
     table = predict(replace(model, scores=tuple(worse)), HOURLY, [hour(1150)])
     row = one(table, pollutant="co")
-    assert (row.method, row.reason) == ("persistence", "model does not beat persistence here")
+    assert (row.method, row.reason) == ("persistence", "at 1 h the model does not beat the simple forecasts here")
     assert row.p50 == row.last_value
+    further = one(table, pollutant="co", horizon=6)  # it is left out instead: "no change" is no forecast of the evening
+    assert (further.method, further.reason) == ("none", "at 6 h the model does not beat the simple forecasts here")
     assert one(table, station="b", pollutant="co").method == "lightgbm"
 
 
