@@ -81,6 +81,7 @@ def database(pipeline: Pipeline) -> dict[str, list[Any]]:
     return {name: list(pipeline.database[name].find()) for name in stored if not name.startswith("system.")}
 
 
+@pytest.mark.drill
 def test_scores_equal_a_naive_computation_and_are_made_once(deployed: Pipeline) -> None:
     done = deployed.hourly()
     assert done.returncode == 0, done.stderr

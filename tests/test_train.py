@@ -195,6 +195,7 @@ def test_registry_server_gone(untrained: Pipeline) -> None:
     assert warnings(untrained.hourly(**env)) == []  # nothing to train: nobody asks it
 
 
+@pytest.mark.drill
 def test_registry_file_damaged(deployed: Pipeline) -> None:
     path = deployed.root / "mlflow" / "mlflow.db"
     path.write_bytes(b"no database" * 1000)
@@ -321,6 +322,7 @@ def test_persistence_in_place_of_a_champion_that_drifted(deployed: Pipeline) -> 
     assert "lightgbm" in set(forecast[~aside]["method"])
 
 
+@pytest.mark.drill
 def test_alias_moved_in_the_registry_is_followed(deployed: Pipeline) -> None:
     first, second = date(2026, 2, 9), MONDAY
     train(deployed, first)

@@ -37,6 +37,7 @@ def quick(pipeline: Pipeline, sandbox: Sandbox, tmp_path: Path) -> Pipeline:
         ("retry_backoff_seconds", 0.05),
         ("read_timeout_seconds", 1),
         ("requests_per_second", 500),
+        ("late_window_hours", 30),
     ):
         text = re.sub(rf"^{option} = .*", f"{option} = {value}", text, flags=re.MULTILINE)
     (tmp_path / "luigi.cfg").write_text(text)

@@ -84,6 +84,7 @@ def test_one_task_against_luigid_shows_in_its_page_and_does_nothing_the_second_t
     assert written == {path: path.stat().st_mtime_ns for path in pipeline.root.rglob("*.parquet")}
 
 
+@pytest.mark.drill
 def test_an_hourly_run_and_a_rerun_go_through_luigid(pipeline: Pipeline, sandbox: Sandbox, luigid: str) -> None:
     for moment in ("2024-03-10T00:05", "2024-03-10T01:05", "2024-03-10T01:05"):
         sandbox.now = datetime.fromisoformat(moment).replace(tzinfo=UTC)

@@ -229,6 +229,7 @@ def test_a_long_span_is_built_by_one_run_after_the_other_the_newest_days_first(p
         assert len(pipeline.database["loads"].find_one({"_id": "notes"})["pending"]) == left
 
 
+@pytest.mark.drill
 def test_notes_survive_a_new_staging_root_and_an_empty_database(tmp_path: Path, pipeline: Pipeline) -> None:
     gone = note(pipeline, "comment", OTHER, "all", SPAN)
     note(pipeline, "invalidate", LIVE, "all", SPAN)
@@ -264,7 +265,9 @@ def _backfill(pipeline: Pipeline) -> None:
     assert pipeline.backfill(f"{DAY:%Y-%m-%d}T00", f"{DAY:%Y-%m-%d}T23").returncode == 0
 
 
-@pytest.mark.parametrize("restore", [hourly, _list, _verify, _backfill])
+@pytest.mark.parametrize(
+    "restore", [hourly, _list, *(pytest.param(of, marks=pytest.mark.drill) for of in (_verify, _backfill))]
+)
 def test_a_file_that_is_gone_is_written_again_from_mongodb(
     pipeline: Pipeline, restore: Callable[[Pipeline], None]
 ) -> None:
@@ -319,6 +322,7 @@ def load_notes(pipeline: Pipeline) -> str:
     return done.stderr
 
 
+@pytest.mark.drill
 def test_where_it_is_not_legible_which_days_are_left_all_notes_are_looked_at_anew(pipeline: Pipeline) -> None:
     note(pipeline, "invalidate", LIVE, "all", SPAN, "--now")
     tables, loads = files(pipeline), pipeline.database["loads"]

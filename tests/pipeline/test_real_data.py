@@ -12,7 +12,10 @@ from support.deployment import REAL, Pipeline
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 
-pytestmark = pytest.mark.skipif(not REAL.exists(), reason="the real responses lie beside the repository, not in it")
+pytestmark = [
+    pytest.mark.drill,
+    pytest.mark.skipif(not REAL.exists(), reason="the real responses lie beside the repository, not in it"),
+]
 STATIONS = ("283181971", "283164601")
 RANGE = ("2023-09-10T11", "2024-06-30T23")
 
@@ -93,7 +96,6 @@ def writes(pipeline: Pipeline) -> dict[str, list[int]]:
     }
 
 
-@pytest.mark.drill
 def test_when_hours_have_settled_a_run_asks_almost_nothing_and_writes_nothing(
     filled: Pipeline, replay: Sandbox
 ) -> None:
