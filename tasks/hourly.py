@@ -10,7 +10,7 @@ import luigi
 from airqino.errors import ConfigError
 from airqino.forecasting.scoring import WINDOWS
 from airqino.times import DAY, HOUR, day_range, day_start, format_hour, hour_range
-from tasks import targets
+from tasks import promotion, targets
 from tasks.daily import local_days
 from tasks.errata import LoadNotes
 from tasks.fetch import FetchHour
@@ -82,7 +82,8 @@ class Hourly(Stage):
 
     def _afterwards(self) -> list[luigi.Task]:
         scores = [ScoreForecasts(day=day) for day in self._days()]
-        training = TrainModel(day=monday(self.hour.date()))
+        # an older version's model cannot be read: another is made at once, not on Monday
+        training = TrainModel(day=self.hour.date() if promotion.is_outdated() else monday(self.hour.date()))
         return [training, Forecast(hour=self.hour), *self._unloaded(), *scores, LoadStations()]
 
     def _unloaded(self) -> list[luigi.Task]:

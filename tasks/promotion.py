@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from airqino.errors import ConfigError, DamagedFileError, RegistryError, StagingError
+from airqino.forecasting.artifact import FORMAT
 from airqino.stores import models
 from airqino.stores.models import CARD, Champion, ModelCard
 from airqino.stores.registry import Registry, check_file
@@ -157,6 +158,12 @@ def promoted_before(day: date) -> str | None:
     return None
 
 
+def is_outdated() -> bool:
+    """Tell whether the champion was trained by an older version, which wrote models that this one cannot read."""
+    named = champion()
+    return named is not None and _card(named.version).format != FORMAT
+
+
 def trained_since(start: date, until: date) -> bool:
     """Say whether a version was trained for a day from `start` to `until`."""
     versions = [version for version in models.versions(targets.paths().models) if f"{start}" <= version <= f"{until}"]
@@ -184,6 +191,8 @@ def promote(version: str, fallback: frozenset[tuple[str, str]] = frozenset()) ->
     old = champion()
     if not _card(version).trained:
         raise ConfigError(f"there is no trained version {version}; scripts/models list shows those there are")
+    if _card(version).format != FORMAT:
+        raise ConfigError(f"{version} was trained by an older version of the pipeline: this one cannot read it")
     predecessors = old.predecessors if old else ()
     if old and old.version != version:
         predecessors = (*predecessors, old.version)[-_PREDECESSORS:]
@@ -205,7 +214,10 @@ def roll_back() -> tuple[str, str]:
     old = champion()
     if old is None:
         raise ConfigError("no model is published: there is nothing to roll back")
-    usable = [v for v in old.predecessors if v != old.version and _card(v).trained]
+    earlier = [v for v in old.predecessors if v != old.version and _card(v).trained]
+    usable = [v for v in earlier if _card(v).format == FORMAT]
+    if earlier and not usable:
+        raise ConfigError(f"{earlier[-1]} was trained by an older version of the pipeline: this one cannot read it")
     if not usable:
         raise ConfigError(f"no model was published before {old.version}: there is nothing to go back to")
     now, previous = settings().now.isoformat(), usable[-1]

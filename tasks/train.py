@@ -10,6 +10,7 @@ import luigi
 import pandas as pd
 
 from airqino.errors import InsufficientHistoryError, PipelineError, RegistryError
+from airqino.forecasting.artifact import FORMAT
 from airqino.forecasting.boosting import importance
 from airqino.forecasting.contest import Opponent, Outcome, Policy, hold_contest
 from airqino.forecasting.model import ForecastModel, train
@@ -63,6 +64,8 @@ class TrainModel(Stage):
 
     def _is_trained(self) -> bool:
         card = promotion.card(self.day)
+        if card is not None and promotion.is_outdated() and promotion.is_named(self.day):
+            return False
         return card is not None and (card.trained or card.days == len(self._history()))
 
     def _history(self) -> list[targets.ParquetTarget]:
@@ -85,7 +88,7 @@ def drift_limits() -> DriftLimits:
 def _policy() -> Policy:
     config = settings().forecast
     confidence, limits = config.promote_confidence, drift_limits()
-    return Policy(config.compare_days, confidence, limits, thresholds(), config.seed, config.threads)
+    return Policy(config.compare_days, confidence, limits, thresholds(), config.horizons, config.seed, config.threads)
 
 
 def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
@@ -99,7 +102,8 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
         registered = False
         log.warning("%s; version %s is not recorded there, the champion stays as it is cached", error, day)
     readings = frame(history)
-    model = train(readings, pd.Timestamp(day_start(day)), seed=config.seed, num_threads=config.threads)
+    until = pd.Timestamp(day_start(day))
+    model = train(readings, until, horizons=config.horizons, seed=config.seed, num_threads=config.threads)
     model = replace(model, fingerprint=targets.fingerprint(*(t.fingerprint for t in history)))
     outcome = hold_contest(day, readings, len(history), _opponent(day), _policy())
     files, card = model.to_files(), _card(day, model, outcome, len(history))
@@ -136,6 +140,7 @@ def _card(day: date, model: ForecastModel, outcome: Outcome, days: int) -> Model
         scores = json.loads(result.scores.to_json(orient="records"))
         compared |= {"compared_rows": result.rows, "compared_days": result.days, "scores": scores}
     return ModelCard(
+        format=FORMAT,
         trained=True,
         trained_for=f"{day}",
         trained_at=now,
@@ -161,8 +166,8 @@ def _record(day: date, model: ForecastModel, files: dict[str, bytes], card: Mode
         params=params | {"seed": str(model.seed), "stations": ",".join(model.stations)},
         metrics=_metrics(model, card),
         files=promotion.recorded_files(f"{day}", files),
-        texts={"features.json": json.dumps(model.features, indent=1)},
-        importance=importance(model),
+        texts={"inputs.json": json.dumps({key: of.scaling.inputs for key, of in model.models.items()}, indent=1)},
+        importance=importance(model.models),
     )
     store = promotion.registry()
     try:

@@ -16,10 +16,10 @@ import msgspec
 from airqino.forecasting.boosting import LeadModel
 from airqino.forecasting.scoring import null_if_undefined
 
-__all__ = ["Band", "ForecastModel", "Score"]
+__all__ = ["FORMAT", "Band", "ForecastModel", "Score"]
 
 #: 1: boosters and small neural networks; what they were made by is gone.
-_FORMAT = 2
+FORMAT = 2
 _ANY = "*"
 
 
@@ -126,7 +126,7 @@ class ForecastModel:
     def to_files(self) -> dict[str, bytes]:
         """Return the model as files: ``model.json``, and one for each booster (LightGBM text)."""
         about = asdict(replace(self, models={}))
-        about["format"] = _FORMAT
+        about["format"] = FORMAT
         about["scores"] = [_nullable(score) for score in about["scores"]]
         about["models"] = {
             key: {
@@ -155,8 +155,8 @@ class ForecastModel:
         """
         try:
             about = json.loads(files["model.json"])
-            if (found := about.pop("format")) != _FORMAT:
-                raise ValueError(f"its format is {found}, not {_FORMAT}: another version of the pipeline trained it")
+            if (found := about.pop("format")) != FORMAT:
+                raise ValueError(f"its format is {found}, not {FORMAT}: another version of the pipeline trained it")
             for model in about["models"].values():
                 model["boosters"] = {name: files[file].decode() for name, file in model["boosters"].items()}
             for score in about["scores"]:

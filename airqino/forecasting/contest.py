@@ -23,6 +23,7 @@ from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict, tra
 from airqino.forecasting.scoring import KEY, DriftLimits, Pair
 from airqino.quality.contexts import Thresholds
 from airqino.quality.flags import flag_history
+from airqino.readings import HORIZONS
 from airqino.times import HOUR, day_start
 
 __all__ = ["SCORES", "Comparison", "Opponent", "Outcome", "Policy", "compare", "hold_contest"]
@@ -41,6 +42,7 @@ class Policy:
         promote_confidence: least confidence that the challenger's error is the smaller one.
         drift: beyond these limits persistence is published in a champion's place.
         thresholds: of the quality flags that the forecasts would have been made with.
+        horizons: hours ahead that are forecast.
         seed: random seed of the training.
         threads: threads of LightGBM.
     """
@@ -49,6 +51,7 @@ class Policy:
     promote_confidence: float = 0.90
     drift: DriftLimits = field(default_factory=DriftLimits)
     thresholds: Thresholds = field(default_factory=Thresholds)
+    horizons: tuple[int, ...] = HORIZONS
     seed: int = 1
     threads: int = 2
 
@@ -134,7 +137,8 @@ def hold_contest(
         reason = f"champion {against} is younger than {_FEWEST_DAYS} days: it stays"
         return Outcome(against, None, reason, False, kept)
     try:
-        stand_in = train(readings, pd.Timestamp(day_start(start)), seed=policy.seed, num_threads=policy.threads)
+        until, horizons = pd.Timestamp(day_start(start)), policy.horizons
+        stand_in = train(readings, until, horizons=horizons, seed=policy.seed, num_threads=policy.threads)
     except InsufficientHistoryError:
         return Outcome(against, None, "history too short to judge it", False, kept)
     new = _published(stand_in, readings, start, day, policy)
@@ -193,7 +197,7 @@ def _published(model: ForecastModel, readings: pd.DataFrame, start: date, day: d
     recent = readings[readings["observed_at"] >= pd.Timestamp(first - needed)]
     causal = flag_history(recent.reset_index(drop=True), policy.thresholds, causal=True)  # as when each hour ended
     hours = list(pd.date_range(first, last, freq="h"))
-    return scoring.match(predict(model, causal, hours, policy.threads), readings)
+    return scoring.match(predict(model, causal, hours, policy.threads, horizons=policy.horizons), readings)
 
 
 def _fallback(

@@ -26,11 +26,11 @@ from airqino.forecasting.features import (
     to_grid,
 )
 from airqino.forecasting.scoring import MODELLED
-from airqino.forecasting.training import HORIZONS, leads_of, train
-from airqino.readings import FORECAST
+from airqino.forecasting.training import leads_of, train
+from airqino.readings import CORE_HOURS, FORECAST, HORIZONS
 
 __all__ = [
-    "COLUMNS", "CORE_HOURS", "HISTORY_HOURS", "HORIZONS", "OLDEST_HOURS", "Band", "ForecastModel", "Recipe", "Score",
+    "COLUMNS", "HISTORY_HOURS", "OLDEST_HOURS", "Band", "ForecastModel", "Recipe", "Score",
     "predict", "train",
 ]  # fmt: skip
 
@@ -57,8 +57,6 @@ HISTORY_HOURS = LOOKBACK_HOURS + calibration.RECENT_HOURS
 _RECENT_CHANGES = 28 * 24
 #: Recent forecasts that are made again to see what the bands missed, for all stations together.
 _MOST_RECENT_ROWS = 8000
-#: Up to this horizon something is always published: persistence, where no model is better. Further ahead nothing is.
-CORE_HOURS = 2
 #: Nothing is forecast from a reading that is older.
 OLDEST_HOURS = 2
 #: A model is not trusted at a station on less than two days of validation.
@@ -193,7 +191,9 @@ class _Model:
         reasons = []
         for station in self.grid.stations:
             score = self.model.score(station, self.pollutant, lead)
-            if score is None or score.n < _FEWEST_VALIDATED:
+            if lead not in leads_of(self.model.horizons):
+                reasons.append(f"the model was not trained {lead} h ahead")
+            elif score is None or score.n < _FEWEST_VALIDATED:
                 reasons.append("too few recent hours to judge the model here")
             else:
                 reasons.append("" if score.beats else f"at {lead} h the model does not beat the simple forecasts here")

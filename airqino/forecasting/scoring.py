@@ -97,8 +97,8 @@ def score(
     Returns:
         ``n`` rows that count; ``mae`` mean |error|; ``rmse`` √ mean error²; ``bias`` mean error; ``coverage80`` the
         share inside; ``skill`` of mae against persistence; for each reference ``mae_<name>``, and for each but
-        persistence ``skill_<name>``, against persistence too; the mean of each of the losses. Errors and losses are in the
-        pollutant's unit; all but n are NaN without rows.
+        persistence ``skill_<name>``, against persistence too; the mean of each of the losses. Errors and losses are in
+        the pollutant's unit; all but n are NaN without rows.
     """
     values = np.asarray(error, dtype=float)
     counted = ~np.isnan(values)
@@ -144,7 +144,7 @@ def score_groups(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_errors(matched: pd.DataFrame, **others: str) -> pd.DataFrame:
-    """Add to matched forecasts their errors: ``error``, ``error_persistence``, and ``inside`` and `LOSSES` for the band.
+    """Add to matched forecasts their errors: ``error``, ``error_persistence``, and for the band ``inside`` and `LOSSES`.
 
     ``winkler`` is the interval score of the 80 % band: its width, and for a target outside of it 2 / 0.2 times the
     distance to it (Gneiting & Raftery, 2007, *JASA* 102, 359–378, section 6.2, after Winkler, 1972). ``pinball`` is the

@@ -16,12 +16,10 @@ from airqino.forecasting.artifact import Band, ForecastModel, Score
 from airqino.forecasting.boosting import LeadModel, Recipe
 from airqino.forecasting.features import Grid, change, feature_matrix, feature_names, names_for, to_grid
 from airqino.forecasting.inputs import Scaling
-from airqino.readings import FORECAST
+from airqino.readings import FORECAST, HORIZONS
 
-__all__ = ["HORIZONS", "MIN_USABLE_HOURS", "leads_of", "train"]
+__all__ = ["MIN_USABLE_HOURS", "leads_of", "train"]
 
-#: Hours from the hour of issue to the targets, unless a setting says otherwise.
-HORIZONS = (1, 2, 3, 6, 9, 12)
 #: Two weeks of one station: the habits of an hour of the day are means over two weeks.
 MIN_USABLE_HOURS = 14 * 24
 

@@ -14,10 +14,9 @@ from rich.table import Table
 
 from airqino.errors import ConfigError, SourceError
 from airqino.forecasting.backtest import backtest, score_backtest
-from airqino.forecasting.model import CORE_HOURS
 from airqino.forecasting.scoring import null_if_undefined
 from airqino.quality.flags import flag_history
-from airqino.readings import FORECAST, reading
+from airqino.readings import CORE_HOURS, FORECAST, reading
 from airqino.source.response import VALUES, parse
 from airqino.times import format_hour, parse_hour
 

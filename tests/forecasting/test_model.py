@@ -9,7 +9,8 @@ from support.series import START, cyclic
 
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting.features import COVARIATES, WEATHER
-from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, HORIZONS, ForecastModel, Recipe, predict, train
+from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, ForecastModel, Recipe, predict, train
+from airqino.readings import HORIZONS
 
 DAYS = 50
 TINY = Recipe(rounds=15, medians=1, band_rounds=15, floor_rounds=10, validation_days=10)
