@@ -144,7 +144,7 @@ def score_groups(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_errors(matched: pd.DataFrame, **others: str) -> pd.DataFrame:
-    """Add to matched forecasts their errors: ``error``, ``error_persistence``, and for the band ``inside`` and `LOSSES`.
+    """Add to matched forecasts ``error`` and ``error_persistence``, and of the band ``inside`` and `LOSSES`.
 
     ``winkler`` is the interval score of the 80 % band: its width, and for a target outside of it 2 / 0.2 times the
     distance to it (Gneiting & Raftery, 2007, *JASA* 102, 359–378, section 6.2, after Winkler, 1972). ``pinball`` is the
