@@ -104,9 +104,7 @@ def restore_lost() -> None:
     if kept:
         LoadNotes().output().write("", {"kind": "notes"})  # which days they are about is to be looked at again
         notebook.restore(path, targets.paths().lock("notes"), sorted(kept, key=_order))
-        told = (
-            "%s was gone: it is restored from MongoDB, with the %d lines that a run has loaded; compare with a back-up"
-        )
+        told = "%s was gone: it is restored from MongoDB, with the %d lines that were loaded; compare a back-up"
         log.warning(told, path, len(kept))
 
 

@@ -177,6 +177,7 @@ def _of_a_day(name: str, hours: pd.DataFrame) -> Mapping[str, Any]:
     valid = quality in ("ok", "checked") and not np.isnan(level)
     fog = counted["rh_flag"].isin(["stuck", "out_of_range"]) & counted["rh"].between(99, 110)
     rh = counted["rh"].where(counted["rh_flag"].isin(COUNTED) | fog)
+    humid = counted["rh"].between(70, 110) & (counted["rh_flag"] != "dead")
     growth = 1 + 0.4 / 1.65 / (100 / rh.clip(upper=99) - 1)
     dry = (checked / growth.fillna(1)).mean() if n and rh.notna().sum() >= 0.75 * n else np.nan
     return {
