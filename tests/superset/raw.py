@@ -183,9 +183,7 @@ def _of_a_day(name: str, hours: pd.DataFrame) -> Mapping[str, Any]:
     return {
         **{"pollutant": name, "mean": values.mean() if len(values) else np.nan, "checked_mean": mean, "hours": n},
         **{"floor_hours": floor, "left_out": left_out, "quality": quality, "level": level, "valid": valid},
-        "humid_hours": int((counted["rh"].between(70, 110) & (counted["rh_flag"] != "dead")).sum())
-        if name.startswith("pm")
-        else 0,
+        "humid_hours": int(humid.sum()) if name.startswith("pm") else 0,
         "over": valid and level > GUIDELINES[name],
         "dry_mean": dry if name == "pm2_5" else np.nan,
         "dry_over": valid and name == "pm2_5" and dry > GUIDELINES[name],
