@@ -144,4 +144,4 @@ def _fault(name: str, day: list[Document]) -> str | None:
         flag for row in sorted(day, key=lambda row: row["observed_at"]) if (flag := row[f"{name}_flag"]) != "absent"
     ]
     verdict = next((fault for fault in ("offset", "dead", "at_floor") if fault in flags), None)
-    return verdict or ("stuck" if flags and flags[-1] == "stuck" else None)
+    return verdict or (flags[-1] if flags and flags[-1] in ("stuck", "unit") else None)

@@ -104,7 +104,8 @@ def restore_lost() -> None:
     if kept:
         LoadNotes().output().write("", {"kind": "notes"})  # which days they are about is to be looked at again
         notebook.restore(path, targets.paths().lock("notes"), sorted(kept, key=_order))
-        log.warning("%s was gone: it is restored from MongoDB", path)
+        told = "%s was gone: it is restored from MongoDB, with the %d lines that were loaded; compare a back-up"
+        log.warning(told, path, len(kept))
 
 
 def _apply(seconds: float) -> list[date]:

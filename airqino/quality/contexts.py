@@ -14,13 +14,15 @@ import pandas as pd
 from airqino.quality import notes
 from airqino.readings import NAMES, READINGS
 
-__all__ = ["FLOOR", "Array", "Context", "Thresholds", "beyond_range", "contexts"]
+__all__ = ["FLOOR", "SATURATED", "Array", "Context", "Thresholds", "beyond_range", "contexts"]
 
 Array = npt.NDArray[np.float64]
 Pair = tuple[str, str]
 
 #: Readings that the level of a sensor is taken from, at least: those of one day.
 _LEVEL_HOURS = 24
+#: Relative humidity, %, up to which a humidity sensor may read in saturated air.
+SATURATED = 110.0
 #: Share of the readings below the plausible range from which a sensor's zero is off.
 _OFFSET_SHARE = 0.5
 

@@ -74,8 +74,8 @@ def flag_days(
     - ``floor``: 3 at the value that the source writes for whatever lies below, 4 where unclipped values show for days
       that the sensor's zero is off (`contexts`).
     - ``humid``: 3 of a sensor that reads high in humid air, at a relative humidity of `humid_above` % or more, also
-      where the humidity stands still or a little above 100 %, as in fog; not evaluated where it is lower and fails a
-      test, or is missing.
+      where the humidity stands still for hours or a little above 100 %, as in fog; not evaluated where it is missing,
+      or lower and fails a test, or its sensor is dead.
     - ``order``: 4 where PM2.5, which is a part of PM10, lies above it: of both;
       not evaluated where one of them fails another test.
     - ``level``: against the level of the last days, 4 at 100 times as much, with the readings beside it that are 20
@@ -121,7 +121,7 @@ def flag_days(
         codes[TESTS.index(test)] = outcome
     # two tests look at another reading, which must be sound itself
     sound = np.where((codes == FAIL).any(axis=0), np.nan, cube)
-    codes[TESTS.index("humid")] = outcomes.of_humid(cube, sound, thresholds)
+    codes[TESTS.index("humid")] = outcomes.of_humid(cube, sound, found["dead"], thresholds)
     codes[TESTS.index("order")] = outcomes.of_order(cube, sound)
     told = codes[:, hour, day, code]
     told[:, np.isnan(considered)] = NOT_EVALUATED

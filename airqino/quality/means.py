@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from airqino.quality.contexts import SATURATED
 from airqino.quality.flags import COUNTED, FLAGS, suspected
 from airqino.readings import POLLUTANTS, Reading, reading
 from airqino.times import local_day
@@ -28,9 +29,8 @@ _TOLD = (*_OF_THE_DAY, "humid")
 #: sensor (OPC-N2) and other cities; for the sensors here nothing was validated. κ = 0.4 lies in the paper's range of
 #: 0.38 to 0.41.
 _KAPPA, _DENSITY = 0.4, 1.65
-#: At 100 % the formula divides by nothing; more than this is taken for this, up to what a sensor may read in saturated
-#: air.
-_HIGHEST_RH, _SATURATED = 99.0, 110.0
+#: At 100 % the formula divides by nothing; more than this is taken for this.
+_HIGHEST_RH = 99.0
 
 #: Hours with a value that an 8-hour mean needs: 75 % (Directive 2008/50/EC, Annex VII A). There a mean belongs to the
 #: day it ends on; here it lies in the day as a whole, so that all of it was judged with that day. Those left out begin
@@ -50,7 +50,7 @@ def dried(values: Floats, rh: Floats) -> Floats:
     Returns:
         The values divided by 1 + (κ / 1.65) / (100 / rh − 1).
     """
-    told = (rh > 0) & (rh <= _SATURATED)
+    told = (rh > 0) & (rh <= SATURATED)
     activity = np.where(told, np.minimum(rh, _HIGHEST_RH), 1.0) / 100
     growth = 1 + (_KAPPA / _DENSITY) * activity / (1 - activity)
     return np.where(told, values / growth, values)
@@ -199,7 +199,8 @@ def _reported(name: str, rows: pd.DataFrame, values: Floats) -> Floats:
 def _humidity(rows: pd.DataFrame) -> Floats:
     """Return the relative humidity, %; NaN where its value does not count, unless it says that the air is saturated."""
     rh = rows["rh"].to_numpy(dtype=float, na_value=np.nan)
-    saturated = (rh >= _HIGHEST_RH) & (rh <= _SATURATED) & ~rows["rh_flag"].eq("invalidated").to_numpy()
+    of_fog = rows["rh_flag"].isin(("stuck", "out_of_range")).to_numpy()
+    saturated = (rh >= _HIGHEST_RH) & (rh <= SATURATED) & of_fog
     return np.where(rows["rh_flag"].isin(COUNTED).to_numpy() | saturated, rh, np.nan)
 
 

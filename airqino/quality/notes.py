@@ -87,7 +87,7 @@ def problem(note: Note, before: Sequence[Note]) -> str:
         return f"id {note.id} is that of an earlier note"
     if not (note.id and note.who.strip() and note.why.strip() and (note.station or note.kind == "revoke")):
         return "id, station, who and why must not be empty"
-    if note.noted_at.tzinfo is None or not is_id_of(note):
+    if note.noted_at.tzinfo is None or not _is_id_of(note):
         return "noted_at must have its offset from UTC, and id be its day and a number, such as 2024-09-09-1"
     if note.kind != "calibrate" and (note.slope, note.offset) != (1.0, 0.0):
         return "only a calibration has a slope and an offset"
@@ -112,9 +112,9 @@ def problem(note: Note, before: Sequence[Note]) -> str:
     return ""
 
 
-def is_id_of(note: Note) -> bool:
+def _is_id_of(note: Note) -> bool:
     """Tell whether a note's id is one that the day it was noted on gives."""
-    return re.fullmatch(rf"{note.noted_at:%Y-%m-%d}-[1-9]\d*", note.id, re.ASCII) is not None
+    return re.fullmatch(rf"{note.noted_at.astimezone(UTC):%Y-%m-%d}-[1-9]\d*", note.id, re.ASCII) is not None
 
 
 def _revocation_problem(note: Note, before: Sequence[Note]) -> str:

@@ -7,7 +7,7 @@ stations sent; NaN where there is none.
 import numpy as np
 import numpy.typing as npt
 
-from airqino.quality.contexts import FLOOR, Array, Context, Thresholds, beyond_range
+from airqino.quality.contexts import FLOOR, SATURATED, Array, Context, Thresholds, beyond_range
 from airqino.readings import NAMES, READINGS
 
 __all__ = [
@@ -32,8 +32,6 @@ _LOW, _HIGH = np.array([r.plausible for r in READINGS]).T
 _LOWEST_WEEK, _HIGHEST_WEEK = np.array([r.weeks for r in READINGS]).T
 _NOISE = np.array([r.noise for r in READINGS])
 _HUMID = np.array([r.humid for r in READINGS])
-#: Relative humidity, %, up to which a humidity sensor may read in saturated air.
-_SATURATED = 110.0
 _RH, _FINE, _COARSE = (NAMES.index(name) for name in ("rh", "pm2_5", "pm10"))
 
 
@@ -90,10 +88,10 @@ def of_floor(reported: Array, known: Known) -> Codes:
     return _codes(offset, reported == FLOOR, np.broadcast_to(~np.isnan(FLOOR), reported.shape))
 
 
-def of_humid(cube: Array, sound: Array, thresholds: Thresholds) -> Codes:
+def of_humid(cube: Array, sound: Array, dead: Codes, thresholds: Thresholds) -> Codes:
     """Return the outcome of the test ``humid``; `sound` holds no values that fail another test."""
     rh = cube[..., [_RH]]
-    humid = (rh >= thresholds.humid_above) & (rh <= _SATURATED)
+    humid = (rh >= thresholds.humid_above) & (rh <= SATURATED) & (dead[..., [_RH]] != FAIL)
     evaluated = _HUMID & (humid | ~np.isnan(sound[..., [_RH]]))
     return _codes(np.zeros(cube.shape, dtype=bool), humid, evaluated)
 

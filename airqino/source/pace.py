@@ -35,10 +35,12 @@ class Pace:
         me = object()
         with self._changed:
             self._waiting.append(me)
-            self._changed.wait_for(lambda: self._room > 0 and self._waiting[0] is me)
-            self._waiting.popleft()
-            self._room -= 1
-            self._changed.notify_all()
+            try:
+                self._changed.wait_for(lambda: self._room > 0 and self._waiting[0] is me)
+                self._room -= 1
+            finally:  # also of one that is told to stop
+                self._waiting.remove(me)
+                self._changed.notify_all()
         self.wait()
         given_back = threading.Lock()
 

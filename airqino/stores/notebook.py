@@ -36,7 +36,10 @@ def read(path: Path) -> list[Note]:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         if is_lost(path):  # to go on without it would publish what an operator took back
-            cure = "scripts/note list brings it back from MongoDB; if it does not, take it from a back-up"
+            cure = (
+                "scripts/note list brings it back from MongoDB; if it does not, take it from a back-up, or remove the "
+                f"empty folder {path.parent} if there never was a note"
+            )
             raise StagingError(f"{path} is gone: {cure}") from None
         return []
     except OSError as error:

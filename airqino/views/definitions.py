@@ -127,6 +127,7 @@ def _revision_log() -> Pipeline:
 _OURS: Document = {
     "_id": {"$regex": r"^\d{4}-\d{2}-\d{2}-\d+$"},
     "kind": {"$in": [kind for kind in KINDS if kind != "revoke"]},
+    "last_hour": {"$type": ["date", "null"]},
     **{name: {"$type": "date"} for name in ("first_hour", "noted_at")},
     **{name: {"$type": "string"} for name in ("station", "reading", "who", "why")},
 }

@@ -278,7 +278,7 @@ def _number(value: float | None) -> str:
 def _band(forecast: dict[str, Any], digits: int) -> str:
     if forecast["p50"] is None:
         return "–"
-    if forecast["p50"] < 0.5 * 10**-digits:
+    if reading(forecast["pollutant"]).floor is not None and forecast["p50"] < 0.5 * 10**-digits:
         return "too low"  # for the sensor to tell
     p10, p50, p90 = (f"{forecast[p]:.{digits}f}" for p in ("p10", "p50", "p90"))
     return f"{p50} ({p10}–{p90})"

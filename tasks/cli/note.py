@@ -104,9 +104,10 @@ def _who_and_why(command: argparse.ArgumentParser) -> None:
 
 def _made(arguments: argparse.Namespace, before: Sequence[Note]) -> Note:
     now = settings().now.replace(microsecond=0)
-    number = sum(note.id.startswith(f"{now:%Y-%m-%d}-") for note in before) + 1
+    today = f"{now:%Y-%m-%d}-"
+    number = max((int(note.id.removeprefix(today)) for note in before if note.id.startswith(today)), default=0) + 1
     said = {
-        "id": f"{now:%Y-%m-%d}-{number}",
+        "id": f"{today}{number}",
         "kind": arguments.do,
         "who": " ".join((arguments.who or _login()).split()),
         "why": " ".join(arguments.why.split()),

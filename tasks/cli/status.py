@@ -109,7 +109,11 @@ def _sensor_faults(database: mongo.Database) -> dict[str, dict[str, str]]:
     """Return station → sensor → flag, of the sensors that say nothing of the air."""
     stations = mongo.find(database, "stations", {"_id": {"$in": list(settings().airqino.stations)}})
     found = {of["_id"]: of.get("sensor_faults") for of in stations}
-    faults = {station: {k: v for k, v in of.items() if v} for station, of in found.items() if isinstance(of, dict)}
+    faults = {
+        station: {sensor: of[sensor] for sensor in POLLUTANTS if isinstance(of.get(sensor), str)}
+        for station, of in found.items()
+        if isinstance(of, dict)
+    }
     return {station: of for station, of in faults.items() if of}
 
 

@@ -126,9 +126,12 @@ def _files(root: Path) -> Result:
 
 
 def _notes(root: Path) -> Result:
+    path = Paths(root).notes
     try:
-        notes = notebook.read(Paths(root).notes)
+        notes = notebook.read(path)
     except StagingError as error:
+        if notebook.is_lost(path):  # a back-up may be older than what MongoDB holds
+            return failed("notes", f"{path} is gone", "scripts/note list brings it back from MongoDB")
         return failed("notes", f"{error}", "take the file from the newest back-up; scripts/note writes what came since")
     return ok("notes", f"{len(active(notes))} of an operator hold" if notes else "there are none")
 

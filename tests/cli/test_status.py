@@ -45,6 +45,17 @@ def test_status_tells_the_room_that_is_taken_and_how_long_there_is_enough(pipeli
     assert "; database: " in shown
 
 
+def test_status_names_the_sensors_that_say_nothing_of_the_air(pipeline: Pipeline) -> None:
+    faults = {"co": "at_floor", "pm2_5": None, "rh": "dead", "no2": ["by hand"]}
+    pipeline.database["stations"].insert_many(
+        [{"_id": "283164601", "sensor_faults": faults}, {"_id": "283181971", "sensor_faults": 5}]
+    )
+    assert json.loads(pipeline.script("status", "--json").stdout)["sensor_faults"] == {"283164601": {"co": "at_floor"}}
+    told = pipeline.script("status").stdout
+    assert "CO says nothing of the air: at floor (docs/alerts.md, section sensor_dead)" in told
+    assert told.count("says nothing of the air") == 1
+
+
 def test_without_staged_days_there_is_no_growth_to_tell(pipeline: Pipeline) -> None:
     found = json.loads(pipeline.script("status", "--json").stdout)
     assert (found["disk"]["staging_bytes"], found["disk"]["growth_bytes_per_day"]) == (0, None)

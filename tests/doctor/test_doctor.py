@@ -113,6 +113,11 @@ def empty_file(healthy: Deployment) -> None:
     path.touch()
 
 
+def lost_notes(healthy: Deployment) -> None:
+    (healthy.root / "operator").mkdir(exist_ok=True)
+    (healthy.root / "operator" / "notes.jsonl").unlink(missing_ok=True)
+
+
 def damaged_notes(healthy: Deployment) -> None:
     path = healthy.root / "operator" / "notes.jsonl"
     path.parent.mkdir(parents=True)
@@ -223,6 +228,7 @@ BROKEN = {
     "disk full": (cfg("[alerts]\ndisk_free_share = 1\n"), "✗ disk space", "% free", "make room"),
     "left-over file": (leftover, "! temporary files", ".daily.parquet.4711.tmp", "-mmin +60"),
     "empty file": (empty_file, "✗ staged files", "raw/00.parquet", "scripts/hourly"),
+    "lost notes": (lost_notes, "✗ notes", "notes.jsonl is gone", "scripts/note list"),
     "damaged notes": (damaged_notes, "✗ notes", "notes.jsonl line 2 is no note", "back-up"),
     "no success": (
         lambda h: h.success(datetime.now(UTC) - timedelta(hours=4)),

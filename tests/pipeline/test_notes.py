@@ -286,6 +286,26 @@ def test_a_file_that_is_gone_is_written_again_from_mongodb(
     assert content(files(pipeline)) == content(tables)
 
 
+def test_days_that_were_built_while_the_notes_were_lost_are_built_again(pipeline: Pipeline) -> None:
+    note(pipeline, "invalidate", LIVE, "pm2_5", SPAN, "--now")
+    tables = files(pipeline)
+    shutil.rmtree(pipeline.root / "operator")  # so that nothing says that there were any
+    assert pipeline.luigi("LoadDay", "--day", f"{DAY:%Y-%m-%d}").returncode == 0
+    assert content(files(pipeline)) != content(tables)
+    hourly(pipeline)
+    assert content(files(pipeline)) == content(tables)
+    assert daily(pipeline)["pm2_5_checked_hours"] == 21
+
+
+def test_a_folder_of_notes_that_nobody_wrote_is_named_with_what_to_do(pipeline: Pipeline) -> None:
+    (pipeline.root / "operator").mkdir()
+    done = pipeline.hourly(f"{NOW:%Y-%m-%dT%H:%M}")
+    assert done.returncode != 0
+    assert f"or remove the empty folder {pipeline.root / 'operator'} if there never was a note" in done.stderr
+    (pipeline.root / "operator").rmdir()
+    hourly(pipeline)
+
+
 def test_a_note_after_the_file_was_lost_erases_no_earlier_one(pipeline: Pipeline) -> None:
     first = note(pipeline, "invalidate", LIVE, "pm2_5", SPAN, "--now")
     (pipeline.root / "operator" / "notes.jsonl").unlink()

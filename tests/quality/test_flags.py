@@ -330,8 +330,11 @@ def test_dust_is_humid_from_the_threshold_on_and_gases_never():
     digit = TESTS.index("humid")
     assert list(flagged["pm2_5_tests"].str[digit]) == ["1", "3", "2", "3", "2"]
     assert list(flagged["pm2_5_flag"]) == ["ok", "humid", "ok", "humid", "ok"]
-    frozen = flag(table, DAY, said("dead", "rh"))  # at 100 % for days, it may be fog: at least it says no less
-    assert list(frozen["pm2_5_tests"].str[digit]) == ["2", "3", "2", "3", "2"]
+    frozen = flag(table, DAY, said("dead", "rh"))
+    assert set(frozen["pm2_5_tests"].str[digit]) == {"2"}
+    fog = flag(hours([12.0] * 8).assign(rh=100.0), DAY)
+    assert set(fog["rh_flag"]) == {"stuck"}
+    assert set(fog["pm2_5_tests"].str[digit]) == {"3"}
     assert set(flagged["no2_tests"].str[digit]) == {"2"}
     assert flag(table, DAY, thresholds=Thresholds(humid_above=60))["pm2_5_flag"].tolist()[:2] == ["humid"] * 2
 

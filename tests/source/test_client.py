@@ -387,7 +387,7 @@ def test_who_has_no_turn_before_the_time_is_over_was_not_asked(monkeypatch):
 
         return serve
 
-    late = [f"late-{number}" for number in range(1, 6)]
+    late = [f"late-{number}" for number in range(1, 31)]
     stations = {"good": served("good"), "bad": dripping} | {station: served(station) for station in late}
     options = {"concurrency": 1, "request_seconds": 5, "station_seconds": 9, "seconds": 1}
     with network(**stations) as url, client(url, **options) as asking:
@@ -396,9 +396,9 @@ def test_who_has_no_turn_before_the_time_is_over_was_not_asked(monkeypatch):
         assert time.monotonic() - began < 2
         again = asking.hourly_of({"good": (FIRST, LAST)})
         time.sleep(0.3)  # the turn of the last is free now: it asks no more
-    # a thread that starts late stands behind others, but all others before it have had their turn
+    # a thread that starts late stands behind some others, but not behind all
     assert sorted(arrived) == sorted(station for station in stations if answers[station].error is None)
-    assert len(arrived) < 4
+    assert len(arrived) < len(stations)
     assert type(answers["bad"].error) is SourceTimeoutError
     not_asked = [station for station in late if station not in arrived]
     assert {type(answers[station].error) for station in not_asked} == {NotAskedError}

@@ -45,8 +45,10 @@ def test_who_waits_longest_is_next():
     with limits.turn():
         threads = [threading.Thread(target=request, args=(number,)) for number in range(5)]
         for thread in threads:
+            waiting = len(limits._waiting)
             thread.start()
-            time.sleep(0.05)
+            while len(limits._waiting) == waiting:
+                time.sleep(0.001)
     request(5)  # at once when its own turn is over: the others have waited longer
     for thread in threads:
         thread.join()

@@ -111,8 +111,9 @@ def sensors_to_have_checked(data: Data) -> list[Table]:
         for pollutant, label in LABELS.items():
             flags = [flag for flag in newest[f"{pollutant}_flag"] if flag != "absent"]
             found = next((text for flag, text in texts.items() if flag in flags), None)
-            if not found and flags and flags[-1] == "stuck":
-                found = "stuck: the same reading for hours"
+            last = {"stuck": "stuck: the same reading for hours"}
+            last["unit"] = "another unit: far more or less than in the days before"
+            found = found or (last.get(flags[-1]) if flags else None)
             if found:
                 rows.append({"station_name": data.names[str(station)], "pollutant": label, "finding": found})
     return [rows]

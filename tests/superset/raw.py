@@ -175,13 +175,15 @@ def _of_a_day(name: str, hours: pd.DataFrame) -> Mapping[str, Any]:
     mean = checked.mean() if n else np.nan
     level = _highest_of_eight_hours(counted.set_index("observed_at")["o3"]) if name == "o3" else mean
     valid = quality in ("ok", "checked") and not np.isnan(level)
-    rh = counted["rh"].where(counted["rh_flag"].isin(COUNTED) | counted["rh"].between(99, 110))
+    fog = counted["rh_flag"].isin(["stuck", "out_of_range"]) & counted["rh"].between(99, 110)
+    rh = counted["rh"].where(counted["rh_flag"].isin(COUNTED) | fog)
+    humid = counted["rh"].between(70, 110) & (counted["rh_flag"] != "dead")
     growth = 1 + 0.4 / 1.65 / (100 / rh.clip(upper=99) - 1)
     dry = (checked / growth.fillna(1)).mean() if n and rh.notna().sum() >= 0.75 * n else np.nan
     return {
         **{"pollutant": name, "mean": values.mean() if len(values) else np.nan, "checked_mean": mean, "hours": n},
         **{"floor_hours": floor, "left_out": left_out, "quality": quality, "level": level, "valid": valid},
-        "humid_hours": int(counted["rh"].between(70, 110).sum()) if name.startswith("pm") else 0,
+        "humid_hours": int(humid.sum()) if name.startswith("pm") else 0,
         "over": valid and level > GUIDELINES[name],
         "dry_mean": dry if name == "pm2_5" else np.nan,
         "dry_over": valid and name == "pm2_5" and dry > GUIDELINES[name],

@@ -63,7 +63,7 @@ def of_station(station: str, level: float) -> dict[str, list[dict[str, Any]]]:
         "forecast_scores": [{"station": station, "_id": f"{station}|s", "day": day, "n": 5}],
         "notes": [
             {"station": station, "_id": f"2024-09-09-{level:.0f}", "reading": "co", "kind": "comment", "active": True}
-            | {"first_hour": NOW, "noted_at": NOW, "who": "an operator", "why": "because"}
+            | {"first_hour": NOW, "last_hour": None, "noted_at": NOW, "who": "an operator", "why": "because"}
         ],
         "revisions": [
             {"station": station, "_id": f"{station}|r", "reading": "co", "old_reading": 1.0, "new_reading": 3.0}
