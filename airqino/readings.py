@@ -82,11 +82,10 @@ INDEX_LEVELS = ("good", "fair", "moderate", "poor", "very poor", "extremely poor
 #: Sources. Plausible ranges: sensor data sheets (Plantower/Honeywell PM 0–1000 µg/m³, Alphasense/SGX gas cells), the
 #: physical limits of RH, the instrument's operating range for T; CO may read 0.1 mg/m³ below zero by its noise. Full
 #: scale: Nova SDS011 data sheet, 999.9 µg/m³ (PM10: 1999.9, beyond what is plausible). Floor: between 2023-12 and
-#: 2024-09 the source replaced each of 3,173 negative CO values by 0.0. Weeks: our own
-#: choice, wide of what cities report. Noise: median hourly changes of two stations in
-#: 2022–2024, rounded. Guidelines: WHO global air quality guidelines, 2021, table 0.1. Index bands: European Environment
-#: Agency, ETC HE Report 2024/17, the revision of 2024. ``t_int`` is raw counts of the board's thermistor, not a
-#: temperature: no range is known.
+#: 2024-09 the source replaced each of 3,173 negative CO values by 0.0. Weeks: our own choice, wide of what cities
+#: report. Noise: median hourly changes of two stations in 2022–2024, rounded. Guidelines: WHO global air quality
+#: guidelines, 2021, table 0.1. Index bands: European Environment Agency, ETC HE Report 2024/17, the revision of 2024.
+#: ``t_int`` is raw counts of the board's thermistor, not a temperature: no range is known.
 READINGS = (
     Reading(
         "CO", "co", "CO", "mg/m³", 2, (-0.1, 30), floor=0.0, weeks=(0, 10), noise=0.1, guideline=4.0,

@@ -20,17 +20,23 @@ hypothesis.settings.load_profile("any machine")
 
 #: The files that take longest, the longest first: begun last, one of two processes would wait for the other.
 LONGEST = (
+    "drills/test_damage.py",
+    "pipeline/test_upgrade.py",
+    "drills/test_outages.py",
+    "drills/test_operations_guide.py",
     "test_train.py",
-    "test_score.py",
     "pipeline/test_faults.py",
-    "pipeline/test_reruns.py",
-    "cli/test_demo.py",
+    "pipeline/test_notes.py",
+    "pipeline/test_verify.py",
     "pipeline/test_real_data.py",
+    "test_score.py",
+    "pipeline/test_reruns.py",
     "pipeline/test_luigid.py",
     "instruments/test_observed.py",
     "pipeline/test_retention.py",
     "instruments/test_alerts.py",
     "pipeline/test_late_and_revised.py",
+    "cli/test_demo.py",
 )
 
 

@@ -110,13 +110,14 @@ def flag_days(
     cube[hour, day, code], reported[hour, day, code] = considered, notes.values(days, reported=True)
     known = Known(list(around.values()), stations)
     codes = np.full((len(TESTS), *cube.shape), NOT_EVALUATED, dtype=np.int8)
+    ranged = outcomes.of_range(cube, reported)
     found = {
-        "range": outcomes.of_range(cube, reported),
+        "range": ranged,
         "stuck": outcomes.of_stuck(cube, reported, known, thresholds, causal),
         "dead": known.dead(cube.shape),
         "floor": outcomes.of_floor(reported, known),
         "level": outcomes.of_level(cube, reported, known, causal),
-    } | ({} if causal else {"spike": outcomes.of_spike(cube, reported, known, thresholds)})
+    } | ({} if causal else {"spike": outcomes.of_spike(np.where(ranged == FAIL, np.nan, cube), known, thresholds)})
     for test, outcome in found.items():
         codes[TESTS.index(test)] = outcome
     # two tests look at another reading, which must be sound itself

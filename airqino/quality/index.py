@@ -25,10 +25,9 @@ def levels(row: Mapping[str, Any]) -> dict[str, int | None]:
         row: The readings of the index and their ``<reading>_flag``.
 
     Returns:
-        ``<reading>_index`` of each, None where its value does not count or is far from
-        the days before, and ``index``: the worst of them; None unless
-        NO2, O3 and one of the particles count, as the index asks of a station that is not at a road (European
-        Environment Agency, European Air Quality Index, notes on its calculation).
+        ``<reading>_index`` of each, None where its value does not count or is far from the days before, and ``index``:
+        the worst of them; None unless NO2, O3 and one of the particles count, as the index asks of a station that is
+        not at a road (European Environment Agency, European Air Quality Index, notes on its calculation).
     """
     found = {of.name: _level(row[of.name], row[f"{of.name}_flag"], of.index_bands) for of in _INDEXED}
     particles = [level for name in ("pm2_5", "pm10") if (level := found[name]) is not None]

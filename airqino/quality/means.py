@@ -63,8 +63,8 @@ def daily_means(
 
     The mean is the plain one over all values as they were reported, whatever their flags and calibrations: the sum
     divided by the hours present (40 CFR 50 App. N 3.0(c)). The checked mean is that of the values that count, as an
-    operator calibrated them. It needs `valid_share` of the
-    day's hours (18 of 24, ibid.; Directive 2008/50/EC Annex XI asks for 75 % as well).
+    operator calibrated them. It needs `valid_share` of the day's hours (18 of 24, ibid.; Directive 2008/50/EC Annex XI
+    asks for 75 % as well).
 
     Args:
         hourly: Rows of the UTC days that cover `days` in each station's zone; columns station, observed_at (UTC),

@@ -4,6 +4,9 @@ Arrays are hours (24) × days × stations × readings, `cube` of the values that
 stations sent; NaN where there is none.
 """
 
+from functools import cached_property
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -44,7 +47,14 @@ class Known:
 
     def numbers(self, name: str, part: int | None = None) -> Array:
         """Return one of the contexts' mappings, or one part of its values; NaN where it says nothing."""
-        found = np.full(self.shape, np.nan)
+        return self._laid_out(name, np.full(self.shape, np.nan), part)
+
+    @cached_property
+    def verdict(self) -> npt.NDArray[np.str_]:
+        """What the last days say of each sensor; "" where they say nothing."""
+        return self._laid_out("verdicts", np.full(self.shape, "", dtype="U8"))
+
+    def _laid_out(self, name: str, found: npt.NDArray[Any], part: int | None = None) -> npt.NDArray[Any]:
         for day, context in enumerate(self._around):
             for (station, reading), said in getattr(context, name).items():
                 if station in self._place:
@@ -52,18 +62,9 @@ class Known:
                     found[day, self._place[station], NAMES.index(reading)] = value
         return found
 
-    def verdict(self) -> npt.NDArray[np.str_]:
-        """Return what the last days say of each sensor; "" where they say nothing."""
-        found = np.full(self.shape, "", dtype="U8")
-        for day, context in enumerate(self._around):
-            for (station, reading), said in context.verdicts.items():
-                if station in self._place:
-                    found[day, self._place[station], NAMES.index(reading)] = said
-        return found
-
     def dead(self, shape: tuple[int, ...]) -> Codes:
         """Return the outcome of the test ``dead``, of a day as a whole."""
-        verdict = self.verdict()
+        verdict = self.verdict
         outcome = np.select(
             [verdict == "", verdict == "dead", verdict == "at_floor"], [NOT_EVALUATED, FAIL, SUSPECT], PASS
         )
@@ -84,7 +85,7 @@ def of_range(cube: Array, reported: Array) -> Codes:
 
 def of_floor(reported: Array, known: Known) -> Codes:
     """Return the outcome of the test ``floor``."""
-    offset = np.broadcast_to(known.verdict() == "offset", reported.shape)
+    offset = np.broadcast_to(known.verdict == "offset", reported.shape)
     return _codes(offset, reported == FLOOR, np.broadcast_to(~np.isnan(FLOOR), reported.shape))
 
 
@@ -158,9 +159,8 @@ def of_stuck(cube: Array, reported: Array, known: Known, thresholds: Thresholds,
     return _codes(runs >= thresholds.stuck_hours, evaluated=reported != FLOOR)
 
 
-def of_spike(cube: Array, reported: Array, known: Known, thresholds: Thresholds) -> Codes:
-    """Return the outcome of the test ``spike``."""
-    cube = np.where(beyond_range(cube, reported), np.nan, cube)
+def of_spike(cube: Array, known: Known, thresholds: Thresholds) -> Codes:
+    """Return the outcome of the test ``spike``; `cube` holds no values that fail the test ``range``."""
     changes = np.abs(np.diff(cube, axis=0))
     enough = (~np.isnan(changes)).sum(axis=0) >= _FEWEST_CHANGES
     scale = np.full(cube.shape[1:], np.nan)

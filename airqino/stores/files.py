@@ -11,7 +11,7 @@ from typing import IO
 
 from airqino.errors import StagingError
 
-__all__ = ["SET_ASIDE", "TEMPORARY", "probe", "set_aside", "write", "write_folder"]
+__all__ = ["SET_ASIDE", "TEMPORARY", "free_room", "probe", "set_aside", "write", "write_folder"]
 
 #: Pattern of the temporary names. What bears one for long was left behind by a process that was killed.
 TEMPORARY = ".*.tmp"
@@ -81,6 +81,20 @@ def probe(folder: Path) -> None:
     file = folder / f".probe.{uuid.uuid4().hex}.tmp"
     file.touch()
     file.unlink()
+
+
+def free_room(folder: Path) -> tuple[int, float]:
+    """Say how much room there is on a folder's disk.
+
+    Returns:
+        The bytes that can still be written, and their share of those that could ever be (0 to 1): as ``df`` counts,
+        without what the file system keeps back for root or under a quota.
+
+    Raises:
+        OSError: There is no such folder.
+    """
+    disk = shutil.disk_usage(folder)
+    return disk.free, disk.free / (disk.used + disk.free)
 
 
 def set_aside(path: Path, root: Path, quarantine: Path) -> Path:

@@ -5,8 +5,9 @@ It is written as a whole, so that a reader never sees a part of a line. A line t
 to go on without it would publish what an operator took back.
 """
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -95,9 +96,7 @@ def add(path: Path, lock: Path, make: Callable[[Sequence[Note]], Note]) -> Note:
         ValueError: The note is not one that can be added; the message tells why. Nothing was written.
         StagingError: The file cannot be read or written, or another writer has held it for long.
     """
-    with held(lock, wait=_WAIT) as got:
-        if not got:
-            raise StagingError(f"another command has held {lock} for {_WAIT:.0f} s: try again")
+    with _alone(lock):
         notes = read(path)
         note = make(notes)
         if wrong := problem(note, notes):
@@ -112,11 +111,17 @@ def restore(path: Path, lock: Path, notes: Sequence[Note]) -> None:
     Raises:
         StagingError: The file cannot be written, or another writer has held it for long.
     """
+    with _alone(lock):
+        if not path.exists():
+            _write(path, notes)
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
     with held(lock, wait=_WAIT) as got:
         if not got:
             raise StagingError(f"another command has held {lock} for {_WAIT:.0f} s: try again")
-        if not path.exists():
-            _write(path, notes)
+        yield
 
 
 def _write(path: Path, notes: Sequence[Note]) -> None:

@@ -1,12 +1,11 @@
 """How much room the files and the documents take, and for how long there is enough."""
 
 import os
-import shutil
 from datetime import timedelta
 from typing import Any
 
 from airqino.errors import MongoError
-from airqino.stores import mongo
+from airqino.stores import files, mongo
 from tasks import targets
 from tasks.settings.reading import settings
 
@@ -30,13 +29,13 @@ def staging_use() -> dict[str, Any]:
     recent = [sizes[paths.partition(day).name] for day in days if today - timedelta(days=DAYS) <= day < today]
     growth = sum(recent) / len(recent) if recent else None
     path = root.absolute()
-    disk = shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists()))
+    free, free_share = files.free_room(next(p for p in (path, *path.parents) if p.exists()))
     return {
         "staging_bytes": sum(sizes.values()),
-        "free_bytes": disk.free,
-        "free_share": disk.free / disk.total,
+        "free_bytes": free,
+        "free_share": free_share,
         "growth_bytes_per_day": growth,
-        "days_until_full": disk.free / growth if growth else None,
+        "days_until_full": free / growth if growth else None,
     }
 
 

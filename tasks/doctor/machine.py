@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import shutil
 import struct
 import time
 from collections.abc import Iterator, Mapping
@@ -83,9 +82,9 @@ def _blocked(root: Path) -> bool:
 
 
 def _space(root: Path, share: float) -> Result:
-    disk = shutil.disk_usage(root)
-    finding = f"{disk.free / disk.total:.0%} free ({disk.free / 1e9:.1f} GB)"
-    if disk.free < share * disk.total:
+    free, free_share = files.free_room(root)
+    finding = f"{free_share:.0%} free ({free / 1e9:.1f} GB)"
+    if free_share < share:
         cure = f"make room, or move STAGING_ROOT to a larger disk. To see what fills it: du -xh {root} | sort -h | tail"
         return failed("disk space", f"{finding}, less than [alerts] disk_free_share = {share:g}", cure)
     return ok("disk space", finding)

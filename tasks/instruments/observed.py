@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -241,6 +240,5 @@ def _damaged(root: Path) -> tuple[tuple[Path, datetime], ...]:
 
 def _disk_free(root: Path) -> float | None:
     with contextlib.suppress(OSError):
-        usage = shutil.disk_usage(root)
-        return usage.free / usage.total
+        return files.free_room(root)[1]
     return None

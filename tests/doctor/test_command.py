@@ -30,6 +30,9 @@ def doctor_of(healthy: Deployment, *arguments: str, **more: str) -> subprocess.C
 
 
 def test_exit_codes_and_both_forms(healthy: Deployment) -> None:
+    roomy = healthy.folder / "roomy.cfg"  # whatever room the machine has that runs the tests
+    roomy.write_text("[alerts]\ndisk_free_share = 1e-9\n")
+    healthy.env["LUIGI_CONFIG_PATH"] = f"{roomy}"
     done = doctor_of(healthy)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -73,9 +76,9 @@ def test_a_file_that_cannot_be_parsed_is_told_by_doctor_and_by_every_command(hea
 def test_a_configuration_file_that_is_not_there(healthy: Deployment) -> None:
     done = doctor_of(healthy, "--json", LUIGI_CONFIG_PATH="/no/production.cfg")
     assert (done.returncode, done.stderr) == (1, "")
-    failed = [check for check in json.loads(done.stdout)["checks"] if check["outcome"] == "failed"]
-    assert [check["name"] for check in failed] == ["configuration"]
-    assert "LUIGI_CONFIG_PATH = /no/production.cfg: there is no such file" in failed[0]["found"]
+    failed = {one["name"]: one["found"] for one in json.loads(done.stdout)["checks"] if one["outcome"] == "failed"}
+    assert failed.keys() - {"disk space"} == {"configuration"}  # the machine that runs the tests may have little room
+    assert "LUIGI_CONFIG_PATH = /no/production.cfg: there is no such file" in failed["configuration"]
 
 
 def test_help() -> None:

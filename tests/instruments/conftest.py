@@ -28,11 +28,16 @@ def post() -> Iterator[Post]:
 
 @pytest.fixture
 def quick(pipeline: Pipeline, sandbox: Sandbox, tmp_path: Path) -> Pipeline:
-    """A deployment at a fixed moment that gives up soon and looks back a day."""
+    """A deployment at a fixed moment that gives up soon, looks back a day, and has room enough on any disk."""
     sandbox.now = NOW
     pipeline.env |= {"AIRQINO_NOW": f"{NOW:%Y-%m-%dT%H:%M}"}
     pipeline.configure(
-        tmp_path / "luigi.cfg", retries=0, retry_backoff_seconds=0.05, requests_per_second=500, late_window_hours=24
+        tmp_path / "luigi.cfg",
+        retries=0,
+        retry_backoff_seconds=0.05,
+        requests_per_second=500,
+        late_window_hours=24,
+        disk_free_share=1e-9,
     )
     return pipeline
 

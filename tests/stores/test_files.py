@@ -107,3 +107,11 @@ def test_a_folder_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None
         files.write_folder(folder, {"a": b"2", "no/such/folder": b""})
     assert (folder / "a").read_bytes() == b"1"
     assert [p.name for p in tmp_path.iterdir()] == ["2024-09-09"]
+
+
+def test_the_room_is_what_df_says(tmp_path: Path) -> None:
+    free, share = files.free_room(tmp_path)
+    (use,) = subprocess.check_output(["df", "--output=pcent", tmp_path], text=True).split()[1:]
+    assert share == pytest.approx(1 - int(use.rstrip("%")) / 100, abs=0.015)  # df rounds up
+    (available,) = subprocess.check_output(["df", "-B1", "--output=avail", tmp_path], text=True).split()[1:]
+    assert free == pytest.approx(int(available), rel=0.01)
