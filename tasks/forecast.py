@@ -31,7 +31,8 @@ _COLUMNS = (
     *(("station", pa.string()), ("pollutant", pa.string()), ("issued_at", _MOMENT), ("target_at", _MOMENT)),
     *(("horizon_h", pa.int64()), ("p10", pa.float64()), ("p50", pa.float64()), ("p90", pa.float64())),
     *(("method", pa.string()), ("reason", pa.string()), ("last_value", pa.float64()), ("last_observed_at", _MOMENT)),
-    *(("model_version", pa.string()), ("hindcast", pa.bool_())),
+    *(("level", pa.string()), ("level_probability", pa.float64()), ("day", pa.string())),
+    *(("day_exceedance", pa.float64()), ("model_version", pa.string()), ("hindcast", pa.bool_())),
 )
 
 
@@ -145,21 +146,21 @@ def _stage_forecasts(hours: list[datetime], champion: Champion | None, hindcast:
 def _predict(hours: list[datetime], readings: pd.DataFrame, champion: Champion | None) -> tuple[pd.DataFrame, str]:
     """Return the champion's forecasts and its version; persistence and "" where there is none or it cannot be used."""
     config, moments = settings().forecast, [pd.Timestamp(hour) for hour in hours]
-    threads, horizons = config.threads, config.horizons
+    how: dict[str, Any] = {"num_threads": config.threads, "horizons": config.horizons, "zones": settings().zones}
     if champion is None:
         reason = promotion.no_model_reason(hours[-1].date())
-        return predict(None, readings, moments, threads, horizons=horizons, no_model_reason=reason), ""
+        return predict(None, readings, moments, **how, no_model_reason=reason), ""
     try:
         model = ForecastModel.from_files(promotion.model_files(champion.version))
-        predicted = predict(model, readings, moments, threads, horizons=horizons)
+        predicted = predict(model, readings, moments, **how)
     except Exception as error:  # whatever is wrong with a model never stops a forecast
         reason = f"model {champion.version} cannot be used"
         log.warning("%s (%s): persistence is published", reason, error)
-        return predict(None, readings, moments, threads, horizons=horizons, no_model_reason=reason), ""
+        return predict(None, readings, moments, **how, no_model_reason=reason), ""
     fallback = pd.MultiIndex.from_frame(predicted[["station", "pollutant"]]).isin(list(champion.fallback))
     if fallback.any():  # both tables have the same rows in the same order
         reason = "model has drifted here, and no better one was found"
-        persistence = predict(None, readings, moments, threads, horizons=horizons, no_model_reason=reason)
+        persistence = predict(None, readings, moments, **how, no_model_reason=reason)
         predicted = pd.concat([predicted[~fallback], persistence[fallback]]).sort_index()
     return predicted, champion.version
 

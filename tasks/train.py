@@ -103,7 +103,8 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
         log.warning("%s; version %s is not recorded there, the champion stays as it is cached", error, day)
     readings = frame(history)
     until = pd.Timestamp(day_start(day))
-    model = train(readings, until, horizons=config.horizons, seed=config.seed, num_threads=config.threads)
+    options: dict[str, Any] = {"horizons": config.horizons, "seed": config.seed, "num_threads": config.threads}
+    model = train(readings, until, **options, zones=settings().zones)
     model = replace(model, fingerprint=targets.fingerprint(*(t.fingerprint for t in history)))
     outcome = hold_contest(day, readings, len(history), _opponent(day), _policy())
     files, card = model.to_files(), _card(day, model, outcome, len(history))

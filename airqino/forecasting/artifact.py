@@ -4,8 +4,10 @@ The bytes depend on the data, the recipe and the seed alone, not on the time of 
 that the same training twice gives the same fingerprint.
 """
 
+import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -14,6 +16,7 @@ from typing import Any, Self
 import msgspec
 
 from airqino.forecasting.boosting import LeadModel
+from airqino.forecasting.exceedance import DayModel
 from airqino.forecasting.scoring import null_if_undefined
 
 __all__ = ["FORMAT", "Band", "ForecastModel", "Score"]
@@ -85,6 +88,7 @@ class ForecastModel:
         models: by ``"<pollutant>/<lead>"``; none where no station is forecast at that lead.
         bands: calibration tables.
         scores: validation scores.
+        days: by name, what forecasts the mean of a day; empty where PM2.5 is not forecast.
         trained_from: first hour used (ISO 8601, UTC).
         trained_until: the first hour that was *not* used.
         n_rows: training rows over all pollutants and leads.
@@ -99,6 +103,7 @@ class ForecastModel:
     models: dict[str, LeadModel]
     bands: tuple[Band, ...]
     scores: tuple[Score, ...]
+    days: dict[str, DayModel]
     trained_from: str
     trained_until: str
     n_rows: int
@@ -124,23 +129,23 @@ class ForecastModel:
         return {(s.station, s.pollutant, s.horizon_h): s for s in self.scores}
 
     def to_files(self) -> dict[str, bytes]:
-        """Return the model as files: ``model.json``, and one for each booster (LightGBM text)."""
-        about = asdict(replace(self, models={}))
+        """Return the model as files: ``model.json``, and one for each booster (LightGBM text, packed)."""
+        about = asdict(replace(self, models={}, days={}))
         about["format"] = FORMAT
         about["scores"] = [_nullable(score) for score in about["scores"]]
-        about["models"] = {
-            key: {
-                "scaling": asdict(model.scaling),
-                "boosters": {name: _file_name(key, name) for name in model.boosters},
-            }
-            for key, model in self.models.items()
+        about["models"] = {key: _without_boosters(key, model) for key, model in self.models.items()}
+        about["days"] = {
+            name: {"rest": _without_boosters(f"day/{name}", day.rest), "errors": day.errors}
+            for name, day in self.days.items()
         }
-        files = {_file_name(key, name): text.encode() for key, name, text in self._boosters()}
+        # packed, for text of trees is long; without the time, for equal models shall be equal files
+        files = {_file_name(key, name): gzip.compress(text.encode(), mtime=0) for key, name, text in self._boosters()}
         files["model.json"] = json.dumps(about, indent=1, sort_keys=True).encode() + b"\n"
         return files
 
     def _boosters(self) -> Iterator[tuple[str, str, str]]:
-        for key, model in sorted(self.models.items()):
+        days = {f"day/{name}": day.rest for name, day in self.days.items()}
+        for key, model in sorted((self.models | days).items()):
             yield from ((key, name, text) for name, text in sorted(model.boosters.items()))
 
     @classmethod
@@ -157,13 +162,15 @@ class ForecastModel:
             about = json.loads(files["model.json"])
             if (found := about.pop("format")) != FORMAT:
                 raise ValueError(f"its format is {found}, not {FORMAT}: another version of the pipeline trained it")
-            for model in about["models"].values():
-                model["boosters"] = {name: files[file].decode() for name, file in model["boosters"].items()}
+            for model in (*about["models"].values(), *(day["rest"] for day in about["days"].values())):
+                model["boosters"] = {
+                    name: gzip.decompress(files[file]).decode() for name, file in model["boosters"].items()
+                }
             for score in about["scores"]:
                 for name in _UNDEFINED:
                     score[name] = math.nan if score[name] is None else score[name]
             return msgspec.convert(about, cls)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, EOFError, OSError, zlib.error) as error:
             raise ValueError(f"not a readable forecast model: {error!r}") from error
 
 
@@ -175,5 +182,9 @@ def _nullable(score: dict[str, Any]) -> dict[str, Any]:
     return score | {name: null_if_undefined(score[name]) for name in _UNDEFINED}
 
 
+def _without_boosters(key: str, model: LeadModel) -> dict[str, Any]:
+    return {"scaling": asdict(model.scaling), "boosters": {name: _file_name(key, name) for name in model.boosters}}
+
+
 def _file_name(key: str, name: str) -> str:
-    return f"{key.replace('/', '-')}-{name}.txt"
+    return f"{key.replace('/', '-')}-{name}.txt.gz"

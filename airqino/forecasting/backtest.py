@@ -7,7 +7,7 @@ import pandas as pd
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting.model import Recipe, predict, train
 from airqino.forecasting.scoring import KEY, LOSSES, match, score_groups, with_errors
-from airqino.readings import FORECAST
+from airqino.readings import FORECAST, HORIZONS
 
 __all__ = ["SCORES", "Progress", "backtest", "score_backtest"]
 
@@ -67,7 +67,7 @@ def backtest(
 
         model, reason = None, "no model"
         try:
-            model = train(hourly, begin, FORECAST, seed=seed, num_threads=num_threads, recipe=recipe, progress=tell)
+            model = train(hourly, begin, FORECAST, HORIZONS, seed, num_threads, recipe, tell, zones={})
         except InsufficientHistoryError:
             reason = "history too short"
         report((number + 1) * _STEPS - 1, total, f"{begin:%Y-%m-%d} forecasts")

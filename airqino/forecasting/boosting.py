@@ -20,7 +20,7 @@ from airqino.forecasting.arrays import Floats, Matrix
 from airqino.forecasting.inputs import Scaling
 from airqino.readings import reading
 
-__all__ = ["LeadModel", "Recipe", "fit", "importance", "predict"]
+__all__ = ["LeadModel", "Recipe", "fit", "fit_day", "importance", "predict", "predict_day"]
 
 #: The same data and seed give the same trees (LightGBM docs, parameter ``deterministic``, which asks for a forced row-
 #: or column-wise layout); each booster is fitted by one thread.
@@ -28,6 +28,7 @@ _DETERMINISTIC: dict[str, Any] = {"deterministic": True, "force_row_wise": True,
 #: The ends of the band, by their names.
 _ENDS = {"p10": 0.1, "p90": 0.9}
 _MEDIAN, _FLOOR = "median", "floor"
+_HUBER: dict[str, Any] = {"objective": "huber", "alpha": 0.2, "boost_from_average": False}
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Recipe:
         band_rounds: boosting rounds of each end of the band.
         band_rate: their shrinkage.
         floor_rounds: boosting rounds of the booster that tells the floor.
+        day_rounds: boosting rounds of the mean of a day.
+        day_rate: their shrinkage.
+        day_leaves: leaves of their trees: days are fewer than hours.
         half_life_days: a row counts half as much when it is so much older.
         validation_medians: `medians` of the fit that is validated.
         validation_days: length of the time-ordered block at the end that calibration and scores use; at most a quarter
@@ -56,6 +60,9 @@ class Recipe:
     band_rounds: int = 100
     band_rate: float = 0.12
     floor_rounds: int = 200
+    day_rounds: int = 150
+    day_rate: float = 0.1
+    day_leaves: int = 15
     half_life_days: float = 240.0
     validation_medians: int = 1
     validation_days: int = 42
@@ -114,7 +121,7 @@ def fit(
     inputs, trees, smoother = scaling.apply(features), recipe.trees(), recipe.smoother()
     names = [f"{position}" for position in range(inputs.shape[1])]
     dataset = lgb.Dataset(inputs, scaling.drawn(changes), weight=weight, feature_name=names, params=trees)
-    median = {"objective": "huber", "alpha": 0.2, "boost_from_average": False, "learning_rate": recipe.learning_rate}
+    median = _HUBER | {"learning_rate": recipe.learning_rate}
     boosters = {
         f"{_MEDIAN}-{k}": _text(lgb.train(trees | median | {"seed": seed + k}, dataset, recipe.rounds))
         for k in range(medians)
@@ -155,6 +162,33 @@ def predict(pollutant: str, model: LeadModel, features: Matrix, last: Floats, nu
         p50 = np.where(ask(_FLOOR) > 0.5, reading(pollutant).floor or 0.0, p50)
     low, high = (last + model.scaling.change(ask(name)) for name in _ENDS)
     return np.stack([np.minimum(low, p50), p50, np.maximum(high, p50)])
+
+
+def fit_day(
+    scaling: Scaling, features: Matrix, changes: Floats, weight: Floats, recipe: Recipe, seed: int
+) -> LeadModel:
+    """Fit the booster of the mean of some hours of a day, as a change from the last reading.
+
+    Args: those of `fit`.
+    """
+    lgb = _lightgbm()
+    inputs, trees = scaling.apply(features), recipe.trees() | {"num_leaves": recipe.day_leaves}
+    names = [f"{position}" for position in range(inputs.shape[1])]
+    dataset = lgb.Dataset(inputs, scaling.drawn(changes), weight=weight, feature_name=names, params=trees)
+    median = trees | _HUBER | {"learning_rate": recipe.day_rate, "seed": seed}
+    return LeadModel(scaling, {f"{_MEDIAN}-0": _text(lgb.train(median, dataset, recipe.day_rounds))})
+
+
+def predict_day(model: LeadModel, features: Matrix, last: Floats, num_threads: int) -> Floats:
+    """Return the mean of those hours as the booster gives it, (n,), in the pollutant's unit.
+
+    Args: those of `predict`.
+    """
+    if len(features) == 0:
+        return np.zeros(0)
+    inputs = model.scaling.apply(features)
+    drawn = _booster(model.boosters[f"{_MEDIAN}-0"]).predict(inputs, num_threads=num_threads)
+    return last + model.scaling.change(np.asarray(drawn, dtype=float))
 
 
 def importance(models: Mapping[str, LeadModel]) -> dict[str, dict[str, float]]:

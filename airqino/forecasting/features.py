@@ -27,6 +27,8 @@ __all__ = [
     "feature_names",
     "last_usable",
     "names_for",
+    "nanmean",
+    "nanmedian",
     "to_grid",
 ]  # fmt: skip
 
@@ -223,24 +225,25 @@ def _columns(
         habits["others_habit_14"] = _mean_change(others, lead, row, column, 24, 14)
         changes = [change(own, row - 24 * day, column, lead) for day in _FORTNIGHT]
         levels = [_at(own, row + lead - 24 * day, column) for day in _FORTNIGHT]
-        habits["median_change"] = _nanmedian(changes)
-        habits["mean_abs_change"] = _nanmean([np.abs(values) for values in changes])
-        habits["median_level"] = _nanmedian(levels) - anchor
-        habits["zero_share"] = _nanmean([np.where(np.isnan(values), np.nan, values == 0) for values in levels])
+        habits["median_change"] = nanmedian(changes)
+        habits["mean_abs_change"] = nanmean([np.abs(values) for values in changes])
+        habits["median_level"] = nanmedian(levels) - anchor
+        habits["zero_share"] = nanmean([np.where(np.isnan(values), np.nan, values == 0) for values in levels])
         out |= {f"{name}+{lead}": values for name, values in habits.items()}
     return out
 
 
 def _usual(own: Floats, offset: int, row: Ints, column: Ints) -> Floats:
     """Return the mean level at the hour of the day ``offset`` hours after the anchor's, over two weeks."""
-    return _nanmean([_at(own, row + offset - 24 * day, column) for day in _FORTNIGHT])
+    return nanmean([_at(own, row + offset - 24 * day, column) for day in _FORTNIGHT])
 
 
 def _mean_change(values: Floats, lead: int, row: Ints, column: Ints, period: int, times: int) -> Floats:
-    return _nanmean([change(values, row - period * k, column, lead) for k in range(1, times + 1)])
+    return nanmean([change(values, row - period * k, column, lead) for k in range(1, times + 1)])
 
 
-def _nanmean(arrays: list[Floats]) -> Floats:
+def nanmean(arrays: Sequence[Floats]) -> Floats:
+    """Return the mean over arrays of one shape (n,), without what is NaN; NaN where all are."""
     total, count = np.zeros(len(arrays[0])), np.zeros(len(arrays[0]))
     for array in arrays:
         seen = ~np.isnan(array)
@@ -249,7 +252,8 @@ def _nanmean(arrays: list[Floats]) -> Floats:
     return _ratio(total, count)
 
 
-def _nanmedian(arrays: Sequence[Floats]) -> Floats:
+def nanmedian(arrays: Sequence[Floats]) -> Floats:
+    """Return the median over arrays of one shape, without what is NaN; NaN where all are."""
     ordered = np.sort(np.stack(arrays, axis=-1), axis=-1)  # NaN sorts to the end
     count = (~np.isnan(ordered)).sum(axis=-1)
     middle = [np.maximum(place, 0)[..., None] for place in ((count - 1) // 2, count // 2)]
@@ -304,7 +308,7 @@ def _median_of_hour(values: Floats) -> Floats:
     padded = np.vstack([np.full((_FORTNIGHT[-1] * 24, values.shape[1]), np.nan), values])
     for column in range(values.shape[1]):  # one station at a time: 14 days of it are held
         own = padded[:, column]
-        out[:, column] = _nanmedian([own[(14 - day) * 24 : len(own) - day * 24] for day in _FORTNIGHT])
+        out[:, column] = nanmedian([own[(14 - day) * 24 : len(own) - day * 24] for day in _FORTNIGHT])
     return out
 
 

@@ -6,7 +6,8 @@ with one that is an hour old, the forecast for the next hour is that of lead 2. 
 forecast, and from those older than `OLDEST_HOURS` nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from airqino.forecasting import boosting, calibration
 from airqino.forecasting.arrays import Floats, Ints
 from airqino.forecasting.artifact import Band, ForecastModel, Score
 from airqino.forecasting.boosting import Recipe
+from airqino.forecasting.exceedance import DAYS, POLLUTANT, Spans, chances, level
 from airqino.forecasting.features import (
     LOOKBACK_HOURS,
     Grid,
@@ -36,7 +38,7 @@ __all__ = [
 
 COLUMNS = (
     "station", "pollutant", "issued_at", "target_at", "horizon_h", "p10", "p50", "p90",
-    "method", "reason", "last_value", "last_observed_at",
+    "method", "reason", "last_value", "last_observed_at", "level", "level_probability", "day", "day_exceedance",
 )  # fmt: skip
 #: Flags of a sensor that is broken now: nothing is forecast from readings before it broke.
 _BROKEN = {
@@ -71,6 +73,7 @@ def predict(
     pollutants: Sequence[str] = FORECAST,
     horizons: Sequence[int] = HORIZONS,
     no_model_reason: str = "no model",
+    zones: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Forecast every station in the readings, for each hour of issue.
 
@@ -83,25 +86,37 @@ def predict(
         pollutants: what to forecast; one the model does not know gets persistence.
         horizons: hours from issued_at to target_at.
         no_model_reason: the reason given where there is no model.
+        zones: time zone of each station, for its days; UTC where not named.
 
     Returns:
         One row for each hour of issue, station, pollutant and horizon, sorted by them, with ``COLUMNS``. p10, p50,
         p90 and last_value are in the pollutant's unit, NaN where there is no forecast; ``method`` is lightgbm (the
-        trained model), persistence or none, and ``reason`` says why it is not the model.
+        trained model), persistence or none, and ``reason`` says why it is not the model. ``day`` is the station's day
+        that the target lies in. Of PM2.5, ``level`` is the level of the European Air Quality Index that the hour will
+        most likely have, with its probability, and ``day_exceedance`` the probability that the day's mean exceeds the
+        guideline: of the day that is under way, and from 18:00 of the next; NaN where a model cannot tell.
     """
     hours = pd.DatetimeIndex(pd.to_datetime(list(issued_at), utc=True)).unique().sort_values()
     if len(hours) == 0 or len(hourly) == 0:
         return _table([])
     grid = to_grid(hourly, hours[0] - pd.Timedelta(hours=HISTORY_HOURS), hours[-1])
     rows = grid.index(hours)
-    parts = []
+    spans, parts = Spans(grid, zones or {}), []
     for pollutant in pollutants:
         anchors, quantiles, reason = _Anchors(grid, pollutant, rows), None, no_model_reason
         if model is not None and pollutant in model.pollutants:
             quantiles = _Model(model, grid, anchors, num_threads)
         elif model is not None:
             reason = "history too short"  # for this pollutant, when the model was made
-        parts += [_forecast(quantiles, grid, anchors, int(horizon), reason) for horizon in horizons]
+        chance = {name: np.full(len(anchors.age), np.nan) for name in DAYS}
+        if model is not None and pollutant == POLLUTANT and pollutant in model.pollutants:
+            known = np.flatnonzero(anchors.possible)
+            told = anchors.anchor[known], anchors.issued[known], anchors.column[known]
+            for name, values in chances(model.days, spans, _codes(model, grid), *told, num_threads).items():
+                chance[name][known] = values
+        for horizon in horizons:
+            table = _forecast(quantiles, grid, anchors, int(horizon), reason)
+            parts.append(table.assign(**_of_day(spans, anchors, int(horizon), chance)))
     return _table(parts)
 
 
@@ -153,10 +168,8 @@ class _Model:
         usable[(grid.start + np.arange(len(values))) % step != 0] = False
         usable[anchors.anchor[anchors.has_reading], anchors.column[anchors.has_reading]] = True
         self.row, self.column = np.nonzero(usable)
-        code = {station: float(position) for position, station in enumerate(model.stations)}
-        codes = np.array([code.get(station, np.nan) for station in grid.stations])
         self.names = feature_names(self.pollutant, leads)
-        self.features = feature_matrix(grid, self.pollutant, leads, self.row, self.column, codes)
+        self.features = feature_matrix(grid, self.pollutant, leads, self.row, self.column, _codes(model, grid))
 
     def quantiles(self, lead: int, rows: Ints) -> Floats:
         """Return the (3, n) calibrated quantiles of some of the anchors, at a lead that the model has."""
@@ -221,6 +234,7 @@ def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int,
         p10, p90 = calibration.change_band(anchors.last[rest], changes, anchors.missing[rest])
         quantiles[:, rest] = p10, anchors.last[rest], p90
     issued = _moments(grid, anchors.issued)
+    names, probability = level(anchors.pollutant, *quantiles)
     return pd.DataFrame(
         {
             "station": np.array(grid.stations, dtype=object)[anchors.column],
@@ -233,8 +247,24 @@ def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int,
             "reason": reason,
             "last_value": anchors.last,
             "last_observed_at": _moments(grid, anchors.anchor).where(anchors.has_reading),
+            "level": names,
+            "level_probability": probability,
         }
     )
+
+
+def _codes(model: ForecastModel, grid: Grid) -> Floats:
+    """Return the model's code of each station; NaN for one it does not know."""
+    code = {station: float(position) for position, station in enumerate(model.stations)}
+    return np.array([code.get(station, np.nan) for station in grid.stations])
+
+
+def _of_day(spans: Spans, anchors: _Anchors, horizon: int, chance: Mapping[str, Floats]) -> dict[str, Any]:
+    """Return the columns about the day that the target lies in."""
+    target, now = anchors.issued + horizon, anchors.issued + 1
+    is_today = spans.bounds(target, anchors.column, 0)[0] == spans.bounds(now, anchors.column, 0)[0]
+    exceedance = np.where(is_today, chance["today"], chance["tomorrow"])
+    return {"day": spans.day(target, anchors.column), "day_exceedance": exceedance}
 
 
 def _before(values: Floats, row: Ints, column: Ints, hours: int) -> Floats:

@@ -1,8 +1,9 @@
 """Training of the forecast model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from airqino.forecasting import boosting, calibration
 from airqino.forecasting.arrays import Bools, Floats, Ints, Matrix
 from airqino.forecasting.artifact import Band, ForecastModel, Score
 from airqino.forecasting.boosting import LeadModel, Recipe
+from airqino.forecasting.exceedance import POLLUTANT, DayModel, fit_days
 from airqino.forecasting.features import Grid, change, feature_matrix, feature_names, names_for, to_grid
 from airqino.forecasting.inputs import Scaling
 from airqino.readings import FORECAST, HORIZONS
@@ -54,6 +56,7 @@ def train(
     num_threads: int = 2,
     recipe: Recipe | None = None,
     progress: Callable[[str], None] | None = None,
+    zones: Mapping[str, str] | None = None,
 ) -> ForecastModel:
     """Train a model on what was measured before a moment.
 
@@ -66,6 +69,7 @@ def train(
         num_threads: so many boosters are fitted at a time, each by one thread.
         recipe: settings other than the default ones.
         progress: called with a short text before each of the two fits of each pollutant.
+        zones: time zone of each station, for its days, UTC where not named; None: days are not forecast.
 
     Returns:
         The model. A pollutant with less than 14 days of usable hours is left out of it; so are the boosters of a lead
@@ -82,6 +86,7 @@ def train(
     models: dict[str, LeadModel] = {}
     bands: list[Band] = []
     scores: list[Score] = []
+    days: dict[str, DayModel] = {}
     trained: list[str] = []
     n_rows = most = 0
     report = progress or (lambda text: None)
@@ -100,6 +105,8 @@ def train(
         report(f"{pollutant} model")
         wanted = sorted({score.horizon_h for score in new_scores if score.beats})
         models |= {f"{pollutant}/{lead}": model for lead, model in fit.models(rows, wanted, recipe.medians)}
+        if pollutant == POLLUTANT and zones is not None:
+            days = fit_days(grid, zones, partial(_thinned, most=recipe.max_rows), recipe, seed)
         trained.append(pollutant)
         n_rows += len(rows.row)
     if not trained:
@@ -112,6 +119,7 @@ def train(
         models=models,
         bands=tuple(bands),
         scores=tuple(scores),
+        days=days,
         trained_from=str(pd.Timestamp(past["observed_at"].min()).isoformat()),
         trained_until=str(until.isoformat()),
         n_rows=n_rows,

@@ -1,6 +1,6 @@
 """The views of the public dashboard's present: each station now, on the map, and its last week."""
 
-from airqino.readings import INDEX_LEVELS, LABELS, reading
+from airqino.readings import CORE_HOURS, FORECAST, INDEX_LEVELS, LABELS, reading
 from airqino.views.names import named, named_stations
 from airqino.views.terms import Document, Pipeline, at_floor, documents_of_station, label, smallest, usable, vouched
 
@@ -63,8 +63,8 @@ def station_now() -> Pipeline:
             | {"observed_at": 1}
         },
     ]
-    since_last = {"$match": {"$expr": {"$gte": ["$issued_at", "$$last"]}}}
-    forecasts: Pipeline = [since_last, {"$sort": {"issued_at": -1}}, {"$limit": 4}]
+    since_last = {"$match": {"horizon_h": {"$lte": CORE_HOURS}, "$expr": {"$gte": ["$issued_at", "$$last"]}}}
+    forecasts: Pipeline = [since_last, {"$sort": {"issued_at": -1}}, {"$limit": CORE_HOURS * len(FORECAST)}]
     newest = _where("$forecasts", "issued_at", {"$first": "$forecasts.issued_at"})
     shown = ("pollutant", "unit", "digits", "smallest", "is_forecast", "concentration", "at_floor", "fault")
     kept = {name: f"$rows.{name}" for name in shown}
@@ -163,7 +163,7 @@ def hourly_levels() -> Pipeline:
         {"suffix": f"__yhat{end}", "concentration": f"${p}"}
         for end, p in (("", "p50"), ("_lower", "p10"), ("_upper", "p90"))
     ]
-    newest = {"$or": [{"horizon_h": 1}, {"$expr": {"$gt": ["$target_at", "$$NOW"]}}]}
+    asked = {"$or": [{"horizon_h": 1}, {"$expr": {"$gt": ["$target_at", "$$NOW"]}}]}
     # what is written as less than the smallest amount is none: a line at 0 would say that the air will be clean
     told = [
         {"$or": [{"pollutant": {"$ne": name}}, {"p50": {"$gte": least / 2}}]}
@@ -171,7 +171,16 @@ def hourly_levels() -> Pipeline:
         if (least := smallest(reading(name))) is not None
     ]
     forecasts: Pipeline = [
-        {"$match": {"$and": [_last_week("target_at"), newest, *told]}},
+        {"$match": {"$and": [_last_week("target_at"), asked]}},
+        {"$sort": {"issued_at": 1}},
+        {
+            "$group": {
+                "_id": [f"${key}" for key in ("station", "pollutant", "target_at")],
+                "newest": {"$last": "$$ROOT"},
+            }
+        },
+        {"$replaceWith": "$newest"},
+        {"$match": {"$and": told}},
         *named(),
         {"$project": {"station": 1, "station_name": 1, "target_at": 1, "pollutant": label("pollutant"), "rows": bands}},
         *_rows("$target_at", 1, {"$concat": ["$station_name", "$rows.suffix"]}),
