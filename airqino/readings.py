@@ -118,7 +118,6 @@ NAMES = tuple(r.name for r in READINGS)
 UNITS = {r.name: r.unit for r in READINGS}
 #: Names of the pollutants with a daily mean.
 POLLUTANTS = tuple(r.name for r in READINGS if r.averaged)
-#: Names of the pollutants that are forecast.
 #: Hours ahead that are forecast, unless a setting says otherwise.
 HORIZONS = (1, 2, 3, 6, 9, 12)
 #: Up to this horizon something is always published: persistence, where no model is better.

@@ -30,7 +30,9 @@ def api():
 @pytest.fixture(scope="module")
 def forecast(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, api: Sandbox) -> Iterator[Pipeline]:
     """Five weeks, forecast over the last one, on a Thursday."""
-    pipeline = Pipeline(tmp_path_factory.mktemp("forecast") / "staging", mongod, api.url, AIRQINO_NOW=NOW)
+    folder = tmp_path_factory.mktemp("forecast")
+    pipeline = Pipeline(folder / "staging", mongod, api.url, AIRQINO_NOW=NOW)
+    pipeline.forecast_less(folder)
     for start, options in (("2026-02-05T00", ()), ("2026-03-04T00", ("--hindcast",))):
         done = pipeline.backfill(start, "2026-03-11T23", *options)
         assert done.returncode == 0, done.stderr

@@ -37,7 +37,9 @@ def api():
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, api: Sandbox) -> Iterator[Pipeline]:
     """Seven weeks of hours, and no model."""
-    pipeline = Pipeline(tmp_path_factory.mktemp("history"), mongod, api.url, AIRQINO_NOW=NOW)
+    folder = tmp_path_factory.mktemp("history")
+    pipeline = Pipeline(folder / "staging", mongod, api.url, AIRQINO_NOW=NOW)
+    pipeline.forecast_less(folder)
     done = pipeline.backfill(f"{FIRST}T00", f"{LAST}T23")
     assert done.returncode == 0, done.stderr
     yield pipeline
@@ -163,10 +165,10 @@ def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
     start = pd.Timestamp(day - timedelta(days=12), tz="UTC")  # 49 days staged: a quarter of them
     tables = [pd.read_parquet(deployed.root / f"{d}" / "hourly.parquet") for d in DAYS if d < day]
     readings = pd.concat(tables, ignore_index=True)
-    model = fit(readings, start, seed=20240909)
+    model = fit(readings, start, horizons=(1, 2), seed=20240909)
     bare = readings.drop(columns=[name for name in readings if name.endswith(("_flag", "_tests"))])
     hours = list(pd.date_range(start - pd.Timedelta(hours=1), pd.Timestamp(day, tz="UTC"), freq="h", inclusive="left"))
-    forecasts = predict(model, flag_history(bare, causal=True), hours)
+    forecasts = predict(model, flag_history(bare, causal=True), hours, horizons=(1, 2))
     known = readings.set_index(["station", "observed_at"])
     errors: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     for row in forecasts.itertuples():

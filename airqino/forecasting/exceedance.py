@@ -25,7 +25,7 @@ from airqino.forecasting.features import Grid, feature_matrix, feature_names, na
 from airqino.forecasting.inputs import Scaling
 from airqino.readings import INDEX_LEVELS, reading
 
-__all__ = ["DAYS", "EVENING_HOUR", "POLLUTANT", "DayModel", "Spans", "chances", "fit_days", "level"]
+__all__ = ["DAYS", "EVENING_HOUR", "POLLUTANT", "VALID_SHARE", "DayModel", "Spans", "chances", "fit_days", "level"]
 
 #: The pollutant whose days are forecast.
 POLLUTANT = "pm2_5"
@@ -44,7 +44,7 @@ _FEWEST_ERRORS = 20
 #: Errors are kept as so many quantiles.
 _KEPT = 199
 #: A day has a mean where this share of its hours counts (40 CFR 50 App. N).
-_VALID_SHARE = 0.75
+VALID_SHARE = 0.75
 #: Leads whose habits the trees are given.
 _LEADS = (1, 3, 6, 12)
 _FORTNIGHT = range(1, 15)
@@ -270,7 +270,7 @@ def _errors(spans: Spans, fitted: _Rest, rows: _Anchors, target: Floats) -> tupl
         if block.any() and others.sum() >= _FEWEST_ERRORS:
             rest = boosting.predict_day(fitted.fit(rows.where(others), target[others]), *_asked(rows.where(block)), 1)
             error[block] = np.log1p(mean[block]) - np.log1p(rows.where(block).mean(rest))
-    error[n < _VALID_SHARE * (end - begin)] = np.nan
+    error[n < VALID_SHARE * (end - begin)] = np.nan
     table = []
     for hour in range(25):
         near = error[(np.abs(rows.hour - hour) <= 1) & ~np.isnan(error)]

@@ -6,6 +6,7 @@ late reading thus never has to be filled in, and a gap is seen as a gap: a lag t
 say for how long and how completely the station measured.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -140,9 +141,14 @@ def change(values: Floats, row: Ints, column: Ints, lead: int) -> Floats:
 
 def feature_names(pollutant: str, leads: Sequence[int]) -> list[str]:
     """Name the columns of `feature_matrix` in their order; ``+2`` marks one that depends on the lead."""
+    return list(_names(pollutant, tuple(leads)))
+
+
+@functools.cache
+def _names(pollutant: str, leads: tuple[int, ...]) -> tuple[str, ...]:
     empty = Grid(0, ("",), {name: np.full((1, 1), np.nan) for name in COVARIATES + WEATHER}, {})
     zero = np.zeros(1, dtype=np.int64)
-    return list(_columns(empty, pollutant, leads, zero, zero, np.zeros(1)))
+    return tuple(_columns(empty, pollutant, leads, zero, zero, np.zeros(1)))
 
 
 def names_for(names: Sequence[str], lead: int) -> list[int]:

@@ -158,11 +158,13 @@ class _Model:
         self.num_threads = num_threads
         #: The first hour the model has not seen: what a band misses of targets before says nothing of it.
         self.unseen = max(int(grid.index(pd.DatetimeIndex([model.trained_until]))[0]), 0)
-        leads = leads_of(model.horizons)
+        ages = np.unique(anchors.age[anchors.possible & (anchors.age <= 1)]).tolist()
+        leads = sorted({horizon + age for horizon in model.horizons for age in ages})
         values = grid.values[self.pollutant]
         usable = ~np.isnan(values)
         # This saves the work for hours whose forecasts correct no band; `quantiles` leaves out the targets seen.
-        usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS, self.unseen) - max(leads)] = False
+        longest = max(leads_of(model.horizons))
+        usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS, self.unseen) - longest] = False
         # Of many stations, every k-th hour of the last two weeks is enough to see what the bands missed.
         step = -(-len(grid.stations) * calibration.RECENT_HOURS // _MOST_RECENT_ROWS)
         usable[(grid.start + np.arange(len(values))) % step != 0] = False

@@ -60,6 +60,9 @@ def test_table_and_json(tmp_path):
             "coverage80",
             "mae_persistence",
             "mae_seasonal24",
+            "skill_against_seasonal24",
+            "winkler",
+            "pinball",
         )
     }
     assert {(r["station"], r["pollutant"]) for r in records} == {("11", "co"), ("11", "pm2_5"), ("22", "pm2_5")}
@@ -72,7 +75,9 @@ def test_table_and_json(tmp_path):
     ("change", "message"),
     [
         ({"--start": "2024-02-30T00"}, "'2024-02-30T00' is not an hour"),
-        ({"--start": "2024-01-21T00"}, "--start 2024-01-21T00 lies after --stop 2024-01-20T23"),
+        ({"--start": "2024-01-21T00"}, "2024-01-21T00 lies after 2024-01-20T23: swap them"),
+        ({"--window": "2024-01-21T00..2024-01-20T23"}, "2024-01-21T00 lies after 2024-01-20T23: swap them"),
+        ({"--window": "2024-01-21T00"}, "give --start HOUR and --stop HOUR, or --window START..STOP"),
         ({"--start": "2025-01-21T00", "--stop": "2025-01-22T00"}, "nothing was measured from 2025-01-21T00"),
         ({"--responses": "nowhere"}, "--responses nowhere: no such folder"),
         ({"--history": "nowhere"}, "--history nowhere: no such file"),

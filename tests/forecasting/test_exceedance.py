@@ -1,5 +1,6 @@
 """The chance of a bad day: days as their stations count them, errors as they were, nothing of what came later."""
 
+import itertools
 from dataclasses import replace
 from statistics import NormalDist
 
@@ -79,7 +80,7 @@ def test_days_are_those_of_the_station(row, zone):
         assert n[0] == of_day.sum()
         if of_day.any():
             assert mean[0] == pytest.approx(values[of_day].mean())
-            if 0 < np.flatnonzero(of_day)[0] and np.flatnonzero(of_day)[-1] < len(hours) - 1:
+            if np.flatnonzero(of_day)[0] > 0 and np.flatnonzero(of_day)[-1] < len(hours) - 1:
                 assert begin[0] == np.flatnonzero(of_day)[0]
                 assert end[0] == np.flatnonzero(of_day)[-1] + 1
     assert spans.day(at, column)[0] == f"{local[row]}"
@@ -152,7 +153,7 @@ def test_without_a_usable_reading_or_a_model_nothing_is_told(model):
     stuck = HOURLY.assign(pm2_5_flag=np.where(HOURLY.station == "a", "stuck", HOURLY.pm2_5_flag))
     for hourly in (silent, stuck):
         assert np.isnan([*told(model, issued, hourly).values()]).all()
-    assert not np.isnan([*told(model, issued, silent, station="b").values()][0])
+    assert not np.isnan(next(iter(told(model, issued, silent, station="b").values())))
     assert np.isnan([*told(replace(model, days={}), issued).values()]).all()
     assert np.isnan([*told(None, issued).values()]).all()
 
@@ -182,7 +183,7 @@ def test_the_level_is_the_likeliest_and_its_chance_that_of_a_two_piece_normal(p5
         side = (np.log1p(p50) - np.log1p(p10)) if value < p50 else (np.log1p(p90) - np.log1p(p50))
         return NormalDist(np.log1p(p50), max(side, 1e-6) / deviation).cdf(np.log1p(value))
 
-    chances = [below(high) - (below(low) if low else 0.0) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    chances = [below(high) - (below(low) if low else 0.0) for low, high in itertools.pairwise(edges)]
     assert chances[INDEX_LEVELS.index(name)] == pytest.approx(max(chances), abs=1e-4)
     assert chance == pytest.approx(max(chances), abs=1e-4)
 
