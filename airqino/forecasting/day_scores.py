@@ -17,13 +17,14 @@ __all__ = ["DAY_SCORES", "RELIABILITY", "judge_days", "reliability", "score_days
 DAY_SCORES = ("station", "hour", "n", "frequency", "brier", "brier_recent", "brier_linear", "skill", "skill_linear")
 RELIABILITY = ("low", "high", "n", "days", "forecast", "observed", "observed_low", "observed_high")
 
+_JUDGED = ("station", "day", "hour", "forecast", "exceeded", "recent", "linear")
 #: The frequency of bad days is that of so many valid days before.
 _RECENT_DAYS = 30
 #: The linear fit is made on so many valid days before, of the same hour of the day.
 _FITTED_DAYS = 120
 _FEWEST_DAYS = 20
 #: Borders of the bins of forecast probabilities.
-_BINS = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0)
+_BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _DRAWS = 2000
 
 
@@ -48,7 +49,7 @@ def judge_days(forecasts: pd.DataFrame, hourly: pd.DataFrame, zones: Mapping[str
         own = hourly[hourly["station"] == station]
         last = asked["issued_at"].max() + pd.Timedelta(days=2)
         parts.append(_of_station(str(station), asked, to_grid(own, own["observed_at"].min(), last), zones or {}))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(_JUDGED))
 
 
 def _of_station(station: str, asked: pd.DataFrame, grid: Any, zones: Mapping[str, str]) -> pd.DataFrame:
@@ -119,6 +120,8 @@ def score_days(judged: pd.DataFrame) -> pd.DataFrame:
         forecast, of the recent frequency and of the linear fit, and the skills of forecast and linear fit.
     """
     rows = judged.dropna(subset=["forecast", "recent", "linear"])
+    if not len(rows):
+        return pd.DataFrame(columns=list(DAY_SCORES))
     outcome = rows["exceeded"].astype(float)
     losses = {name: (rows[name] - outcome) ** 2 for name in ("forecast", "recent", "linear")}
     rows = rows.assign(outcome=outcome, **losses)

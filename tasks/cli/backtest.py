@@ -14,6 +14,7 @@ from rich.table import Table
 
 from airqino.errors import ConfigError, SourceError
 from airqino.forecasting.backtest import backtest, score_backtest
+from airqino.forecasting.day_scores import judge_days, reliability, score_days
 from airqino.forecasting.scoring import null_if_undefined
 from airqino.quality.flags import flag_history
 from airqino.readings import CORE_HOURS, FORECAST, reading
@@ -38,6 +39,8 @@ def main(argv: Sequence[str]) -> int:
     retrain = "train once before START (default), or before each week"
     parser.add_argument("--retrain", choices=("once", "weekly"), default="once", help=retrain)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores as a list of records")
+    days = "also write the scores of the chance of a bad day, and their reliability"
+    parser.add_argument("--days", type=Path, metavar="FILE", help=days)
     parser.add_argument(
         "--history",
         type=Path,
@@ -52,20 +55,29 @@ def main(argv: Sequence[str]) -> int:
     windows = _windows(arguments)
     if arguments.threads < 1:
         raise ConfigError(f"--threads {arguments.threads}: at least 1 is needed")
-    if arguments.json is not None and not arguments.json.parent.is_dir():
-        raise ConfigError(f"--json {arguments.json}: the folder {arguments.json.parent} does not exist")
+    for option, path in (("--json", arguments.json), ("--days", arguments.days)):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigError(f"{option} {path}: the folder {path.parent} does not exist")
     hourly = read_responses(arguments.responses, arguments.history)
     for start, stop in windows:
         _check_range(hourly, start, stop)
-    tables = []
+    tables, judged = [], []
     for start, stop in windows:
-        table = _run(hourly, start, stop, arguments)
+        forecasts = _run(hourly, start, stop, arguments)
+        table = score_backtest(forecasts, hourly)
+        judged.append(judge_days(forecasts, hourly))
         _show(table, hourly, start, stop, arguments.retrain)
         tables.append(table if len(windows) == 1 else table.assign(window=f"{format_hour(start)}..{format_hour(stop)}"))
     together = pd.concat(tables, ignore_index=True)
     _show_means(together)
+    told = pd.concat(judged, ignore_index=True)
+    of_days, reliable = score_days(told), reliability(told)
+    _show_days(of_days, reliable)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(_records(together), indent=1) + "\n")
+    if arguments.days is not None:
+        both = {"scores": _records(of_days), "reliability": _records(reliable)}
+        arguments.days.write_text(json.dumps(both, indent=1) + "\n")
     return 0
 
 
@@ -157,8 +169,7 @@ def _run(hourly: pd.DataFrame, start: datetime, stop: datetime, arguments: argpa
             bar.update(task, completed=done, total=total, description=text)
 
         first, last, options = pd.Timestamp(start), pd.Timestamp(stop), (arguments.seed, arguments.threads)
-        forecasts = backtest(hourly, first, last, arguments.retrain, progress, *options)
-    return score_backtest(forecasts, hourly)
+        return backtest(hourly, first, last, arguments.retrain, progress, *options)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -182,6 +193,25 @@ def _show_means(table: pd.DataFrame) -> None:
     console.print(view)
     core = table[table["horizon_h"] <= CORE_HOURS]
     console.print(f"mean skill of the {len(core)} series up to {CORE_HOURS} h: {core['skill'].mean():.4f}")
+
+
+def _show_days(scores: pd.DataFrame, reliable: pd.DataFrame) -> None:
+    """Print how good the chances of a bad day were."""
+    console = Console(width=None if Console().is_terminal else 160)
+    if not len(scores):
+        console.print("chance of a bad day: nothing to score")
+        return
+    every = scores["hour"].isin((-1, 0, 6, 9, 12, 15, 18, 21))
+    for title, table in (
+        ("Today's mean PM2.5 above the guideline: Brier scores by hour of the day (-1: all)", scores[every]),
+        ("How often it came, by the chance that was told, with the bootstrap's 90 % band", reliable),
+    ):
+        view = Table(title=title)
+        for name in table.columns:
+            view.add_column(str(name), justify="left" if name == "station" else "right", no_wrap=True)
+        for record in table.to_dict("records"):
+            view.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in record.values()))
+        console.print(view)
 
 
 def _show(table: pd.DataFrame, hourly: pd.DataFrame, start: datetime, stop: datetime, retrain: str) -> None:
