@@ -66,7 +66,7 @@ class Recipe:
     half_life_days: float = 240.0
     validation_medians: int = 1
     validation_days: int = 42
-    max_rows: int = 100_000
+    max_rows: int = 60_000
 
     def trees(self) -> dict[str, Any]:
         """Return the LightGBM parameters that all boosters have in common, as the median's have them."""

@@ -7,7 +7,7 @@ say for how long and how completely the station measured.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,7 +148,7 @@ def feature_names(pollutant: str, leads: Sequence[int]) -> list[str]:
 def _names(pollutant: str, leads: tuple[int, ...]) -> tuple[str, ...]:
     empty = Grid(0, ("",), {name: np.full((1, 1), np.nan) for name in COVARIATES + WEATHER}, {})
     zero = np.zeros(1, dtype=np.int64)
-    return tuple(_columns(empty, pollutant, leads, zero, zero, np.zeros(1)))
+    return tuple(name for name, _ in _columns(empty, pollutant, leads, zero, zero, np.zeros(1)))
 
 
 def names_for(names: Sequence[str], lead: int) -> list[int]:
@@ -170,61 +170,62 @@ def feature_matrix(grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, 
     Returns:
         (n, features) float32, columns as in `feature_names`; NaN where something was not measured.
     """
-    columns = _columns(grid, pollutant, leads, row, column, codes)
-    return np.column_stack([np.asarray(values, dtype=np.float32) for values in columns.values()])
+    matrix = np.empty((len(row), len(feature_names(pollutant, leads))), dtype=np.float32)
+    for position, (_, values) in enumerate(_columns(grid, pollutant, leads, row, column, codes)):
+        matrix[:, position] = values
+    return matrix
 
 
 def _columns(
     grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, column: Ints, codes: Floats
-) -> dict[str, Floats]:
+) -> Iterator[tuple[str, Floats]]:
+    """Give one column after the other: all at once would take twice the memory of the matrix."""
     own = grid.values[pollutant]
     anchor = _at(own, row, column)
     hour = grid.start + row
-    out: dict[str, Floats] = {
-        "station": codes[column],
-        "hour": (hour % 24).astype(float),
-        "weekday": ((hour // 24 + 3) % 7).astype(float),  # Monday is 0; 1970-01-01 was a Thursday
-        "last": anchor,
-    }
+    yield "station", codes[column]
+    yield "hour", (hour % 24).astype(float)
+    yield "weekday", ((hour // 24 + 3) % 7).astype(float)  # Monday is 0; 1970-01-01 was a Thursday
+    yield "last", anchor
     for lag in _LAGS:
-        out[f"lag_{lag}"] = _at(own, row - lag, column) - anchor
+        yield f"lag_{lag}", _at(own, row - lag, column) - anchor
     for hours in _MEANS:
-        out[f"mean_{hours}"] = _rolling_mean(own, hours)[row, column] - anchor
+        yield f"mean_{hours}", _rolling_mean(own, hours)[row, column] - anchor
     for hours in (6, 24):
-        out[f"std_{hours}"] = _rolling_std(own, hours)[row, column]
-    out["max_24"] = _rolling(np.fmax, own, 24)[row, column] - anchor
-    out["min_24"] = _rolling(np.fmin, own, 24)[row, column] - anchor
+        yield f"std_{hours}", _rolling_std(own, hours)[row, column]
+    yield "max_24", _rolling(np.fmax, own, 24)[row, column] - anchor
+    yield "min_24", _rolling(np.fmin, own, 24)[row, column] - anchor
     measured = ~np.isnan(own)
     for hours in _ZEROS:  # CO reads 0.0 for hours on end: how far it is from there says how it goes on
         share = _ratio(_rolling_sum(own == 0, hours), _rolling_sum(measured, hours))
-        out[f"zero_share_{hours}"] = share[row, column]
-    out["present_24"] = _rolling_sum(measured, 24)[row, column]
-    out["run"] = _run_length(own)[row, column]
-    out["usual_now"] = _usual(own, 0, row, column) - anchor
+        yield f"zero_share_{hours}", share[row, column]
+    yield "present_24", _rolling_sum(measured, 24)[row, column]
+    yield "run", _run_length(own)[row, column]
+    yield "usual_now", _usual(own, 0, row, column) - anchor
     for name in COVARIATES + WEATHER:
         if name == pollutant:
             continue
         now = _at(grid.values[name], row, column)
-        out[name] = now
+        yield name, now
         for lag in (1, 3):
-            out[f"{name}_change_{lag}"] = now - _at(grid.values[name], row - lag, column)
+            yield f"{name}_change_{lag}", now - _at(grid.values[name], row - lag, column)
         if name != "t_int":  # in the box
             for hours in _HALF_LIVES:
-                out[f"{name}_ewma_{hours}"] = _fading_mean(grid.values[name], hours)[row, column] - now
+                yield f"{name}_ewma_{hours}", _fading_mean(grid.values[name], hours)[row, column] - now
     others = _others_mean(own)
     now = _at(others, row, column)
-    out["others_ewma_4"] = _fading_mean(others, 4)[row, column] - now
-    out["others_unusual"] = now - anchor - _rolling_median(others - own, 168)[row, column]
+    yield "others_ewma_4", _fading_mean(others, 4)[row, column] - now
+    yield "others_unusual", now - anchor - _rolling_median(others - own, 168)[row, column]
     for name, values in (("own", own), ("others", others)):
         anomaly = values - _median_of_hour(values)
         for lag in range(4):
-            out[f"{name}_anomaly_{lag}"] = _at(anomaly, row - lag, column)
+            yield f"{name}_anomaly_{lag}", _at(anomaly, row - lag, column)
         for hours in (6, 24):
-            out[f"{name}_anomaly_mean_{hours}"] = _rolling_mean(anomaly, hours)[row, column]
-    out["others"] = now - anchor
+            yield f"{name}_anomaly_mean_{hours}", _rolling_mean(anomaly, hours)[row, column]
+    yield "others", now - anchor
     for lag in (1, 2, 3):
-        out[f"others_change_{lag}"] = now - _at(others, row - lag, column)
-    out["others_mean_24"] = now - _rolling_mean(others, 24)[row, column]
+        yield f"others_change_{lag}", now - _at(others, row - lag, column)
+    yield "others_mean_24", now - _rolling_mean(others, 24)[row, column]
     for lead in leads:
         habits = {name: _mean_change(own, lead, row, column, *periods) for name, periods in _HABITS.items()}
         habits["usual"] = _usual(own, lead, row, column) - anchor
@@ -235,8 +236,7 @@ def _columns(
         habits["mean_abs_change"] = nanmean([np.abs(values) for values in changes])
         habits["median_level"] = nanmedian(levels) - anchor
         habits["zero_share"] = nanmean([np.where(np.isnan(values), np.nan, values == 0) for values in levels])
-        out |= {f"{name}+{lead}": values for name, values in habits.items()}
-    return out
+        yield from ((f"{name}+{lead}", values) for name, values in habits.items())
 
 
 def _usual(own: Floats, offset: int, row: Ints, column: Ints) -> Floats:

@@ -81,8 +81,7 @@ def train(
     recipe = recipe or Recipe()
     until = pd.Timestamp(until)
     until = until.tz_convert("UTC") if until.tzinfo else until.tz_localize("UTC")
-    past = hourly[hourly["observed_at"] < until]
-    grid = to_grid(past)
+    grid = to_grid(hourly, last=until - pd.Timedelta(hours=1))
     models: dict[str, LeadModel] = {}
     bands: list[Band] = []
     scores: list[Score] = []
@@ -120,7 +119,7 @@ def train(
         bands=tuple(bands),
         scores=tuple(scores),
         days=days,
-        trained_from=str(pd.Timestamp(past["observed_at"].min()).isoformat()),
+        trained_from=str(pd.Timestamp(hourly["observed_at"].min()).isoformat()),
         trained_until=str(until.isoformat()),
         n_rows=n_rows,
         seed=seed,
@@ -194,13 +193,16 @@ def _split(rows: _Rows, leads: Sequence[int], validation_days: int) -> tuple[_Ro
 def _rows(grid: Grid, pollutant: str, leads: Sequence[int], max_rows: int) -> _Rows:
     own = grid.values[pollutant]
     row, column = np.nonzero(~np.isnan(own))
-    targets = np.column_stack([change(own, row, column, lead) for lead in leads])
-    keep = _thinned(np.flatnonzero(~np.isnan(targets).all(axis=1)), column, max_rows)
+    known = np.zeros(len(row), dtype=bool)
+    for lead in leads:
+        known |= ~np.isnan(change(own, row, column, lead))
+    keep = _thinned(np.flatnonzero(known), column, max_rows)
     row, column = row[keep], column[keep]
+    targets = np.column_stack([change(own, row, column, lead) for lead in leads])
     yesterday = np.column_stack([change(own, row, column, lead - 24) for lead in leads])
     features = feature_matrix(grid, pollutant, leads, row, column, np.arange(len(grid.stations), dtype=float))
     station = np.array(grid.stations)[column]
-    return _Rows(features, targets[keep], yesterday, own[row, column], row, station)
+    return _Rows(features, targets, yesterday, own[row, column], row, station)
 
 
 def _thinned(rows: Ints, column: Ints, most: int) -> Ints:
