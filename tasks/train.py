@@ -4,12 +4,14 @@ import json
 import logging
 from dataclasses import replace
 from datetime import date, timedelta
+from importlib.util import find_spec
 from typing import Any
 
 import luigi
 import pandas as pd
 
 from airqino.errors import InsufficientHistoryError, PipelineError, RegistryError
+from airqino.forecasting import plots
 from airqino.forecasting.artifact import FORMAT
 from airqino.forecasting.boosting import importance
 from airqino.forecasting.contest import Opponent, Outcome, Policy, hold_contest
@@ -27,6 +29,9 @@ from tasks.stage import Stage, exclusive
 from tasks.staged import frame
 
 log = logging.getLogger("airqino.train")
+
+#: Lines that can still be told apart in a picture.
+_MOST_SERIES = 10
 
 
 class TrainModel(Stage):
@@ -168,7 +173,7 @@ def _record(day: date, model: ForecastModel, files: dict[str, bytes], card: Mode
         metrics=_metrics(model, card),
         files=promotion.recorded_files(f"{day}", files),
         texts={"inputs.json": json.dumps({key: of.scaling.inputs for key, of in model.models.items()}, indent=1)},
-        importance=importance(model.models),
+        figures=_figures(model),
     )
     store = promotion.registry()
     try:
@@ -176,6 +181,26 @@ def _record(day: date, model: ForecastModel, files: dict[str, bytes], card: Mode
         promotion.sync_alias(store)
     except RegistryError as error:
         log.warning("%s; version %s is not recorded there, the champion is the one cached", error, day)
+
+
+def _figures(model: ForecastModel) -> dict[str, Any]:
+    """Draw what the boosters look at, the skill over the horizon, and how reliable the chances of a bad day are."""
+    if find_spec("matplotlib") is None:  # it comes with MLflow, not with mlflow-skinny
+        return {}
+    drawn = {
+        f"feature_importance_{pollutant}.png": plots.importance(f"{pollutant}: what the boosters look at", gains)
+        for pollutant, gains in importance(model.models).items()
+    }
+    of_series: dict[str, list[tuple[int, float]]] = {}
+    for score in model.scores:
+        if score.station != "*" and score.horizon_h in model.horizons and null_if_undefined(score.skill) is not None:
+            of_series.setdefault(f"{score.station} {score.pollutant}", []).append((score.horizon_h, score.skill))
+    few = dict(list(of_series.items())[:_MOST_SERIES])
+    drawn["skill_by_horizon.png"] = plots.skill_by_horizon("skill in the validation block", few)
+    days = {name: day.reliability for name, day in model.days.items() if day.reliability}
+    if days:
+        drawn["reliability.png"] = plots.reliability("chance that the day's mean PM2.5 exceeds the guideline", days)
+    return drawn
 
 
 def _metrics(model: ForecastModel, card: ModelCard) -> dict[str, float]:

@@ -135,8 +135,7 @@ class ForecastModel:
         about["scores"] = [_nullable(score) for score in about["scores"]]
         about["models"] = {key: _without_boosters(key, model) for key, model in self.models.items()}
         about["days"] = {
-            name: {"rest": _without_boosters(f"day/{name}", day.rest), "errors": day.errors}
-            for name, day in self.days.items()
+            name: vars(day) | {"rest": _without_boosters(f"day/{name}", day.rest)} for name, day in self.days.items()
         }
         # packed, for text of trees is long; without the time, for equal models shall be equal files
         files = {_file_name(key, name): gzip.compress(text.encode(), mtime=0) for key, name, text in self._boosters()}

@@ -58,10 +58,13 @@ class DayModel:
         rest: forecasts the mean of those of the day's hours that come after the reading.
         errors: for each hour (0 to 24) of the station's day, quantiles of log((1 + mean) / (1 + forecast of the mean))
             of days it had not seen, in order; empty where there are too few.
+        reliability: of those days, by fifths of the chance: its mean, how often the guideline was exceeded, and of how
+            many forecasts; fifths without any are left out.
     """
 
     rest: LeadModel
     errors: tuple[tuple[float, ...], ...]
+    reliability: tuple[tuple[float, float, int], ...] = ()
 
     def chance(self, mean: Floats, hour: Ints, limit: float) -> Floats:
         """Return the probability that the day's mean exceeds a limit.
@@ -229,7 +232,7 @@ def fit_days(
             continue
         fitted = _Rest(grid, recipe, seed)
         rows, target = anchors.where(known), rest[known]
-        found[name] = DayModel(fitted.fit(rows, target), _errors(spans, fitted, rows, target))
+        found[name] = _with_errors(fitted.fit(rows, target), spans, fitted, rows, target)
     return found
 
 
@@ -256,27 +259,38 @@ _NAMES = (
 )  # fmt: skip
 
 
-def _errors(spans: Spans, fitted: _Rest, rows: _Anchors, target: Floats) -> tuple[tuple[float, ...], ...]:
-    """Forecast the last days by fits that have not seen them, and return the errors of each hour and its neighbours."""
+def _with_errors(rest_model: LeadModel, spans: Spans, fitted: _Rest, rows: _Anchors, target: Floats) -> DayModel:
+    """Forecast the last days by fits that have not seen them, and keep the errors of each hour and its neighbours."""
     begin, end = spans.bounds(rows.row, rows.column, rows.day)
     mean, n = spans.mean(begin, end, rows.column)
     first = max(int(begin.max()) - _ERROR_DAYS * 24, int(begin.min()))
     edges = np.linspace(first, int(begin.max()) + 1, _BLOCKS + 1).astype(int)
-    error = np.full(len(target), np.nan)
+    error, told = np.full(len(target), np.nan), np.full(len(target), np.nan)
     for low, high in pairwise(edges):
         block = (begin >= low) & (begin < high)
         # a day on either side is left out: tomorrow's anchors lie in the day before
         others = (end <= low - 24) | (begin >= high + 24)
         if block.any() and others.sum() >= _FEWEST_ERRORS:
             rest = boosting.predict_day(fitted.fit(rows.where(others), target[others]), *_asked(rows.where(block)), 1)
-            error[block] = np.log1p(mean[block]) - np.log1p(rows.where(block).mean(rest))
+            told[block] = rows.where(block).mean(rest)
+            error[block] = np.log1p(mean[block]) - np.log1p(told[block])
     error[n < VALID_SHARE * (end - begin)] = np.nan
     table = []
     for hour in range(25):
         near = error[(np.abs(rows.hour - hour) <= 1) & ~np.isnan(error)]
         shares = (np.arange(_KEPT) + 0.5) / _KEPT
         table.append(tuple(np.quantile(near, shares).tolist()) if len(near) >= _FEWEST_ERRORS else ())
-    return tuple(table)
+    model = DayModel(rest_model, tuple(table))
+    limit = reading(POLLUTANT).guideline or np.inf
+    known = ~np.isnan(error)
+    chance = model.chance(told[known], rows.hour[known], limit)
+    return replace(model, reliability=_by_fifths(chance, mean[known] > limit))
+
+
+def _by_fifths(chance: Floats, exceeded: Bools) -> tuple[tuple[float, float, int], ...]:
+    fifth = np.minimum(np.nan_to_num(chance) * 5, 4).astype(int)
+    groups = [~np.isnan(chance) & (fifth == number) for number in range(5)]
+    return tuple((float(chance[at].mean()), float(exceeded[at].mean()), int(at.sum())) for at in groups if at.any())
 
 
 def _asked(rows: _Anchors) -> tuple[Matrix, Floats]:
