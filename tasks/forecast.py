@@ -149,6 +149,10 @@ def _predict(hours: list[datetime], readings: pd.DataFrame, champion: Champion |
     if champion is None:
         reason = promotion.no_model_reason(hours[-1].date())
         return predict(None, readings, moments, threads, horizons=horizons, no_model_reason=reason), ""
+    if not promotion.is_readable(champion.version):
+        reason = f"model {champion.version} was trained by an older version of the pipeline"
+        log.warning("%s: persistence is published", reason)
+        return predict(None, readings, moments, threads, horizons=horizons, no_model_reason=reason), ""
     try:
         model = ForecastModel.from_files(promotion.model_files(champion.version))
         predicted = predict(model, readings, moments, threads, horizons=horizons)
