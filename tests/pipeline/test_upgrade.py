@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.deployment import ROOT, Pipeline
 
+from airqino.forecasting.artifact import FORMAT
 from airqino.readings import FORECAST, POLLUTANTS
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
@@ -101,6 +102,7 @@ def left_behind(
         run_old(code, pipeline, "backfill", START, "2024-09-09T09")
         run_old(code, pipeline, "hourly")
         run_old(code, pipeline, "backfill", "2024-09-09T06", "2024-09-09T09", "--hindcast")
+        pipeline.forecast_less(folder)
         yield pipeline, sandbox
         pipeline.close()
 
@@ -152,7 +154,9 @@ def test_hourly_runs_take_the_days_over_a_month_in_each(left_behind: tuple[Pipel
 
     first = pipeline.hourly(LATER)
     assert first.returncode == 0, first.stderr
-    assert "persistence is published" not in first.stderr
+    assert "persistence is published" not in first.stderr  # this hour has a forecast; the next is the new model's
+    retrained = [name for name in before.files if name.startswith("models/2024-09-09/")]
+    assert json.loads((pipeline.root / "models/2024-09-09/card.json").read_text())["format"] == FORMAT
     assert 15 < left(pipeline) <= DAYS - DAYS_PER_RUN  # some came with it because they are provisional
     # what looks back further than that meets tables of both versions
     for task in (("TrainModel", "--day", "2024-09-02"), ("Forecast", "--hour", "2024-09-03T10")):
@@ -163,7 +167,7 @@ def test_hourly_runs_take_the_days_over_a_month_in_each(left_behind: tuple[Pipel
     assert second.returncode == 0, second.stderr
     assert left(pipeline) == 0
     asked_for_what_is_open(before, sandbox)
-    before.is_taken_over(pipeline)
+    before.is_taken_over(pipeline, besides=retrained)
 
     loaded = loads(pipeline)
     third = pipeline.hourly("2024-09-09T11:40")
@@ -195,7 +199,7 @@ def test_a_champion_that_cannot_be_read_any_more_costs_no_hour(tmp_path: Path, m
         run_old(code, pipeline, "models", "promote", "2024-09-09", now=nows[0])
         run_old(code, pipeline, "hourly", now=nows[0])
         before = forecasts(pipeline)
-        files = {name: at for name, at in written(pipeline).items() if "card.json" not in name}
+        models = {name: at for name, at in written(pipeline).items() if name.startswith("models/")}
         for hour, now in zip(hours[1:], nows[1:], strict=True):
             sandbox.now = hour + timedelta(hours=1, minutes=5)
             done = pipeline.hourly(now)
@@ -211,7 +215,7 @@ def test_a_champion_that_cannot_be_read_any_more_costs_no_hour(tmp_path: Path, m
     assert ("lightgbm", "") in methods[hours[2]]
     assert {row["model_version"] for row in made[hours[2]]} == {"2024-09-10"}
     # both are listed, here and in the registry, and the old one is as it was
-    assert files.items() <= written(pipeline).items()
+    assert models.items() <= written(pipeline).items()
     listed = json.loads(pipeline.script("models", "list", "--json").stdout)
     assert [(row["version"], row["champion"]) for row in listed] == [("2024-09-10", True), ("2024-09-09", False)]
     shown = pipeline.script("models", "list").stdout
@@ -238,13 +242,12 @@ class State:
         self.files, self.means, self.forecasts = written(pipeline), means(pipeline), forecasts(pipeline)
         self.hours: Collection[str] = pipeline.documents("hourly_measurements").keys()
 
-    def is_taken_over(self, pipeline: Pipeline) -> None:
-        """Assert that each day has what is new, and that what there was is as it was."""
+    def is_taken_over(self, pipeline: Pipeline, besides: Collection[str] = ()) -> None:
+        """Assert that each day has what is new, and that what there was is as it was, but for some files."""
         files, published, plain = written(pipeline), forecasts(pipeline), means(pipeline)
         hours = {f"{hour:%Y-%m-%d}/raw/{hour:%H}.parquet" for _, hour in self.open}  # may have been asked again
-        assert {name: files.get(name) for name in self.files.keys() - hours} == {
-            name: at for name, at in self.files.items() if name not in hours
-        }
+        kept = self.files.keys() - hours - {*besides}
+        assert {name: files.get(name) for name in kept} == {name: self.files[name] for name in kept}
         assert {key: published.get(key) for key in self.forecasts} == self.forecasts
         assert plain.keys() == self.means.keys()
         assert plain == {key: pytest.approx(mean, abs=1e-9) for key, mean in self.means.items()}
