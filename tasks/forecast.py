@@ -147,21 +147,27 @@ def _predict(hours: list[datetime], readings: pd.DataFrame, champion: Champion |
     """Return the champion's forecasts and its version; persistence and "" where there is none or it cannot be used."""
     config, moments = settings().forecast, [pd.Timestamp(hour) for hour in hours]
     how: dict[str, Any] = {"num_threads": config.threads, "horizons": config.horizons, "zones": settings().zones}
+
+    def persistence(reason: str) -> pd.DataFrame:
+        return predict(None, readings, moments, **how, no_model_reason=reason)
+
     if champion is None:
-        reason = promotion.no_model_reason(hours[-1].date())
-        return predict(None, readings, moments, **how, no_model_reason=reason), ""
+        return persistence(promotion.no_model_reason(hours[-1].date())), ""
+    if not promotion.is_readable(champion.version):
+        reason = f"model {champion.version} was trained by an older version of the pipeline"
+        log.warning("%s: persistence is published", reason)
+        return persistence(reason), ""
     try:
         model = ForecastModel.from_files(promotion.model_files(champion.version))
         predicted = predict(model, readings, moments, **how)
     except Exception as error:  # whatever is wrong with a model never stops a forecast
         reason = f"model {champion.version} cannot be used"
         log.warning("%s (%s): persistence is published", reason, error)
-        return predict(None, readings, moments, **how, no_model_reason=reason), ""
+        return persistence(reason), ""
     fallback = pd.MultiIndex.from_frame(predicted[["station", "pollutant"]]).isin(list(champion.fallback))
     if fallback.any():  # both tables have the same rows in the same order
-        reason = "model has drifted here, and no better one was found"
-        persistence = predict(None, readings, moments, **how, no_model_reason=reason)
-        predicted = pd.concat([predicted[~fallback], persistence[fallback]]).sort_index()
+        instead = persistence("model has drifted here, and no better one was found")
+        predicted = pd.concat([predicted[~fallback], instead[fallback]]).sort_index()
     return predicted, champion.version
 
 

@@ -58,6 +58,8 @@ class Hourly(Stage):
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Train on what was loaded, forecast and score, none waiting for another; then what the hour can do without."""
+        if promotion.is_outdated():  # persistence now is better than waiting for a model that can be read
+            yield [Forecast(hour=self.hour)]
         yield self._afterwards()
         yield self._retrainings()
         yield self._upkeep()

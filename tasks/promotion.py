@@ -161,7 +161,12 @@ def promoted_before(day: date) -> str | None:
 def is_outdated() -> bool:
     """Tell whether the champion was trained by an older version, which wrote models that this one cannot read."""
     named = champion()
-    return named is not None and _card(named.version).format != FORMAT
+    return named is not None and not is_readable(named.version)
+
+
+def is_readable(version: str) -> bool:
+    """Tell whether this version of the pipeline can read a model: one of an older version has other files."""
+    return _card(version).format == FORMAT
 
 
 def trained_since(start: date, until: date) -> bool:
@@ -191,7 +196,7 @@ def promote(version: str, fallback: frozenset[tuple[str, str]] = frozenset()) ->
     old = champion()
     if not _card(version).trained:
         raise ConfigError(f"there is no trained version {version}; scripts/models list shows those there are")
-    if _card(version).format != FORMAT:
+    if not is_readable(version):
         raise ConfigError(f"{version} was trained by an older version of the pipeline: this one cannot read it")
     predecessors = old.predecessors if old else ()
     if old and old.version != version:
@@ -215,7 +220,7 @@ def roll_back() -> tuple[str, str]:
     if old is None:
         raise ConfigError("no model is published: there is nothing to roll back")
     earlier = [v for v in old.predecessors if v != old.version and _card(v).trained]
-    usable = [v for v in earlier if _card(v).format == FORMAT]
+    usable = [v for v in earlier if is_readable(v)]
     if earlier and not usable:
         raise ConfigError(f"{earlier[-1]} was trained by an older version of the pipeline: this one cannot read it")
     if not usable:
@@ -245,6 +250,9 @@ def follow_alias(store: Registry) -> None:
         return
     if card(named) is None:
         fetch(store, named)
+    if not is_readable(named):
+        log.warning("the registry's alias is at version %s, which an older version of the pipeline trained", named)
+        return
     log.info("the registry's alias is at version %s: it is published from now on", named)
     promote(named)
 

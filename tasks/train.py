@@ -69,9 +69,10 @@ class TrainModel(Stage):
 
     def _is_trained(self) -> bool:
         card = promotion.card(self.day)
-        if card is not None and promotion.is_outdated() and promotion.is_named(self.day):
-            return False
-        return card is not None and (card.trained or card.days == len(self._history()))
+        if card is None or not card.trained:
+            return card is not None and card.days == len(self._history())
+        # where what is published cannot be read, another model of that kind is of no use
+        return promotion.is_readable(f"{self.day}") or not promotion.is_outdated()
 
     def _history(self) -> list[targets.ParquetTarget]:
         first = self.day - timedelta(days=settings().forecast.train_days)

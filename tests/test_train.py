@@ -15,7 +15,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 from support.deployment import Pipeline
 
+from airqino.forecasting.artifact import FORMAT
 from airqino.forecasting.features import USABLE_FLAGS
+from airqino.readings import CORE_HOURS, FORECAST, HORIZONS
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 from airqino.stores import models, parquet
@@ -244,7 +246,8 @@ def test_a_damaged_model_without_a_registry_is_trained_again(deployed: Pipeline)
 
 def test_a_model_that_is_whole_but_none_gives_persistence_with_the_reason(deployed: Pipeline) -> None:
     folder = deployed.root / "models" / "2026-03-02"
-    models.save(folder, {"model.json": b"{}"}, ModelCard(trained=True, trained_for="2026-03-02", promoted=True))
+    made = ModelCard(format=FORMAT, trained=True, trained_for="2026-03-02", promoted=True)
+    models.save(folder, {"model.json": b"{}"}, made)
     models.write_champion(folder.parent / "champion.json", Champion("2026-03-02", "2026-03-02T00:05:00+00:00"))
     done = deployed.hourly()
     assert done.returncode == 0, done.stderr
@@ -253,6 +256,55 @@ def test_a_model_that_is_whole_but_none_gives_persistence_with_the_reason(deploy
     assert set(possible["method"]) == {"persistence"}
     assert set(possible["reason"]) == {"model 2026-03-02 cannot be used"}
     assert (possible["p50"] == possible["last_value"]).all()
+
+
+def test_a_model_of_an_older_version_gives_persistence_until_the_run_has_trained_another(
+    deployed: Pipeline, api: Sandbox
+) -> None:
+    """With all horizons that there are, from the setting to the documents."""
+    del deployed.env["LUIGI_CONFIG_PATH"]
+    folder = deployed.root / "models" / "2026-03-02"
+    content = json.dumps({"format": FORMAT - 1}).encode()
+    models.save(folder, {"model.json": content, "co-1-0.txt": b"tree"}, models.card(folder))
+    about = json.loads((folder / "card.json").read_text())
+    about = {name: fact for name, fact in about.items() if name not in ("format", "checksum")}
+    (folder / "card.json").write_text(json.dumps(about))
+    done = deployed.hourly()
+    assert done.returncode == 0, done.stderr
+    told = "model 2026-03-02 was trained by an older version of the pipeline"
+    assert any(f"{told}: persistence is published" in warning for warning in warnings(done))
+    rows = list(deployed.database.forecasts.find({"issued_at": datetime(2026, 3, 3, 23, tzinfo=UTC)}))
+    assert len(rows) == 2 * len(FORECAST) * len(HORIZONS)
+    assert {row["method"] for row in rows} <= {"persistence", "none"}
+    assert {row["reason"] for row in rows if row["method"] == "persistence"} == {told}
+    assert {row["model_version"] for row in rows} == {""}
+
+    api.now = MOMENT + timedelta(hours=1)
+    done = deployed.hourly("2026-03-04T01:05")
+    api.now = MOMENT
+    assert done.returncode == 0, done.stderr
+    assert "persistence is published" not in done.stderr
+    rows = list(deployed.database.forecasts.find({"issued_at": datetime(2026, 3, 4, 0, tzinfo=UTC)}))
+    assert {row["model_version"] for row in rows} == {"2026-03-03"}
+    keys = {(row["station"], row["pollutant"], row["horizon_h"]) for row in rows}
+    assert len(rows) == len(keys) == 2 * len(FORECAST) * len(HORIZONS)
+    assert {horizon for _, _, horizon in keys} == {*HORIZONS}
+    files = models.load(deployed.root / "models" / "2026-03-03")
+    beats = {
+        (s["station"], s["pollutant"], s["horizon_h"]): s["beats"] for s in json.loads(files["model.json"])["scores"]
+    }
+    for row in rows:
+        assert row["target_at"] - row["issued_at"] == timedelta(hours=row["horizon_h"])
+        if not row["reason"].startswith(("sensor", "no reading")):
+            age = (row["issued_at"] - row["last_observed_at"]) // timedelta(hours=1)
+            near = "persistence" if row["horizon_h"] <= CORE_HOURS else "none"
+            better = beats[row["station"], row["pollutant"], row["horizon_h"] + age]
+            assert row["method"] == ("lightgbm" if better else near), row
+        assert (row["p50"] is None) == (row["method"] == "none") == (row["p10"] is None)
+        assert bool(row["reason"]) == (row["method"] != "lightgbm")
+    assert max(row["horizon_h"] for row in rows if row["method"] == "lightgbm") > CORE_HOURS
+    assert sorted(registered(deployed)) == ["2026-03-02", "2026-03-03"]
+    assert champion(deployed)["version"] == alias(deployed) == "2026-03-03"
 
 
 @pytest.mark.parametrize("damage", [b"{", None])

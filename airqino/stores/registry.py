@@ -106,7 +106,7 @@ class Registry:
                 client.set_terminated(run, "FAILED")
                 raise
             if not client.search_registered_models(f"name = '{MODEL}'"):
-                client.create_registered_model(MODEL, description="Forecast of CO and PM2.5, 1 and 2 hours ahead")
+                client.create_registered_model(MODEL, description="Forecast of CO and PM2.5 for the next hours")
             description = f"{record.version}: trained on what was measured before that day"
             tags = {"version": record.version}
             client.create_model_version(MODEL, f"runs:/{run}/model", run, tags=tags, description=description)
