@@ -112,9 +112,11 @@ def to_grid(hourly: pd.DataFrame, first: pd.Timestamp | None = None, last: pd.Ti
         flags[name] = np.full(shape, "absent", dtype=object)
         flag = f"{name}_flag"
         if flag in hourly:
-            flags[name][row, column] = hourly[flag].to_numpy(dtype=object)[keep]
+            of, found = pd.factorize(hourly[flag], use_na_sentinel=False)
+            words = np.array(found, dtype=object)  # one of each: those of a year of 200 stations take half a gigabyte
+            flags[name][row, column] = words[of[keep]]
             usable = np.zeros(shape, dtype=bool)
-            usable[row, column] = hourly[flag].isin(USABLE_FLAGS).to_numpy()[keep]
+            usable[row, column] = np.isin(words.astype(str), USABLE_FLAGS)[of[keep]]
             values[name][~usable] = np.nan
     return Grid(int(low), tuple(str(name) for name in names), values, flags)
 

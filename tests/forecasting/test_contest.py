@@ -14,7 +14,7 @@ from airqino.forecasting.model import Recipe, train
 
 DAYS = 35
 DAY = date(2024, 2, 5)  # the day after them
-POLICY = Policy(threads=1)
+POLICY = Policy(threads=1, horizons=(1, 2))
 
 
 HOURLY = cyclic(DAYS)
