@@ -15,7 +15,7 @@ from airqino.forecasting import plots
 from airqino.forecasting.artifact import FORMAT
 from airqino.forecasting.boosting import importance
 from airqino.forecasting.contest import Opponent, Outcome, Policy, hold_contest
-from airqino.forecasting.model import ForecastModel, train
+from airqino.forecasting.model import ForecastModel, Recipe, train
 from airqino.forecasting.scoring import DriftLimits, null_if_undefined
 from airqino.stores import models
 from airqino.stores.models import ModelCard
@@ -94,7 +94,8 @@ def drift_limits() -> DriftLimits:
 def _policy() -> Policy:
     config = settings().forecast
     confidence, limits = config.promote_confidence, drift_limits()
-    return Policy(config.compare_days, confidence, limits, thresholds(), config.horizons, config.seed, config.threads)
+    recipe, how = Recipe.of_rounds(config.rounds), (config.seed, config.threads)
+    return Policy(config.compare_days, confidence, limits, thresholds(), config.horizons, recipe, *how)
 
 
 def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
@@ -110,6 +111,7 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
     readings = frame(history)
     until = pd.Timestamp(day_start(day))
     options: dict[str, Any] = {"horizons": config.horizons, "seed": config.seed, "num_threads": config.threads}
+    options["recipe"] = Recipe.of_rounds(config.rounds)
     model = train(readings, until, **options, zones=settings().zones)
     model = replace(model, fingerprint=targets.fingerprint(*(t.fingerprint for t in history)))
     outcome = hold_contest(day, readings, len(history), _opponent(day), _policy())

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -67,6 +67,13 @@ class Recipe:
     validation_medians: int = 1
     validation_days: int = 42
     max_rows: int = 60_000
+
+    @classmethod
+    def of_rounds(cls, rounds: int) -> Self:
+        """Return the default recipe with more or fewer rounds, of all boosters alike."""
+        share = rounds / cls.rounds
+        names = ("rounds", "band_rounds", "floor_rounds", "day_rounds")
+        return cls(**{name: max(round(share * getattr(cls, name)), 1) for name in names})
 
     def trees(self) -> dict[str, Any]:
         """Return the LightGBM parameters that all boosters have in common, as the median's have them."""

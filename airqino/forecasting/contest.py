@@ -19,11 +19,11 @@ import pandas as pd
 
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting import scoring
-from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict, train
+from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, Recipe, predict, train
 from airqino.forecasting.scoring import KEY, DriftLimits, Pair
 from airqino.quality.contexts import Thresholds
 from airqino.quality.flags import flag_history
-from airqino.readings import HORIZONS
+from airqino.readings import FORECAST, HORIZONS
 from airqino.times import HOUR, day_start
 
 __all__ = ["SCORES", "Comparison", "Opponent", "Outcome", "Policy", "compare", "hold_contest"]
@@ -43,6 +43,7 @@ class Policy:
         drift: beyond these limits persistence is published in a champion's place.
         thresholds: of the quality flags that the forecasts would have been made with.
         horizons: hours ahead that are forecast.
+        recipe: settings of the training.
         seed: random seed of the training.
         threads: threads of LightGBM.
     """
@@ -52,6 +53,7 @@ class Policy:
     drift: DriftLimits = field(default_factory=DriftLimits)
     thresholds: Thresholds = field(default_factory=Thresholds)
     horizons: tuple[int, ...] = HORIZONS
+    recipe: Recipe = field(default_factory=Recipe)
     seed: int = 1
     threads: int = 2
 
@@ -138,7 +140,8 @@ def hold_contest(
         return Outcome(against, None, reason, False, kept)
     try:
         until, horizons = pd.Timestamp(day_start(start)), policy.horizons
-        stand_in = train(readings, until, horizons=horizons, seed=policy.seed, num_threads=policy.threads)
+        how = horizons, policy.seed, policy.threads, policy.recipe
+        stand_in = train(readings, until, FORECAST, *how)
     except InsufficientHistoryError:
         return Outcome(against, None, "history too short to judge it", False, kept)
     new = _published(stand_in, readings, start, day, policy)

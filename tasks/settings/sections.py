@@ -209,6 +209,7 @@ class Forecasting(Struct, frozen=True, kw_only=True):
         tuple[Annotated[int, Meta(ge=1, le=LONGEST_HORIZON)], ...],
         Meta(min_length=1, description=f"hours from 1 to {LONGEST_HORIZON}, comma-separated"),
     ] = HORIZONS
+    rounds: Annotated[int, Meta(ge=10, le=2000, description="a whole number from 10 to 2000")] = 200
     train_days: Count = 400
     min_train_days: Count = 14
     threads: Annotated[int, Meta(ge=1, le=64, description="a whole number from 1 to 64")] = 2

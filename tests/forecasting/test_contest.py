@@ -14,7 +14,7 @@ from airqino.forecasting.model import Recipe, train
 
 DAYS = 35
 DAY = date(2024, 2, 5)  # the day after them
-POLICY = Policy(threads=1, horizons=(1, 2))
+POLICY = Policy(threads=1, horizons=(1, 2), recipe=Recipe.of_rounds(60))
 
 
 HOURLY = cyclic(DAYS)
