@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from support.deployment import Pipeline
+from support.inprocess import configured
 
 from airqino.forecasting.artifact import FORMAT
 from airqino.stores import models
 from airqino.stores.registry import Record, Registry
+from tasks import promotion
 
 
 def card(version: str, promoted: bool, of: int = FORMAT) -> models.ModelCard:
@@ -86,6 +88,20 @@ def test_roll_back_leaves_out_what_an_older_version_trained(pipeline: Pipeline, 
     assert models.read_champion(versions / "champion.json").version == "2024-09-09"
     assert pipeline.script("models", "rollback").returncode == 2
     assert models.read_champion(versions / "champion.json").version == "2024-09-09"
+
+
+def test_the_alias_is_not_followed_to_what_an_older_version_trained(
+    tmp_path: Path, pipeline: Pipeline, versions: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = {"model.json": b"{}", "card.json": json.dumps({"trained": True, "trained_for": "2024-08-19"}).encode()}
+    registry = Registry(f"sqlite:///{pipeline.root}/mlflow/mlflow.db")
+    registry.record(Record("2024-08-19", {}, {}, old))
+    registry.move_alias("2024-08-19")
+    before = models.read_champion(versions / "champion.json")
+    with configured(tmp_path, {}, STAGING_ROOT=f"{pipeline.root}"):
+        promotion.follow_alias(registry)
+    assert "2024-08-19, which an older version of the pipeline trained" in caplog.text
+    assert models.read_champion(versions / "champion.json") == before
 
 
 def test_roll_back_without_a_registry_warns(pipeline: Pipeline, versions: Path) -> None:
