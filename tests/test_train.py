@@ -158,7 +158,7 @@ def test_promotion_and_roll_back(untrained: Pipeline, staged: Pipeline) -> None:
 
 def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
     """The stand-in that is judged is the model that was trained on what lay before the hours compared."""
-    from airqino.forecasting.model import predict
+    from airqino.forecasting.model import Recipe, predict
     from airqino.forecasting.model import train as fit
     from airqino.quality.flags import flag_history
 
@@ -167,7 +167,7 @@ def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
     start = pd.Timestamp(day - timedelta(days=12), tz="UTC")  # 49 days staged: a quarter of them
     tables = [pd.read_parquet(deployed.root / f"{d}" / "hourly.parquet") for d in DAYS if d < day]
     readings = pd.concat(tables, ignore_index=True)
-    model = fit(readings, start, horizons=(1, 2), seed=20240909)
+    model = fit(readings, start, horizons=(1, 2), seed=20240909, recipe=Recipe.of_rounds(30))
     bare = readings.drop(columns=[name for name in readings if name.endswith(("_flag", "_tests"))])
     hours = list(pd.date_range(start - pd.Timedelta(hours=1), pd.Timestamp(day, tz="UTC"), freq="h", inclusive="left"))
     forecasts = predict(model, flag_history(bare, causal=True), hours, horizons=(1, 2))
@@ -215,7 +215,7 @@ def files_of(deployed: Pipeline, version: str = "2026-03-02") -> dict[str, bytes
 
 
 def test_a_damaged_model_comes_back_from_the_registry(deployed: Pipeline) -> None:
-    file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt")), files_of(deployed)
+    file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt.gz")), files_of(deployed)
     file.write_bytes(before[file.name][:1000])
     done = deployed.hourly()
     assert done.returncode == 0, done.stderr
@@ -231,7 +231,7 @@ def test_a_damaged_model_comes_back_from_the_registry(deployed: Pipeline) -> Non
 
 @pytest.mark.drill
 def test_a_damaged_model_without_a_registry_is_trained_again(deployed: Pipeline) -> None:
-    file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt")), files_of(deployed)
+    file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt.gz")), files_of(deployed)
     file.write_bytes(before[file.name][:1000])
     shutil.rmtree(deployed.root / "mlflow")
     done = deployed.hourly()
