@@ -104,10 +104,11 @@ def train(
         report(f"{pollutant} model")
         wanted = sorted({score.horizon_h for score in new_scores if score.beats})
         models |= {f"{pollutant}/{lead}": model for lead, model in fit.models(rows, wanted, recipe.medians)}
-        if pollutant == POLLUTANT and zones is not None:
-            days = fit_days(grid, zones, partial(_thinned, most=recipe.max_rows), recipe, seed)
         trained.append(pollutant)
         n_rows += len(rows.row)
+        del rows, fit  # 1.5 GB are to be enough for a year of 200 stations
+        if pollutant == POLLUTANT and zones is not None:
+            days = fit_days(grid, zones, partial(_thinned, most=recipe.max_rows // 2), recipe, seed)
     if not trained:
         needed = f"{MIN_USABLE_HOURS} are needed to train"
         raise InsufficientHistoryError(f"history too short: {most} usable hours before {until:%Y-%m-%dT%H}, {needed}")
