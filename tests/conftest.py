@@ -18,7 +18,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
-#: The files that take longest, the longest first: begun last, one of two processes would wait for the other.
+#: The files that take longest, the longest first: begun last, the other processes would wait for one.
 LONGEST = (
     "drills/test_damage.py",
     "pipeline/test_upgrade.py",

@@ -48,7 +48,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, api: Sandbo
     """Twenty-five days that are final as far as they can be, and an hourly run after them."""
     folder = tmp_path_factory.mktemp("loaded")
     made = Pipeline(folder / "staging", mongod, api.url, AIRQINO_NOW=f"{NOW:%Y-%m-%dT%H:%M}")
-    made.configure(folder / "luigi.cfg", late_window_hours=30)  # a tenth of the days to look at: faster runs
+    made.configure(folder / "luigi.cfg", late_window_hours=30)  # not nine days to look at: faster runs
     done = made.backfill(f"{START:%Y-%m-%dT%H}", "2026-03-25T10")
     assert done.returncode == 0, done.stderr
     hourly(made)
