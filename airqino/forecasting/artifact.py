@@ -24,6 +24,8 @@ __all__ = ["FORMAT", "Band", "ForecastModel", "Score"]
 #: 1: boosters and small neural networks; what they were made by is gone.
 FORMAT = 2
 _ANY = "*"
+#: A model is not judged at a station on less than two days of validation.
+_FEWEST_VALIDATED = 48
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,14 @@ class ForecastModel:
         return self._band_of.get((station, pollutant, lead)) or self._band_of.get((_ANY, pollutant, lead))
 
     def score(self, station: str, pollutant: str, lead: int) -> Score | None:
-        """Return the validation score of a station; of all stations for one that was not there in the training."""
-        name = station if station in self.stations else _ANY
-        return self._score_of.get((name, pollutant, lead))
+        """Return the validation score of a station, or of all where it has too few hours; None where they have, too."""
+        own = self._score_of.get((station, pollutant, lead))
+        score = own if own and own.n >= _FEWEST_VALIDATED else self._score_of.get((_ANY, pollutant, lead))
+        return score if score and score.n >= _FEWEST_VALIDATED else None
+
+    def knows(self, station: str, pollutant: str, lead: int) -> bool:
+        """Tell whether a station had enough hours in the training for a band of its own."""
+        return (station, pollutant, lead) in self._band_of
 
     @cached_property
     def _band_of(self) -> dict[tuple[str, str, int], Band]:

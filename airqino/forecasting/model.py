@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from airqino.forecasting import boosting, calibration
-from airqino.forecasting.arrays import Floats, Ints
+from airqino.forecasting.arrays import Bools, Floats, Ints
 from airqino.forecasting.artifact import Band, ForecastModel, Score
 from airqino.forecasting.boosting import Recipe
 from airqino.forecasting.exceedance import DAYS, POLLUTANT, Spans, chances, level
@@ -61,8 +61,8 @@ _RECENT_CHANGES = 28 * 24
 _MOST_RECENT_ROWS = 8000
 #: Nothing is forecast from a reading that is older.
 OLDEST_HOURS = 2
-#: A model is not trusted at a station on less than two days of validation.
-_FEWEST_VALIDATED = 48
+#: The reason given with the model's forecast at a station that is new, or was silent before the training.
+_NEW = "too few hours of this station yet: the model and its band are those of all stations"
 
 
 def predict(
@@ -91,7 +91,8 @@ def predict(
     Returns:
         One row for each hour of issue, station, pollutant and horizon, sorted by them, with ``COLUMNS``. p10, p50,
         p90 and last_value are in the pollutant's unit, NaN where there is no forecast; ``method`` is lightgbm (the
-        trained model), persistence or none, and ``reason`` says why it is not the model. ``day`` is the station's day
+        trained model), persistence or none, and ``reason`` says why it is not the model, or that the model has learnt
+        from other stations alone. ``day`` is the station's day
         that the target lies in. Of PM2.5, ``level`` is the level of the European Air Quality Index that the hour will
         most likely have, with its probability, and ``day_exceedance`` the probability that the day's mean exceeds the
         guideline: of the day that is under way, and from 18:00 of the next; NaN where a model cannot tell.
@@ -208,11 +209,15 @@ class _Model:
             score = self.model.score(station, self.pollutant, lead)
             if lead not in leads_of(self.model.horizons):
                 reasons.append(f"the model was not trained {lead} h ahead")
-            elif score is None or score.n < _FEWEST_VALIDATED:
-                reasons.append("too few recent hours to judge the model here")
+            elif score is None:
+                reasons.append("too few recent hours to judge the model")
             else:
                 reasons.append("" if score.beats else f"at {lead} h the model does not beat the simple forecasts here")
         return np.array(reasons, dtype=object)
+
+    def are_new(self, lead: int) -> Bools:
+        """Tell of each station whether the model knows too little of it for a band of its own."""
+        return np.array([not self.model.knows(station, self.pollutant, lead) for station in self.grid.stations])
 
 
 def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int, no_model_reason: str) -> pd.DataFrame:
@@ -227,6 +232,7 @@ def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int,
             reason[rows] = model.reasons_against(lead)[anchors.column[rows]]
             modelled, rest = rows[reason[rows] == ""], rows[reason[rows] != ""]
             method[modelled] = MODELLED
+            reason[modelled[model.are_new(lead)[anchors.column[modelled]]]] = _NEW
             if len(modelled):
                 quantiles[:, modelled] = model.quantiles(lead, modelled)
             if horizon > CORE_HOURS:
@@ -249,7 +255,7 @@ def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int,
             "reason": reason,
             "last_value": anchors.last,
             "last_observed_at": _moments(grid, anchors.anchor).where(anchors.has_reading),
-            "level": names,
+            "level": pd.Series(names, dtype="str"),  # one type, whether some or none are known
             "level_probability": probability,
         }
     )

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -202,8 +203,6 @@ def test_the_band_widens_when_readings_are_old_or_missing(model):
 
 
 def test_persistence_where_the_model_did_not_win(model):
-    from dataclasses import replace
-
     worse = [replace(s, beats=False) if s.station == "a" and s.pollutant == "co" else s for s in model.scores]
     table = predict(replace(model, scores=tuple(worse)), HOURLY, [hour(1150)])
     row = one(table, pollutant="co")
@@ -214,9 +213,22 @@ def test_persistence_where_the_model_did_not_win(model):
     assert one(table, station="b", pollutant="co").method == "lightgbm"
 
 
-def test_an_unknown_station_is_forecast(model):
-    table = predict(model, cyclic(DAYS, ("new",), 9), [hour(1150)])
-    assert set(table.method[table.horizon_h <= 2]) == {"lightgbm"}
+@pytest.mark.parametrize("known_hours", [0, 20, 90])  # in the training
+def test_a_new_station_is_forecast_by_what_the_others_taught(known_hours):
+    end = 600
+    new, old = cyclic(DAYS, ("new",), 9), HOURLY[HOURLY.station != "a"]
+    new = new[new.observed_at >= hour(end - known_hours)]
+    fitted = train(pd.concat([old, new]), hour(end), ("pm2_5",), recipe=TINY, num_threads=1)
+    table = predict(fitted, pd.concat([old, new]), [hour(end + 10)], pollutants=("pm2_5",))
+    row, other = one(table, "new"), one(table, "b")
+    assert (row.method, other.method) == ("lightgbm", "lightgbm")
+    assert ("all stations" in row.reason, other.reason) == (True, "")
+
+
+def test_one_station_with_few_hours_has_nobody_to_learn_from(model):
+    few = tuple(replace(score, n=47) for score in model.scores)
+    row = one(predict(replace(model, scores=few), HOURLY, [hour(1150)]))
+    assert (row.method, row.reason) == ("persistence", "too few recent hours to judge the model")
 
 
 def test_too_short_a_history():
@@ -243,8 +255,6 @@ def test_nothing_in_nothing_out(model):
 
 def test_the_band_is_corrected_only_by_hours_the_model_had_not_seen(model):
     """The misses of hours that were trained on are too small: there the training's own calibration counts."""
-    from dataclasses import replace
-
     wide = replace(model, bands=tuple(replace(band, below=9.0, above=9.0) for band in model.bands))
     end = DAYS * 24 - 100  # the model has seen every hour before
     for number, same in ((end - 1, False), (end + 50, False), (end + 99, True)):
