@@ -259,10 +259,10 @@ def test_a_model_that_is_whole_but_none_gives_persistence_with_the_reason(deploy
 
 
 def test_a_model_of_an_older_version_gives_persistence_until_the_run_has_trained_another(
-    deployed: Pipeline, api: Sandbox
+    deployed: Pipeline, api: Sandbox, tmp_path: Path
 ) -> None:
     """With all horizons that there are, from the setting to the documents."""
-    del deployed.env["LUIGI_CONFIG_PATH"]
+    deployed.configure(tmp_path / "luigi.cfg", rounds=20)
     folder = deployed.root / "models" / "2026-03-02"
     content = json.dumps({"format": FORMAT - 1}).encode()
     models.save(folder, {"model.json": content, "co-1-0.txt": b"tree"}, models.card(folder))

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from airqino.errors import ConfigError, SourceError
+from airqino.forecasting import plots
 from airqino.forecasting.backtest import backtest, score_backtest
 from airqino.forecasting.day_scores import judge_days, reliability, score_days
 from airqino.forecasting.scoring import null_if_undefined
@@ -41,6 +43,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores as a list of records")
     days = "also write the scores of the chance of a bad day, and their reliability"
     parser.add_argument("--days", type=Path, metavar="FILE", help=days)
+    figures = "also draw the skill over the horizon and the reliability of those chances (needs matplotlib)"
+    parser.add_argument("--figures", type=Path, metavar="DIR", help=figures)
     parser.add_argument(
         "--history",
         type=Path,
@@ -58,6 +62,10 @@ def main(argv: Sequence[str]) -> int:
     for option, path in (("--json", arguments.json), ("--days", arguments.days)):
         if path is not None and not path.parent.is_dir():
             raise ConfigError(f"{option} {path}: the folder {path.parent} does not exist")
+    if arguments.figures is not None and not arguments.figures.is_dir():
+        raise ConfigError(f"--figures {arguments.figures}: no such folder")
+    if arguments.figures is not None and find_spec("matplotlib") is None:
+        raise ConfigError("--figures needs matplotlib, which comes with the extra registry")
     hourly = read_responses(arguments.responses, arguments.history)
     for start, stop in windows:
         _check_range(hourly, start, stop)
@@ -78,7 +86,23 @@ def main(argv: Sequence[str]) -> int:
     if arguments.days is not None:
         both = {"scores": _records(of_days), "reliability": _records(reliable)}
         arguments.days.write_text(json.dumps(both, indent=1) + "\n")
+    if arguments.figures is not None:
+        _draw(together, reliable, arguments.figures)
     return 0
+
+
+def _draw(scores: pd.DataFrame, reliable: pd.DataFrame, folder: Path) -> None:
+    """Draw the mean skill over the windows, and how often what was told came."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    means = scores.groupby(["station", "pollutant", "horizon_h"])["skill"].mean().reset_index()
+    for record in means.to_dict("records"):
+        name = f"{reading(record['pollutant']).label} {record['station']}"
+        series.setdefault(name, []).append((record["horizon_h"], record["skill"]))
+    plots.skill_by_horizon("Skill over the horizon", series).savefig(folder / "skill_by_horizon.png")
+    if len(reliable):
+        bins = list(reliable[["forecast", "observed", "n"]].itertuples(index=False, name=None))
+        drawn = plots.reliability("Chance that the day's mean PM2.5 exceeds the guideline", {"all stations": bins})
+        drawn.savefig(folder / "reliability.png")
 
 
 def _windows(arguments: argparse.Namespace) -> list[tuple[datetime, datetime]]:

@@ -46,8 +46,11 @@ def test_table_and_json(tmp_path):
     (tmp_path / "notes.json").write_text("[]")
     out = tmp_path / "scores" / "s.json"
     out.parent.mkdir()
-    done = run("--responses", tmp_path, "--start", "2024-01-19T00", "--stop", "2024-01-20T23", "--json", out)
+    span = "--start", "2024-01-19T00", "--stop", "2024-01-20T23"
+    done = run("--responses", tmp_path, *span, "--json", out, "--figures", out.parent)
     assert done.returncode == 0, done.stderr
+    drawn = [(out.parent / name).read_bytes() for name in ("skill_by_horizon.png", "reliability.png")]
+    assert all(picture.startswith(b"\x89PNG") for picture in drawn)
     records = json.loads(out.read_text())
     assert {tuple(record) for record in records} == {
         (
@@ -84,6 +87,7 @@ def test_table_and_json(tmp_path):
         ({"--history": "nowhere"}, "--history nowhere: no such file"),
         ({"--threads": "0"}, "--threads 0"),
         ({"--json": "nowhere/s.json"}, "the folder nowhere does not exist"),
+        ({"--figures": "nowhere"}, "--figures nowhere: no such folder"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, change, message):
