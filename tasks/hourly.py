@@ -58,7 +58,7 @@ class Hourly(Stage):
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Train on what was loaded, forecast and score, none waiting for another; then what the hour can do without."""
-        if promotion.is_outdated():  # persistence now is better than waiting for a model that can be read
+        if self._is_outdated:  # persistence now is better than waiting for a model that can be used
             yield [Forecast(hour=self.hour)]
         yield self._afterwards()
         yield self._retrainings()
@@ -82,10 +82,14 @@ class Hourly(Stage):
         window = day_range(*local_days(self.hour - settings().airqino.late_window_hours * HOUR, self.hour))
         return [*provisional_days(window[0]), *window]
 
+    @cached_property
+    def _is_outdated(self) -> bool:
+        """Tell whether the champion was outdated when the run began: another is made at once, not on Monday."""
+        return promotion.is_outdated()
+
     def _afterwards(self) -> list[luigi.Task]:
         scores = [ScoreForecasts(day=day) for day in self._days()]
-        # an older version's model cannot be read: another is made at once, not on Monday
-        training = TrainModel(day=self.hour.date() if promotion.is_outdated() else monday(self.hour.date()))
+        training = TrainModel(day=self.hour.date() if self._is_outdated else monday(self.hour.date()))
         return [training, Forecast(hour=self.hour), *self._unloaded(), *scores, LoadStations()]
 
     def _unloaded(self) -> list[luigi.Task]:

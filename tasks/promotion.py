@@ -159,9 +159,11 @@ def promoted_before(day: date) -> str | None:
 
 
 def is_outdated() -> bool:
-    """Tell whether the champion was trained by an older version, which wrote models that this one cannot read."""
+    """Tell whether the champion cannot be read, being an older version's, or lacks a horizon of the settings."""
     named = champion()
-    return named is not None and not is_readable(named.version)
+    return named is not None and not (
+        is_readable(named.version) and {*settings().forecast.horizons} <= {*_card(named.version).horizons}
+    )
 
 
 def is_readable(version: str) -> bool:

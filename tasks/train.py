@@ -71,7 +71,7 @@ class TrainModel(Stage):
         card = promotion.card(self.day)
         if card is None or not card.trained:
             return card is not None and card.days == len(self._history())
-        # where what is published cannot be read, another model of that kind is of no use
+        # where what is published is outdated, another model of that kind is of no use
         return promotion.is_readable(f"{self.day}") or not promotion.is_outdated()
 
     def _history(self) -> list[targets.ParquetTarget]:
@@ -137,6 +137,9 @@ def _opponent(day: date) -> Opponent | None:
         text = "champion %s cannot be read (%s): the new model is compared with persistence"
         log.warning(text, champion.version, error)
         return None
+    if not {*settings().forecast.horizons} <= {*model.horizons}:
+        log.info("champion %s knows not all horizons: the new model is compared with persistence", champion.version)
+        return None
     return Opponent(champion.version, model, frozenset(champion.fallback))
 
 
@@ -152,6 +155,7 @@ def _card(day: date, model: ForecastModel, outcome: Outcome, days: int) -> Model
         format=FORMAT,
         trained=True,
         trained_for=f"{day}",
+        horizons=model.horizons,
         trained_at=now,
         trained_from=model.trained_from,
         trained_until=model.trained_until,
@@ -190,6 +194,14 @@ def _figures(model: ForecastModel) -> dict[str, Any]:
     """Draw what the boosters look at, the skill over the horizon, and how reliable the chances of a bad day are."""
     if find_spec("matplotlib") is None:  # it comes with MLflow, not with mlflow-skinny
         return {}
+    try:
+        return _drawn(model)
+    except Exception as error:  # no model goes unrecorded for a picture
+        log.warning("the pictures of the model could not be drawn: %s", error)
+        return {}
+
+
+def _drawn(model: ForecastModel) -> dict[str, Any]:
     drawn = {
         f"feature_importance_{pollutant}.png": plots.importance(f"{pollutant}: what the boosters look at", gains)
         for pollutant, gains in importance(model.models).items()

@@ -26,6 +26,8 @@ FORMAT = 2
 _ANY = "*"
 #: A model is not judged at a station on less than two days of validation.
 _FEWEST_VALIDATED = 48
+#: Hours of a week, and of the lead before its first target.
+_WEEK = 8 * 24
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,9 @@ class ForecastModel:
         return score if score and score.n >= _FEWEST_VALIDATED else None
 
     def knows(self, station: str, pollutant: str, lead: int) -> bool:
-        """Tell whether a station had enough hours in the training for a band of its own."""
-        return (station, pollutant, lead) in self._band_of
+        """Tell whether a station was validated on more than a week, so that its band rests on itself."""
+        own = self._score_of.get((station, pollutant, lead))
+        return own is not None and own.n > _WEEK
 
     @cached_property
     def _band_of(self) -> dict[tuple[str, str, int], Band]:

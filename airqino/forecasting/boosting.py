@@ -225,7 +225,7 @@ def _normalised(gained: Mapping[str, float]) -> dict[str, float]:
     return {name: gain / total for name, gain in gained.items()}
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=512)  # those of two models of a dozen leads
 def _booster(text: str) -> Any:
     return _lightgbm().Booster(model_str=text)
 

@@ -6,6 +6,7 @@ with one that is an hour old, the forecast for the next hour is that of lead 2. 
 forecast, and from those older than `OLDEST_HOURS` nothing.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ _MOST_RECENT_ROWS = 8000
 #: Nothing is forecast from a reading that is older.
 OLDEST_HOURS = 2
 #: The reason given with the model's forecast at a station that is new, or was silent before the training.
-_NEW = "too few hours of this station yet: the model and its band are those of all stations"
+_NEW = "little was known of this station in the training: model and band are mostly those of the others"
 
 
 def predict(
@@ -91,9 +92,9 @@ def predict(
     Returns:
         One row for each hour of issue, station, pollutant and horizon, sorted by them, with ``COLUMNS``. p10, p50,
         p90 and last_value are in the pollutant's unit, NaN where there is no forecast; ``method`` is lightgbm (the
-        trained model), persistence or none, and ``reason`` says why it is not the model, or that the model has learnt
-        from other stations alone. ``day`` is the station's day
-        that the target lies in. Of PM2.5, ``level`` is the level of the European Air Quality Index that the hour will
+        trained model), persistence (up to two hours ahead) or none, and ``reason`` says why it is not the model, or
+        that little was known of the station when it was trained. ``day`` is the station's day that the target lies
+        in. Of PM2.5, ``level`` is the level of the European Air Quality Index that the hour will
         most likely have, with its probability, and ``day_exceedance`` the probability that the day's mean exceeds the
         guideline: of the day that is under way, and from 18:00 of the next; NaN where a model cannot tell.
     """
@@ -106,7 +107,7 @@ def predict(
     for pollutant in pollutants:
         anchors, quantiles, reason = _Anchors(grid, pollutant, rows), None, no_model_reason
         if model is not None and pollutant in model.pollutants:
-            quantiles = _Model(model, grid, anchors, num_threads)
+            quantiles = _Model(model, grid, anchors, horizons, num_threads)
         elif model is not None:
             reason = "history too short"  # for this pollutant, when the model was made
         chance = {name: np.full(len(anchors.age), np.nan) for name in DAYS}
@@ -154,20 +155,25 @@ class _Anchors:
 class _Model:
     """What a model says of one pollutant: raw quantiles of every anchor that is needed, and their recent misses."""
 
-    def __init__(self, model: ForecastModel, grid: Grid, anchors: _Anchors, num_threads: int) -> None:
+    def __init__(
+        self, model: ForecastModel, grid: Grid, anchors: _Anchors, horizons: Sequence[int], num_threads: int
+    ) -> None:
         self.model, self.grid, self.anchors, self.pollutant = model, grid, anchors, anchors.pollutant
         self.num_threads = num_threads
         #: The first hour the model has not seen: what a band misses of targets before says nothing of it.
         self.unseen = max(int(grid.index(pd.DatetimeIndex([model.trained_until]))[0]), 0)
         ages = np.unique(anchors.age[anchors.possible & (anchors.age <= 1)]).tolist()
-        leads = sorted({horizon + age for horizon in model.horizons for age in ages})
+        leads = sorted({int(horizon) + age for horizon in horizons for age in ages} & {*leads_of(model.horizons)})
         values = grid.values[self.pollutant]
         usable = ~np.isnan(values)
         # This saves the work for hours whose forecasts correct no band; `quantiles` leaves out the targets seen.
         longest = max(leads_of(model.horizons))
         usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS, self.unseen) - longest] = False
-        # Of many stations, every k-th hour of the last two weeks is enough to see what the bands missed.
+        # Of many stations, every k-th hour of the last two weeks is enough to see what the bands missed; k has no
+        # divisor in common with 24, or it would be the same hours of each day.
         step = -(-len(grid.stations) * calibration.RECENT_HOURS // _MOST_RECENT_ROWS)
+        while math.gcd(step, 24) > 1:
+            step += 1
         usable[(grid.start + np.arange(len(values))) % step != 0] = False
         usable[anchors.anchor[anchors.has_reading], anchors.column[anchors.has_reading]] = True
         self.row, self.column = np.nonzero(usable)
@@ -216,7 +222,7 @@ class _Model:
         return np.array(reasons, dtype=object)
 
     def are_new(self, lead: int) -> Bools:
-        """Tell of each station whether the model knows too little of it for a band of its own."""
+        """Tell of each station whether the training knew little of it."""
         return np.array([not self.model.knows(station, self.pollutant, lead) for station in self.grid.stations])
 
 
@@ -230,13 +236,13 @@ def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int,
             reason[rows] = f"the last reading is {age} h old"
         elif model is not None and len(rows):
             reason[rows] = model.reasons_against(lead)[anchors.column[rows]]
-            modelled, rest = rows[reason[rows] == ""], rows[reason[rows] != ""]
+            modelled = rows[reason[rows] == ""]
             method[modelled] = MODELLED
             reason[modelled[model.are_new(lead)[anchors.column[modelled]]]] = _NEW
             if len(modelled):
                 quantiles[:, modelled] = model.quantiles(lead, modelled)
-            if horizon > CORE_HOURS:
-                method[rest] = "none"
+        if horizon > CORE_HOURS:
+            method[rows[method[rows] == "persistence"]] = "none"
         rest = rows[method[rows] == "persistence"]
         changes = _recent_changes(grid, anchors, lead, rest)
         p10, p90 = calibration.change_band(anchors.last[rest], changes, anchors.missing[rest])

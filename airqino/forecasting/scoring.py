@@ -16,7 +16,7 @@ import pandas as pd
 
 from airqino.forecasting.arrays import Floats
 from airqino.forecasting.features import USABLE_FLAGS
-from airqino.readings import FORECAST
+from airqino.readings import CORE_HOURS, FORECAST
 
 __all__ = [
     "COLUMNS", "EPISODE_DAYS", "KEY", "LOSSES", "MODELLED", "WINDOWS", "DriftLimits", "drifted_pairs", "episode_start",
@@ -217,6 +217,7 @@ def summarise(
             table = score_groups(within)
             modelled = score_groups(within[within["method"] == MODELLED]).set_index(KEY)
             modelled = modelled.reindex(pd.MultiIndex.from_frame(table[KEY])).reset_index(drop=True)
+            modelled["horizon_h"] = table["horizon_h"]
             drift = _has_drifted(modelled, limits or DriftLimits()) & (window == EPISODE_DAYS)
             table["day"], table["window_days"] = f"{day}", window
             table["modelled"], table["drift"] = modelled["n"].fillna(0), drift
@@ -236,7 +237,7 @@ def drifted_pairs(matched: pd.DataFrame, limits: DriftLimits) -> tuple[set[Pair]
         limits: the limits.
 
     Returns:
-        (station, pollutant) pairs beyond the limits at some horizon, and all pairs with enough hours to say.
+        (station, pollutant) pairs beyond the limits at a core horizon, and all pairs with enough hours to say.
     """
     scores = score_groups(with_errors(matched[matched["method"] == MODELLED]))
     scores = scores[scores["n"] >= limits.hours]
@@ -301,8 +302,10 @@ def null_if_undefined(number: float | None) -> float | None:
 
 
 def _has_drifted(scores: pd.DataFrame, limits: DriftLimits) -> pd.Series:
+    """Tell by the core horizons alone: errors far ahead overlap, so that a week of them says little."""
     covered = scores["coverage80"].between(limits.coverage_low, limits.coverage_high)
-    return (scores["n"] >= limits.hours) & ((scores["skill"] < limits.skill) | ~covered)
+    enough = (scores["horizon_h"] <= CORE_HOURS) & (scores["n"] >= limits.hours)
+    return enough & ((scores["skill"] < limits.skill) | ~covered)
 
 
 def _mean(values: Floats) -> float:

@@ -93,7 +93,7 @@ def train(
         usable = int((~np.isnan(grid.values[pollutant])).sum())
         most = max(most, usable)
         leads = leads_of(horizons)
-        rows = _rows(grid, pollutant, leads, recipe.max_rows)
+        rows = _rows(grid, pollutant, leads, recipe.max_rows, seed)
         if usable < MIN_USABLE_HOURS or len(rows.row) < MIN_USABLE_HOURS // 2:
             continue
         fit = _Fit(pollutant, leads, len(grid.stations), seed, num_threads, recipe)
@@ -108,7 +108,7 @@ def train(
         n_rows += len(rows.row)
         del rows, fit  # 1.5 GB are to be enough for a year of 200 stations
         if pollutant == POLLUTANT and zones is not None:
-            days = fit_days(grid, zones, partial(_thinned, most=recipe.max_rows // 2), recipe, seed)
+            days = fit_days(grid, zones, partial(_thinned, most=recipe.max_rows // 2, seed=seed), recipe, seed)
     if not trained:
         needed = f"{MIN_USABLE_HOURS} are needed to train"
         raise InsufficientHistoryError(f"history too short: {most} usable hours before {until:%Y-%m-%dT%H}, {needed}")
@@ -191,13 +191,13 @@ def _split(rows: _Rows, leads: Sequence[int], validation_days: int) -> tuple[_Ro
     return fitting, block
 
 
-def _rows(grid: Grid, pollutant: str, leads: Sequence[int], max_rows: int) -> _Rows:
+def _rows(grid: Grid, pollutant: str, leads: Sequence[int], max_rows: int, seed: int) -> _Rows:
     own = grid.values[pollutant]
     row, column = np.nonzero(~np.isnan(own))
     known = np.zeros(len(row), dtype=bool)
     for lead in leads:
         known |= ~np.isnan(change(own, row, column, lead))
-    keep = _thinned(np.flatnonzero(known), column, max_rows)
+    keep = _thinned(np.flatnonzero(known), column, max_rows, seed)
     row, column = row[keep], column[keep]
     targets = np.column_stack([change(own, row, column, lead) for lead in leads])
     yesterday = np.column_stack([change(own, row, column, lead - 24) for lead in leads])
@@ -206,8 +206,11 @@ def _rows(grid: Grid, pollutant: str, leads: Sequence[int], max_rows: int) -> _R
     return _Rows(features, targets, yesterday, own[row, column], row, station)
 
 
-def _thinned(rows: Ints, column: Ints, most: int) -> Ints:
-    """Return at most so many of the rows, in their order: of a station with many of them every k-th one."""
+def _thinned(rows: Ints, column: Ints, most: int, seed: int) -> Ints:
+    """Return at most so many of the rows, in their order: of a station with many of them one from each k, by chance.
+
+    Every k-th one would be of the same hours of the day where k has a divisor in common with 24.
+    """
     stations, counts = np.unique(column[rows], return_counts=True)
     share, left = most, len(stations)
     for count in np.sort(counts):  # what a station does not use of its share is for the others
@@ -216,7 +219,13 @@ def _thinned(rows: Ints, column: Ints, most: int) -> Ints:
         share, left = share - count, left - 1
     if not left:
         return rows
-    quota = share // left
+    quota, random = share // left, np.random.default_rng(seed)
     parts = [rows[column[rows] == station] for station in stations]
-    kept = [part if len(part) <= quota else part[np.arange(quota) * len(part) // quota] for part in parts]
+    kept = [part if len(part) <= quota else part[_one_of_each(len(part), quota, random)] for part in parts]
     return np.sort(np.concatenate(kept))
+
+
+def _one_of_each(length: int, parts: int, random: np.random.Generator) -> Ints:
+    """Return a position from each of some equal parts of a length."""
+    edges = np.arange(parts + 1) * length // parts
+    return np.asarray(random.integers(edges[:-1], edges[1:]), dtype=np.int64)

@@ -177,15 +177,14 @@ def test_no_forecast_for_a_broken_sensor(model, flag, reason):
 
 @pytest.mark.parametrize(
     ("age", "horizon", "method"),
-    [(0, 2, "lightgbm"), (1, 2, "lightgbm"), (2, 1, "persistence"), (2, 12, "persistence"), (3, 1, "none")],
+    [(0, 2, "lightgbm"), (1, 2, "lightgbm"), (2, 1, "persistence"), (2, 12, "none"), (3, 1, "none")],
 )
 def test_older_readings_are_forecast_to_stay_and_those_of_three_hours_ago_not_at_all(model, age, horizon, method):
     hourly = HOURLY[(HOURLY.station == "b") | (HOURLY.observed_at <= hour(1150 - age))]
     row = one(predict(model, hourly, [hour(1150)]), horizon=horizon)
     assert row.method == method
     assert row.last_observed_at == hour(1150 - age)
-    reasons = {"lightgbm": "", "persistence": f"the last reading is {age} h old", "none": f"no reading for {age} h"}
-    assert row.reason == reasons[method]
+    assert row.reason == {2: "the last reading is 2 h old", 3: "no reading for 3 h"}.get(age, "")
 
 
 def test_the_band_widens_when_readings_are_old_or_missing(model):
@@ -213,16 +212,28 @@ def test_persistence_where_the_model_did_not_win(model):
     assert one(table, station="b", pollutant="co").method == "lightgbm"
 
 
-@pytest.mark.parametrize("known_hours", [0, 20, 90])  # in the training
+@pytest.mark.parametrize("known_hours", [0, 20, 168])  # in the training
 def test_a_new_station_is_forecast_by_what_the_others_taught(known_hours):
-    end = 600
+    end = 1000
     new, old = cyclic(DAYS, ("new",), 9), HOURLY[HOURLY.station != "a"]
     new = new[new.observed_at >= hour(end - known_hours)]
     fitted = train(pd.concat([old, new]), hour(end), ("pm2_5",), recipe=TINY, num_threads=1)
     table = predict(fitted, pd.concat([old, new]), [hour(end + 10)], pollutants=("pm2_5",))
     row, other = one(table, "new"), one(table, "b")
     assert (row.method, other.method) == ("lightgbm", "lightgbm")
-    assert ("all stations" in row.reason, other.reason) == (True, "")
+    assert (row.reason.startswith("little was known of this station"), other.reason) == (True, "")
+
+
+@pytest.mark.parametrize("age", [0, 1])
+def test_horizons_that_the_model_was_not_trained_for_leave_the_others_alone(model, age):
+    moment = hour(1150)
+    known = HOURLY[HOURLY.observed_at <= moment - pd.Timedelta(hours=age)]
+    asked = predict(model, known, [moment], horizons=(1, 2, 4, 23))
+    np.testing.assert_array_equal(
+        asked.loc[asked.horizon_h <= 2, "p50"], predict(model, known, [moment], horizons=(1, 2))["p50"]
+    )
+    assert set(asked.loc[asked.horizon_h <= 2, "method"]) == {"lightgbm"}
+    assert one(asked, horizon=23).reason == f"the model was not trained {23 + age} h ahead"
 
 
 def test_one_station_with_few_hours_has_nobody_to_learn_from(model):

@@ -20,7 +20,7 @@ def rows():
         for name in COVARIATES + WEATHER:
             table[name] = random.gamma(2, 5, HOURS)
         parts.append(table[random.random(HOURS) > 0.1])
-    return training._rows(to_grid(pd.concat(parts, ignore_index=True)), "pm2_5", LEADS, 300_000)
+    return training._rows(to_grid(pd.concat(parts, ignore_index=True)), "pm2_5", LEADS, 300_000, seed=1)
 
 
 @pytest.mark.parametrize(("days", "hours"), [(5, 5 * 24), (42, HOURS // 4)])  # at most a quarter of the history
@@ -58,9 +58,19 @@ def _known(values):
 def test_rows_are_thinned_evenly_and_a_new_station_keeps_all(counts, most, kept):
     column = np.concatenate([np.full(count, station) for station, count in enumerate(counts)])
     order = np.random.default_rng(0).permutation(len(column))
-    found = training._thinned(np.arange(len(column)), column[order], most)
+    found = training._thinned(np.arange(len(column)), column[order], most, seed=1)
     assert tuple(np.bincount(column[order][found], minlength=len(counts))) == kept
     assert (np.diff(found) > 0).all()
-    for station, count in enumerate(counts):  # evenly: no two gaps differ by more than the rounding
+    for station, count in enumerate(counts):  # evenly: one from each of as many equal parts as are kept
         places = np.searchsorted(np.flatnonzero(column[order] == station), found[column[order][found] == station])
-        assert set(np.diff(places)) <= {count // kept[station], -(-count // kept[station])}
+        parts = [place * kept[station] // count for place in places]
+        assert all(abs(part - number) <= 1 for number, part in enumerate(parts))
+
+
+@pytest.mark.parametrize(("stations", "days"), [(200, 400), (150, 400), (164, 365)])
+def test_what_is_thinned_is_of_all_hours_of_the_day(stations, days):
+    """An even stride has a divisor in common with 24 in each of these."""
+    column = np.tile(np.arange(stations), days * 24)
+    found = training._thinned(np.arange(len(column)), column, 60_000, seed=1)
+    of_day = np.bincount(found // stations % 24, minlength=24)
+    assert of_day.min() > 0.8 * of_day.mean()
