@@ -301,10 +301,28 @@ def test_a_model_of_an_older_version_gives_persistence_until_the_run_has_trained
             better = beats[row["station"], row["pollutant"], row["horizon_h"] + age]
             assert row["method"] == ("lightgbm" if better else near), row
         assert (row["p50"] is None) == (row["method"] == "none") == (row["p10"] is None)
-        assert bool(row["reason"]) == (row["method"] != "lightgbm")
+        assert bool(row["reason"]) == (row["method"] != "lightgbm") or "little was known" in row["reason"]
     assert max(row["horizon_h"] for row in rows if row["method"] == "lightgbm") > CORE_HOURS
     assert sorted(registered(deployed)) == ["2026-03-02", "2026-03-03"]
     assert champion(deployed)["version"] == alias(deployed) == "2026-03-03"
+
+
+@pytest.mark.drill
+def test_a_horizon_that_was_added_is_forecast_from_the_next_hour_on(
+    deployed: Pipeline, api: Sandbox, tmp_path: Path
+) -> None:
+    deployed.configure(tmp_path / "luigi.cfg", horizons="1, 2, 6", rounds=30)
+    told = []
+    for hour, now in ((23, NOW), (0, "2026-03-04T01:05")):
+        api.now = datetime.fromisoformat(f"{now}+00:00")
+        done = deployed.hourly(now)
+        assert done.returncode == 0, done.stderr
+        at = datetime(2026, 3, 3 if hour else 4, hour, tzinfo=UTC)
+        rows = list(deployed.database.forecasts.find({"issued_at": at, "pollutant": "pm2_5"}))
+        told.append({(row["horizon_h"], row["method"], row["model_version"]) for row in rows})
+    api.now = MOMENT
+    assert told[0] == {(1, "lightgbm", "2026-03-02"), (2, "lightgbm", "2026-03-02"), (6, "none", "2026-03-02")}
+    assert told[1] == {(hours, "lightgbm", "2026-03-03") for hours in (1, 2, 6)}
 
 
 @pytest.mark.parametrize("damage", [b"{", None])

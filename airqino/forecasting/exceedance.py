@@ -21,7 +21,7 @@ import pandas as pd
 from airqino.forecasting import boosting
 from airqino.forecasting.arrays import Bools, Floats, Ints, Matrix
 from airqino.forecasting.boosting import LeadModel, Recipe
-from airqino.forecasting.features import Grid, feature_matrix, feature_names, nanmean, nanmedian
+from airqino.forecasting.features import FORTNIGHT, Grid, feature_matrix, feature_names, nanmean, nanmedian
 from airqino.forecasting.inputs import Scaling
 from airqino.readings import INDEX_LEVELS, reading
 
@@ -47,7 +47,6 @@ _KEPT = 199
 VALID_SHARE = 0.75
 #: Leads whose habits the trees are given.
 _LEADS = (1, 3, 6, 12)
-_FORTNIGHT = range(1, 15)
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ def _more(spans: Spans, day: int, row: Ints, column: Ints, last: Floats, so_far:
     yesterday, _ = spans.mean(*spans.bounds(row, column, -1), column)
     three, _ = spans.mean(now - 3, now, column)
     levels, changes = [], []
-    for back in _FORTNIGHT:
+    for back in FORTNIGHT:
         earlier = row - 24 * back
         first, stop = spans.bounds(earlier, column, day)
         level, _ = spans.mean(np.maximum(first, earlier + 1), stop, column)

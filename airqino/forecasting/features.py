@@ -19,6 +19,7 @@ from airqino.quality.flags import COUNTED
 
 __all__ = [
     "COVARIATES",
+    "FORTNIGHT",
     "LOOKBACK_HOURS",
     "USABLE_FLAGS",
     "WEATHER",
@@ -47,7 +48,7 @@ _ZEROS = (6, 24, 168)
 #: Half-lives (h) of the means that the other readings are compared with.
 _HALF_LIVES = (3, 24)
 #: The days before that say what is usual at an hour of the day.
-_FORTNIGHT = range(1, 15)
+FORTNIGHT = range(1, 15)
 #: How a station usually changes between the anchor's and the target's hour: hours between the changes, and how many.
 _HABITS = {
     "yesterday": (24, 1), "last_week": (168, 1), "habit_7": (24, 7), "habit_14": (24, 14), "habit_28": (24, 28),
@@ -232,8 +233,8 @@ def _columns(
         habits = {name: _mean_change(own, lead, row, column, *periods) for name, periods in _HABITS.items()}
         habits["usual"] = _usual(own, lead, row, column) - anchor
         habits["others_habit_14"] = _mean_change(others, lead, row, column, 24, 14)
-        changes = [change(own, row - 24 * day, column, lead) for day in _FORTNIGHT]
-        levels = [_at(own, row + lead - 24 * day, column) for day in _FORTNIGHT]
+        changes = [change(own, row - 24 * day, column, lead) for day in FORTNIGHT]
+        levels = [_at(own, row + lead - 24 * day, column) for day in FORTNIGHT]
         habits["median_change"] = nanmedian(changes)
         habits["mean_abs_change"] = nanmean([np.abs(values) for values in changes])
         habits["median_level"] = nanmedian(levels) - anchor
@@ -243,7 +244,7 @@ def _columns(
 
 def _usual(own: Floats, offset: int, row: Ints, column: Ints) -> Floats:
     """Return the mean level at the hour of the day ``offset`` hours after the anchor's, over two weeks."""
-    return nanmean([_at(own, row + offset - 24 * day, column) for day in _FORTNIGHT])
+    return nanmean([_at(own, row + offset - 24 * day, column) for day in FORTNIGHT])
 
 
 def _mean_change(values: Floats, lead: int, row: Ints, column: Ints, period: int, times: int) -> Floats:
@@ -313,10 +314,10 @@ def _fading_mean(values: Floats, half_life: float) -> Floats:
 def _median_of_hour(values: Floats) -> Floats:
     """Return the median at each hour of the day over the 14 days before, (hours, stations)."""
     out = np.full(values.shape, np.nan)
-    padded = np.vstack([np.full((_FORTNIGHT[-1] * 24, values.shape[1]), np.nan), values])
+    padded = np.vstack([np.full((FORTNIGHT[-1] * 24, values.shape[1]), np.nan), values])
     for column in range(values.shape[1]):  # one station at a time: 14 days of it are held
         own = padded[:, column]
-        out[:, column] = nanmedian([own[(14 - day) * 24 : len(own) - day * 24] for day in _FORTNIGHT])
+        out[:, column] = nanmedian([own[(14 - day) * 24 : len(own) - day * 24] for day in FORTNIGHT])
     return out
 
 

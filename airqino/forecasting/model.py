@@ -160,6 +160,7 @@ class _Model:
     ) -> None:
         self.model, self.grid, self.anchors, self.pollutant = model, grid, anchors, anchors.pollutant
         self.num_threads = num_threads
+        self._raw_of: dict[int, Floats] = {}
         #: The first hour the model has not seen: what a band misses of targets before says nothing of it.
         self.unseen = max(int(grid.index(pd.DatetimeIndex([model.trained_until]))[0]), 0)
         ages = np.unique(anchors.age[anchors.possible & (anchors.age <= 1)]).tolist()
@@ -201,11 +202,14 @@ class _Model:
 
     def _raw(self, lead: int) -> Floats:
         """Return the (3, hours, stations) quantiles as the boosters give them; NaN where none is needed."""
+        if lead in self._raw_of:  # of a fresh reading and of one an hour old
+            return self._raw_of[lead]
         values = self.grid.values[self.pollutant]
         features, last = self.features[:, names_for(self.names, lead)], values[self.row, self.column]
         model = self.model.models[f"{self.pollutant}/{lead}"]
         raw = np.full((3, *values.shape), np.nan)
         raw[:, self.row, self.column] = boosting.predict(self.pollutant, model, features, last, self.num_threads)
+        self._raw_of[lead] = raw
         return raw
 
     def reasons_against(self, lead: int) -> npt.NDArray[np.object_]:
