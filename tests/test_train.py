@@ -258,6 +258,7 @@ def test_a_model_that_is_whole_but_none_gives_persistence_with_the_reason(deploy
     assert (possible["p50"] == possible["last_value"]).all()
 
 
+@pytest.mark.drill
 def test_a_model_of_an_older_version_gives_persistence_until_the_run_has_trained_another(
     deployed: Pipeline, api: Sandbox, tmp_path: Path
 ) -> None:
