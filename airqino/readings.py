@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from math import inf
 
 __all__ = [
+    "CORE_HOURS",
     "FORECAST",
+    "HORIZONS",
     "INDEX_LEVELS",
     "INDEX_VERSION",
     "LABELS",
+    "LONGEST_HORIZON",
     "NAMES",
     "POLLUTANTS",
     "READINGS",
@@ -115,7 +118,14 @@ NAMES = tuple(r.name for r in READINGS)
 UNITS = {r.name: r.unit for r in READINGS}
 #: Names of the pollutants with a daily mean.
 POLLUTANTS = tuple(r.name for r in READINGS if r.averaged)
-#: Names of the pollutants that are forecast.
+#: Hours ahead that are forecast, unless a setting says otherwise.
+HORIZONS = (1, 2, 3, 6, 9, 12)
+#: Up to this horizon something is always published: persistence, where no model is better.
+CORE_HOURS = 2
+#: What is usual at the target's hour is known of the day before it, so no lead is longer than a day; from a reading
+#: that is an hour old, the lead is one more than the horizon.
+LONGEST_HORIZON = 23
+#: Readings that are forecast.
 FORECAST = tuple(r.name for r in READINGS if r.forecast)
 #: Labels of the pollutants with a daily mean, by name, in the order people are shown them: particles first.
 LABELS = {r.name: r.label for r in sorted(READINGS, key=lambda r: r.label, reverse=True) if r.averaged}

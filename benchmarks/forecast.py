@@ -1,14 +1,17 @@
-"""How long training and forecasting take, for two stations and for 200.
+"""How long training and forecasting take, for two stations and for 200, and how much memory.
 
 Run: .venv/bin/python benchmarks/forecast.py. Synthetic stations, no files and no database: the pure functions that the
-tasks call. Prints seconds; asserts nothing.
+tasks call. Prints seconds, and gigabytes; asserts nothing.
 """
 
+import multiprocessing
+import resource
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +38,24 @@ def readings(stations: list[str], days: int) -> pd.DataFrame:
     return flag_history(hourly, causal=True)
 
 
+def crowded(stations: int) -> pd.DataFrame:
+    """Readings of a year of many stations: those of two, each a little different."""
+    two, random = readings(list(DEFAULT_STATIONS), 365), np.random.default_rng(1)
+    parts = [two[two["station"] == station] for station in DEFAULT_STATIONS]
+    measured = two.select_dtypes("float").columns
+    made = [parts[number % 2].assign(station=f"2832{number:05}") for number in range(stations)]
+    for part in made:
+        part[measured] *= random.uniform(0.8, 1.2, (len(part), 1))
+    return pd.concat(made, ignore_index=True)
+
+
+def train_crowd(answer: Any) -> None:
+    """Train on a year of 200 stations, and tell the seconds and the most memory."""
+    hourly, began = crowded(200), time.monotonic()
+    train(hourly, pd.Timestamp(NOW), num_threads=2, zones={})
+    answer.put((time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6))
+
+
 def timed(table: Table, what: str, work: Callable[[], Any]) -> Any:
     """Run, and note the seconds."""
     began = time.monotonic()
@@ -53,10 +74,19 @@ def main() -> None:
     crowd = readings(many, HISTORY_HOURS // 24 + 1)
     hour = pd.Timestamp(NOW - timedelta(hours=1))
     timed(table, "import LightGBM", lambda: __import__("lightgbm"))
-    model = timed(table, "train on a year of two stations", lambda: train(year, pd.Timestamp(NOW), num_threads=2))
+    model = timed(
+        table, "train on a year of two stations", lambda: train(year, pd.Timestamp(NOW), num_threads=2, zones={})
+    )
     timed(table, "forecast one hour, two stations", lambda: predict(model, recent, [hour], 2))
     timed(table, "forecast one hour, 200 stations", lambda: predict(model, crowd, [hour], 2))
     timed(table, "flag the days before that hour, 200 stations", lambda: flag_history(crowd, causal=True))
+    spawned = multiprocessing.get_context("spawn")  # its memory is its own
+    answer: Any = spawned.Queue()
+    process = spawned.Process(target=train_crowd, args=(answer,))
+    process.start()
+    seconds, gigabytes = answer.get()
+    process.join()
+    table.add_row(f"train on a year of 200 stations ({gigabytes:.2f} GB)", f"{seconds:.2f}")
     Console().print(table)
 
 

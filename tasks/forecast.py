@@ -1,4 +1,4 @@
-"""Forecast: the next two hours of CO and PM2.5."""
+"""Forecast: the next hours of CO and PM2.5."""
 
 import contextlib
 import logging
@@ -31,12 +31,13 @@ _COLUMNS = (
     *(("station", pa.string()), ("pollutant", pa.string()), ("issued_at", _MOMENT), ("target_at", _MOMENT)),
     *(("horizon_h", pa.int64()), ("p10", pa.float64()), ("p50", pa.float64()), ("p90", pa.float64())),
     *(("method", pa.string()), ("reason", pa.string()), ("last_value", pa.float64()), ("last_observed_at", _MOMENT)),
-    *(("model_version", pa.string()), ("hindcast", pa.bool_())),
+    *(("level", pa.string()), ("level_probability", pa.float64()), ("day", pa.string())),
+    *(("day_exceedance", pa.float64()), ("model_version", pa.string()), ("hindcast", pa.bool_())),
 )
 
 
 class Forecast(Stage):
-    """CO and PM2.5 of the two hours after an hour, with an 80 % band, for each station.
+    """CO and PM2.5 of some hours after an hour, with an 80 % band, for each station.
 
     Unit: an hour (or several at once, as hindcasts). Complete: it was published, in Parquet and in MongoDB. What was
     published stays as it was: a later reading or model does not change it. Made for an hour that is not the last one
@@ -144,22 +145,29 @@ def _stage_forecasts(hours: list[datetime], champion: Champion | None, hindcast:
 
 def _predict(hours: list[datetime], readings: pd.DataFrame, champion: Champion | None) -> tuple[pd.DataFrame, str]:
     """Return the champion's forecasts and its version; persistence and "" where there is none or it cannot be used."""
-    moments, threads = [pd.Timestamp(hour) for hour in hours], settings().forecast.threads
+    config, moments = settings().forecast, [pd.Timestamp(hour) for hour in hours]
+    how: dict[str, Any] = {"num_threads": config.threads, "horizons": config.horizons, "zones": settings().zones}
+
+    def persistence(reason: str) -> pd.DataFrame:
+        return predict(None, readings, moments, **how, no_model_reason=reason)
+
     if champion is None:
-        reason = promotion.no_model_reason(hours[-1].date())
-        return predict(None, readings, moments, threads, no_model_reason=reason), ""
+        return persistence(promotion.no_model_reason(hours[-1].date())), ""
+    if not promotion.is_readable(champion.version):
+        reason = f"model {champion.version} was trained by an older version of the pipeline"
+        log.warning("%s: persistence is published", reason)
+        return persistence(reason), ""
     try:
         model = ForecastModel.from_files(promotion.model_files(champion.version))
-        predicted = predict(model, readings, moments, threads)
+        predicted = predict(model, readings, moments, **how)
     except Exception as error:  # whatever is wrong with a model never stops a forecast
         reason = f"model {champion.version} cannot be used"
         log.warning("%s (%s): persistence is published", reason, error)
-        return predict(None, readings, moments, threads, no_model_reason=reason), ""
+        return persistence(reason), ""
     fallback = pd.MultiIndex.from_frame(predicted[["station", "pollutant"]]).isin(list(champion.fallback))
     if fallback.any():  # both tables have the same rows in the same order
-        reason = "model has drifted here, and no better one was found"
-        persistence = predict(None, readings, moments, threads, no_model_reason=reason)
-        predicted = pd.concat([predicted[~fallback], persistence[fallback]]).sort_index()
+        instead = persistence("model has drifted here, and no better one was found")
+        predicted = pd.concat([predicted[~fallback], instead[fallback]]).sort_index()
     return predicted, champion.version
 
 

@@ -10,7 +10,7 @@ import luigi
 from airqino.errors import ConfigError
 from airqino.forecasting.scoring import WINDOWS
 from airqino.times import DAY, HOUR, day_range, day_start, format_hour, hour_range
-from tasks import targets
+from tasks import promotion, targets
 from tasks.daily import local_days
 from tasks.errata import LoadNotes
 from tasks.fetch import FetchHour
@@ -58,6 +58,8 @@ class Hourly(Stage):
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Train on what was loaded, forecast and score, none waiting for another; then what the hour can do without."""
+        if self._is_outdated:  # persistence now is better than waiting for a model that can be used
+            yield [Forecast(hour=self.hour)]
         yield self._afterwards()
         yield self._retrainings()
         yield self._upkeep()
@@ -80,9 +82,14 @@ class Hourly(Stage):
         window = day_range(*local_days(self.hour - settings().airqino.late_window_hours * HOUR, self.hour))
         return [*provisional_days(window[0]), *window]
 
+    @cached_property
+    def _is_outdated(self) -> bool:
+        """Tell whether the champion was outdated when the run began: another is made at once, not on Monday."""
+        return promotion.is_outdated()
+
     def _afterwards(self) -> list[luigi.Task]:
         scores = [ScoreForecasts(day=day) for day in self._days()]
-        training = TrainModel(day=monday(self.hour.date()))
+        training = TrainModel(day=self.hour.date() if self._is_outdated else monday(self.hour.date()))
         return [training, Forecast(hour=self.hour), *self._unloaded(), *scores, LoadStations()]
 
     def _unloaded(self) -> list[luigi.Task]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from airqino.errors import ConfigError, DamagedFileError, RegistryError, StagingError
+from airqino.forecasting.artifact import FORMAT
 from airqino.stores import models
 from airqino.stores.models import CARD, Champion, ModelCard
 from airqino.stores.registry import Registry, check_file
@@ -157,6 +158,19 @@ def promoted_before(day: date) -> str | None:
     return None
 
 
+def is_outdated() -> bool:
+    """Tell whether the champion cannot be read, being an older version's, or lacks a horizon of the settings."""
+    named = champion()
+    return named is not None and not (
+        is_readable(named.version) and {*settings().forecast.horizons} <= {*_card(named.version).horizons}
+    )
+
+
+def is_readable(version: str) -> bool:
+    """Tell whether this version of the pipeline can read a model: one of an older version has other files."""
+    return _card(version).format == FORMAT
+
+
 def trained_since(start: date, until: date) -> bool:
     """Say whether a version was trained for a day from `start` to `until`."""
     versions = [version for version in models.versions(targets.paths().models) if f"{start}" <= version <= f"{until}"]
@@ -184,6 +198,8 @@ def promote(version: str, fallback: frozenset[tuple[str, str]] = frozenset()) ->
     old = champion()
     if not _card(version).trained:
         raise ConfigError(f"there is no trained version {version}; scripts/models list shows those there are")
+    if not is_readable(version):
+        raise ConfigError(f"{version} was trained by an older version of the pipeline: this one cannot read it")
     predecessors = old.predecessors if old else ()
     if old and old.version != version:
         predecessors = (*predecessors, old.version)[-_PREDECESSORS:]
@@ -205,7 +221,10 @@ def roll_back() -> tuple[str, str]:
     old = champion()
     if old is None:
         raise ConfigError("no model is published: there is nothing to roll back")
-    usable = [v for v in old.predecessors if v != old.version and _card(v).trained]
+    earlier = [v for v in old.predecessors if v != old.version and _card(v).trained]
+    usable = [v for v in earlier if is_readable(v)]
+    if earlier and not usable:
+        raise ConfigError(f"{earlier[-1]} was trained by an older version of the pipeline: this one cannot read it")
     if not usable:
         raise ConfigError(f"no model was published before {old.version}: there is nothing to go back to")
     now, previous = settings().now.isoformat(), usable[-1]
@@ -233,6 +252,9 @@ def follow_alias(store: Registry) -> None:
         return
     if card(named) is None:
         fetch(store, named)
+    if not is_readable(named):
+        log.warning("the registry's alias is at version %s, which an older version of the pipeline trained", named)
+        return
     log.info("the registry's alias is at version %s: it is published from now on", named)
     promote(named)
 

@@ -9,6 +9,7 @@ import luigi
 import pandas as pd
 
 from airqino.forecasting import scoring
+from airqino.readings import LONGEST_HORIZON
 from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_range, day_start
 from tasks import promotion, stage, targets
@@ -23,8 +24,8 @@ log = logging.getLogger("airqino.score")
 
 #: Raise when the meaning of scores.parquet changes.
 _VERSION = 1
-#: Hours that are forecast ahead: a day's first targets were forecast the evening before.
-_AHEAD = 2 * HOUR
+#: Hours that may be forecast ahead: a day's first targets were forecast the day before.
+_AHEAD = LONGEST_HORIZON * HOUR
 #: How far back the beginning of a drift is looked for.
 _LOOK_BACK = 60 * DAY
 

@@ -4,15 +4,18 @@ import json
 import logging
 from dataclasses import replace
 from datetime import date, timedelta
+from importlib.util import find_spec
 from typing import Any
 
 import luigi
 import pandas as pd
 
 from airqino.errors import InsufficientHistoryError, PipelineError, RegistryError
+from airqino.forecasting import plots
+from airqino.forecasting.artifact import FORMAT
 from airqino.forecasting.boosting import importance
 from airqino.forecasting.contest import Opponent, Outcome, Policy, hold_contest
-from airqino.forecasting.model import ForecastModel, train
+from airqino.forecasting.model import ForecastModel, Recipe, train
 from airqino.forecasting.scoring import DriftLimits, null_if_undefined
 from airqino.stores import models
 from airqino.stores.models import ModelCard
@@ -26,6 +29,9 @@ from tasks.stage import Stage, exclusive
 from tasks.staged import frame
 
 log = logging.getLogger("airqino.train")
+
+#: Lines that can still be told apart in a picture.
+_MOST_SERIES = 10
 
 
 class TrainModel(Stage):
@@ -63,7 +69,10 @@ class TrainModel(Stage):
 
     def _is_trained(self) -> bool:
         card = promotion.card(self.day)
-        return card is not None and (card.trained or card.days == len(self._history()))
+        if card is None or not card.trained:
+            return card is not None and card.days == len(self._history())
+        # where what is published is outdated, another model of that kind is of no use
+        return promotion.is_readable(f"{self.day}") or not promotion.is_outdated()
 
     def _history(self) -> list[targets.ParquetTarget]:
         first = self.day - timedelta(days=settings().forecast.train_days)
@@ -85,7 +94,8 @@ def drift_limits() -> DriftLimits:
 def _policy() -> Policy:
     config = settings().forecast
     confidence, limits = config.promote_confidence, drift_limits()
-    return Policy(config.compare_days, confidence, limits, thresholds(), config.seed, config.threads)
+    recipe, how = Recipe.of_rounds(config.rounds), (config.seed, config.threads)
+    return Policy(config.compare_days, confidence, limits, thresholds(), config.horizons, recipe, *how)
 
 
 def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
@@ -99,7 +109,10 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
         registered = False
         log.warning("%s; version %s is not recorded there, the champion stays as it is cached", error, day)
     readings = frame(history)
-    model = train(readings, pd.Timestamp(day_start(day)), seed=config.seed, num_threads=config.threads)
+    until = pd.Timestamp(day_start(day))
+    options: dict[str, Any] = {"horizons": config.horizons, "seed": config.seed, "num_threads": config.threads}
+    options["recipe"] = Recipe.of_rounds(config.rounds)
+    model = train(readings, until, **options, zones=settings().zones)
     model = replace(model, fingerprint=targets.fingerprint(*(t.fingerprint for t in history)))
     outcome = hold_contest(day, readings, len(history), _opponent(day), _policy())
     files, card = model.to_files(), _card(day, model, outcome, len(history))
@@ -124,6 +137,9 @@ def _opponent(day: date) -> Opponent | None:
         text = "champion %s cannot be read (%s): the new model is compared with persistence"
         log.warning(text, champion.version, error)
         return None
+    if not {*settings().forecast.horizons} <= {*model.horizons}:
+        log.info("champion %s knows not all horizons: the new model is compared with persistence", champion.version)
+        return None
     return Opponent(champion.version, model, frozenset(champion.fallback))
 
 
@@ -136,8 +152,10 @@ def _card(day: date, model: ForecastModel, outcome: Outcome, days: int) -> Model
         scores = json.loads(result.scores.to_json(orient="records"))
         compared |= {"compared_rows": result.rows, "compared_days": result.days, "scores": scores}
     return ModelCard(
+        format=FORMAT,
         trained=True,
         trained_for=f"{day}",
+        horizons=model.horizons,
         trained_at=now,
         trained_from=model.trained_from,
         trained_until=model.trained_until,
@@ -161,8 +179,8 @@ def _record(day: date, model: ForecastModel, files: dict[str, bytes], card: Mode
         params=params | {"seed": str(model.seed), "stations": ",".join(model.stations)},
         metrics=_metrics(model, card),
         files=promotion.recorded_files(f"{day}", files),
-        texts={"features.json": json.dumps(model.features, indent=1)},
-        importance=importance(model),
+        texts={"inputs.json": json.dumps({key: of.scaling.inputs for key, of in model.models.items()}, indent=1)},
+        figures=_figures(model),
     )
     store = promotion.registry()
     try:
@@ -170,6 +188,34 @@ def _record(day: date, model: ForecastModel, files: dict[str, bytes], card: Mode
         promotion.sync_alias(store)
     except RegistryError as error:
         log.warning("%s; version %s is not recorded there, the champion is the one cached", error, day)
+
+
+def _figures(model: ForecastModel) -> dict[str, Any]:
+    """Draw what the boosters look at, the skill over the horizon, and how reliable the chances of a bad day are."""
+    if find_spec("matplotlib") is None:  # it comes with MLflow, not with mlflow-skinny
+        return {}
+    try:
+        return _drawn(model)
+    except Exception as error:  # no model goes unrecorded for a picture
+        log.warning("the pictures of the model could not be drawn: %s", error)
+        return {}
+
+
+def _drawn(model: ForecastModel) -> dict[str, Any]:
+    drawn = {
+        f"feature_importance_{pollutant}.png": plots.importance(f"{pollutant}: what the boosters look at", gains)
+        for pollutant, gains in importance(model.models).items()
+    }
+    of_series: dict[str, list[tuple[int, float]]] = {}
+    for score in model.scores:
+        if score.station != "*" and score.horizon_h in model.horizons and null_if_undefined(score.skill) is not None:
+            of_series.setdefault(f"{score.station} {score.pollutant}", []).append((score.horizon_h, score.skill))
+    few = dict(list(of_series.items())[:_MOST_SERIES])
+    drawn["skill_by_horizon.png"] = plots.skill_by_horizon("skill in the validation block", few)
+    days = {name: day.reliability for name, day in model.days.items() if day.reliability}
+    if days:
+        drawn["reliability.png"] = plots.reliability("chance that the day's mean PM2.5 exceeds the guideline", days)
+    return drawn
 
 
 def _metrics(model: ForecastModel, card: ModelCard) -> dict[str, float]:

@@ -15,7 +15,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 from support.deployment import Pipeline
 
+from airqino.forecasting.artifact import FORMAT
 from airqino.forecasting.features import USABLE_FLAGS
+from airqino.readings import CORE_HOURS, FORECAST, HORIZONS
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 from airqino.stores import models, parquet
@@ -37,7 +39,9 @@ def api():
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, api: Sandbox) -> Iterator[Pipeline]:
     """Seven weeks of hours, and no model."""
-    pipeline = Pipeline(tmp_path_factory.mktemp("history"), mongod, api.url, AIRQINO_NOW=NOW)
+    folder = tmp_path_factory.mktemp("history")
+    pipeline = Pipeline(folder / "staging", mongod, api.url, AIRQINO_NOW=NOW)
+    pipeline.forecast_less(folder)
     done = pipeline.backfill(f"{FIRST}T00", f"{LAST}T23")
     assert done.returncode == 0, done.stderr
     yield pipeline
@@ -154,7 +158,7 @@ def test_promotion_and_roll_back(untrained: Pipeline, staged: Pipeline) -> None:
 
 def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
     """The stand-in that is judged is the model that was trained on what lay before the hours compared."""
-    from airqino.forecasting.model import predict
+    from airqino.forecasting.model import Recipe, predict
     from airqino.forecasting.model import train as fit
     from airqino.quality.flags import flag_history
 
@@ -163,10 +167,10 @@ def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
     start = pd.Timestamp(day - timedelta(days=12), tz="UTC")  # 49 days staged: a quarter of them
     tables = [pd.read_parquet(deployed.root / f"{d}" / "hourly.parquet") for d in DAYS if d < day]
     readings = pd.concat(tables, ignore_index=True)
-    model = fit(readings, start, seed=20240909)
+    model = fit(readings, start, horizons=(1, 2), seed=20240909, recipe=Recipe.of_rounds(30))
     bare = readings.drop(columns=[name for name in readings if name.endswith(("_flag", "_tests"))])
     hours = list(pd.date_range(start - pd.Timedelta(hours=1), pd.Timestamp(day, tz="UTC"), freq="h", inclusive="left"))
-    forecasts = predict(model, flag_history(bare, causal=True), hours)
+    forecasts = predict(model, flag_history(bare, causal=True), hours, horizons=(1, 2))
     known = readings.set_index(["station", "observed_at"])
     errors: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     for row in forecasts.itertuples():
@@ -211,7 +215,7 @@ def files_of(deployed: Pipeline, version: str = "2026-03-02") -> dict[str, bytes
 
 
 def test_a_damaged_model_comes_back_from_the_registry(deployed: Pipeline) -> None:
-    file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt")), files_of(deployed)
+    file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt.gz")), files_of(deployed)
     file.write_bytes(before[file.name][:1000])
     done = deployed.hourly()
     assert done.returncode == 0, done.stderr
@@ -227,7 +231,7 @@ def test_a_damaged_model_comes_back_from_the_registry(deployed: Pipeline) -> Non
 
 @pytest.mark.drill
 def test_a_damaged_model_without_a_registry_is_trained_again(deployed: Pipeline) -> None:
-    file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt")), files_of(deployed)
+    file, before = next((deployed.root / "models" / "2026-03-02").glob("*.txt.gz")), files_of(deployed)
     file.write_bytes(before[file.name][:1000])
     shutil.rmtree(deployed.root / "mlflow")
     done = deployed.hourly()
@@ -242,7 +246,8 @@ def test_a_damaged_model_without_a_registry_is_trained_again(deployed: Pipeline)
 
 def test_a_model_that_is_whole_but_none_gives_persistence_with_the_reason(deployed: Pipeline) -> None:
     folder = deployed.root / "models" / "2026-03-02"
-    models.save(folder, {"model.json": b"{}"}, ModelCard(trained=True, trained_for="2026-03-02", promoted=True))
+    made = ModelCard(format=FORMAT, trained=True, trained_for="2026-03-02", promoted=True)
+    models.save(folder, {"model.json": b"{}"}, made)
     models.write_champion(folder.parent / "champion.json", Champion("2026-03-02", "2026-03-02T00:05:00+00:00"))
     done = deployed.hourly()
     assert done.returncode == 0, done.stderr
@@ -251,6 +256,74 @@ def test_a_model_that_is_whole_but_none_gives_persistence_with_the_reason(deploy
     assert set(possible["method"]) == {"persistence"}
     assert set(possible["reason"]) == {"model 2026-03-02 cannot be used"}
     assert (possible["p50"] == possible["last_value"]).all()
+
+
+@pytest.mark.drill
+def test_a_model_of_an_older_version_gives_persistence_until_the_run_has_trained_another(
+    deployed: Pipeline, api: Sandbox, tmp_path: Path
+) -> None:
+    """With all horizons that there are, from the setting to the documents."""
+    deployed.configure(tmp_path / "luigi.cfg", rounds=20)
+    folder = deployed.root / "models" / "2026-03-02"
+    content = json.dumps({"format": FORMAT - 1}).encode()
+    models.save(folder, {"model.json": content, "co-1-0.txt": b"tree"}, models.card(folder))
+    about = json.loads((folder / "card.json").read_text())
+    about = {name: fact for name, fact in about.items() if name not in ("format", "checksum")}
+    (folder / "card.json").write_text(json.dumps(about))
+    done = deployed.hourly()
+    assert done.returncode == 0, done.stderr
+    told = "model 2026-03-02 was trained by an older version of the pipeline"
+    assert any(f"{told}: persistence is published" in warning for warning in warnings(done))
+    rows = list(deployed.database.forecasts.find({"issued_at": datetime(2026, 3, 3, 23, tzinfo=UTC)}))
+    assert len(rows) == 2 * len(FORECAST) * len(HORIZONS)
+    assert {row["method"] for row in rows} <= {"persistence", "none"}
+    assert {row["reason"] for row in rows if row["method"] == "persistence"} == {told}
+    assert {row["model_version"] for row in rows} == {""}
+
+    api.now = MOMENT + timedelta(hours=1)
+    done = deployed.hourly("2026-03-04T01:05")
+    api.now = MOMENT
+    assert done.returncode == 0, done.stderr
+    assert "persistence is published" not in done.stderr
+    rows = list(deployed.database.forecasts.find({"issued_at": datetime(2026, 3, 4, 0, tzinfo=UTC)}))
+    assert {row["model_version"] for row in rows} == {"2026-03-03"}
+    keys = {(row["station"], row["pollutant"], row["horizon_h"]) for row in rows}
+    assert len(rows) == len(keys) == 2 * len(FORECAST) * len(HORIZONS)
+    assert {horizon for _, _, horizon in keys} == {*HORIZONS}
+    files = models.load(deployed.root / "models" / "2026-03-03")
+    beats = {
+        (s["station"], s["pollutant"], s["horizon_h"]): s["beats"] for s in json.loads(files["model.json"])["scores"]
+    }
+    for row in rows:
+        assert row["target_at"] - row["issued_at"] == timedelta(hours=row["horizon_h"])
+        if not row["reason"].startswith(("sensor", "no reading")):
+            age = (row["issued_at"] - row["last_observed_at"]) // timedelta(hours=1)
+            near = "persistence" if row["horizon_h"] <= CORE_HOURS else "none"
+            better = beats[row["station"], row["pollutant"], row["horizon_h"] + age]
+            assert row["method"] == ("lightgbm" if better else near), row
+        assert (row["p50"] is None) == (row["method"] == "none") == (row["p10"] is None)
+        assert bool(row["reason"]) == (row["method"] != "lightgbm") or "little was known" in row["reason"]
+    assert max(row["horizon_h"] for row in rows if row["method"] == "lightgbm") > CORE_HOURS
+    assert sorted(registered(deployed)) == ["2026-03-02", "2026-03-03"]
+    assert champion(deployed)["version"] == alias(deployed) == "2026-03-03"
+
+
+@pytest.mark.drill
+def test_a_horizon_that_was_added_is_forecast_from_the_next_hour_on(
+    deployed: Pipeline, api: Sandbox, tmp_path: Path
+) -> None:
+    deployed.configure(tmp_path / "luigi.cfg", horizons="1, 2, 6", rounds=30)
+    told = []
+    for hour, now in ((23, NOW), (0, "2026-03-04T01:05")):
+        api.now = datetime.fromisoformat(f"{now}+00:00")
+        done = deployed.hourly(now)
+        assert done.returncode == 0, done.stderr
+        at = datetime(2026, 3, 3 if hour else 4, hour, tzinfo=UTC)
+        rows = list(deployed.database.forecasts.find({"issued_at": at, "pollutant": "pm2_5"}))
+        told.append({(row["horizon_h"], row["method"], row["model_version"]) for row in rows})
+    api.now = MOMENT
+    assert told[0] == {(1, "lightgbm", "2026-03-02"), (2, "lightgbm", "2026-03-02"), (6, "none", "2026-03-02")}
+    assert told[1] == {(hours, "lightgbm", "2026-03-03") for hours in (1, 2, 6)}
 
 
 @pytest.mark.parametrize("damage", [b"{", None])

@@ -6,5 +6,5 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-#: Features: LightGBM and the networks take single precision.
+#: Features: LightGBM takes single precision.
 Matrix = npt.NDArray[np.float32]

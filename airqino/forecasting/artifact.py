@@ -4,20 +4,30 @@ The bytes depend on the data, the recipe and the seed alone, not on the time of 
 that the same training twice gives the same fingerprint.
 """
 
+import gzip
 import json
 import math
-from dataclasses import asdict, dataclass, field
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
 import msgspec
 
+from airqino.forecasting.boosting import LeadModel
+from airqino.forecasting.exceedance import DayModel
 from airqino.forecasting.scoring import null_if_undefined
 
-__all__ = ["Band", "ForecastModel", "Score"]
+__all__ = ["FORMAT", "Band", "ForecastModel", "Score"]
 
-_FORMAT = 1
+#: 1: boosters and small neural networks; what they were made by is gone.
+FORMAT = 2
 _ANY = "*"
+#: A model is not judged at a station on less than two days of validation.
+_FEWEST_VALIDATED = 48
+#: Hours of a week, and of the lead before its first target.
+_WEEK = 8 * 24
 
 
 @dataclass(frozen=True)
@@ -52,10 +62,11 @@ class Score:
         n: scored hours.
         mae: mean absolute error, in the pollutant's unit.
         mae_persistence: mean absolute error of "no change" on the same hours.
+        mae_yesterday: mean absolute error of the reading 24 h before the target, where there is one; NaN without any.
         skill: 1 − mae / mae_persistence; NaN where persistence makes no error.
         coverage80: share of targets inside the calibrated band, each half of the block being scored with the other
             half's calibration.
-        beats: whether the model is to be used here.
+        beats: whether the model is to be used here: it is better than both.
     """
 
     station: str
@@ -64,6 +75,7 @@ class Score:
     n: int
     mae: float
     mae_persistence: float
+    mae_yesterday: float
     skill: float
     coverage80: float
     beats: bool
@@ -77,11 +89,10 @@ class ForecastModel:
         pollutants: what it forecasts.
         horizons: how far, in hours after the hour of issue.
         stations: ids whose position is the code the boosters know them by.
-        features: for each pollutant the names of its feature columns.
-        boosters: LightGBM model strings by ``"<pollutant>/<lead>/<member>"``: the median.
-        networks: small neural networks by ``"<pollutant>/<member>"``, as bytes: median and quantiles of all leads.
+        models: by ``"<pollutant>/<lead>"``; none where no station is forecast at that lead.
         bands: calibration tables.
         scores: validation scores.
+        days: by name, what forecasts the mean of a day; empty where PM2.5 is not forecast.
         trained_from: first hour used (ISO 8601, UTC).
         trained_until: the first hour that was *not* used.
         n_rows: training rows over all pollutants and leads.
@@ -93,11 +104,10 @@ class ForecastModel:
     pollutants: tuple[str, ...]
     horizons: tuple[int, ...]
     stations: tuple[str, ...]
-    features: dict[str, tuple[str, ...]]
-    boosters: dict[str, str]
-    networks: dict[str, bytes]
+    models: dict[str, LeadModel]
     bands: tuple[Band, ...]
     scores: tuple[Score, ...]
+    days: dict[str, DayModel]
     trained_from: str
     trained_until: str
     n_rows: int
@@ -105,22 +115,20 @@ class ForecastModel:
     recipe: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
 
-    def boosters_of(self, pollutant: str, lead: int) -> list[str]:
-        """Return the model strings of a pollutant and lead, in a fixed order."""
-        return [text for key, text in sorted(self.boosters.items()) if key.startswith(f"{pollutant}/{lead}/")]
-
-    def networks_of(self, pollutant: str) -> list[bytes]:
-        """Return the networks of a pollutant, in a fixed order."""
-        return [content for key, content in sorted(self.networks.items()) if key.startswith(f"{pollutant}/")]
-
     def band(self, station: str, pollutant: str, lead: int) -> Band | None:
         """Return the calibration of a station, or of all stations where it has none of its own."""
         return self._band_of.get((station, pollutant, lead)) or self._band_of.get((_ANY, pollutant, lead))
 
     def score(self, station: str, pollutant: str, lead: int) -> Score | None:
-        """Return the validation score of a station; of all stations for one that was not there in the training."""
-        name = station if station in self.stations else _ANY
-        return self._score_of.get((name, pollutant, lead))
+        """Return the validation score of a station, or of all where it has too few hours; None where they have, too."""
+        own = self._score_of.get((station, pollutant, lead))
+        score = own if own and own.n >= _FEWEST_VALIDATED else self._score_of.get((_ANY, pollutant, lead))
+        return score if score and score.n >= _FEWEST_VALIDATED else None
+
+    def knows(self, station: str, pollutant: str, lead: int) -> bool:
+        """Tell whether a station was validated on more than a week, so that its band rests on itself."""
+        own = self._score_of.get((station, pollutant, lead))
+        return own is not None and own.n > _WEEK
 
     @cached_property
     def _band_of(self) -> dict[tuple[str, str, int], Band]:
@@ -131,16 +139,23 @@ class ForecastModel:
         return {(s.station, s.pollutant, s.horizon_h): s for s in self.scores}
 
     def to_files(self) -> dict[str, bytes]:
-        """Return the model as files: ``model.json``, one for each booster (LightGBM text) and network (NumPy)."""
-        about = asdict(self)
-        about["format"] = _FORMAT
-        about["scores"] = [{**score, "skill": null_if_undefined(score["skill"])} for score in about["scores"]]
-        about["boosters"] = {key: _file_name(key, "txt") for key in sorted(self.boosters)}
-        about["networks"] = {key: _file_name(key, "npy") for key in sorted(self.networks)}
-        files = {about["boosters"][key]: text.encode() for key, text in sorted(self.boosters.items())}
-        files |= {about["networks"][key]: content for key, content in sorted(self.networks.items())}
+        """Return the model as files: ``model.json``, and one for each booster (LightGBM text, packed)."""
+        about = asdict(replace(self, models={}, days={}))
+        about["format"] = FORMAT
+        about["scores"] = [_nullable(score) for score in about["scores"]]
+        about["models"] = {key: _without_boosters(key, model) for key, model in self.models.items()}
+        about["days"] = {
+            name: vars(day) | {"rest": _without_boosters(f"day/{name}", day.rest)} for name, day in self.days.items()
+        }
+        # packed, for text of trees is long; without the time, for equal models shall be equal files
+        files = {_file_name(key, name): gzip.compress(text.encode(), mtime=0) for key, name, text in self._boosters()}
         files["model.json"] = json.dumps(about, indent=1, sort_keys=True).encode() + b"\n"
         return files
+
+    def _boosters(self) -> Iterator[tuple[str, str, str]]:
+        days = {f"day/{name}": day.rest for name, day in self.days.items()}
+        for key, model in sorted((self.models | days).items()):
+            yield from ((key, name, text) for name, text in sorted(model.boosters.items()))
 
     @classmethod
     def from_files(cls, files: dict[str, bytes]) -> Self:
@@ -154,16 +169,31 @@ class ForecastModel:
         """
         try:
             about = json.loads(files["model.json"])
-            if about.pop("format") != _FORMAT:
-                raise ValueError(f"its format is not {_FORMAT}")
-            about["boosters"] = {key: files[name].decode() for key, name in about["boosters"].items()}
-            about["networks"] = {key: files[name] for key, name in about["networks"].items()}
+            if (found := about.pop("format")) != FORMAT:
+                raise ValueError(f"its format is {found}, not {FORMAT}: another version of the pipeline trained it")
+            for model in (*about["models"].values(), *(day["rest"] for day in about["days"].values())):
+                model["boosters"] = {
+                    name: gzip.decompress(files[file]).decode() for name, file in model["boosters"].items()
+                }
             for score in about["scores"]:
-                score["skill"] = math.nan if score["skill"] is None else score["skill"]
+                for name in _UNDEFINED:
+                    score[name] = math.nan if score[name] is None else score[name]
             return msgspec.convert(about, cls)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, EOFError, OSError, zlib.error) as error:
             raise ValueError(f"not a readable forecast model: {error!r}") from error
 
 
-def _file_name(key: str, kind: str) -> str:
-    return f"{key.replace('/', '-')}.{kind}"
+#: Numbers of a score that may be undefined.
+_UNDEFINED = ("skill", "mae_yesterday")
+
+
+def _nullable(score: dict[str, Any]) -> dict[str, Any]:
+    return score | {name: null_if_undefined(score[name]) for name in _UNDEFINED}
+
+
+def _without_boosters(key: str, model: LeadModel) -> dict[str, Any]:
+    return {"scaling": asdict(model.scaling), "boosters": {name: _file_name(key, name) for name in model.boosters}}
+
+
+def _file_name(key: str, name: str) -> str:
+    return f"{key.replace('/', '-')}-{name}.txt.gz"

@@ -6,15 +6,18 @@ import pandas as pd
 
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting.model import Recipe, predict, train
-from airqino.forecasting.scoring import KEY, match, score_groups, with_errors
-from airqino.readings import FORECAST
+from airqino.forecasting.scoring import KEY, LOSSES, match, score_groups, with_errors
+from airqino.readings import FORECAST, HORIZONS
 
 __all__ = ["SCORES", "Progress", "backtest", "score_backtest"]
 
 #: Called with the steps done, the steps in all, and what is being done.
 Progress = Callable[[int, int, str], None]
 
-SCORES = (*KEY, "n", "mae", "rmse", "skill", "coverage80", "mae_persistence", "mae_seasonal24")
+SCORES = (
+    *(*KEY, "n", "mae", "rmse", "skill", "coverage80", "mae_persistence", "mae_seasonal24"),
+    *("skill_against_seasonal24", *LOSSES),
+)
 
 _WEEK = pd.Timedelta(days=7)
 _DAY = pd.Timedelta(days=1)
@@ -64,7 +67,7 @@ def backtest(
 
         model, reason = None, "no model"
         try:
-            model = train(hourly, begin, FORECAST, seed=seed, num_threads=num_threads, recipe=recipe, progress=tell)
+            model = train(hourly, begin, FORECAST, HORIZONS, seed, num_threads, recipe, tell, zones={})
         except InsufficientHistoryError:
             reason = "history too short"
         report((number + 1) * _STEPS - 1, total, f"{begin:%Y-%m-%d} forecasts")
@@ -88,7 +91,9 @@ def score_backtest(forecasts: pd.DataFrame, hourly: pd.DataFrame) -> pd.DataFram
         One row with ``SCORES`` for each station, pollutant and horizon with at least one scored hour, sorted by them.
         Errors are in the pollutant's unit; mae_persistence is of the reading of the hour of issue, on the same rows;
         mae_seasonal24 of the reading 24 h before the target, on those of the rows that have one (the seasonal-naive
-        forecast of Hyndman & Athanasopoulos, 2021, *Forecasting: Principles and Practice*, 3rd ed., section 5.2).
+        forecast of Hyndman & Athanasopoulos, 2021, *Forecasting: Principles and Practice*, 3rd ed., section 5.2), and
+        skill_against_seasonal24 = 1 − MAE / its MAE, both on those rows; winkler and pinball as in
+        `scoring.with_errors`.
     """
     if not len(forecasts):
         return pd.DataFrame({name: [] for name in SCORES})
@@ -96,4 +101,7 @@ def score_backtest(forecasts: pd.DataFrame, hourly: pd.DataFrame) -> pd.DataFram
     rows = match(forecasts, hourly).assign(day_before=day_before)
     fresh = rows[rows["last_observed_at"] == rows["issued_at"]]
     table = score_groups(with_errors(fresh, seasonal24="day_before"))
+    both = score_groups(with_errors(fresh[fresh["day_before"].notna()], seasonal24="day_before")).set_index(KEY)
+    against = (1 - both["mae"] / both["mae_seasonal24"]).rename("skill_against_seasonal24")
+    table = table.join(against, on=KEY)
     return table.loc[table["n"] > 0, list(SCORES)].reset_index(drop=True)

@@ -77,7 +77,14 @@ def calibrate(pollutant: str, lead: int, stations: Names, raw: Quantiles, target
 
 
 def calibrate_and_score(
-    pollutant: str, lead: int, stations: Names, hour: Ints, last: Floats, change: Floats, raw: Quantiles
+    pollutant: str,
+    lead: int,
+    stations: Names,
+    hour: Ints,
+    last: Floats,
+    change: Floats,
+    yesterday: Floats,
+    raw: Quantiles,
 ) -> tuple[list[Band], list[Score]]:
     """Calibrate the band on forecasts of hours the models had not seen, and score them.
 
@@ -88,6 +95,7 @@ def calibrate_and_score(
         hour: (n,) hour of the last reading, counted from anywhere.
         last: (n,) last reading, in the pollutant's unit.
         change: (n,) change from there to the target; NaN where it is unknown.
+        yesterday: (n,) change from there to the reading 24 h before the target; NaN where there is none.
         raw: p10, p50, p90 as the models gave them, each (n,).
 
     Returns:
@@ -99,12 +107,18 @@ def calibrate_and_score(
     stations, change, raw, target = stations[known], change[known], _part(raw, known), (last + change)[known]
     rows = pd.DataFrame({"station": stations.astype(object), "pollutant": pollutant, "horizon_h": lead})
     rows["error"], rows["error_persistence"] = np.maximum(raw[1], 0.0) - target, -change
+    rows["error_yesterday"] = yesterday[known] - change
     rows["inside"] = covered(pollutant, lead, stations, hour[known], raw, target)
-    names = ["station", "pollutant", "horizon_h", "n", "mae", "mae_persistence", "skill", "coverage80"]
+    names = ["station", "pollutant", "horizon_h", "n", "mae", "mae_persistence", "mae_yesterday", "skill", "coverage80"]
     table = score_groups(pd.concat([rows.assign(station="*"), rows]))[names]
     records: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
-    scores = [Score(**row, beats=row["mae"] < row["mae_persistence"]) for row in records]
+    scores = [Score(**row, beats=_beats(row["mae"], row["mae_persistence"], row["mae_yesterday"])) for row in records]
     return calibrate(pollutant, lead, stations, raw, target), scores
+
+
+def _beats(mae: float, *others: float) -> bool:
+    """Tell whether an error is smaller than each of the others that is defined."""
+    return all(mae < other for other in others if not np.isnan(other))
 
 
 def covered(pollutant: str, lead: int, stations: Names, hour: Ints, raw: Quantiles, target: Floats) -> Bools:

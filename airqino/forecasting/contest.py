@@ -19,10 +19,11 @@ import pandas as pd
 
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting import scoring
-from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict, train
+from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, Recipe, predict, train
 from airqino.forecasting.scoring import KEY, DriftLimits, Pair
 from airqino.quality.contexts import Thresholds
 from airqino.quality.flags import flag_history
+from airqino.readings import FORECAST, HORIZONS
 from airqino.times import HOUR, day_start
 
 __all__ = ["SCORES", "Comparison", "Opponent", "Outcome", "Policy", "compare", "hold_contest"]
@@ -41,6 +42,8 @@ class Policy:
         promote_confidence: least confidence that the challenger's error is the smaller one.
         drift: beyond these limits persistence is published in a champion's place.
         thresholds: of the quality flags that the forecasts would have been made with.
+        horizons: hours ahead that are forecast.
+        recipe: settings of the training.
         seed: random seed of the training.
         threads: threads of LightGBM.
     """
@@ -49,6 +52,8 @@ class Policy:
     promote_confidence: float = 0.90
     drift: DriftLimits = field(default_factory=DriftLimits)
     thresholds: Thresholds = field(default_factory=Thresholds)
+    horizons: tuple[int, ...] = HORIZONS
+    recipe: Recipe = field(default_factory=Recipe)
     seed: int = 1
     threads: int = 2
 
@@ -134,7 +139,9 @@ def hold_contest(
         reason = f"champion {against} is younger than {_FEWEST_DAYS} days: it stays"
         return Outcome(against, None, reason, False, kept)
     try:
-        stand_in = train(readings, pd.Timestamp(day_start(start)), seed=policy.seed, num_threads=policy.threads)
+        until, horizons = pd.Timestamp(day_start(start)), policy.horizons
+        how = horizons, policy.seed, policy.threads, policy.recipe
+        stand_in = train(readings, until, FORECAST, *how)
     except InsufficientHistoryError:
         return Outcome(against, None, "history too short to judge it", False, kept)
     new = _published(stand_in, readings, start, day, policy)
@@ -193,7 +200,7 @@ def _published(model: ForecastModel, readings: pd.DataFrame, start: date, day: d
     recent = readings[readings["observed_at"] >= pd.Timestamp(first - needed)]
     causal = flag_history(recent.reset_index(drop=True), policy.thresholds, causal=True)  # as when each hour ended
     hours = list(pd.date_range(first, last, freq="h"))
-    return scoring.match(predict(model, causal, hours, policy.threads), readings)
+    return scoring.match(predict(model, causal, hours, policy.threads, horizons=policy.horizons), readings)
 
 
 def _fallback(

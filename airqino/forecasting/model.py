@@ -1,30 +1,45 @@
 """The forecast: train a model on the past, and ask it for the next hours.
 
-Direct models, for each pollutant and *lead* (hours from the last usable reading to the target), over all stations, on
-the change from that reading: LightGBM for the median, blended with small neural networks that also give the band. With
-a fresh reading the lead is the horizon; with one that is an hour old, the forecast for the next hour is that of lead 2.
-No lead is longer than three hours, so nothing is forecast beyond that.
+Direct LightGBM models, for each pollutant and *lead* (hours from the last usable reading to the target), over all
+stations, on the change from that reading, for the median and the band. With a fresh reading the lead is the horizon;
+with one that is an hour old, the forecast for the next hour is that of lead 2. From older readings only "no change" is
+forecast, and from those older than `OLDEST_HOURS` nothing.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from airqino.forecasting import boosting, calibration, network
-from airqino.forecasting.arrays import Floats, Ints
+from airqino.forecasting import boosting, calibration
+from airqino.forecasting.arrays import Bools, Floats, Ints
 from airqino.forecasting.artifact import Band, ForecastModel, Score
-from airqino.forecasting.features import LOOKBACK_HOURS, Grid, feature_matrix, last_usable, to_grid
+from airqino.forecasting.boosting import Recipe
+from airqino.forecasting.exceedance import DAYS, POLLUTANT, Spans, chances, level
+from airqino.forecasting.features import (
+    LOOKBACK_HOURS,
+    Grid,
+    feature_matrix,
+    feature_names,
+    last_usable,
+    names_for,
+    to_grid,
+)
 from airqino.forecasting.scoring import MODELLED
-from airqino.forecasting.training import LEADS, Recipe, blend, train
-from airqino.readings import FORECAST
+from airqino.forecasting.training import leads_of, train
+from airqino.readings import CORE_HOURS, FORECAST, HORIZONS
 
-__all__ = ["COLUMNS", "HISTORY_HOURS", "LEADS", "Band", "ForecastModel", "Recipe", "Score", "predict", "train"]
+__all__ = [
+    "COLUMNS", "HISTORY_HOURS", "OLDEST_HOURS", "Band", "ForecastModel", "Recipe", "Score",
+    "predict", "train",
+]  # fmt: skip
 
 COLUMNS = (
     "station", "pollutant", "issued_at", "target_at", "horizon_h", "p10", "p50", "p90",
-    "method", "reason", "last_value", "last_observed_at",
+    "method", "reason", "last_value", "last_observed_at", "level", "level_probability", "day", "day_exceedance",
 )  # fmt: skip
 #: Flags of a sensor that is broken now: nothing is forecast from readings before it broke.
 _BROKEN = {
@@ -45,8 +60,10 @@ HISTORY_HOURS = LOOKBACK_HOURS + calibration.RECENT_HOURS
 _RECENT_CHANGES = 28 * 24
 #: Recent forecasts that are made again to see what the bands missed, for all stations together.
 _MOST_RECENT_ROWS = 8000
-#: A model is not trusted at a station on less than two days of validation.
-_FEWEST_VALIDATED = 48
+#: Nothing is forecast from a reading that is older.
+OLDEST_HOURS = 2
+#: The reason given with the model's forecast at a station that is new, or was silent before the training.
+_NEW = "little was known of this station in the training: model and band are mostly those of the others"
 
 
 def predict(
@@ -55,8 +72,9 @@ def predict(
     issued_at: Sequence[pd.Timestamp],
     num_threads: int = 2,
     pollutants: Sequence[str] = FORECAST,
-    horizons: Sequence[int] = (1, 2),
+    horizons: Sequence[int] = HORIZONS,
     no_model_reason: str = "no model",
+    zones: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Forecast every station in the readings, for each hour of issue.
 
@@ -69,25 +87,38 @@ def predict(
         pollutants: what to forecast; one the model does not know gets persistence.
         horizons: hours from issued_at to target_at.
         no_model_reason: the reason given where there is no model.
+        zones: time zone of each station, for its days; UTC where not named.
 
     Returns:
         One row for each hour of issue, station, pollutant and horizon, sorted by them, with ``COLUMNS``. p10, p50,
         p90 and last_value are in the pollutant's unit, NaN where there is no forecast; ``method`` is lightgbm (the
-        trained model), persistence or none, and ``reason`` says why it is not the model.
+        trained model), persistence (up to two hours ahead) or none, and ``reason`` says why it is not the model, or
+        that little was known of the station when it was trained. ``day`` is the station's day that the target lies
+        in. Of PM2.5, ``level`` is the level of the European Air Quality Index that the hour will
+        most likely have, with its probability, and ``day_exceedance`` the probability that the day's mean exceeds the
+        guideline: of the day that is under way, and from 18:00 of the next; NaN where a model cannot tell.
     """
     hours = pd.DatetimeIndex(pd.to_datetime(list(issued_at), utc=True)).unique().sort_values()
     if len(hours) == 0 or len(hourly) == 0:
         return _table([])
     grid = to_grid(hourly, hours[0] - pd.Timedelta(hours=HISTORY_HOURS), hours[-1])
     rows = grid.index(hours)
-    parts = []
+    spans, parts = Spans(grid, zones or {}), []
     for pollutant in pollutants:
         anchors, quantiles, reason = _Anchors(grid, pollutant, rows), None, no_model_reason
         if model is not None and pollutant in model.pollutants:
-            quantiles = _Model(model, grid, anchors, num_threads)
+            quantiles = _Model(model, grid, anchors, horizons, num_threads)
         elif model is not None:
             reason = "history too short"  # for this pollutant, when the model was made
-        parts += [_forecast(quantiles, grid, anchors, int(horizon), reason) for horizon in horizons]
+        chance = {name: np.full(len(anchors.age), np.nan) for name in DAYS}
+        if model is not None and pollutant == POLLUTANT and pollutant in model.pollutants:
+            known = np.flatnonzero(anchors.possible)
+            told = anchors.anchor[known], anchors.issued[known], anchors.column[known]
+            for name, values in chances(model.days, spans, _codes(model, grid), *told, num_threads).items():
+                chance[name][known] = values
+        for horizon in horizons:
+            table = _forecast(quantiles, grid, anchors, int(horizon), reason)
+            parts.append(table.assign(**_of_day(spans, anchors, int(horizon), chance)))
     return _table(parts)
 
 
@@ -102,9 +133,10 @@ class _Anchors:
         self.column = np.tile(np.arange(n), len(rows))
         self.anchor = last_usable(values, grid.n_hours)[self.issued, self.column]
         self.age = self.issued - self.anchor
+        self.possible = (self.anchor >= 0) & (self.age <= OLDEST_HOURS)
         flagged = last_usable(np.where(flags == "absent", np.nan, 0.0), grid.n_hours)[self.issued, self.column]
         self.flag = np.where(flagged >= 0, flags[np.maximum(flagged, 0), self.column], "absent")
-        self.broken = np.isin(self.flag, list(_BROKEN))
+        self.possible &= ~np.isin(self.flag, list(_BROKEN))
         present = np.concatenate([np.zeros((1, n)), np.cumsum(~np.isnan(values), axis=0)])
         before = np.maximum(self.issued - 5, 0)
         self.missing = 6.0 - (present[self.issued + 1, self.column] - present[before, self.column])
@@ -123,34 +155,35 @@ class _Anchors:
 class _Model:
     """What a model says of one pollutant: raw quantiles of every anchor that is needed, and their recent misses."""
 
-    def __init__(self, model: ForecastModel, grid: Grid, anchors: _Anchors, num_threads: int) -> None:
+    def __init__(
+        self, model: ForecastModel, grid: Grid, anchors: _Anchors, horizons: Sequence[int], num_threads: int
+    ) -> None:
         self.model, self.grid, self.anchors, self.pollutant = model, grid, anchors, anchors.pollutant
+        self.num_threads = num_threads
+        self._raw_of: dict[int, Floats] = {}
         #: The first hour the model has not seen: what a band misses of targets before says nothing of it.
         self.unseen = max(int(grid.index(pd.DatetimeIndex([model.trained_until]))[0]), 0)
+        ages = np.unique(anchors.age[anchors.possible & (anchors.age <= 1)]).tolist()
+        leads = sorted({int(horizon) + age for horizon in horizons for age in ages} & {*leads_of(model.horizons)})
         values = grid.values[self.pollutant]
         usable = ~np.isnan(values)
         # This saves the work for hours whose forecasts correct no band; `quantiles` leaves out the targets seen.
-        usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS, self.unseen) - max(LEADS)] = False
-        # Of many stations, every k-th hour of the last two weeks is enough to see what the bands missed.
+        longest = max(leads_of(model.horizons))
+        usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS, self.unseen) - longest] = False
+        # Of many stations, every k-th hour of the last two weeks is enough to see what the bands missed; k has no
+        # divisor in common with 24, or it would be the same hours of each day.
         step = -(-len(grid.stations) * calibration.RECENT_HOURS // _MOST_RECENT_ROWS)
+        while math.gcd(step, 24) > 1:
+            step += 1
         usable[(grid.start + np.arange(len(values))) % step != 0] = False
         usable[anchors.anchor[anchors.has_reading], anchors.column[anchors.has_reading]] = True
-        row, column = np.nonzero(usable)
-        code = {station: float(position) for position, station in enumerate(model.stations)}
-        codes = np.array([code.get(station, np.nan) for station in grid.stations])
-        features = feature_matrix(grid, self.pollutant, LEADS, row, column, codes)
-        networks = [network.Network.from_bytes(content) for content in model.networks_of(self.pollutant)]
-        quantiles = network.predict(networks, features)
-        self.raw: dict[int, Floats] = {}
-        for position, lead in enumerate(LEADS):
-            boosters = model.boosters_of(self.pollutant, lead)
-            boosted = boosting.predict(boosters, features, num_threads) if boosters else None
-            self.raw[lead] = np.full((3, *values.shape), np.nan)
-            self.raw[lead][:, row, column] = blend(values[row, column], boosted, quantiles[:, position])
+        self.row, self.column = np.nonzero(usable)
+        self.names = feature_names(self.pollutant, leads)
+        self.features = feature_matrix(grid, self.pollutant, leads, self.row, self.column, _codes(model, grid))
 
     def quantiles(self, lead: int, rows: Ints) -> Floats:
-        """Return the (3, n) calibrated quantiles of some of the anchors."""
-        anchors, raw = self.anchors, self.raw[lead]
+        """Return the (3, n) calibrated quantiles of some of the anchors, at a lead that the model has."""
+        anchors, raw = self.anchors, self._raw(lead)
         station = [self.model.band(name, self.pollutant, lead) for name in self.grid.stations]
         column, issued = anchors.column[rows], anchors.issued[rows]
         values = self.grid.values[self.pollutant]
@@ -167,36 +200,59 @@ class _Model:
         below, above = corrections
         return np.stack(calibration.apply_band(self.pollutant, (p10, p50, p90), below, above, anchors.missing[rows]))
 
+    def _raw(self, lead: int) -> Floats:
+        """Return the (3, hours, stations) quantiles as the boosters give them; NaN where none is needed."""
+        if lead in self._raw_of:  # of a fresh reading and of one an hour old
+            return self._raw_of[lead]
+        values = self.grid.values[self.pollutant]
+        features, last = self.features[:, names_for(self.names, lead)], values[self.row, self.column]
+        model = self.model.models[f"{self.pollutant}/{lead}"]
+        raw = np.full((3, *values.shape), np.nan)
+        raw[:, self.row, self.column] = boosting.predict(self.pollutant, model, features, last, self.num_threads)
+        self._raw_of[lead] = raw
+        return raw
+
     def reasons_against(self, lead: int) -> npt.NDArray[np.object_]:
         """Say for each station why the model is not to be used; empty where it is."""
         reasons = []
         for station in self.grid.stations:
             score = self.model.score(station, self.pollutant, lead)
-            if score is None or score.n < _FEWEST_VALIDATED:
-                reasons.append("too few recent hours to judge the model here")
+            if lead not in leads_of(self.model.horizons):
+                reasons.append(f"the model was not trained {lead} h ahead")
+            elif score is None:
+                reasons.append("too few recent hours to judge the model")
             else:
-                reasons.append("" if score.beats else "model does not beat persistence here")
+                reasons.append("" if score.beats else f"at {lead} h the model does not beat the simple forecasts here")
         return np.array(reasons, dtype=object)
+
+    def are_new(self, lead: int) -> Bools:
+        """Tell of each station whether the training knew little of it."""
+        return np.array([not self.model.knows(station, self.pollutant, lead) for station in self.grid.stations])
 
 
 def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int, no_model_reason: str) -> pd.DataFrame:
-    lead = anchors.age + horizon
-    possible = anchors.has_reading & ~anchors.broken & np.isin(lead, LEADS)
-    quantiles = np.full((3, len(lead)), np.nan)
+    possible, quantiles = anchors.possible, np.full((3, len(anchors.age)), np.nan)
     reason = np.where(possible, no_model_reason, anchors.reasons())
     method = np.where(possible, "persistence", "none").astype(object)
-    for value in LEADS:
-        rows = np.flatnonzero(possible & (lead == value))
-        if model is not None:
-            reason[rows] = model.reasons_against(value)[anchors.column[rows]]
+    for age in range(OLDEST_HOURS + 1):
+        rows, lead = np.flatnonzero(possible & (anchors.age == age)), age + horizon
+        if model is not None and age > 1:
+            reason[rows] = f"the last reading is {age} h old"
+        elif model is not None and len(rows):
+            reason[rows] = model.reasons_against(lead)[anchors.column[rows]]
             modelled = rows[reason[rows] == ""]
-            quantiles[:, modelled] = model.quantiles(value, modelled)
             method[modelled] = MODELLED
+            reason[modelled[model.are_new(lead)[anchors.column[modelled]]]] = _NEW
+            if len(modelled):
+                quantiles[:, modelled] = model.quantiles(lead, modelled)
+        if horizon > CORE_HOURS:
+            method[rows[method[rows] == "persistence"]] = "none"
         rest = rows[method[rows] == "persistence"]
-        changes = _recent_changes(grid, anchors, value, rest)
+        changes = _recent_changes(grid, anchors, lead, rest)
         p10, p90 = calibration.change_band(anchors.last[rest], changes, anchors.missing[rest])
         quantiles[:, rest] = p10, anchors.last[rest], p90
     issued = _moments(grid, anchors.issued)
+    names, probability = level(anchors.pollutant, *quantiles)
     return pd.DataFrame(
         {
             "station": np.array(grid.stations, dtype=object)[anchors.column],
@@ -209,8 +265,24 @@ def _forecast(model: _Model | None, grid: Grid, anchors: _Anchors, horizon: int,
             "reason": reason,
             "last_value": anchors.last,
             "last_observed_at": _moments(grid, anchors.anchor).where(anchors.has_reading),
+            "level": pd.Series(names, dtype="str"),  # one type, whether some or none are known
+            "level_probability": probability,
         }
     )
+
+
+def _codes(model: ForecastModel, grid: Grid) -> Floats:
+    """Return the model's code of each station; NaN for one it does not know."""
+    code = {station: float(position) for position, station in enumerate(model.stations)}
+    return np.array([code.get(station, np.nan) for station in grid.stations])
+
+
+def _of_day(spans: Spans, anchors: _Anchors, horizon: int, chance: Mapping[str, Floats]) -> dict[str, Any]:
+    """Return the columns about the day that the target lies in."""
+    target, now = anchors.issued + horizon, anchors.issued + 1
+    is_today = spans.bounds(target, anchors.column, 0)[0] == spans.bounds(now, anchors.column, 0)[0]
+    exceedance = np.where(is_today, chance["today"], chance["tomorrow"])
+    return {"day": spans.day(target, anchors.column), "day_exceedance": exceedance}
 
 
 def _before(values: Floats, row: Ints, column: Ints, hours: int) -> Floats:

@@ -16,10 +16,10 @@ import pandas as pd
 
 from airqino.forecasting.arrays import Floats
 from airqino.forecasting.features import USABLE_FLAGS
-from airqino.readings import FORECAST
+from airqino.readings import CORE_HOURS, FORECAST
 
 __all__ = [
-    "COLUMNS", "EPISODE_DAYS", "KEY", "MODELLED", "WINDOWS", "DriftLimits", "drifted_pairs", "episode_start",
+    "COLUMNS", "EPISODE_DAYS", "KEY", "LOSSES", "MODELLED", "WINDOWS", "DriftLimits", "drifted_pairs", "episode_start",
     "improvement_confidence", "match", "null_if_undefined", "score", "score_groups", "skill", "summarise",
     "with_errors",
 ]  # fmt: skip
@@ -35,6 +35,8 @@ EPISODE_DAYS = 7
 MODELLED = "lightgbm"
 
 KEY = ["station", "pollutant", "horizon_h"]
+#: Losses of the band; see `with_errors`.
+LOSSES = ("winkler", "pinball")
 _NUMBERS = ("mae", "bias", "coverage80", "mae_persistence", "skill")
 COLUMNS = (*KEY, "day", "window_days", "n", *_NUMBERS, "modelled", "drift")
 _MATCHED = (*KEY, "target_at", "method", "last_value", "p10", "p50", "p90", "target")
@@ -72,7 +74,12 @@ def skill(error: float, reference_error: float) -> float:
     return 1.0 - error / reference_error if reference_error > 0 else math.nan
 
 
-def score(error: npt.ArrayLike, inside: npt.ArrayLike, references: Mapping[str, npt.ArrayLike]) -> dict[str, float]:
+def score(
+    error: npt.ArrayLike,
+    inside: npt.ArrayLike,
+    references: Mapping[str, npt.ArrayLike],
+    losses: Mapping[str, npt.ArrayLike] | None = None,
+) -> dict[str, float]:
     """Score the forecasts of one group.
 
     An error is forecast − measured. Sources: MAE, Willmott & Matsuura (2005), *Climate Research* 30, 79–82; RMSE,
@@ -85,12 +92,13 @@ def score(error: npt.ArrayLike, inside: npt.ArrayLike, references: Mapping[str, 
         inside: (n,) whether the target lies in the 80 % band, its ends included.
         references: (n,) errors of other forecasts of the same rows by name, one of them ``persistence``; NaN where
             they have none.
+        losses: (n,) losses of the band by name, whose means are wanted.
 
     Returns:
         ``n`` rows that count; ``mae`` mean |error|; ``rmse`` √ mean error²; ``bias`` mean error; ``coverage80`` the
         share inside; ``skill`` of mae against persistence; for each reference ``mae_<name>``, and for each but
-        persistence ``skill_<name>``, against persistence too. Errors are in the pollutant's unit; all but n are NaN
-        without rows.
+        persistence ``skill_<name>``, against persistence too; the mean of each of the losses. Errors and losses are in
+        the pollutant's unit; all but n are NaN without rows.
     """
     values = np.asarray(error, dtype=float)
     counted = ~np.isnan(values)
@@ -107,6 +115,7 @@ def score(error: npt.ArrayLike, inside: npt.ArrayLike, references: Mapping[str, 
         "skill": skill(mae, persistence),
         **{f"mae_{name}": number for name, number in maes.items()},
         **{f"skill_{name}": skill(number, persistence) for name, number in maes.items() if name != "persistence"},
+        **{name: _mean(np.asarray(loss, dtype=float)[counted]) for name, loss in (losses or {}).items()},
     }
 
 
@@ -123,9 +132,11 @@ def score_groups(rows: pd.DataFrame) -> pd.DataFrame:
     error, inside = rows["error"].to_numpy(dtype=float), rows["inside"].to_numpy(dtype=float)
     others = [str(name) for name in rows.columns if str(name).startswith("error_")]
     references = {name.removeprefix("error_"): rows[name].to_numpy(dtype=float) for name in others}
+    losses = {name: rows[name].to_numpy(dtype=float) for name in LOSSES if name in rows}
 
     def of_rows(at: npt.NDArray[np.intp]) -> dict[str, float]:
-        return score(error[at], inside[at], {name: values[at] for name, values in references.items()})
+        of = [{name: values[at] for name, values in part.items()} for part in (references, losses)]
+        return score(error[at], inside[at], *of)
 
     groups: dict[Any, Any] = rows.groupby(KEY).indices
     table = [(*key, *of_rows(at).values()) for key, at in sorted(groups.items())]
@@ -133,7 +144,11 @@ def score_groups(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_errors(matched: pd.DataFrame, **others: str) -> pd.DataFrame:
-    """Add to matched forecasts their errors: ``error``, ``error_persistence``, and ``inside`` for the band.
+    """Add to matched forecasts ``error`` and ``error_persistence``, and of the band ``inside`` and `LOSSES`.
+
+    ``winkler`` is the interval score of the 80 % band: its width, and for a target outside of it 2 / 0.2 times the
+    distance to it (Gneiting & Raftery, 2007, *JASA* 102, 359–378, section 6.2, after Winkler, 1972). ``pinball`` is the
+    mean of the quantile losses of p10, p50 and p90 (Koenker & Bassett, 1978, *Econometrica* 46, 33–50).
 
     Args:
         matched: from `match`.
@@ -143,8 +158,13 @@ def with_errors(matched: pd.DataFrame, **others: str) -> pd.DataFrame:
         f"error_{name}": matched[column] - matched["target"]
         for name, column in {"persistence": "last_value", **others}.items()
     }
-    inside = (matched["p10"] <= matched["target"]) & (matched["target"] <= matched["p90"])
-    return matched.assign(error=matched["p50"] - matched["target"], inside=inside, **errors)
+    low, high, target = matched["p10"], matched["p90"], matched["target"]
+    inside = (low <= target) & (target <= high)
+    missed = (low - target).clip(lower=0) + (target - high).clip(lower=0)
+    quantiles = {0.1: low, 0.5: matched["p50"], 0.9: high}
+    pinball = [np.maximum(q * (target - of), (q - 1) * (target - of)) for q, of in quantiles.items()]
+    losses = {"winkler": high - low + 2 / 0.2 * missed, "pinball": sum(pinball) / len(pinball)}
+    return matched.assign(error=matched["p50"] - target, inside=inside, **losses, **errors)
 
 
 def match(forecasts: pd.DataFrame, hourly: pd.DataFrame, pollutants: Sequence[str] = FORECAST) -> pd.DataFrame:
@@ -197,6 +217,7 @@ def summarise(
             table = score_groups(within)
             modelled = score_groups(within[within["method"] == MODELLED]).set_index(KEY)
             modelled = modelled.reindex(pd.MultiIndex.from_frame(table[KEY])).reset_index(drop=True)
+            modelled["horizon_h"] = table["horizon_h"]
             drift = _has_drifted(modelled, limits or DriftLimits()) & (window == EPISODE_DAYS)
             table["day"], table["window_days"] = f"{day}", window
             table["modelled"], table["drift"] = modelled["n"].fillna(0), drift
@@ -216,7 +237,7 @@ def drifted_pairs(matched: pd.DataFrame, limits: DriftLimits) -> tuple[set[Pair]
         limits: the limits.
 
     Returns:
-        (station, pollutant) pairs beyond the limits at some horizon, and all pairs with enough hours to say.
+        (station, pollutant) pairs beyond the limits at a core horizon, and all pairs with enough hours to say.
     """
     scores = score_groups(with_errors(matched[matched["method"] == MODELLED]))
     scores = scores[scores["n"] >= limits.hours]
@@ -281,8 +302,10 @@ def null_if_undefined(number: float | None) -> float | None:
 
 
 def _has_drifted(scores: pd.DataFrame, limits: DriftLimits) -> pd.Series:
+    """Tell by the core horizons alone: errors far ahead overlap, so that a week of them says little."""
     covered = scores["coverage80"].between(limits.coverage_low, limits.coverage_high)
-    return (scores["n"] >= limits.hours) & ((scores["skill"] < limits.skill) | ~covered)
+    enough = (scores["horizon_h"] <= CORE_HOURS) & (scores["n"] >= limits.hours)
+    return enough & ((scores["skill"] < limits.skill) | ~covered)
 
 
 def _mean(values: Floats) -> float:

@@ -1,71 +1,34 @@
 """Training of the forecast model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from functools import partial
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from airqino.errors import InsufficientHistoryError
-from airqino.forecasting import boosting, calibration, network
+from airqino.forecasting import boosting, calibration
 from airqino.forecasting.arrays import Bools, Floats, Ints, Matrix
 from airqino.forecasting.artifact import Band, ForecastModel, Score
-from airqino.forecasting.features import Grid, change, feature_matrix, feature_names, to_grid
-from airqino.readings import FORECAST
+from airqino.forecasting.boosting import LeadModel, Recipe
+from airqino.forecasting.exceedance import POLLUTANT, DayModel, fit_days
+from airqino.forecasting.features import Grid, change, feature_matrix, feature_names, names_for, to_grid
+from airqino.forecasting.inputs import Scaling
+from airqino.readings import FORECAST, HORIZONS
 
-__all__ = ["BOOSTED", "LEADS", "MIN_USABLE_HOURS", "Recipe", "blend", "train"]
+__all__ = ["MIN_USABLE_HOURS", "leads_of", "train"]
 
-Quantiles = calibration.Quantiles
-
-#: Hours from the last reading to a target that are forecast: nothing is published beyond three.
-LEADS = (1, 2, 3)
-#: Share of the boosters in the median; from 0.3 to 0.5 it makes no difference.
-BOOSTED = 0.4
 #: Two weeks of one station: the habits of an hour of the day are means over two weeks.
 MIN_USABLE_HOURS = 14 * 24
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of the training; the defaults are what won the backtests (docs/forecast.md).
-
-    Attributes:
-        boosters: boosters averaged for the median of a lead.
-        networks: networks averaged for a pollutant.
-        half_life_days: a row counts half as much for the networks when it is so much older.
-        validation_networks: the same in the fit that is validated.
-        rounds: most boosting rounds.
-        patience: early stopping after so many rounds without gain.
-        learning_rate: shrinkage of the boosters.
-        num_leaves: leaves of a tree.
-        min_data_in_leaf: fewest rows in a leaf.
-        feature_fraction: share of the features each tree may use.
-        validation_days: length of the time-ordered block at the end that early stopping, calibration and scores use; at
-            most a quarter of the history.
-        max_rows: fit on at most so many rows of a pollutant, the newest.
-    """
-
-    boosters: int = 1
-    networks: int = 4
-    half_life_days: float = 180.0
-    validation_networks: int = 1
-    rounds: int = 300
-    patience: int = 40
-    learning_rate: float = 0.06
-    num_leaves: int = 23
-    min_data_in_leaf: int = 40
-    feature_fraction: float = 0.4
-    validation_days: int = 42
-    max_rows: int = 300_000
-
-    def params(self, seed: int) -> dict[str, Any]:
-        """Return the LightGBM parameters of one booster."""
-        names = ("learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction")
-        fixed = {"objective": "l1", "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 1.0}
-        return fixed | {name: getattr(self, name) for name in names} | {"seed": seed}
+def leads_of(horizons: Sequence[int]) -> tuple[int, ...]:
+    """Return the hours from the last reading to the targets: the horizon, or one more of a reading an hour old."""
+    return tuple(sorted({int(horizon) + age for horizon in horizons for age in (0, 1)}))
 
 
 @dataclass(frozen=True)
@@ -74,11 +37,12 @@ class _Rows:
 
     features: Matrix
     targets: Floats  # (n, leads) changes, NaN where unknown
+    yesterday: Floats  # (n, leads) the change that the reading 24 h before the target would forecast
     last: Floats
     row: Ints
     station: npt.NDArray[np.str_]
 
-    def where(self, keep: Bools) -> Self:
+    def where(self, keep: Bools | Ints) -> Self:
         """Return some of the rows, as copies."""
         return replace(self, **{name: column[keep] for name, column in vars(self).items()})
 
@@ -87,11 +51,12 @@ def train(
     hourly: pd.DataFrame,
     until: pd.Timestamp,
     pollutants: Sequence[str] = FORECAST,
-    horizons: Sequence[int] = (1, 2),
+    horizons: Sequence[int] = HORIZONS,
     seed: int = 1,
     num_threads: int = 2,
     recipe: Recipe | None = None,
     progress: Callable[[str], None] | None = None,
+    zones: Mapping[str, str] | None = None,
 ) -> ForecastModel:
     """Train a model on what was measured before a moment.
 
@@ -99,14 +64,16 @@ def train(
         hourly: readings as for `features.to_grid`.
         until: only rows with observed_at < until are used.
         pollutants: what to forecast.
-        horizons: hours from the hour of issue to the target, for which boosters are fitted beside the networks.
+        horizons: hours from the hour of issue to the target.
         seed: random seed; the same data and seed give the same model, byte for byte.
-        num_threads: threads of LightGBM.
+        num_threads: so many boosters are fitted at a time, each by one thread.
         recipe: settings other than the default ones.
         progress: called with a short text before each of the two fits of each pollutant.
+        zones: time zone of each station, for its days, UTC where not named; None: days are not forecast.
 
     Returns:
-        The model. A pollutant with less than 14 days of usable hours is left out of it.
+        The model. A pollutant with less than 14 days of usable hours is left out of it; so are the boosters of a lead
+        that beat the simple forecasts at no station.
 
     Raises:
         InsufficientHistoryError: all of them have less.
@@ -114,49 +81,46 @@ def train(
     recipe = recipe or Recipe()
     until = pd.Timestamp(until)
     until = until.tz_convert("UTC") if until.tzinfo else until.tz_localize("UTC")
-    past = hourly[hourly["observed_at"] < until]
-    grid = to_grid(past)
-    boosters: dict[str, str] = {}
-    networks: dict[str, bytes] = {}
+    grid = to_grid(hourly, last=until - pd.Timedelta(hours=1))
+    models: dict[str, LeadModel] = {}
     bands: list[Band] = []
     scores: list[Score] = []
-    features: dict[str, tuple[str, ...]] = {}
+    days: dict[str, DayModel] = {}
+    trained: list[str] = []
     n_rows = most = 0
     report = progress or (lambda text: None)
     for pollutant in pollutants:
         usable = int((~np.isnan(grid.values[pollutant])).sum())
         most = max(most, usable)
-        rows = _rows(grid, pollutant, recipe.max_rows)
+        leads = leads_of(horizons)
+        rows = _rows(grid, pollutant, leads, recipe.max_rows, seed)
         if usable < MIN_USABLE_HOURS or len(rows.row) < MIN_USABLE_HOURS // 2:
             continue
-        fit = _Fit(pollutant, tuple(horizons), len(grid.stations), seed, num_threads, recipe)
+        fit = _Fit(pollutant, leads, len(grid.stations), seed, num_threads, recipe)
         report(f"{pollutant} validation")
-        rounds, block, quantiles = fit.validate(rows)
-        for position, lead in enumerate(LEADS):
-            changes = block.targets[:, position]
-            forecasts = block.station, block.row, block.last, changes, quantiles[position]
-            new_bands, new_scores = calibration.calibrate_and_score(pollutant, lead, *forecasts)
-            bands += new_bands
-            scores += new_scores
+        new_bands, new_scores = fit.validate(rows)
+        bands += new_bands
+        scores += new_scores
         report(f"{pollutant} model")
-        new_boosters, new_networks = fit.everything(rows, rounds)
-        boosters |= new_boosters
-        networks |= new_networks
-        features[pollutant] = fit.names
+        wanted = sorted({score.horizon_h for score in new_scores if score.beats})
+        models |= {f"{pollutant}/{lead}": model for lead, model in fit.models(rows, wanted, recipe.medians)}
+        trained.append(pollutant)
         n_rows += len(rows.row)
-    if not features:
+        del rows, fit  # 1.5 GB are to be enough for a year of 200 stations
+        if pollutant == POLLUTANT and zones is not None:
+            days = fit_days(grid, zones, partial(_thinned, most=recipe.max_rows // 2, seed=seed), recipe, seed)
+    if not trained:
         needed = f"{MIN_USABLE_HOURS} are needed to train"
         raise InsufficientHistoryError(f"history too short: {most} usable hours before {until:%Y-%m-%dT%H}, {needed}")
     return ForecastModel(
-        pollutants=tuple(features),
+        pollutants=tuple(trained),
         horizons=tuple(int(horizon) for horizon in horizons),
         stations=grid.stations,
-        features=features,
-        boosters=boosters,
-        networks=networks,
+        models=models,
         bands=tuple(bands),
         scores=tuple(scores),
-        trained_from=str(pd.Timestamp(past["observed_at"].min()).isoformat()),
+        days=days,
+        trained_from=str(pd.Timestamp(hourly["observed_at"].min()).isoformat()),
         trained_until=str(until.isoformat()),
         n_rows=n_rows,
         seed=seed,
@@ -164,114 +128,104 @@ def train(
     )
 
 
-def blend(last: Floats, boosted: Floats | None, quantiles: Floats) -> Quantiles:
-    """Return raw p10, p50, p90 of one lead: the median blends both kinds of models, the half widths are the networks'.
-
-    Args:
-        last: (n,) last readings.
-        boosted: (n,) changes forecast by the boosters, None where the lead has none.
-        quantiles: (n, 3) changes forecast by the networks.
-    """
-    low, middle, high = np.sort(quantiles, axis=1).T
-    p50 = last + (middle if boosted is None else (1 - BOOSTED) * middle + BOOSTED * boosted)
-    return p50 - (middle - low), p50, p50 + (high - middle)
-
-
 @dataclass(frozen=True)
 class _Fit:
-    """The fit of the parts of the model for one pollutant.
+    """The fits of one pollutant's models.
 
-    Each booster is fitted by one thread, several boosters and the networks at the same time: threads *within* a fit of
-    a few thousand rows mostly wait for each other, very long so where the machine has other work too.
+    Each booster is fitted by one thread, the models of several leads at the same time: threads *within* a fit of a few
+    thousand rows mostly wait for each other, very long so where the machine has other work too.
     """
 
     pollutant: str
-    horizons: tuple[int, ...]
+    leads: tuple[int, ...]
     n_stations: int
     seed: int
     num_threads: int
     recipe: Recipe
 
-    @property
-    def leads(self) -> list[int]:
-        """Return the leads that get boosters."""
-        return [lead for lead in LEADS if lead in self.horizons]
+    def validate(self, rows: _Rows) -> tuple[list[Band], list[Score]]:
+        """Fit on all but the last block of time, and calibrate and score on that."""
+        fitting, block = _split(rows, self.leads, self.recipe.validation_days)
+        bands: list[Band] = []
+        scores: list[Score] = []
+        for lead, model in self.models(fitting, self.leads, self.recipe.validation_medians):
+            at = self.leads.index(lead)
+            features = block.features[:, self._columns(lead)]
+            raw = boosting.predict(self.pollutant, model, features, block.last, self.num_threads)
+            changes = block.targets[:, at], block.yesterday[:, at]
+            forecasts = block.station, block.row, block.last, *changes, (raw[0], raw[1], raw[2])
+            new_bands, new_scores = calibration.calibrate_and_score(self.pollutant, lead, *forecasts)
+            bands += new_bands
+            scores += new_scores
+        return bands, scores
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(feature_names(self.pollutant, LEADS))
+    def models(self, rows: _Rows, leads: Sequence[int], medians: int) -> list[tuple[int, LeadModel]]:
+        """Fit the models of some leads; a lead without rows has none."""
 
-    def validate(self, rows: _Rows) -> tuple[dict[int, int], _Rows, list[Quantiles]]:
-        """Fit on all but the last block of time.
-
-        Returns:
-            Rounds of each lead's boosters, the block, and raw quantiles of each lead on the block.
-        """
-        fitting, block = _split(rows, self.recipe.validation_days)
-        known, later = ~np.isnan(fitting.targets), ~np.isnan(block.targets)
-
-        def stopped(lead: int) -> tuple[str, int]:
-            at = LEADS.index(lead)
-            return boosting.early_stopped_rounds(
-                boosting.fit_dataset(fitting.features[known[:, at]], fitting.targets[known[:, at], at]),
-                block.features[later[:, at]],
-                block.targets[later[:, at], at],
-                self.recipe.params(self.seed),
-                self.recipe.rounds,
-                self.recipe.patience,
-            )
+        def fitted(lead: int) -> LeadModel | None:
+            at, columns = self.leads.index(lead), self._columns(lead)
+            known = np.flatnonzero(~np.isnan(rows.targets[:, at]))
+            if not len(known):
+                return None
+            features, last, changes = rows.features[known][:, columns], rows.last[known], rows.targets[known, at]
+            names = np.array(feature_names(self.pollutant, self.leads))[columns]
+            scaling = Scaling.of(self.pollutant, names.tolist(), features, changes, self.n_stations)
+            weight = 0.5 ** ((rows.row[-1] - rows.row[known]) / 24 / self.recipe.half_life_days)
+            data = features, last, changes, weight
+            return boosting.fit(self.pollutant, scaling, *data, self.recipe, medians, self.seed)
 
         with ThreadPoolExecutor(self.num_threads) as pool:
-            futures = {lead: pool.submit(stopped, lead) for lead in self.leads}
-            quantiles = network.predict(self.networks(fitting, self.recipe.validation_networks), block.features)
-            texts = {lead: future.result() for lead, future in futures.items()}
-        raw: list[Quantiles] = []
-        for position, lead in enumerate(LEADS):
-            boosted = boosting.predict([texts[lead][0]], block.features, self.num_threads) if lead in texts else None
-            raw.append(blend(block.last, boosted, quantiles[:, position]))
-        return {lead: number for lead, (_, number) in texts.items()}, block, raw
+            found = list(pool.map(fitted, leads))
+        return [(lead, model) for lead, model in zip(leads, found, strict=True) if model is not None]
 
-    def everything(self, rows: _Rows, rounds: dict[int, int]) -> tuple[dict[str, str], dict[str, bytes]]:
-        """Fit on all rows, and return boosters and networks by their keys."""
-
-        def fitted(lead: int) -> dict[str, str]:
-            at = LEADS.index(lead)
-            known = ~np.isnan(rows.targets[:, at])
-            dataset = boosting.fit_dataset(rows.features[known], rows.targets[known, at])
-            members = range(self.recipe.boosters)
-            texts = [boosting.fit(dataset, self.recipe.params(self.seed + k), rounds[lead]) for k in members]
-            return {f"{self.pollutant}/{lead}/{k}": text for k, text in enumerate(texts)}
-
-        boosters: dict[str, str] = {}
-        with ThreadPoolExecutor(self.num_threads) as pool:
-            futures = [pool.submit(fitted, lead) for lead in rounds]
-            networks = self.networks(rows, self.recipe.networks)
-            for future in futures:
-                boosters |= future.result()
-        return boosters, {f"{self.pollutant}/{k}": net.to_bytes() for k, net in enumerate(networks)}
-
-    def networks(self, rows: _Rows, number: int) -> list[network.Network]:
-        """Fit networks with different seeds."""
-        weight = 0.5 ** ((rows.row[-1] - rows.row) / 24 / self.recipe.half_life_days)
-        return [
-            network.fit(rows.features, self.names, rows.targets, weight, self.n_stations, self.seed + k)
-            for k in range(number)
-        ]
+    def _columns(self, lead: int) -> list[int]:
+        return names_for(feature_names(self.pollutant, self.leads), lead)
 
 
-def _split(rows: _Rows, validation_days: int) -> tuple[_Rows, _Rows]:
+def _split(rows: _Rows, leads: Sequence[int], validation_days: int) -> tuple[_Rows, _Rows]:
     """Split off the last block of time, at most a quarter of it; no target before it lies in it."""
     span = int(rows.row[-1] - rows.row[0]) + 1
     cut = int(rows.row[-1]) - min(validation_days * 24, span // 4)
     fitting, block = rows.where(rows.row <= cut), rows.where(rows.row > cut)
-    fitting.targets[fitting.row[:, None] + np.array(LEADS) > cut] = np.nan  # the block's own readings
+    fitting.targets[fitting.row[:, None] + np.array(leads) > cut] = np.nan  # the block's own readings
     return fitting, block
 
 
-def _rows(grid: Grid, pollutant: str, max_rows: int) -> _Rows:
-    row, column = np.nonzero(~np.isnan(grid.values[pollutant]))
-    targets = np.column_stack([change(grid.values[pollutant], row, column, lead) for lead in LEADS])
-    keep = np.flatnonzero(~np.isnan(targets).all(axis=1))[-max_rows:]
+def _rows(grid: Grid, pollutant: str, leads: Sequence[int], max_rows: int, seed: int) -> _Rows:
+    own = grid.values[pollutant]
+    row, column = np.nonzero(~np.isnan(own))
+    known = np.zeros(len(row), dtype=bool)
+    for lead in leads:
+        known |= ~np.isnan(change(own, row, column, lead))
+    keep = _thinned(np.flatnonzero(known), column, max_rows, seed)
     row, column = row[keep], column[keep]
-    features = feature_matrix(grid, pollutant, LEADS, row, column, np.arange(len(grid.stations), dtype=float))
-    return _Rows(features, targets[keep], grid.values[pollutant][row, column], row, np.array(grid.stations)[column])
+    targets = np.column_stack([change(own, row, column, lead) for lead in leads])
+    yesterday = np.column_stack([change(own, row, column, lead - 24) for lead in leads])
+    features = feature_matrix(grid, pollutant, leads, row, column, np.arange(len(grid.stations), dtype=float))
+    station = np.array(grid.stations)[column]
+    return _Rows(features, targets, yesterday, own[row, column], row, station)
+
+
+def _thinned(rows: Ints, column: Ints, most: int, seed: int) -> Ints:
+    """Return at most so many of the rows, in their order: of a station with many of them one from each k, by chance.
+
+    Every k-th one would be of the same hours of the day where k has a divisor in common with 24.
+    """
+    stations, counts = np.unique(column[rows], return_counts=True)
+    share, left = most, len(stations)
+    for count in np.sort(counts):  # what a station does not use of its share is for the others
+        if count > share // left:
+            break
+        share, left = share - count, left - 1
+    if not left:
+        return rows
+    quota, random = share // left, np.random.default_rng(seed)
+    parts = [rows[column[rows] == station] for station in stations]
+    kept = [part if len(part) <= quota else part[_one_of_each(len(part), quota, random)] for part in parts]
+    return np.sort(np.concatenate(kept))
+
+
+def _one_of_each(length: int, parts: int, random: np.random.Generator) -> Ints:
+    """Return a position from each of some equal parts of a length."""
+    edges = np.arange(parts + 1) * length // parts
+    return np.asarray(random.integers(edges[:-1], edges[1:]), dtype=np.int64)

@@ -43,8 +43,10 @@ class Champion(Struct, frozen=True):
 class ModelCard(Struct, frozen=True, kw_only=True):
     """What a person or a task wants to know of a version without loading its model; None: not defined, or not known."""
 
+    format: int = 1  # of the model's files (`forecasting.artifact.FORMAT`)
     trained: bool = False  # else there is no model, and `reason` says why
     trained_for: str = ""  # the day that names it: it knows nothing of that day or later
+    horizons: tuple[int, ...] = ()  # hours ahead that it forecasts
     trained_at: str | None = None  # this and all times: ISO 8601, UTC
     trained_from: str | None = None  # first hour used
     trained_until: str | None = None  # the first hour that was not used

@@ -48,7 +48,7 @@ class Record:
         metrics: numbers by name; a ``/`` groups them on MLflow's page.
         files: the model's files by name.
         texts: further text files by name, such as the list of features.
-        importance: for each pollutant, how much of the boosters' gain each feature gave.
+        figures: pictures (matplotlib) by file name.
     """
 
     version: str
@@ -56,7 +56,7 @@ class Record:
     metrics: Mapping[str, float]
     files: Mapping[str, bytes]
     texts: Mapping[str, str] = field(default_factory=dict)
-    importance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_file(path: Path) -> None:
@@ -106,7 +106,7 @@ class Registry:
                 client.set_terminated(run, "FAILED")
                 raise
             if not client.search_registered_models(f"name = '{MODEL}'"):
-                client.create_registered_model(MODEL, description="Forecast of CO and PM2.5, 1 and 2 hours ahead")
+                client.create_registered_model(MODEL, description="Forecast of CO and PM2.5 for the next hours")
             description = f"{record.version}: trained on what was measured before that day"
             tags = {"version": record.version}
             client.create_model_version(MODEL, f"runs:/{run}/model", run, tags=tags, description=description)
@@ -183,8 +183,8 @@ class Registry:
             for name, content in record.files.items():
                 (Path(folder) / name).write_bytes(content)
             client.log_artifacts(run, folder, "model")
-        for pollutant, gains in record.importance.items():
-            client.log_figure(run, _plot(pollutant, gains), f"feature_importance_{pollutant}.png")
+        for name, figure in record.figures.items():
+            client.log_figure(run, figure, name)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
@@ -226,18 +226,3 @@ class Registry:
         """Return the URI without user and password."""
         parts = urlsplit(self.uri)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _plot(pollutant: str, gains: Mapping[str, float]) -> Any:
-    """Draw bars of the thirty features that gave most."""
-    from matplotlib.figure import Figure
-
-    most = sorted(gains.items(), key=lambda item: item[1])[-30:]
-    figure = Figure(figsize=(8, 0.25 * len(most) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    axes.barh([name for name, _ in most], [100 * share for _, share in most], color="#1f77b4")
-    axes.set_xlabel("share of the boosters' gain (%)")
-    axes.set_title(f"{pollutant}: what the boosters look at")
-    axes.tick_params(axis="y", labelsize=8)
-    axes.margins(y=0.01)
-    return figure

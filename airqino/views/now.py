@@ -1,6 +1,6 @@
 """The views of the public dashboard's present: each station now, on the map, and its last week."""
 
-from airqino.readings import INDEX_LEVELS, LABELS, reading
+from airqino.readings import CORE_HOURS, FORECAST, INDEX_LEVELS, LABELS, reading
 from airqino.views.names import named, named_stations
 from airqino.views.terms import Document, Pipeline, at_floor, documents_of_station, label, smallest, usable, vouched
 
@@ -63,8 +63,8 @@ def station_now() -> Pipeline:
             | {"observed_at": 1}
         },
     ]
-    since_last = {"$match": {"$expr": {"$gte": ["$issued_at", "$$last"]}}}
-    forecasts: Pipeline = [since_last, {"$sort": {"issued_at": -1}}, {"$limit": 4}]
+    since_last = {"$match": {"$expr": {"$gte": ["$issued_at", "$$last"]}, "horizon_h": {"$lte": CORE_HOURS}}}
+    forecasts: Pipeline = [since_last, {"$sort": {"issued_at": -1}}, {"$limit": len(FORECAST) * CORE_HOURS}]
     newest = _where("$forecasts", "issued_at", {"$first": "$forecasts.issued_at"})
     shown = ("pollutant", "unit", "digits", "smallest", "is_forecast", "concentration", "at_floor", "fault")
     kept = {name: f"$rows.{name}" for name in shown}
@@ -85,8 +85,7 @@ def station_now() -> Pipeline:
                         "last_at": "$last_at",
                         "change": {"$subtract": ["$rows.concentration", "$rows.before"]},
                     },
-                    horizon(1),
-                    horizon(2),
+                    *(horizon(hours) for hours in range(1, CORE_HOURS + 1)),
                 ]
             }
         },
@@ -163,15 +162,22 @@ def hourly_levels() -> Pipeline:
         {"suffix": f"__yhat{end}", "concentration": f"${p}"}
         for end, p in (("", "p50"), ("_lower", "p10"), ("_upper", "p90"))
     ]
-    newest = {"$or": [{"horizon_h": 1}, {"$expr": {"$gt": ["$target_at", "$$NOW"]}}]}
+    over, to_come = ({"$expr": {of: ["$target_at", "$$NOW"]}} for of in ("$lte", "$gt"))
+    hour_before: Pipeline = [{"$match": {"$and": [_last_week("target_at"), over, {"horizon_h": 1}]}}]
+    newest: Pipeline = [  # an hour to come has been forecast from several hours
+        {"$match": to_come},
+        {"$sort": {"horizon_h": 1}},
+        {"$group": {"_id": ["$station", "$pollutant", "$target_at"], "newest": {"$first": "$$ROOT"}}},
+        {"$replaceWith": "$newest"},
+    ]
     # what is written as less than the smallest amount is none: a line at 0 would say that the air will be clean
     told = [
         {"$or": [{"pollutant": {"$ne": name}}, {"p50": {"$gte": least / 2}}]}
         for name in LABELS
         if (least := smallest(reading(name))) is not None
     ]
-    forecasts: Pipeline = [
-        {"$match": {"$and": [_last_week("target_at"), newest, *told]}},
+    shown: Pipeline = [
+        {"$match": {"$and": told}},
         *named(),
         {"$project": {"station": 1, "station_name": 1, "target_at": 1, "pollutant": label("pollutant"), "rows": bands}},
         *_rows("$target_at", 1, {"$concat": ["$station_name", "$rows.suffix"]}),
@@ -181,7 +187,7 @@ def hourly_levels() -> Pipeline:
         *named(),
         {"$project": {"station": 1, "station_name": 1, "observed_at": 1, "rows": levels}},
         *_rows(1, "$rows.pollutant", "$station_name"),
-        {"$unionWith": {"coll": "forecasts", "pipeline": forecasts}},
+        *({"$unionWith": {"coll": "forecasts", "pipeline": [*chosen, *shown]}} for chosen in (hour_before, newest)),
     ]
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from airqino.errors import ConfigError, SourceError
+from airqino.forecasting import plots
 from airqino.forecasting.backtest import backtest, score_backtest
+from airqino.forecasting.day_scores import judge_days, reliability, score_days
 from airqino.forecasting.scoring import null_if_undefined
 from airqino.quality.flags import flag_history
-from airqino.readings import FORECAST, reading
+from airqino.readings import CORE_HOURS, FORECAST, reading
 from airqino.source.response import VALUES, parse
 from airqino.times import format_hour, parse_hour
 
@@ -31,11 +34,17 @@ def main(argv: Sequence[str]) -> int:
     responses = "folder with <station>.json as the API answered"
     parser.add_argument("--responses", type=Path, required=True, metavar="DIR", help=responses)
     first = "first hour of issue, such as 2024-05-01T00 (UTC)"
-    parser.add_argument("--start", required=True, metavar="HOUR", help=first)
-    parser.add_argument("--stop", required=True, metavar="HOUR", help="last hour of issue, such as 2024-06-30T23 (UTC)")
+    parser.add_argument("--start", metavar="HOUR", help=first)
+    parser.add_argument("--stop", metavar="HOUR", help="last hour of issue, such as 2024-06-30T23 (UTC)")
+    more = "a window, instead of --start and --stop; may be given several times, for a table of each and their means"
+    parser.add_argument("--window", action="append", default=[], metavar="START..STOP", help=more)
     retrain = "train once before START (default), or before each week"
     parser.add_argument("--retrain", choices=("once", "weekly"), default="once", help=retrain)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores as a list of records")
+    days = "also write the scores of the chance of a bad day, and their reliability"
+    parser.add_argument("--days", type=Path, metavar="FILE", help=days)
+    figures = "also draw the skill over the horizon and the reliability of those chances (needs matplotlib)"
+    parser.add_argument("--figures", type=Path, metavar="DIR", help=figures)
     parser.add_argument(
         "--history",
         type=Path,
@@ -47,20 +56,67 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--threads", type=int, default=2, help="threads for LightGBM (default 2)")
     parser.add_argument("--seed", type=int, default=1, help="random seed of the training (default 1)")
     arguments = parser.parse_args(argv)
-    start, stop = parse_hour(arguments.start), parse_hour(arguments.stop)
-    if start > stop:
-        raise ConfigError(f"--start {format_hour(start)} lies after --stop {format_hour(stop)}: swap them")
+    windows = _windows(arguments)
     if arguments.threads < 1:
         raise ConfigError(f"--threads {arguments.threads}: at least 1 is needed")
-    if arguments.json is not None and not arguments.json.parent.is_dir():
-        raise ConfigError(f"--json {arguments.json}: the folder {arguments.json.parent} does not exist")
+    for option, path in (("--json", arguments.json), ("--days", arguments.days)):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigError(f"{option} {path}: the folder {path.parent} does not exist")
+    if arguments.figures is not None and not arguments.figures.is_dir():
+        raise ConfigError(f"--figures {arguments.figures}: no such folder")
+    if arguments.figures is not None and find_spec("matplotlib") is None:
+        raise ConfigError("--figures needs matplotlib, which comes with the extra registry")
     hourly = read_responses(arguments.responses, arguments.history)
-    _check_range(hourly, start, stop)
-    table = _run(hourly, start, stop, arguments)
-    _show(table, hourly, start, stop, arguments.retrain)
+    for start, stop in windows:
+        _check_range(hourly, start, stop)
+    tables, judged = [], []
+    for start, stop in windows:
+        forecasts = _run(hourly, start, stop, arguments)
+        table = score_backtest(forecasts, hourly)
+        judged.append(judge_days(forecasts, hourly))
+        _show(table, hourly, start, stop, arguments.retrain)
+        tables.append(table if len(windows) == 1 else table.assign(window=f"{format_hour(start)}..{format_hour(stop)}"))
+    together = pd.concat(tables, ignore_index=True)
+    _show_means(together)
+    told = pd.concat(judged, ignore_index=True)
+    of_days, reliable = score_days(told), reliability(told)
+    _show_days(of_days, reliable)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(_records(table), indent=1) + "\n")
+        arguments.json.write_text(json.dumps(_records(together), indent=1) + "\n")
+    if arguments.days is not None:
+        both = {"scores": _records(of_days), "reliability": _records(reliable)}
+        arguments.days.write_text(json.dumps(both, indent=1) + "\n")
+    if arguments.figures is not None:
+        _draw(together, reliable, arguments.figures)
     return 0
+
+
+def _draw(scores: pd.DataFrame, reliable: pd.DataFrame, folder: Path) -> None:
+    """Draw the mean skill over the windows, and how often what was told came."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    means = scores.groupby(["station", "pollutant", "horizon_h"])["skill"].mean().reset_index()
+    for record in means.to_dict("records"):
+        name = f"{reading(record['pollutant']).label} {record['station']}"
+        series.setdefault(name, []).append((record["horizon_h"], record["skill"]))
+    plots.skill_by_horizon("Skill over the horizon", series).savefig(folder / "skill_by_horizon.png")
+    if len(reliable):
+        bins = list(reliable[["forecast", "observed", "n"]].itertuples(index=False, name=None))
+        drawn = plots.reliability("Chance that the day's mean PM2.5 exceeds the guideline", {"all stations": bins})
+        drawn.savefig(folder / "reliability.png")
+
+
+def _windows(arguments: argparse.Namespace) -> list[tuple[datetime, datetime]]:
+    """Return first and last hour of each window that is asked for."""
+    ends = [tuple(window.partition("..")[::2]) for window in arguments.window]
+    if arguments.start or arguments.stop or not ends:
+        ends.insert(0, (arguments.start or "", arguments.stop or ""))
+    if any(not (start and stop) for start, stop in ends):
+        raise ConfigError("give --start HOUR and --stop HOUR, or --window START..STOP")
+    windows = [(parse_hour(start), parse_hour(stop)) for start, stop in ends]
+    for start, stop in windows:
+        if start > stop:
+            raise ConfigError(f"{format_hour(start)} lies after {format_hour(stop)}: swap them")
+    return windows
 
 
 def read_responses(folder: Path, history: Sequence[Path] | None = None) -> pd.DataFrame:
@@ -137,8 +193,7 @@ def _run(hourly: pd.DataFrame, start: datetime, stop: datetime, arguments: argpa
             bar.update(task, completed=done, total=total, description=text)
 
         first, last, options = pd.Timestamp(start), pd.Timestamp(stop), (arguments.seed, arguments.threads)
-        forecasts = backtest(hourly, first, last, arguments.retrain, progress, *options)
-    return score_backtest(forecasts, hourly)
+        return backtest(hourly, first, last, arguments.retrain, progress, *options)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -149,8 +204,42 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
+def _show_means(table: pd.DataFrame) -> None:
+    """Print for each pollutant and horizon what its series and windows have on average."""
+    names = ["skill", "skill_against_seasonal24", "coverage80", "winkler", "pinball"]
+    means = table.groupby(["pollutant", "horizon_h"])[names].mean().reset_index()
+    view = Table(title="Means over stations" + (" and windows" if "window" in table else ""))
+    for name in means.columns:
+        view.add_column(str(name), justify="left" if name == "pollutant" else "right", no_wrap=True)
+    for record in means.to_dict("records"):
+        view.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in record.values()))
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(view)
+    core = table[table["horizon_h"] <= CORE_HOURS]
+    console.print(f"mean skill of the {len(core)} series up to {CORE_HOURS} h: {core['skill'].mean():.4f}")
+
+
+def _show_days(scores: pd.DataFrame, reliable: pd.DataFrame) -> None:
+    """Print how good the chances of a bad day were."""
+    console = Console(width=None if Console().is_terminal else 160)
+    if not len(scores):
+        console.print("chance of a bad day: nothing to score")
+        return
+    every = scores["hour"].isin((-1, 0, 6, 9, 12, 15, 18, 21))
+    for title, table in (
+        ("Today's mean PM2.5 above the guideline: Brier scores by hour of the day (-1: all)", scores[every]),
+        ("How often it came, by the chance that was told, with the bootstrap's 90 % band", reliable),
+    ):
+        view = Table(title=title)
+        for name in table.columns:
+            view.add_column(str(name), justify="left" if name == "station" else "right", no_wrap=True)
+        for record in table.to_dict("records"):
+            view.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in record.values()))
+        console.print(view)
+
+
 def _show(table: pd.DataFrame, hourly: pd.DataFrame, start: datetime, stop: datetime, retrain: str) -> None:
-    console = Console(width=None if Console().is_terminal else 130)
+    console = Console(width=None if Console().is_terminal else 180)
     view = Table(title=f"Forecasts issued {format_hour(start)} … {format_hour(stop)}, trained {retrain}")
     for name in table.columns:
         view.add_column(str(name), justify="left" if name in ("station", "pollutant") else "right", no_wrap=True)

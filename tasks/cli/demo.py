@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from airqino.errors import ConfigError, PipelineError, StagingError
-from airqino.readings import POLLUTANTS, reading
+from airqino.readings import CORE_HOURS, POLLUTANTS, reading
 from airqino.sandbox.mongod import Mongod, free_port
 from airqino.stores.paths import Paths
 from tasks.settings.reading import staging_root
@@ -242,7 +242,8 @@ def _show(last: datetime, console: Console) -> None:
     database = targets.database()
     title = f"{last:%Y-%m-%d %H:%M} UTC, the last hour that is over"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
-    for column in ("station", "", "hour", "day so far", "in 1 h", "in 2 h"):
+    ahead = [f"in {hours} h" for hours in range(1, CORE_HOURS + 1)]
+    for column in ("station", "", "hour", "day so far", *ahead):
         table.add_column(column, justify="left" if column in ("station", "") else "right")
     notes = []
     for station in database["stations"].find().sort("_id"):
@@ -251,6 +252,7 @@ def _show(last: datetime, console: Console) -> None:
             label, digits = reading(pollutant).label, reading(pollutant).digits
             day = database["daily_averages"].find_one({"_id": f"{station['_id']}|{last:%Y-%m-%d}"}) or {}
             where = {"station": station["_id"], "pollutant": pollutant, "issued_at": last}
+            where["horizon_h"] = {"$lte": CORE_HOURS}
             forecasts = list(database["forecasts"].find(where).sort("horizon_h"))
             flag = hour.get(f"{pollutant}_flag", "absent")
             now = _number(hour.get(pollutant)) if flag in _AS_NUMBERS else flag.replace("_", " ")

@@ -118,6 +118,8 @@ def _show(cards: Mapping[str, models.ModelCard], champion: models.Champion | Non
         "skill: 1 − error / error of persistence on recent hours that the model had not seen, over all stations, "
         "pollutants and horizons; worst and best of them; confidence: that it is better than the champion of its time"
     )
+    if unreadable := [version for version in cards if cards[version].trained and not promotion.is_readable(version)]:
+        console.print(f"trained by an older version of the pipeline, cannot be published: {', '.join(unreadable)}")
     if champion and champion.fallback:
         pairs = ", ".join(f"{station} {pollutant}" for station, pollutant in champion.fallback)
         console.print(f"persistence is published in the champion's place, for it has drifted there: {pairs}")

@@ -184,7 +184,7 @@ def drift(name: str, station: str, pollutant: str, rows: Sequence[Mapping[str, A
 
 def drift_without_scores(station: str, pollutant: str, day: date) -> TitleAndText:
     """Return the same text where only the event is known; the scores follow when the run ends."""
-    nothing = {"horizon_h": "1 and 2", "skill": float("nan"), "coverage80": float("nan"), "day": f"{day}"}
+    nothing = {"horizon_h": "some", "skill": float("nan"), "coverage80": float("nan"), "day": f"{day}"}
     return drift(station, station, pollutant, [nothing])
 
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta, Struct
 
 from airqino.errors import ConfigError
+from airqino.readings import CORE_HOURS, HORIZONS, LONGEST_HORIZON
 from airqino.times import HOUR, floor_hour, parse_hour
 from tasks.settings.options import Secret, Variable, options
 
@@ -204,6 +205,11 @@ class Mongo(Struct, frozen=True, kw_only=True):
 class Forecasting(Struct, frozen=True, kw_only=True):
     """Training and forecasting."""
 
+    horizons: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=LONGEST_HORIZON)], ...],
+        Meta(min_length=1, description=f"hours from 1 to {LONGEST_HORIZON}, comma-separated"),
+    ] = HORIZONS
+    rounds: Annotated[int, Meta(ge=10, le=2000, description="a whole number from 10 to 2000")] = 200
     train_days: Count = 400
     min_train_days: Count = 14
     threads: Annotated[int, Meta(ge=1, le=64, description="a whole number from 1 to 64")] = 2
@@ -226,6 +232,9 @@ class Forecasting(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check the options that belong together."""
+        if list(self.horizons) != sorted({*self.horizons, *range(1, CORE_HOURS + 1)}):
+            rule = f"they must grow, and 1 to {CORE_HOURS} must be among them"
+            raise ConfigError(f"luigi.cfg [forecast] horizons = {', '.join(map(str, self.horizons))}: {rule}")
         if self.drift_coverage_low >= self.drift_coverage_high:
             rule = f"it must lie below drift_coverage_high = {self.drift_coverage_high}"
             raise ConfigError(f"luigi.cfg [forecast] drift_coverage_low = {self.drift_coverage_low}: {rule}")

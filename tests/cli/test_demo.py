@@ -18,7 +18,7 @@ def demo(staging: Path) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -27,6 +27,7 @@ def demo(staging: Path) -> str:
 
 
 @pytest.mark.drill
+@pytest.mark.timeout(900)
 def test_the_demo_shows_all_stages_and_does_nothing_twice(tmp_path: Path) -> None:
     first = demo(tmp_path)
     stages = ("FetchHour", "CleanDay", "DailyMeans", "LoadDay", "TrainModel", "Forecast", "ScoreForecasts")

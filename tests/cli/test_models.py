@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 from support.deployment import Pipeline
+from support.inprocess import configured
 
+from airqino.forecasting.artifact import FORMAT
 from airqino.stores import models
 from airqino.stores.registry import Record, Registry
+from tasks import promotion
 
 
-def card(version: str, promoted: bool) -> models.ModelCard:
+def card(version: str, promoted: bool, of: int = FORMAT) -> models.ModelCard:
     scores = [{"station": "283181971", "pollutant": "pm2_5", "horizon_h": 1, "skill": 0.11}]
-    known = {"trained": True, "trained_for": version, "rows": 1234, "skill": 0.123, "confidence": 0.97}
+    known = {"format": of, "trained": True, "trained_for": version, "rows": 1234, "skill": 0.123, "confidence": 0.97}
     return models.ModelCard(**known, reason="better than persistence", scores=scores, promoted=promoted)
 
 
@@ -64,6 +67,41 @@ def test_promote_and_roll_back(pipeline: Pipeline, versions: Path) -> None:
     done = pipeline.script("models", "rollback")
     assert done.returncode == 2
     assert done.stderr.strip().endswith("no model was published before 2024-09-02: there is nothing to go back to")
+
+
+def test_what_an_older_version_trained_is_listed_and_not_published(pipeline: Pipeline, versions: Path) -> None:
+    models.save(versions / "2024-09-02", {"booster.txt": b"tree"}, card("2024-09-02", True, of=FORMAT - 1))
+    before = models.read_champion(versions / "champion.json")
+    for arguments in (("promote", "2024-09-02"), ("rollback",)):
+        done = pipeline.script("models", *arguments)
+        told = "error: 2024-09-02 was trained by an older version of the pipeline: this one cannot read it\n"
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+        assert models.read_champion(versions / "champion.json") == before
+    listed = [row["version"] for row in json.loads(pipeline.script("models", "list", "--json").stdout)]
+    assert listed == ["2024-09-16", "2024-09-09", "2024-09-02", "2024-08-26"]
+
+
+def test_roll_back_leaves_out_what_an_older_version_trained(pipeline: Pipeline, versions: Path) -> None:
+    models.save(versions / "2024-09-02", {"booster.txt": b"tree"}, card("2024-09-02", True, of=FORMAT - 1))
+    assert pipeline.script("models", "promote", "2024-09-16").returncode == 0
+    assert pipeline.script("models", "rollback").returncode == 0
+    assert models.read_champion(versions / "champion.json").version == "2024-09-09"
+    assert pipeline.script("models", "rollback").returncode == 2
+    assert models.read_champion(versions / "champion.json").version == "2024-09-09"
+
+
+def test_the_alias_is_not_followed_to_what_an_older_version_trained(
+    tmp_path: Path, pipeline: Pipeline, versions: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = {"model.json": b"{}", "card.json": json.dumps({"trained": True, "trained_for": "2024-08-19"}).encode()}
+    registry = Registry(f"sqlite:///{pipeline.root}/mlflow/mlflow.db")
+    registry.record(Record("2024-08-19", {}, {}, old))
+    registry.move_alias("2024-08-19")
+    before = models.read_champion(versions / "champion.json")
+    with configured(tmp_path, {}, STAGING_ROOT=f"{pipeline.root}"):
+        promotion.follow_alias(registry)
+    assert "2024-08-19, which an older version of the pipeline trained" in caplog.text
+    assert models.read_champion(versions / "champion.json") == before
 
 
 def test_roll_back_without_a_registry_warns(pipeline: Pipeline, versions: Path) -> None:

@@ -8,7 +8,7 @@ from support.deployment import Pipeline
 
 from airqino.sandbox.server import Sandbox
 
-pytestmark = pytest.mark.drill
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(600)]
 
 STATION, OTHER = "283181971", "283164601"
 START = datetime(2026, 5, 4, tzinfo=UTC)

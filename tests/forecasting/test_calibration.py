@@ -56,11 +56,12 @@ def test_validation_scores_against_naive_sums():
     random = np.random.default_rng(2)
     n = 600
     station = np.where(np.arange(n) % 3 == 0, "b", "a")
-    last, change = random.gamma(3, 4, n), random.normal(0, 3, n)
+    last, change, yesterday = random.gamma(3, 4, n), random.normal(0, 3, n), random.normal(0, 3, n)
+    yesterday[::7] = np.nan
     change[::50] = np.nan
     p50 = last + 0.5 * np.nan_to_num(change) - 8  # now and then below zero, where it counts as zero
     bands, scores = calibration.calibrate_and_score(
-        "pm2_5", 2, station, np.arange(n), last, change, (p50 - 2, p50, p50 + 2)
+        "pm2_5", 2, station, np.arange(n), last, change, yesterday, (p50 - 2, p50, p50 + 2)
     )
     assert [score.station for score in scores] == ["*", "a", "b"]
     assert [band.n for band in bands] == [score.n for score in scores]
@@ -71,11 +72,13 @@ def test_validation_scores_against_naive_sums():
         assert (score.pollutant, score.horizon_h, score.n) == ("pm2_5", 2, len(own))
         assert (score.mae, score.mae_persistence) == (pytest.approx(mae), pytest.approx(naive))
         assert score.skill == pytest.approx(1 - mae / naive)
-        assert score.beats is bool(mae < naive)
+        seasonal = np.mean([abs(yesterday[i] - change[i]) for i in own if not math.isnan(yesterday[i])])
+        assert score.mae_yesterday == pytest.approx(seasonal)
+        assert score.beats is bool(mae < min(naive, seasonal))
 
 
 def test_nothing_to_calibrate_on():
     nothing = np.full(3, np.nan)
     raw = (np.zeros(3), np.ones(3), np.ones(3))
     station, hour = np.full(3, "a"), np.arange(3)
-    assert calibration.calibrate_and_score("co", 1, station, hour, np.ones(3), nothing, raw) == ([], [])
+    assert calibration.calibrate_and_score("co", 1, station, hour, np.ones(3), nothing, nothing, raw) == ([], [])

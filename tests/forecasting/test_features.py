@@ -49,7 +49,7 @@ def table_of(hourly, row, station, pollutant="pm2_5"):
 def series(hourly, station, name="pm2_5"):
     """The usable readings of a station by hour, by pandas alone."""
     own = hourly[hourly["station"] == station].set_index("observed_at").sort_index()
-    return own[name].where(own[f"{name}_flag"].isin(["ok", "humid"]))
+    return own[name].where(own[f"{name}_flag"].isin(["ok", "humid"])) if f"{name}_flag" in own else own[name]
 
 
 def test_grid_has_every_hour_and_only_usable_values():
@@ -104,7 +104,35 @@ def test_values_against_pandas(row):
         levels = [at(lead - 24 * day) for day in range(1, 15)]
         expected = np.nanmean(levels) - last if not np.isnan(levels).all() else np.nan
         np.testing.assert_allclose(found[f"usual+{lead}"], expected, rtol=1e-3, atol=1e-3)
+        sizes = np.abs(changes)[~np.isnan(changes)]
+        for name, numbers, summary in (
+            ("median_change", np.array(changes), np.median),
+            ("mean_abs_change", sizes, np.mean),
+            ("median_level", np.array(levels) - last, np.median),
+            ("zero_share", np.array(levels)[~np.isnan(levels)] == 0, np.mean),
+        ):
+            numbers = numbers[~np.isnan(numbers)]
+            expected = summary(numbers) if len(numbers) else np.nan
+            np.testing.assert_allclose(found[f"{name}+{lead}"], expected, rtol=1e-3, atol=1e-3)
     others = pd.concat([series(hourly, s) for s in ("5", "11")], axis=1, sort=True).mean(axis=1)
+    with_others = pd.concat({"own": own, "others": others}, axis=1, sort=True)
+    difference = window(168, with_others["others"] - with_others["own"]).median()
+    np.testing.assert_allclose(found["others_unusual"], at(0, others) - last - difference, rtol=1e-3, atol=1e-3)
+    for name, of, half_life in (("others_ewma_4", others, 4), ("rh_ewma_24", series(hourly, station, "rh"), 24)):
+        past = of[of.index <= now].dropna()
+        weight = 0.5 ** np.asarray((now - past.index) / pd.Timedelta(hours=half_life))
+        expected = (past * weight).sum() / weight.sum() - at(0, of) if len(past) else np.nan
+        np.testing.assert_allclose(found[name], expected, rtol=1e-3, atol=1e-3)
+    for name, of in (("own", own), ("others", others)):
+
+        def anomaly(hours_back, of=of):
+            usual = pd.Series([at(-hours_back - 24 * day, of) for day in range(1, 15)]).median()
+            return at(-hours_back, of) - usual
+
+        for back in (0, 3):
+            np.testing.assert_allclose(found[f"{name}_anomaly_{back}"], anomaly(back), rtol=1e-3, atol=1e-3)
+        expected = pd.Series([anomaly(back) for back in range(min(24, row + 1))]).mean()
+        np.testing.assert_allclose(found[f"{name}_anomaly_mean_24"], expected, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found["others"], at(0, others) - last, rtol=1e-4, atol=1e-4)
     co = series(hourly, station, "co")
     np.testing.assert_allclose(found["co_change_3"], at(0, co) - at(-3, co), rtol=1e-4, atol=1e-4)

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,11 @@ from support.series import START, cyclic
 
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting.features import COVARIATES, WEATHER
-from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, ForecastModel, Recipe, predict, train
+from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, OLDEST_HOURS, ForecastModel, Recipe, predict, train
+from airqino.readings import HORIZONS
 
 DAYS = 50
-TINY = Recipe(rounds=15, networks=1, validation_networks=1, validation_days=10)
+TINY = Recipe(rounds=15, medians=1, band_rounds=15, floor_rounds=10, validation_days=10)
 
 #: Forecasts of many rows at once differ by the rounding of 32 bits from those of few; a µg/m³ has a million of these.
 ROUNDING = {"rtol": 1e-5, "atol": 1e-6}
@@ -27,7 +29,7 @@ HOURLY = cyclic(DAYS)
 
 @pytest.fixture(scope="module")
 def model():
-    return train(HOURLY, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1)
+    return train(HOURLY, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1, zones={})
 
 
 def one(table, station="a", pollutant="pm2_5", horizon=1):
@@ -40,11 +42,13 @@ def test_a_row_for_everything(model):
     issued = [hour(1150), hour(1149), hour(1149)]
     table = predict(model, HOURLY.sample(frac=1, random_state=1), issued)
     assert list(table.columns) == list(COLUMNS)
-    assert len(table) == 2 * 2 * 2 * 2
+    assert len(table) == 2 * 2 * 2 * len(HORIZONS)
     assert (table["target_at"] == table["issued_at"] + pd.to_timedelta(table["horizon_h"], unit="h")).all()
     assert (table["last_observed_at"] == table["issued_at"]).all()
-    assert set(table["method"]) == {"lightgbm"}
-    assert (table["reason"] == "").all()
+    near = table["horizon_h"] <= 2
+    assert set(table.loc[near, "method"]) == {"lightgbm"}
+    assert ((table["reason"] == "") == (table["method"] == "lightgbm")).all()
+    assert set(table.loc[~near, "method"]) <= {"lightgbm", "none"}
     pd.testing.assert_frame_equal(
         table[table.issued_at == hour(1149)].reset_index(drop=True), predict(model, HOURLY, [hour(1149)])
     )
@@ -60,10 +64,12 @@ def test_it_beats_persistence_where_there_is_something_to_learn(model):
 
 
 def test_same_data_and_seed_give_the_same_bytes(model):
-    again = train(HOURLY.sample(frac=1, random_state=2), hour(DAYS * 24 - 100), recipe=TINY, num_threads=2)
+    mixed = HOURLY.sample(frac=1, random_state=2)
+    again = train(mixed, hour(DAYS * 24 - 100), recipe=TINY, num_threads=2, zones={})
     assert digest(again) == digest(model)
-    other = train(HOURLY, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1, seed=2)
-    assert digest(other) != digest(model)
+    for seed, same in ((1, True), (2, False)):
+        one_lead = train(HOURLY, hour(DAYS * 24 - 100), ("pm2_5",), (1,), seed, 1, TINY)
+        assert (one_lead.models["pm2_5/1"] == model.models["pm2_5/1"]) is same
 
 
 def digest(model):
@@ -76,13 +82,18 @@ def test_files_there_and_back(model):
     with pytest.raises(ValueError, match="not a readable forecast model"):
         ForecastModel.from_files({**files, "model.json": files["model.json"][:100]})
     with pytest.raises(ValueError, match="not a readable forecast model"):
-        ForecastModel.from_files({name: content for name, content in files.items() if not name.endswith(".npy")})
+        ForecastModel.from_files({name: content for name, content in files.items() if not name.endswith("p10.txt.gz")})
+    with pytest.raises(ValueError, match="not a readable forecast model"):
+        ForecastModel.from_files(
+            {name: content[:-9] for name, content in files.items()} | {"model.json": files["model.json"]}
+        )
 
 
 def test_training_does_not_see_the_future(model):
     changed = HOURLY.copy()
     changed.loc[changed.observed_at >= hour(DAYS * 24 - 100), list(COVARIATES)] = 500.0
-    assert digest(train(changed, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1)) == digest(model)
+    again = train(changed, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1, zones={})
+    assert digest(again) == digest(model)
 
 
 @settings(max_examples=12)
@@ -127,7 +138,7 @@ def test_quantiles_are_ordered_and_not_negative_on_random_input(model, seed, sca
     assert (made.p10 >= 0).all()
     assert (made.p10 <= made.p50).all()
     assert (made.p50 <= made.p90).all()
-    assert (made.target_at - made.last_observed_at <= pd.Timedelta(hours=3)).all()
+    assert (made.issued_at - made.last_observed_at <= pd.Timedelta(hours=OLDEST_HOURS)).all()
     none = table[table.method == "none"]
     assert none[["p10", "p50", "p90"]].isna().all().all()
     assert (none.reason != "").all()
@@ -167,14 +178,14 @@ def test_no_forecast_for_a_broken_sensor(model, flag, reason):
 
 @pytest.mark.parametrize(
     ("age", "horizon", "method"),
-    [(0, 2, "lightgbm"), (1, 2, "lightgbm"), (2, 1, "lightgbm"), (2, 2, "none"), (3, 1, "none")],
+    [(0, 2, "lightgbm"), (1, 2, "lightgbm"), (2, 1, "persistence"), (2, 12, "none"), (3, 1, "none")],
 )
-def test_nothing_beyond_three_hours_after_the_last_reading(model, age, horizon, method):
+def test_older_readings_are_forecast_to_stay_and_those_of_three_hours_ago_not_at_all(model, age, horizon, method):
     hourly = HOURLY[(HOURLY.station == "b") | (HOURLY.observed_at <= hour(1150 - age))]
     row = one(predict(model, hourly, [hour(1150)]), horizon=horizon)
     assert row.method == method
     assert row.last_observed_at == hour(1150 - age)
-    assert row.reason == ("" if method == "lightgbm" else f"no reading for {age} h")
+    assert row.reason == {2: "the last reading is 2 h old", 3: "no reading for 3 h"}.get(age, "")
 
 
 def test_the_band_widens_when_readings_are_old_or_missing(model):
@@ -192,19 +203,44 @@ def test_the_band_widens_when_readings_are_old_or_missing(model):
 
 
 def test_persistence_where_the_model_did_not_win(model):
-    from dataclasses import replace
-
     worse = [replace(s, beats=False) if s.station == "a" and s.pollutant == "co" else s for s in model.scores]
     table = predict(replace(model, scores=tuple(worse)), HOURLY, [hour(1150)])
     row = one(table, pollutant="co")
-    assert (row.method, row.reason) == ("persistence", "model does not beat persistence here")
+    assert (row.method, row.reason) == ("persistence", "at 1 h the model does not beat the simple forecasts here")
     assert row.p50 == row.last_value
+    further = one(table, pollutant="co", horizon=6)  # it is left out instead: "no change" is no forecast of the evening
+    assert (further.method, further.reason) == ("none", "at 6 h the model does not beat the simple forecasts here")
     assert one(table, station="b", pollutant="co").method == "lightgbm"
 
 
-def test_an_unknown_station_is_forecast(model):
-    table = predict(model, cyclic(DAYS, ("new",), 9), [hour(1150)])
-    assert set(table.method) == {"lightgbm"}
+@pytest.mark.parametrize("known_hours", [0, 20, 168])  # in the training
+def test_a_new_station_is_forecast_by_what_the_others_taught(known_hours):
+    end = 1000
+    new, old = cyclic(DAYS, ("new",), 9), HOURLY[HOURLY.station != "a"]
+    new = new[new.observed_at >= hour(end - known_hours)]
+    fitted = train(pd.concat([old, new]), hour(end), ("pm2_5",), recipe=TINY, num_threads=1)
+    table = predict(fitted, pd.concat([old, new]), [hour(end + 10)], pollutants=("pm2_5",))
+    row, other = one(table, "new"), one(table, "b")
+    assert (row.method, other.method) == ("lightgbm", "lightgbm")
+    assert (row.reason.startswith("little was known of this station"), other.reason) == (True, "")
+
+
+@pytest.mark.parametrize("age", [0, 1])
+def test_horizons_that_the_model_was_not_trained_for_leave_the_others_alone(model, age):
+    moment = hour(1150)
+    known = HOURLY[HOURLY.observed_at <= moment - pd.Timedelta(hours=age)]
+    asked = predict(model, known, [moment], horizons=(1, 2, 4, 23))
+    np.testing.assert_array_equal(
+        asked.loc[asked.horizon_h <= 2, "p50"], predict(model, known, [moment], horizons=(1, 2))["p50"]
+    )
+    assert set(asked.loc[asked.horizon_h <= 2, "method"]) == {"lightgbm"}
+    assert one(asked, horizon=23).reason == f"the model was not trained {23 + age} h ahead"
+
+
+def test_one_station_with_few_hours_has_nobody_to_learn_from(model):
+    few = tuple(replace(score, n=47) for score in model.scores)
+    row = one(predict(replace(model, scores=few), HOURLY, [hour(1150)]))
+    assert (row.method, row.reason) == ("persistence", "too few recent hours to judge the model")
 
 
 def test_too_short_a_history():
@@ -231,8 +267,6 @@ def test_nothing_in_nothing_out(model):
 
 def test_the_band_is_corrected_only_by_hours_the_model_had_not_seen(model):
     """The misses of hours that were trained on are too small: there the training's own calibration counts."""
-    from dataclasses import replace
-
     wide = replace(model, bands=tuple(replace(band, below=9.0, above=9.0) for band in model.bands))
     end = DAYS * 24 - 100  # the model has seen every hour before
     for number, same in ((end - 1, False), (end + 50, False), (end + 99, True)):

@@ -125,6 +125,8 @@ def test_nothing_measured_yet() -> None:
     ("hours", "change", "method", "drifts"),
     [
         (168, {}, "lightgbm", False),
+        (168, {"p50": 300.0, "horizon_h": 1}, "lightgbm", True),  # 2 h ahead
+        (168, {"p50": 300.0, "horizon_h": 2}, "lightgbm", False),  # 3 h: its errors overlap
         (168, {"p50": 300.0}, "lightgbm", True),  # skill below 0
         (168, {"p10": -50.0, "p90": 50.0}, "lightgbm", True),  # all inside the band
         (168, {"p50": 300.0}, "persistence", False),  # which cannot drift

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,17 @@ import pyarrow.parquet as pq
 import pytest
 from support.deployment import ROOT, Pipeline
 
+from airqino.forecasting.artifact import FORMAT
 from airqino.readings import FORECAST, POLLUTANTS
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
+from airqino.stores.registry import Registry
 from tasks.versions import DAYS_PER_RUN, VERSION
 
 #: Version → its last commit.
 VERSIONS = {"0.2.0": "f420539", "0.3.0": "0c8e811"}
+#: The last one whose models cannot be read any more; its tables can.
+OLD_MODELS = "0132e14"
 #: More days than a run takes over, and than a forecast looks back.
 START, DAYS = "2024-07-15T00", 57
 NOW = "2024-09-09T11:05"  # a Monday: the hourly run trains
@@ -34,19 +38,19 @@ LATER = "2024-09-09T11:20"  # what is loaded again would show
 Means = dict[tuple[str, str], float | None]
 
 
-def unpack(version: str, folder: Path) -> Path:
+def unpack(commit: str, folder: Path) -> Path:
     """Lay an older version's code into a folder."""
-    tree = subprocess.run(["git", "archive", VERSIONS[version]], cwd=ROOT, capture_output=True, check=True).stdout
+    tree = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(tree)) as tar:
         tar.extractall(folder, filter="data")
     return folder
 
 
-def run_old(code: Path, pipeline: Pipeline, command: str, *arguments: str) -> None:
+def run_old(code: Path, pipeline: Pipeline, command: str, *arguments: str, now: str = NOW) -> None:
     subprocess.run(
         [sys.executable, "-m", "tasks.cli", command, *arguments],
         cwd=code,
-        env=pipeline.env | {"AIRQINO_NOW": NOW},
+        env=pipeline.env | {"AIRQINO_NOW": now},
         check=True,
         timeout=240,
     )
@@ -92,12 +96,13 @@ def left_behind(
 ) -> Iterator[tuple[Pipeline, Sandbox]]:
     """A deployment as an older version has left it, with the indexes that it has made; for the last test alone."""
     folder = tmp_path_factory.mktemp("old")
-    code = unpack(request.param, folder / "code")
+    code = unpack(VERSIONS[request.param], folder / "code")
     with Sandbox(now=datetime.fromisoformat(f"{NOW}+00:00").astimezone(UTC)) as sandbox:
         pipeline = Pipeline(folder / "staging", mongod, sandbox.url)
         run_old(code, pipeline, "backfill", START, "2024-09-09T09")
         run_old(code, pipeline, "hourly")
         run_old(code, pipeline, "backfill", "2024-09-09T06", "2024-09-09T09", "--hindcast")
+        pipeline.forecast_less(folder)
         yield pipeline, sandbox
         pipeline.close()
 
@@ -149,7 +154,9 @@ def test_hourly_runs_take_the_days_over_a_month_in_each(left_behind: tuple[Pipel
 
     first = pipeline.hourly(LATER)
     assert first.returncode == 0, first.stderr
-    assert "persistence is published" not in first.stderr
+    assert "persistence is published" not in first.stderr  # this hour has a forecast; the next is the new model's
+    retrained = [name for name in before.files if name.startswith("models/2024-09-09/")]
+    assert json.loads((pipeline.root / "models/2024-09-09/card.json").read_text())["format"] == FORMAT
     assert 15 < left(pipeline) <= DAYS - DAYS_PER_RUN  # some came with it because they are provisional
     # what looks back further than that meets tables of both versions
     for task in (("TrainModel", "--day", "2024-09-02"), ("Forecast", "--hour", "2024-09-03T10")):
@@ -160,7 +167,7 @@ def test_hourly_runs_take_the_days_over_a_month_in_each(left_behind: tuple[Pipel
     assert second.returncode == 0, second.stderr
     assert left(pipeline) == 0
     asked_for_what_is_open(before, sandbox)
-    before.is_taken_over(pipeline)
+    before.is_taken_over(pipeline, besides=retrained)
 
     loaded = loads(pipeline)
     third = pipeline.hourly("2024-09-09T11:40")
@@ -178,6 +185,53 @@ def test_hourly_runs_take_the_days_over_a_month_in_each(left_behind: tuple[Pipel
     asked_for_what_is_open(before, sandbox)
 
 
+@pytest.mark.drill
+@pytest.mark.timeout(900)
+def test_a_champion_that_cannot_be_read_any_more_costs_no_hour(tmp_path: Path, mongod: Mongod) -> None:
+    """Trained by version 0.4.0 on Monday; the upgrade is on Tuesday."""
+    hours = [datetime(2024, 9, 10, hour, tzinfo=UTC) for hour in (9, 10, 11)]
+    nows = [f"{hour + timedelta(hours=1, minutes=5):%Y-%m-%dT%H:%M}" for hour in hours]
+    code = unpack(OLD_MODELS, tmp_path / "code")
+    with Sandbox(now=hours[0] + timedelta(hours=1, minutes=5)) as sandbox:
+        pipeline = Pipeline(tmp_path / "staging", mongod, sandbox.url)
+        run_old(code, pipeline, "backfill", "2024-08-05T00", "2024-09-10T08", now=nows[0])
+        run_old(code, pipeline, "hourly", now=nows[0])
+        run_old(code, pipeline, "models", "promote", "2024-09-09", now=nows[0])
+        run_old(code, pipeline, "hourly", now=nows[0])
+        before = forecasts(pipeline)
+        models = {name: at for name, at in written(pipeline).items() if name.startswith("models/")}
+        for hour, now in zip(hours[1:], nows[1:], strict=True):
+            sandbox.now = hour + timedelta(hours=1, minutes=5)
+            done = pipeline.hourly(now)
+            assert done.returncode == 0, done.stderr
+    published = forecasts(pipeline)
+    assert {key: published[key] for key in before} == before
+    made = {hour: list(pipeline.database["forecasts"].find({"issued_at": hour})) for hour in hours}
+    assert [len(made[hour]) for hour in hours] == [8, 24, 24]
+    told = "model 2024-09-09 was trained by an older version of the pipeline"
+    methods = {hour: {(row["method"], row["reason"]) for row in rows if row["p50"]} for hour, rows in made.items()}
+    assert ("lightgbm", "") in methods[hours[0]]
+    assert methods[hours[1]] == {("persistence", told)}
+    assert ("lightgbm", "") in methods[hours[2]]
+    assert {row["model_version"] for row in made[hours[2]]} == {"2024-09-10"}
+    # both are listed, here and in the registry, and the old one is as it was
+    assert models.items() <= written(pipeline).items()
+    listed = json.loads(pipeline.script("models", "list", "--json").stdout)
+    assert [(row["version"], row["champion"]) for row in listed] == [("2024-09-10", True), ("2024-09-09", False)]
+    shown = pipeline.script("models", "list").stdout
+    assert "trained by an older version of the pipeline, cannot be published: 2024-09-09" in shown
+    registry = Registry(f"sqlite:///{pipeline.root}/mlflow/mlflow.db")
+    assert registry.alias_version() == "2024-09-10"
+    assert {"model.json", "card.json"} <= registry.files("2024-09-09").keys()
+    for arguments in (("rollback",), ("promote", "2024-09-09")):
+        refused = pipeline.script("models", *arguments)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr == (
+            "error: 2024-09-09 was trained by an older version of the pipeline: this one cannot read it\n"
+        )
+    pipeline.close()
+
+
 class State:
     """What an older version has left."""
 
@@ -188,13 +242,12 @@ class State:
         self.files, self.means, self.forecasts = written(pipeline), means(pipeline), forecasts(pipeline)
         self.hours: Collection[str] = pipeline.documents("hourly_measurements").keys()
 
-    def is_taken_over(self, pipeline: Pipeline) -> None:
-        """Assert that each day has what is new, and that what there was is as it was."""
+    def is_taken_over(self, pipeline: Pipeline, besides: Collection[str] = ()) -> None:
+        """Assert that each day has what is new, and that what there was is as it was, but for some files."""
         files, published, plain = written(pipeline), forecasts(pipeline), means(pipeline)
         hours = {f"{hour:%Y-%m-%d}/raw/{hour:%H}.parquet" for _, hour in self.open}  # may have been asked again
-        assert {name: files.get(name) for name in self.files.keys() - hours} == {
-            name: at for name, at in self.files.items() if name not in hours
-        }
+        kept = self.files.keys() - hours - {*besides}
+        assert {name: files.get(name) for name in kept} == {name: self.files[name] for name in kept}
         assert {key: published.get(key) for key in self.forecasts} == self.forecasts
         assert plain.keys() == self.means.keys()
         assert plain == {key: pytest.approx(mean, abs=1e-9) for key, mean in self.means.items()}

@@ -77,7 +77,8 @@ DAMAGES: dict[str, Callable[[Document], Document | None]] = {
 
 
 def made(folder: Path, mongod: Mongod, api: Sandbox) -> Pipeline:
-    pipeline = Pipeline(folder, mongod, api.url, AIRQINO_NOW=f"{NOW:%Y-%m-%dT%H:%M}")
+    pipeline = Pipeline(folder / "staging", mongod, api.url, AIRQINO_NOW=f"{NOW:%Y-%m-%dT%H:%M}")
+    pipeline.forecast_less(folder)
     span = f"{FIRST}T00", "2026-03-20T08"
     assert pipeline.backfill(*span, AIRQINO_NOW="2026-03-20T10:05").returncode == 0
     for day in range(29):  # the source changes a value of each day
@@ -95,7 +96,7 @@ def made(folder: Path, mongod: Mongod, api: Sandbox) -> Pipeline:
 def deployed(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> Iterator[tuple[Pipeline, Sandbox]]:
     """A month, forecasts of some hours and scores among it."""
     with Sandbox(now=NOW) as api:
-        pipeline = made(tmp_path_factory.mktemp("verify") / "staging", mongod, api)
+        pipeline = made(tmp_path_factory.mktemp("verify"), mongod, api)
         yield pipeline, api
         pipeline.close()
 

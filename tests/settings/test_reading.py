@@ -83,12 +83,13 @@ def test_the_file_that_is_shipped_says_what_the_defaults_say(read):
 def test_values_are_read_with_their_types(read):
     got = read(
         "[airqino]\nstations = 1, 22 ,333\nretries = 0\nread_timeout_seconds = 2.5\nretry_pauses_hours = 0.5,1\n"
-        "[quality]\nvalid_share = 1\n"
+        "[quality]\nvalid_share = 1\n[forecast]\nhorizons = 1, 2,23\n"
     )
     assert got.airqino.stations == ("1", "22", "333")
     assert (got.airqino.retries, got.airqino.read_timeout_seconds) == (0, 2.5)
     assert got.airqino.retry_pauses_hours == (0.5, 1)
     assert got.quality.valid_share == 1
+    assert got.forecast.horizons == (1, 2, 23)
 
 
 def test_an_empty_option_means_its_default(read):
@@ -117,6 +118,7 @@ WRONG = [
     ("quality", "valid_share", "0", "a number above 0, at most 1"),
     ("mongo", "database", "air.quality", "letters, digits, _ and -, at most 63"),
     ("mongo", "timeout_seconds", "soon", "a number of seconds above 0, at most 3600"),
+    *(("forecast", "horizons", hours, "hours from 1 to 23, comma-separated") for hours in ("0,1", "1,2,24", "1,soon")),
     ("forecast", "train_days", "0", "a whole number from 1 to 1000"),
     ("forecast", "threads", "many", "a whole number from 1 to 64"),
     ("status", "max_age_hours", "0", "a whole number of hours from 1 to 10000"),
@@ -133,6 +135,12 @@ WRONG = [
 def test_a_wrong_value_is_told_with_section_option_value_and_what_is_allowed(read, section, option, value, allowed):
     message = error_of(read, f"[{section}]\n{option} = {value}\n")
     assert message == f"luigi.cfg [{section}] {option} = {value!r}: allowed is {allowed}"
+
+
+@pytest.mark.parametrize("hours", ["2, 1", "1, 3", "6, 12", "1, 2, 2"])
+def test_horizons_grow_and_begin_with_those_that_are_always_published(read, hours):
+    message = error_of(read, f"[forecast]\nhorizons = {hours}\n")
+    assert message == f"luigi.cfg [forecast] horizons = {hours}: they must grow, and 1 to 2 must be among them"
 
 
 @pytest.mark.parametrize("option", ["valid_from", "valid_to"])

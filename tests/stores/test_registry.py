@@ -7,6 +7,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from airqino.errors import RegistryError
+from airqino.forecasting import plots
 from airqino.stores.registry import MODEL, Record, Registry
 
 
@@ -17,7 +18,7 @@ def record(version: str, skill: float = 0.1) -> Record:
         metrics={"skill": skill, "recent_mae/283181971.pm2_5.1h": 2.5},
         files={"model.json": b"{}", "pm2_5-1-0.txt": b"tree", "card.json": b'{"trained": true}'},
         texts={"features.json": "[]"},
-        importance={"pm2_5": {f"lag {i}": i / 1000 for i in range(45)}},
+        figures={"feature_importance_pm2_5.png": plots.importance("pm2_5", {f"lag {i}": i / 1000 for i in range(45)})},
     )
 
 

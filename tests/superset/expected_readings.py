@@ -265,8 +265,9 @@ def last_seven_days(pollutant: str) -> Callable[[Data], list[Table]]:
             hourly[["observed_at", "station_name", pollutant]].set_axis(["observed_at", "series", "level"], axis=1)
         ]
         made = forecasts[(forecasts["pollutant"] == pollutant) & (forecasts["target_at"] >= now - pd.Timedelta(days=7))]
-        made = made[((made["horizon_h"] == 1) | (made["target_at"] > now)) & made["p50"].notna()]
-        made = made[~((pollutant == "co") & (made["p50"] < 0.005))]
+        made = made[(made["horizon_h"] == 1) | (made["target_at"] > now)]
+        made = made.sort_values("horizon_h").drop_duplicates(["station", "target_at"])  # the newest of an hour to come
+        made = made[made["p50"].notna() & ~((pollutant == "co") & (made["p50"] < 0.005))]
         for quantile, ending in (("p50", "__yhat"), ("p10", "__yhat_lower"), ("p90", "__yhat_upper")):
             part = made[["target_at", "station_name", quantile]].set_axis(["observed_at", "series", "level"], axis=1)
             parts.append(part.assign(series=part["series"] + ending))

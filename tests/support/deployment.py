@@ -90,6 +90,10 @@ class Pipeline:
         path.write_text(text)
         self.env["LUIGI_CONFIG_PATH"] = str(path)
 
+    def forecast_less(self, folder: Path) -> None:
+        """Forecast the horizons that are always published, and no others, with few rounds: training is much faster."""
+        self.configure(folder / "luigi.cfg", horizons="1, 2", rounds=30)
+
     def documents(self, collection: str) -> dict[str, dict[str, Any]]:
         """All documents by _id, without the times at which things were done."""
         return {d["_id"]: {k: v for k, v in d.items() if k not in WHEN} for d in self.database[collection].find()}

@@ -9,6 +9,7 @@ import pytest
 from pymongo import MongoClient
 
 from airqino import views
+from airqino.readings import HORIZONS
 from airqino.sandbox.mongod import Mongod
 
 HOUR = timedelta(hours=1)
@@ -38,6 +39,11 @@ def reading(
 def station(name: str, seen: datetime, **other: Any) -> dict[str, Any]:
     of = {"time_zone": "UTC", "latitude": 5.0, "longitude": -4.0, "sensor_faults": {"co": "dead"}, "last_seen_at": seen}
     return {"_id": name, "name": name.upper(), **of, **other}
+
+
+def forecast(station: str, issued: datetime, horizon: int, level: float) -> dict[str, Any]:
+    of = {"station": station, "pollutant": "pm2_5", "issued_at": issued, "horizon_h": horizon}
+    return of | {"target_at": issued + horizon * HOUR} | dict.fromkeys(("p10", "p50", "p90"), level)
 
 
 def test_coverage_tells_missing_hours_nights_and_flags() -> None:
@@ -127,12 +133,8 @@ def test_station_now_shows_the_last_hour_and_the_newest_forecast(db: Any) -> Non
     db.hourly_measurements.update_one({"pm2_5": None}, {"$set": {"pm2_5_flag": "absent"}})
     db.hourly_measurements.update_one({"pm2_5": 10.0}, {"$set": {"pm2_5_flag": "humid"}})
     for issued in (last, last + HOUR):
-        for horizon in (1, 2):
-            of = {"station": "a", "pollutant": "pm2_5", "issued_at": issued, "horizon_h": horizon}
-            level = 100 * issued.hour + horizon
-            db.forecasts.insert_one(
-                of | {"target_at": issued + horizon * HOUR, "p10": level, "p50": level, "p90": level}
-            )
+        for horizon in (*HORIZONS[2:], *HORIZONS[:2]):
+            db.forecasts.insert_one(forecast("a", issued, horizon, 100 * issued.hour + horizon))
     views.ensure_views(db)
     rows = {row["pollutant"]: row for row in db.station_now.find()}
     assert list(rows) == ["PM2.5", "PM10", "O3", "NO2", "CO"]
@@ -182,6 +184,24 @@ def test_hourly_levels_have_no_hour_at_the_floor(db: Any) -> None:
     views.ensure_views(db)
     levels = [(row["pollutant"], row["concentration"]) for row in db.hourly_levels.find()]
     assert sorted(levels) == [("CO", 0.5), *[("PM2.5", 7.0)] * 5]
+
+
+def test_hourly_levels_have_one_forecast_of_an_hour(db: Any) -> None:
+    """Of an hour that is over the one made an hour before it, of one to come the newest, whatever that is."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    db.stations.insert_one(station("a", now))
+    for ago in range(1, 14):
+        db.forecasts.insert_many(forecast("a", now - ago * HOUR, h, 100 * ago + h) for h in HORIZONS)
+    db.forecasts.update_one({"issued_at": now - HOUR, "horizon_h": 9}, {"$set": {"p50": None, "p10": None}})
+    views.ensure_views(db)
+    shown = [(row["observed_at"], row["concentration"]) for row in db.hourly_levels.find({"series": "A__yhat"})]
+    expected = {now - (ago - 1) * HOUR: 100 * ago + 1 for ago in range(1, 14)}
+    for ahead in range(1, 12):
+        newest = next(ago for ago in range(1, 14) if ago + ahead in HORIZONS)
+        expected[now + ahead * HOUR] = 100 * newest + newest + ahead
+    del expected[now + 8 * HOUR]  # an older one would say what is not said any more
+    assert len(shown) == len(expected) == 13 + 11 - 1
+    assert dict(shown) == expected
 
 
 def test_the_index_is_that_of_the_last_hour_in_words(db: Any) -> None:
