@@ -161,9 +161,12 @@ def promoted_before(day: date) -> str | None:
 def is_outdated() -> bool:
     """Tell whether the champion cannot be read, being an older version's, or lacks a horizon of the settings."""
     named = champion()
-    return named is not None and not (
-        is_readable(named.version) and {*settings().forecast.horizons} <= {*_card(named.version).horizons}
-    )
+    return named is not None and not (is_readable(named.version) and knows_horizons(named.version))
+
+
+def knows_horizons(version: str) -> bool:
+    """Tell whether a model forecasts all horizons of the settings."""
+    return {*settings().forecast.horizons} <= {*_card(version).horizons}
 
 
 def is_readable(version: str) -> bool:

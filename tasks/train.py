@@ -137,7 +137,7 @@ def _opponent(day: date) -> Opponent | None:
         text = "champion %s cannot be read (%s): the new model is compared with persistence"
         log.warning(text, champion.version, error)
         return None
-    if not {*settings().forecast.horizons} <= {*model.horizons}:
+    if not promotion.knows_horizons(champion.version):
         log.info("champion %s knows not all horizons: the new model is compared with persistence", champion.version)
         return None
     return Opponent(champion.version, model, frozenset(champion.fallback))

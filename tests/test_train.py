@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from support.deployment import Pipeline
 
 from airqino.forecasting.artifact import FORMAT
-from airqino.forecasting.features import USABLE_FLAGS
+from airqino.forecasting.grid import USABLE_FLAGS
 from airqino.readings import CORE_HOURS, FORECAST, HORIZONS
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
@@ -291,18 +291,16 @@ def test_a_model_of_an_older_version_gives_persistence_until_the_run_has_trained
     assert len(rows) == len(keys) == 2 * len(FORECAST) * len(HORIZONS)
     assert {horizon for _, _, horizon in keys} == {*HORIZONS}
     files = models.load(deployed.root / "models" / "2026-03-03")
-    beats = {
-        (s["station"], s["pollutant"], s["horizon_h"]): s["beats"] for s in json.loads(files["model.json"])["scores"]
-    }
+    validated = {(s["station"], s["pollutant"], s["horizon_h"]): s for s in json.loads(files["model.json"])["scores"]}
     for row in rows:
         assert row["target_at"] - row["issued_at"] == timedelta(hours=row["horizon_h"])
         if not row["reason"].startswith(("sensor", "no reading")):
             age = (row["issued_at"] - row["last_observed_at"]) // timedelta(hours=1)
             near = "persistence" if row["horizon_h"] <= CORE_HOURS else "none"
-            better = beats[row["station"], row["pollutant"], row["horizon_h"] + age]
-            assert row["method"] == ("lightgbm" if better else near), row
+            score = validated[row["station"], row["pollutant"], row["horizon_h"] + age]
+            assert row["method"] == ("lightgbm" if score["beats"] else near), row
+            assert bool(row["reason"]) == (row["method"] != "lightgbm" or score["n"] <= 8 * 24), row
         assert (row["p50"] is None) == (row["method"] == "none") == (row["p10"] is None)
-        assert bool(row["reason"]) == (row["method"] != "lightgbm") or "little was known" in row["reason"]
     assert max(row["horizon_h"] for row in rows if row["method"] == "lightgbm") > CORE_HOURS
     assert sorted(registered(deployed)) == ["2026-03-02", "2026-03-03"]
     assert champion(deployed)["version"] == alias(deployed) == "2026-03-03"
