@@ -11,6 +11,7 @@ PARTS = {
     "airqino, airqino.errors, airqino.times, airqino.readings": set(),
     "airqino.quality.flags, airqino.quality.means": set(),
     "airqino.forecasting.features, airqino.forecasting.scoring, airqino.forecasting.calibration": set(),
+    "airqino.forecasting.grid, airqino.forecasting.spans, airqino.forecasting.levels": set(),
     "airqino.forecasting.training, airqino.forecasting.model, airqino.forecasting.contest": set(),
     "airqino.forecasting.backtest": set(),
     "airqino.stores.paths, airqino.stores.files, airqino.stores.parquet, airqino.stores.models": set(),

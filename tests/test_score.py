@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from support.deployment import ROOT, Pipeline
 
-from airqino.forecasting.features import USABLE_FLAGS
+from airqino.forecasting.grid import USABLE_FLAGS
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 from airqino.stores import parquet

@@ -26,8 +26,8 @@ FORMAT = 2
 _ANY = "*"
 #: A model is not judged at a station on less than two days of validation.
 _FEWEST_VALIDATED = 48
-#: Hours of a week, and of the lead before its first target.
-_WEEK = 8 * 24
+#: A station is new until it was validated on more than a week: eight days of hours.
+_NEW_UNTIL = 8 * 24
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class ForecastModel:
     def knows(self, station: str, pollutant: str, lead: int) -> bool:
         """Tell whether a station was validated on more than a week, so that its band rests on itself."""
         own = self._score_of.get((station, pollutant, lead))
-        return own is not None and own.n > _WEEK
+        return own is not None and own.n > _NEW_UNTIL
 
     @cached_property
     def _band_of(self) -> dict[tuple[str, str, int], Band]:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from airqino.forecasting.arrays import Bools, Floats, Ints
-from airqino.forecasting.exceedance import POLLUTANT, VALID_SHARE, Spans
-from airqino.forecasting.features import to_grid
+from airqino.forecasting.grid import to_grid
 from airqino.forecasting.scoring import skill
+from airqino.forecasting.spans import POLLUTANT, VALID_SHARE, Spans
 from airqino.readings import reading
 
 __all__ = ["DAY_SCORES", "RELIABILITY", "judge_days", "reliability", "score_days"]

@@ -1,4 +1,4 @@
-"""The chance that a day's mean will exceed a guideline, and the level that an hour will most likely have.
+"""The chance that a day's mean will exceed a guideline.
 
 For each day a model forecasts, from one reading, the mean of the day's hours that are still to come, as a change from
 that reading. With what was measured so far this gives the day's mean. How far such means were off in the last 120 days
@@ -7,28 +7,24 @@ are errors of whole days, so the dependence between the errors of consecutive ho
 stations together, and as ratios, because a day's mean is off by more where there is more in the air.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from airqino.forecasting import boosting
 from airqino.forecasting.arrays import Bools, Floats, Ints, Matrix
 from airqino.forecasting.boosting import LeadModel, Recipe
-from airqino.forecasting.features import FORTNIGHT, Grid, feature_matrix, feature_names, nanmean, nanmedian
+from airqino.forecasting.features import FORTNIGHT, feature_matrix, feature_names, nanmean, nanmedian
+from airqino.forecasting.grid import Grid
 from airqino.forecasting.inputs import Scaling
-from airqino.readings import INDEX_LEVELS, reading
+from airqino.forecasting.spans import POLLUTANT, VALID_SHARE, Spans
+from airqino.readings import reading
 
-__all__ = ["DAYS", "EVENING_HOUR", "POLLUTANT", "VALID_SHARE", "DayModel", "Spans", "chances", "fit_days", "level"]
+__all__ = ["DAYS", "EVENING_HOUR", "DayModel", "chances", "fit_days"]
 
-#: The pollutant whose days are forecast.
-POLLUTANT = "pm2_5"
 #: Which day, as counted from that of the reading.
 DAYS = {"today": 0, "tomorrow": 1}
 #: From this hour of the station's day on, the next day is forecast too.
@@ -43,8 +39,6 @@ _BLOCKS = 3
 _FEWEST_ERRORS = 20
 #: Errors are kept as so many quantiles.
 _KEPT = 199
-#: A day has a mean where this share of its hours counts (40 CFR 50 App. N).
-VALID_SHARE = 0.75
 #: Leads whose habits the trees are given.
 _LEADS = (1, 3, 6, 12)
 
@@ -85,52 +79,6 @@ class DayModel:
                 beyond = len(errors) - np.searchsorted(errors, needed, side="right")
                 out[at] = np.where(np.isnan(mean[at]), np.nan, (beyond + 0.5) / (len(errors) + 1))
         return out
-
-
-class Spans:
-    """Where the days of each station begin and end on a grid, and means over spans of hours."""
-
-    def __init__(self, grid: Grid, zones: Mapping[str, str]) -> None:
-        """Lay the days out.
-
-        Args:
-            grid: the readings.
-            zones: time zone of each station; UTC where not named.
-        """
-        self.grid, self._values = grid, grid.values[POLLUTANT]
-        of_zone = {zone: _midnights(grid, zone) for zone in {zones.get(name, "UTC") for name in grid.stations}}
-        self._days = [of_zone[zones.get(name, "UTC")] for name in grid.stations]
-
-    def day(self, row: Ints, column: Ints) -> npt.NDArray[np.object_]:
-        """Return the (n,) days, such as 2024-09-09, that some hours lie in."""
-        out = np.empty(len(row), dtype=object)
-        for station in np.unique(column):
-            at, (midnights, days) = column == station, self._days[station]
-            out[at] = days[np.searchsorted(midnights, row[at], side="right") - 1]
-        return out
-
-    @cached_property
-    def _sums(self) -> tuple[Floats, Ints]:
-        start = np.zeros((1, self._values.shape[1]))
-        total = np.vstack([start, np.cumsum(np.nan_to_num(self._values), axis=0)])
-        return total, np.vstack([start, np.cumsum(~np.isnan(self._values), axis=0)]).astype(np.int64)
-
-    def bounds(self, row: Ints, column: Ints, day: int) -> tuple[Ints, Ints]:
-        """Return the first row of a day, and the row after its last one; `day` counts from that of each row."""
-        begin, end = np.empty(len(row), dtype=np.int64), np.empty(len(row), dtype=np.int64)
-        for station in np.unique(column):
-            at, (midnights, _) = column == station, self._days[station]
-            place = np.searchsorted(midnights, row[at], side="right") - 1 + day
-            begin[at], end[at] = midnights[place], midnights[place + 1]
-        return begin, end
-
-    def mean(self, begin: Ints, end: Ints, column: Ints) -> tuple[Floats, Ints]:
-        """Return the mean of the hours from one row to before another (NaN without a reading), and how many count."""
-        total, number = self._sums
-        begin, end = (np.clip(rows, 0, len(self._values)) for rows in (begin, end))
-        n = number[end, column] - number[begin, column]
-        sums = total[end, column] - total[begin, column]
-        return np.divide(sums, n, out=np.full(len(n), np.nan), where=n > 0), n
 
 
 @dataclass(frozen=True)
@@ -335,50 +283,3 @@ def chances(
             rest = boosting.predict_day(models[by].rest, *_asked(rows), num_threads)
             out[name][at] = models[by].chance(rows.mean(rest), rows.hour, limit)
     return out
-
-
-def level(pollutant: str, p10: Floats, p50: Floats, p90: Floats) -> tuple[npt.NDArray[np.object_], Floats]:
-    """Return the most likely level of the European Air Quality Index, and its probability.
-
-    Between and beyond the quantiles the logarithm of 1 + concentration is taken as normal on either side of the median,
-    with the spread that the quantile on that side gives it (the two-piece normal distribution; Wallis, 2014,
-    *Statistical Science* 29, 106–112). As the index does, concentrations are rounded to whole µg/m³.
-
-    Args:
-        pollutant: the index has none for CO.
-        p10: (n,) quantiles of the forecast, in the pollutant's unit.
-        p50: (n,)
-        p90: (n,)
-
-    Returns:
-        (n,) the level's name, None where nothing is forecast; (n,) its probability, NaN there.
-    """
-    bands = reading(pollutant).index_bands
-    if not bands:
-        return np.full(len(p50), None, dtype=object), np.full(len(p50), np.nan)
-    edges = np.log1p(np.array(bands) + 0.5)
-    low, middle, high = (np.log1p(values)[:, None] for values in (p10, p50, p90))
-    tenth = 1.2816  # standard deviations from the median to p90
-    below, above = (np.maximum(side, 1e-6) / tenth for side in (middle - low, high - middle))
-    reached = _normal(np.where(edges < middle, (edges - middle) / below, (edges - middle) / above))
-    whole = np.ones((len(p50), 1))
-    chance = np.diff(np.hstack([0 * whole, reached, whole]), axis=1)
-    known = ~np.isnan(p50)
-    best = np.where(known, np.nan_to_num(chance).argmax(axis=1), 0)
-    names = np.array(INDEX_LEVELS, dtype=object)[best]
-    names[~known] = None
-    return names, np.where(known, chance[np.arange(len(best)), best], np.nan)
-
-
-def _normal(deviations: Floats) -> Floats:
-    """Return the normal distribution function."""
-    return np.asarray(0.5 * np.vectorize(math.erfc, otypes=[float])(-deviations / math.sqrt(2)), dtype=float)
-
-
-def _midnights(grid: Grid, zone: str) -> tuple[Ints, npt.NDArray[np.object_]]:
-    """Return the rows at which a zone's days begin, from three weeks before the grid to a week after, and the days."""
-    rows = np.arange(-21 * 24, grid.n_hours + 7 * 24)
-    moments = pd.DatetimeIndex((grid.start + rows).astype("datetime64[h]").astype("datetime64[us]"), tz="UTC")
-    days = moments.tz_convert(zone).tz_localize(None).to_numpy().astype("datetime64[D]")
-    begins = np.flatnonzero(days[1:] != days[:-1]) + 1
-    return rows[begins], days[begins].astype(str).astype(object)

@@ -8,40 +8,19 @@ say for how long and how completely the station measured.
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from airqino.forecasting.arrays import Floats, Ints, Matrix
-from airqino.quality.flags import COUNTED
+from airqino.forecasting.grid import COVARIATES, WEATHER, Grid, at, change
 
-__all__ = [
-    "COVARIATES",
-    "FORTNIGHT",
-    "LOOKBACK_HOURS",
-    "USABLE_FLAGS",
-    "WEATHER",
-    "Grid",
-    "change",
-    "feature_matrix",
-    "feature_names",
-    "last_usable",
-    "names_for",
-    "nanmean",
-    "nanmedian",
-    "to_grid",
-]  # fmt: skip
+__all__ = ["FORTNIGHT", "LOOKBACK_HOURS", "feature_matrix", "feature_names", "names_for", "nanmean", "nanmedian"]
 
-COVARIATES = ("co", "pm2_5", "pm10", "no2", "o3")
-WEATHER = ("t", "rh", "t_int")
-#: Values that count, but for those of a sensor that stands at its floor for days: it measured nothing.
-USABLE_FLAGS = tuple(flag for flag in COUNTED if flag != "at_floor")
 #: Four weeks and two days: the longest look back (same hour of the week, four weeks ago), and a margin for old anchors.
 LOOKBACK_HOURS = 30 * 24
 
-_HOUR_US = 3_600_000_000
 _LAGS = (1, 2, 3, 4, 5, 6, 8, 12, 23, 24, 25, 47, 48, 168)
 _MEANS = (3, 6, 12, 24, 72, 168, 672)
 _ZEROS = (6, 24, 168)
@@ -54,92 +33,6 @@ _HABITS = {
     "yesterday": (24, 1), "last_week": (168, 1), "habit_7": (24, 7), "habit_14": (24, 14), "habit_28": (24, 28),
     "habit_weeks": (168, 4),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Readings of a network as arrays of hours × stations.
-
-    Attributes:
-        start: first hour, in hours since 1970-01-01 UTC.
-        stations: sorted station ids, one for each column.
-        values: for each variable a (hours, stations) array in the variable's unit (CO mg/m³, others µg/m³, °C, %,
-            counts); NaN where there is no reading or its flag says it is none.
-        flags: for each pollutant a (hours, stations) array of flags, ``"absent"`` where there is no row.
-    """
-
-    start: int
-    stations: tuple[str, ...]
-    values: dict[str, Floats]
-    flags: dict[str, npt.NDArray[np.object_]]
-
-    @property
-    def n_hours(self) -> int:
-        """Return the number of hours (rows)."""
-        return len(next(iter(self.values.values())))
-
-    def index(self, hours: pd.DatetimeIndex) -> Ints:
-        """Return the row numbers of UTC hours; below 0 or beyond the last row where the grid does not reach."""
-        return _epoch_hours(pd.Series(hours)) - self.start
-
-
-def to_grid(hourly: pd.DataFrame, first: pd.Timestamp | None = None, last: pd.Timestamp | None = None) -> Grid:
-    """Spread a long table of readings over hours and stations.
-
-    Args:
-        hourly: one row per station and hour, in any order, with station, observed_at (UTC, beginning of the hour), the
-            pollutants, the weather columns and ``<pollutant>_flag``. Missing columns count as absent; of two rows of
-            the same station and hour the later one in the table counts.
-        first: first hour of the grid (default: of the table).
-        last: last hour of the grid (default: of the table). Later rows are ignored: nobody can look past it.
-
-    Returns:
-        The grid, each hour present whether or not anybody measured in it.
-    """
-    hours = _epoch_hours(hourly["observed_at"])
-    low = _epoch_hours(pd.Series([first]))[0] if first is not None else (hours.min() if len(hours) else 0)
-    high = _epoch_hours(pd.Series([last]))[0] if last is not None else (hours.max() if len(hours) else low)
-    codes, names = pd.factorize(hourly["station"].astype(str), sort=True)
-    keep = (hours >= low) & (hours <= high)
-    row, column = hours[keep] - low, codes[keep]
-    shape = (max(int(high - low) + 1, 1), len(names))
-    values: dict[str, Floats] = {}
-    flags: dict[str, npt.NDArray[np.object_]] = {}
-    for name in COVARIATES + WEATHER:
-        values[name] = np.full(shape, np.nan)
-        if name in hourly:
-            values[name][row, column] = hourly[name].to_numpy(dtype=float, na_value=np.nan)[keep]
-    for name in COVARIATES:
-        flags[name] = np.full(shape, "absent", dtype=object)
-        flag = f"{name}_flag"
-        if flag in hourly:
-            of, found = pd.factorize(hourly[flag], use_na_sentinel=False)
-            words = np.array(found, dtype=object)  # one of each: those of a year of 200 stations take half a gigabyte
-            flags[name][row, column] = words[of[keep]]
-            usable = np.zeros(shape, dtype=bool)
-            usable[row, column] = np.isin(words.astype(str), USABLE_FLAGS)[of[keep]]
-            values[name][~usable] = np.nan
-    return Grid(int(low), tuple(str(name) for name in names), values, flags)
-
-
-def last_usable(values: Floats, limit: int) -> Ints:
-    """Return the row of the last reading at or before each hour.
-
-    Args:
-        values: (hours, stations), NaN where there is no usable reading.
-        limit: how many hours a reading may be old.
-
-    Returns:
-        (hours, stations) row numbers; -1 where the last reading is older than the limit or there is none.
-    """
-    rows = np.arange(len(values))[:, None]
-    last = np.maximum.accumulate(np.where(np.isnan(values), -1, rows), axis=0)
-    return np.where((last >= 0) & (rows - last <= limit), last, -1)
-
-
-def change(values: Floats, row: Ints, column: Ints, lead: int) -> Floats:
-    """Return the change from the anchor to ``lead`` hours later, in the variable's unit; NaN if one is missing."""
-    return _at(values, row + lead, column) - _at(values, row, column)
 
 
 def feature_names(pollutant: str, leads: Sequence[int]) -> list[str]:
@@ -184,14 +77,14 @@ def _columns(
 ) -> Iterator[tuple[str, Floats]]:
     """Give one column after the other: all at once would take twice the memory of the matrix."""
     own = grid.values[pollutant]
-    anchor = _at(own, row, column)
+    anchor = at(own, row, column)
     hour = grid.start + row
     yield "station", codes[column]
     yield "hour", (hour % 24).astype(float)
     yield "weekday", ((hour // 24 + 3) % 7).astype(float)  # Monday is 0; 1970-01-01 was a Thursday
     yield "last", anchor
     for lag in _LAGS:
-        yield f"lag_{lag}", _at(own, row - lag, column) - anchor
+        yield f"lag_{lag}", at(own, row - lag, column) - anchor
     for hours in _MEANS:
         yield f"mean_{hours}", _rolling_mean(own, hours)[row, column] - anchor
     for hours in (6, 24):
@@ -208,33 +101,33 @@ def _columns(
     for name in COVARIATES + WEATHER:
         if name == pollutant:
             continue
-        now = _at(grid.values[name], row, column)
+        now = at(grid.values[name], row, column)
         yield name, now
         for lag in (1, 3):
-            yield f"{name}_change_{lag}", now - _at(grid.values[name], row - lag, column)
+            yield f"{name}_change_{lag}", now - at(grid.values[name], row - lag, column)
         if name != "t_int":  # in the box
             for hours in _HALF_LIVES:
                 yield f"{name}_ewma_{hours}", _fading_mean(grid.values[name], hours)[row, column] - now
     others = _others_mean(own)
-    now = _at(others, row, column)
+    now = at(others, row, column)
     yield "others_ewma_4", _fading_mean(others, 4)[row, column] - now
     yield "others_unusual", now - anchor - _rolling_median(others - own, 168)[row, column]
     for name, values in (("own", own), ("others", others)):
         anomaly = values - _median_of_hour(values)
         for lag in range(4):
-            yield f"{name}_anomaly_{lag}", _at(anomaly, row - lag, column)
+            yield f"{name}_anomaly_{lag}", at(anomaly, row - lag, column)
         for hours in (6, 24):
             yield f"{name}_anomaly_mean_{hours}", _rolling_mean(anomaly, hours)[row, column]
     yield "others", now - anchor
     for lag in (1, 2, 3):
-        yield f"others_change_{lag}", now - _at(others, row - lag, column)
+        yield f"others_change_{lag}", now - at(others, row - lag, column)
     yield "others_mean_24", now - _rolling_mean(others, 24)[row, column]
     for lead in leads:
         habits = {name: _mean_change(own, lead, row, column, *periods) for name, periods in _HABITS.items()}
         habits["usual"] = _usual(own, lead, row, column) - anchor
         habits["others_habit_14"] = _mean_change(others, lead, row, column, 24, 14)
         changes = [change(own, row - 24 * day, column, lead) for day in FORTNIGHT]
-        levels = [_at(own, row + lead - 24 * day, column) for day in FORTNIGHT]
+        levels = [at(own, row + lead - 24 * day, column) for day in FORTNIGHT]
         habits["median_change"] = nanmedian(changes)
         habits["mean_abs_change"] = nanmean([np.abs(values) for values in changes])
         habits["median_level"] = nanmedian(levels) - anchor
@@ -244,7 +137,7 @@ def _columns(
 
 def _usual(own: Floats, offset: int, row: Ints, column: Ints) -> Floats:
     """Return the mean level at the hour of the day ``offset`` hours after the anchor's, over two weeks."""
-    return nanmean([_at(own, row + offset - 24 * day, column) for day in FORTNIGHT])
+    return nanmean([at(own, row + offset - 24 * day, column) for day in FORTNIGHT])
 
 
 def _mean_change(values: Floats, lead: int, row: Ints, column: Ints, period: int, times: int) -> Floats:
@@ -273,13 +166,6 @@ def nanmedian(arrays: Sequence[Floats]) -> Floats:
 def _ratio(total: Floats, count: npt.NDArray[np.generic]) -> Floats:
     ratio = np.divide(total, count, out=np.full(total.shape, np.nan), where=np.asarray(count) > 0)
     return np.asarray(ratio, dtype=float)
-
-
-def _at(values: Floats, row: Ints, column: Ints) -> Floats:
-    inside = (row >= 0) & (row < len(values))
-    out = np.full(len(row), np.nan)
-    out[inside] = values[row[inside], column[inside]]
-    return out
 
 
 def _others_mean(values: Floats) -> Floats:
@@ -343,8 +229,3 @@ def _run_length(values: Floats) -> Floats:
     rows = np.arange(len(values))[:, None]
     gap = np.maximum.accumulate(np.where(np.isnan(values), rows, -1), axis=0)
     return np.minimum(rows - gap, 168).astype(float)
-
-
-def _epoch_hours(moments: pd.Series) -> Ints:
-    moments = pd.to_datetime(moments, utc=True).astype("datetime64[us, UTC]")
-    return np.asarray(moments.astype("int64").to_numpy() // _HOUR_US, dtype=np.int64)

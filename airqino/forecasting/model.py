@@ -18,17 +18,12 @@ from airqino.forecasting import boosting, calibration
 from airqino.forecasting.arrays import Bools, Floats, Ints
 from airqino.forecasting.artifact import Band, ForecastModel, Score
 from airqino.forecasting.boosting import Recipe
-from airqino.forecasting.exceedance import DAYS, POLLUTANT, Spans, chances, level
-from airqino.forecasting.features import (
-    LOOKBACK_HOURS,
-    Grid,
-    feature_matrix,
-    feature_names,
-    last_usable,
-    names_for,
-    to_grid,
-)
+from airqino.forecasting.exceedance import DAYS, chances
+from airqino.forecasting.features import LOOKBACK_HOURS, feature_matrix, feature_names, names_for
+from airqino.forecasting.grid import Grid, last_usable, to_grid
+from airqino.forecasting.levels import level
 from airqino.forecasting.scoring import MODELLED
+from airqino.forecasting.spans import POLLUTANT, Spans
 from airqino.forecasting.training import leads_of, train
 from airqino.readings import CORE_HOURS, FORECAST, HORIZONS
 
@@ -94,9 +89,9 @@ def predict(
         p90 and last_value are in the pollutant's unit, NaN where there is no forecast; ``method`` is lightgbm (the
         trained model), persistence (up to two hours ahead) or none, and ``reason`` says why it is not the model, or
         that little was known of the station when it was trained. ``day`` is the station's day that the target lies
-        in. Of PM2.5, ``level`` is the level of the European Air Quality Index that the hour will
-        most likely have, with its probability, and ``day_exceedance`` the probability that the day's mean exceeds the
-        guideline: of the day that is under way, and from 18:00 of the next; NaN where a model cannot tell.
+        in. Of PM2.5, ``level`` is the level of the European Air Quality Index that the hour will most likely have, with
+        its probability, and ``day_exceedance`` the probability that the day's mean exceeds the guideline: of the day
+        that is under way, and from 18:00 of the next; NaN where a model cannot tell.
     """
     hours = pd.DatetimeIndex(pd.to_datetime(list(issued_at), utc=True)).unique().sort_values()
     if len(hours) == 0 or len(hourly) == 0:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from airqino.forecasting.arrays import Floats
-from airqino.forecasting.features import USABLE_FLAGS
+from airqino.forecasting.grid import USABLE_FLAGS
 from airqino.readings import CORE_HOURS, FORECAST
 
 __all__ = [

@@ -15,9 +15,11 @@ from airqino.forecasting import boosting, calibration
 from airqino.forecasting.arrays import Bools, Floats, Ints, Matrix
 from airqino.forecasting.artifact import Band, ForecastModel, Score
 from airqino.forecasting.boosting import LeadModel, Recipe
-from airqino.forecasting.exceedance import POLLUTANT, DayModel, fit_days
-from airqino.forecasting.features import Grid, change, feature_matrix, feature_names, names_for, to_grid
+from airqino.forecasting.exceedance import DayModel, fit_days
+from airqino.forecasting.features import feature_matrix, feature_names, names_for
+from airqino.forecasting.grid import Grid, change, to_grid
 from airqino.forecasting.inputs import Scaling
+from airqino.forecasting.spans import POLLUTANT
 from airqino.readings import FORECAST, HORIZONS
 
 __all__ = ["MIN_USABLE_HOURS", "leads_of", "train"]

@@ -1,8 +1,6 @@
-"""The chance of a bad day: days as their stations count them, errors as they were, nothing of what came later."""
+"""The chance of a bad day: errors as they were, nothing of what came later."""
 
-import itertools
 from dataclasses import replace
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -13,10 +11,10 @@ from support.series import START, cyclic
 
 from airqino.forecasting import exceedance
 from airqino.forecasting.boosting import Recipe
-from airqino.forecasting.exceedance import DayModel, Spans, level
-from airqino.forecasting.features import to_grid
+from airqino.forecasting.exceedance import DayModel
+from airqino.forecasting.grid import to_grid
 from airqino.forecasting.model import predict, train
-from airqino.readings import INDEX_LEVELS
+from airqino.forecasting.spans import Spans
 
 DAYS = 60
 TRAINED = START + pd.Timedelta(days=45)
@@ -59,31 +57,6 @@ def test_a_chance_is_the_share_of_past_errors_that_would_pass_the_limit():
         assert chance == pytest.approx((passing + 0.5) / 102)
     assert np.isnan(got[4:]).all()  # no forecast; no errors of such an hour
     assert 0 < got[3] < 0.01 < 0.99 < got[2] < 1  # never impossible, never certain
-
-
-@given(
-    st.integers(0, 23 * 24), st.sampled_from(["UTC", "Africa/Abidjan", "Asia/Kolkata", "America/Denver", "Europe/Rome"])
-)
-def test_days_are_those_of_the_station(row, zone):
-    start = pd.Timestamp("2024-03-20", tz="UTC")  # clocks change in Rome on the 31st
-    hours = pd.date_range(start, periods=24 * 24, freq="h")
-    values = np.random.default_rng(1).gamma(2, 5, len(hours))
-    table = pd.DataFrame({"station": "a", "observed_at": hours, "pm2_5": values, "pm2_5_flag": "ok"})
-    spans = Spans(to_grid(table), {"a": zone})
-    at, column = np.array([row]), np.array([0])
-    local = hours.tz_convert(zone).date
-    for day in (-1, 0, 1):
-        wanted = local[row] + pd.Timedelta(days=day)
-        of_day = local == wanted
-        begin, end = spans.bounds(at, column, day)
-        mean, n = spans.mean(begin, end, column)
-        assert n[0] == of_day.sum()
-        if of_day.any():
-            assert mean[0] == pytest.approx(values[of_day].mean())
-            if np.flatnonzero(of_day)[0] > 0 and np.flatnonzero(of_day)[-1] < len(hours) - 1:
-                assert begin[0] == np.flatnonzero(of_day)[0]
-                assert end[0] == np.flatnonzero(of_day)[-1] + 1
-    assert spans.day(at, column)[0] == f"{local[row]}"
 
 
 def test_what_was_measured_and_the_rest_make_the_mean_of_the_day():
@@ -170,28 +143,3 @@ def test_a_history_too_short_for_errors_tells_no_chance():
     model = train(short, START + pd.Timedelta(days=16), ("pm2_5",), recipe=RECIPE, num_threads=1, zones={})
     assert all(len(errors) in (0, 199) for day in model.days.values() for errors in day.errors)
     assert train(short, TRAINED, ("pm2_5",), recipe=RECIPE, num_threads=1).days == {}
-
-
-@given(st.floats(0, 300), st.floats(0, 1), st.floats(0, 200))
-def test_the_level_is_the_likeliest_and_its_chance_that_of_a_two_piece_normal(p50, share, more):
-    p10, p90 = p50 * share, p50 + more
-    (name,), (chance,) = level("pm2_5", *(np.array([value]) for value in (p10, p50, p90)))
-    edges = [0.0, 5.5, 15.5, 50.5, 90.5, 140.5, 1e9]
-    deviation = NormalDist().inv_cdf(0.9)
-
-    def below(value):
-        side = (np.log1p(p50) - np.log1p(p10)) if value < p50 else (np.log1p(p90) - np.log1p(p50))
-        return NormalDist(np.log1p(p50), max(side, 1e-6) / deviation).cdf(np.log1p(value))
-
-    chances = [below(high) - (below(low) if low else 0.0) for low, high in itertools.pairwise(edges)]
-    assert chances[INDEX_LEVELS.index(name)] == pytest.approx(max(chances), abs=1e-4)
-    assert chance == pytest.approx(max(chances), abs=1e-4)
-
-
-def test_there_is_no_level_of_nothing_and_none_of_co():
-    nothing = np.array([np.nan])
-    assert level("pm2_5", nothing, nothing, nothing)[0][0] is None
-    ten = np.array([10.0])
-    names, chances = level("co", ten, ten, ten)
-    assert names[0] is None
-    assert np.isnan(chances[0])

@@ -3,37 +3,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.series import START, readings, series
 
-from airqino.forecasting.features import (
-    COVARIATES,
-    LOOKBACK_HOURS,
-    WEATHER,
-    change,
-    feature_matrix,
-    feature_names,
-    last_usable,
-    to_grid,
-)
+from airqino.forecasting.features import LOOKBACK_HOURS, feature_matrix, feature_names
+from airqino.forecasting.grid import COVARIATES, WEATHER, to_grid
 
-START = pd.Timestamp("2024-01-01", tz="UTC")
 LEADS = (1, 2, 3)
-
-
-def readings(hours=900, stations=("7", "11", "5"), seed=0, missing=0.1):
-    """Random readings with gaps, in random order."""
-    random = np.random.default_rng(seed)
-    parts = []
-    for station in stations:
-        table = pd.DataFrame(
-            {"observed_at": pd.date_range(START, periods=hours, freq="h").astype("datetime64[us, UTC]")}
-        )
-        table.insert(0, "station", station)
-        for name in COVARIATES + WEATHER:
-            table[name] = np.round(random.gamma(1.0, 5.0, hours))
-        for name in COVARIATES:
-            table[f"{name}_flag"] = random.choice(["ok", "humid", "stuck", "spike"], hours, p=[0.85, 0.05, 0.05, 0.05])
-        parts.append(table[random.random(hours) > missing])
-    return pd.concat(parts).sample(frac=1, random_state=seed).reset_index(drop=True)
 
 
 def table_of(hourly, row, station, pollutant="pm2_5"):
@@ -44,29 +19,6 @@ def table_of(hourly, row, station, pollutant="pm2_5"):
         grid, pollutant, LEADS, np.array([row]), np.array([column]), np.arange(len(grid.stations), dtype=float)
     )
     return dict(zip(feature_names(pollutant, LEADS), matrix[0], strict=True))
-
-
-def series(hourly, station, name="pm2_5"):
-    """The usable readings of a station by hour, by pandas alone."""
-    own = hourly[hourly["station"] == station].set_index("observed_at").sort_index()
-    return own[name].where(own[f"{name}_flag"].isin(["ok", "humid"])) if f"{name}_flag" in own else own[name]
-
-
-def test_grid_has_every_hour_and_only_usable_values():
-    hourly = readings()
-    grid = to_grid(hourly)
-    assert grid.stations == ("11", "5", "7")
-    for station in grid.stations:
-        expected = series(hourly, station).reindex(pd.date_range(START, periods=grid.n_hours, freq="h"))
-        np.testing.assert_array_equal(grid.values["pm2_5"][:, grid.stations.index(station)], expected)
-    assert set(np.unique(grid.flags["co"].astype(str))) == {"ok", "humid", "spike", "stuck", "absent"}
-
-
-def test_grid_of_later_hours_only():
-    hourly = readings(hours=60)
-    grid = to_grid(hourly, START + pd.Timedelta(hours=10), START + pd.Timedelta(hours=20))
-    assert grid.n_hours == 11
-    assert grid.index(pd.DatetimeIndex([START]))[0] == -10
 
 
 @pytest.mark.parametrize("row", [880, 700, 300, 5])
@@ -156,13 +108,6 @@ def test_a_gap_is_not_bridged():
     assert np.isnan(found["lag_1"])
     assert np.isnan(found["lag_24"])
     assert not np.isnan(found["lag_168"])
-
-
-def test_last_usable_and_change():
-    values = np.array([[1.0], [np.nan], [np.nan], [4.0], [np.nan]])
-    np.testing.assert_array_equal(last_usable(values, 1)[:, 0], [0, 0, -1, 3, 3])
-    row, column = np.array([0, 3]), np.array([0, 0])
-    np.testing.assert_array_equal(change(values, row, column, 3), [3.0, np.nan])
 
 
 @settings(max_examples=15)

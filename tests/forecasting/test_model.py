@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.series import START, cyclic
 
 from airqino.errors import InsufficientHistoryError
-from airqino.forecasting.features import COVARIATES, WEATHER
+from airqino.forecasting.grid import COVARIATES, WEATHER
 from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, OLDEST_HOURS, ForecastModel, Recipe, predict, train
 from airqino.readings import HORIZONS
 

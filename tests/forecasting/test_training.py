@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from airqino.forecasting import training
-from airqino.forecasting.features import COVARIATES, WEATHER, to_grid
+from airqino.forecasting.grid import COVARIATES, WEATHER, to_grid
 
 LEADS = (1, 2, 3, 13)
 
