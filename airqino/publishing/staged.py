@@ -1,0 +1,60 @@
+"""The staged rows of some days, of each table that is published; damaged files are named and left out."""
+
+import os
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+
+from airqino.errors import DamagedFileError
+from airqino.stores import parquet
+from airqino.stores.paths import Paths
+
+__all__ = ["read_days"]
+
+
+def read_days(paths: Paths, table: str, days: Iterable[date]) -> tuple[pa.Table | None, dict[date, Path]]:
+    """Read the staged rows of some days.
+
+    Args:
+        paths: The staging root's.
+        table: ``daily``, ``hourly``, ``forecasts`` or ``changes``.
+        days: The days.
+
+    Returns:
+        The rows of those that can be read, day after day, None where there are none; and of each day of which a file
+        cannot be read, that file.
+
+    Raises:
+        StagingError: A file may not be read.
+    """
+    found: list[pa.Table] = []
+    damaged: dict[date, Path] = {}
+    for day in days:
+        of_day = []
+        for path in _files(paths, table, day):
+            try:
+                of_file = parquet.read(path)
+            except DamagedFileError:
+                damaged[day] = path
+                break
+            if of_file is not None:
+                of_day.append(of_file.replace_schema_metadata(None))
+        else:
+            found += of_day
+    if not found:
+        return None, damaged
+    return pa.concat_tables(found, promote_options="permissive").combine_chunks(), damaged
+
+
+def _files(paths: Paths, table: str, day: date) -> list[Path]:
+    if table != "forecasts":
+        return [{"daily": paths.daily, "hourly": paths.hourly, "changes": paths.revisions}[table](day)]
+    folder = paths.forecasts(day)
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if len(entry.name) == len("00.parquet"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in names if name.endswith(".parquet") and name[:2].isdigit()]
