@@ -20,7 +20,7 @@ from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
 from airqino.times import DAY
 
-__all__ = ["Built", "day_signature", "file_signatures", "key_of", "said_by", "said_of"]
+__all__ = ["Built", "day_signatures", "file_signatures", "key_of", "said_by", "said_of"]
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -61,7 +61,7 @@ class Built:
 
     def write(self, path: Path) -> None:
         """Write the record, unless it is there already."""
-        content = json.dumps({"version": _VERSION, **asdict(self)}, sort_keys=True, indent=0).encode()
+        content = json.dumps({"version": _VERSION, **vars(self)}, sort_keys=True).encode()
         with contextlib.suppress(OSError):
             if path.read_bytes() == content:
                 return
@@ -85,23 +85,25 @@ def file_signatures(paths: Iterable[Path]) -> str:
     return " ".join(found)
 
 
-def day_signature(paths: Paths, table: str, day: date) -> str:
-    """Return what changes whenever the staged rows of a table and day do; "" where there are none.
+def day_signatures(paths: Paths, day: date) -> dict[str, str]:
+    """Return for each table of which a day has staged rows what changes whenever those do.
 
     Args:
         paths: The staging root's.
-        table: ``daily``, ``hourly``, ``forecasts`` or ``changes``.
         day: The day.
     """
-    path = {
-        "daily": paths.daily,
-        "hourly": paths.hourly,
-        "forecasts": paths.forecasts,  # a folder: its time of change is that of its newest file's name
-        "changes": paths.revisions,
-    }[table](day)
-    with contextlib.suppress(OSError):
-        return " ".join(map(str, parquet.sign(os.stat(path))))  # noqa: PTH116 - a thousand times in each run
-    return ""
+    tables = {
+        paths.daily(day).name: "daily",
+        paths.hourly(day).name: "hourly",
+        paths.forecasts(day).name: "forecasts",  # a folder: it changes when a file in it gets its name
+        paths.revisions(day).name: "changes",
+    }
+    found = {}
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(paths.partition(day)) as entries:
+        for entry in entries:
+            if table := tables.get(entry.name):
+                found[table] = " ".join(map(str, parquet.sign(entry.stat())))
+    return found
 
 
 def said_of(location: Location) -> str:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from airqino.publishing import package, rows
 from airqino.publishing.about import About
-from airqino.publishing.built import Built, day_signature, file_signatures, key_of, said_by, said_of
+from airqino.publishing.built import Built, day_signatures, file_signatures, key_of, said_by, said_of
 from airqino.publishing.fields import TABLES
 from airqino.publishing.formats import as_csv, as_parquet
 from airqino.publishing.layout import FOLDER, DataFolder, period_of
@@ -84,10 +84,11 @@ class _Writer:
         said = {station: said_of(of) for station, of in self.about.locations.items()}
         restated = {station for station, text in said.items() if self.built.locations.get(station) != text}
         noted = self._noted(staged)
+        now = {day: day_signatures(self.paths, day) for day in looked_at}
         for table in _MAKE:
-            changed = self._changed(table, looked_at)
+            changed = self._changed(table, now)
             self._bring_table(table, changed, {*changed, *(noted if table != "forecasts" else ())}, staged, restated)
-        self._bring_changes(self._changed("changes", looked_at), staged, bool(restated))
+        self._bring_changes(self._changed("changes", now), staged, bool(restated))
         self.built.locations |= said
         self.built.notes = {note.id: said_by(note) for note in self.notes}
         for path, content in package.described(self.data, self.about):
@@ -107,11 +108,10 @@ class _Writer:
         spans = [(date.fromisoformat(first), date.fromisoformat(last)) for _, first, last in changed]
         return {day for day in staged if any(first <= day <= last for first, last in spans)}
 
-    def _changed(self, table: str, days: Iterable[date]) -> dict[date, str]:
+    def _changed(self, table: str, now: Mapping[date, Mapping[str, str]]) -> dict[date, str]:
         """Return the days whose staged file is another one than was built from, and what it is now."""
         known = self.built.days.setdefault(table, {})
-        found = {day: day_signature(self.paths, table, day) for day in days}
-        return {day: text for day, text in found.items() if text and known.get(f"{day}") != text}
+        return {day: of[table] for day, of in now.items() if table in of and known.get(f"{day}") != of[table]}
 
     def _bring_table(
         self, table: str, changed: Mapping[date, str], days: set[date], staged: Sequence[date], restated: set[str]
@@ -184,7 +184,7 @@ class _Writer:
         if is_as_written and not changed and not restated and self.built.said == said:
             return
         whole = restated or not is_as_written
-        days = [day for day in staged if day_signature(self.paths, "changes", day)] if whole else sorted(changed)
+        days = [day for day in staged if self.paths.revisions(day).exists()] if whole else sorted(changed)
         found, damaged = read_days(self.paths, "changes", days)
         self.done.damaged += damaged.values()
         read = [day for day in days if day not in damaged]

@@ -1,7 +1,7 @@
 """What describes the open data: the stations, the fields, the Frictionless Data Package, and the text for its users."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,5 +101,14 @@ def _resource(data: DataFolder, name: str, table: str, path: Path, told: str) ->
     }
 
 
-def _json(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n"
+def _json(content: Mapping[str, Any]) -> bytes:
+    """Write JSON with an item of a list in a line."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, list) and value:
+            return "[\n  " + ",\n  ".join(json.dumps(item, ensure_ascii=False) for item in value) + "\n ]"
+        return json.dumps(value, ensure_ascii=False)
+
+    return (
+        "{\n" + ",\n".join(f" {json.dumps(name)}: {text(value)}" for name, value in content.items()) + "\n}\n"
+    ).encode()

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from frictionless import validate
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.inprocess import Killed, configured, forget, killed_after
 from support.published import ABOUT, DAYS, LOCATIONS, OTHER, TOKYO, ZONES, add_note, contents, copied, forecast, stage
@@ -279,15 +279,17 @@ def test_invalidated_and_calibrated_hours(root: Path, tmp_path: Path) -> None:
     assert public(8, "o3")["value"] == rows.loc[8, "o3"]  # suspect, but it counts
 
 
-@settings(max_examples=6, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=6, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
 @given(data=st.data())
 def test_any_order_of_publishing_gives_the_same_files(
     root: Path, published: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     """Days come in any order and in any groups; some come first with fewer rows; the record may be lost."""
     scratch = tmp_path_factory.mktemp("order")
-    mine, folder, paths = copied(root, scratch / "staging", DAYS[:1]), scratch / "public", Paths(root)
-    order = data.draw(st.permutations(DAYS[1:]))
+    folder, paths = scratch / "public", Paths(root)
+    first, *others = paths.days()  # one day more than DAYS: that in which Tokyo's first one begins
+    mine = copied(root, scratch / "staging", [first])
+    order = data.draw(st.permutations(others))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(order) - 1), min_size=1, max_size=4)))
     for begin, end in zip([0, *cuts], [*cuts, len(order)], strict=True):
         group = order[begin:end]
@@ -295,8 +297,8 @@ def test_any_order_of_publishing_gives_the_same_files(
         for day in halves:
             Paths(mine).partition(day).mkdir()
             for name in (paths.hourly(day), paths.daily(day)):
-                table = parquet.read(name)
-                assert table is not None
+                if (table := parquet.read(name)) is None:
+                    continue
                 parquet.write(mine / name.relative_to(root), table.slice(0, len(table) // 2))
         if halves:
             write(folder, mine, ABOUT, days=group if data.draw(st.booleans()) else None)
@@ -305,7 +307,8 @@ def test_any_order_of_publishing_gives_the_same_files(
         if data.draw(st.booleans()):
             (folder / "data/.built.json").unlink(missing_ok=True)
         write(folder, mine, ABOUT, days=group if data.draw(st.booleans()) and begin else None)
-    assert contents(folder) == contents(published)
+    found, meant = contents(folder), contents(published)
+    assert {name for name in found.keys() | meant.keys() if found.get(name) != meant.get(name)} == set()
     shutil.rmtree(scratch)
 
 
