@@ -85,24 +85,27 @@ def file_signatures(paths: Iterable[Path]) -> str:
     return " ".join(found)
 
 
-def day_signatures(paths: Paths, day: date) -> dict[str, str]:
-    """Return for each table of which a day has staged rows what changes whenever those do.
+def day_signatures(paths: Paths, days: Iterable[date]) -> dict[date, dict[str, str]]:
+    """Return for each day, and table of which it has staged rows, what changes whenever those do.
 
     Args:
         paths: The staging root's.
-        day: The day.
+        days: The days.
     """
+    any_day = date.min
     tables = {
-        paths.daily(day).name: "daily",
-        paths.hourly(day).name: "hourly",
-        paths.forecasts(day).name: "forecasts",  # a folder: it changes when a file in it gets its name
-        paths.revisions(day).name: "changes",
+        paths.daily(any_day).name: "daily",
+        paths.hourly(any_day).name: "hourly",
+        paths.forecasts(any_day).name: "forecasts",  # a folder: it changes when a file in it gets its name
+        paths.revisions(any_day).name: "changes",
     }
-    found = {}
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(paths.partition(day)) as entries:
-        for entry in entries:
-            if table := tables.get(entry.name):
-                found[table] = " ".join(map(str, parquet.sign(entry.stat())))
+    found: dict[date, dict[str, str]] = {}
+    for day in days:
+        found[day] = {}
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(paths.partition(day)) as entries:
+            for entry in entries:
+                if table := tables.get(entry.name):
+                    found[day][table] = " ".join(map(str, parquet.sign(entry.stat())))
     return found
 
 

@@ -77,8 +77,8 @@ def utc_texts(moments: pa.ChunkedArray) -> pa.Array:
     """Write moments as ``2024-03-01T10:00:00Z``."""
     values = _whole(moments).to_numpy(zero_copy_only=False).astype(_SECOND)
     different, place = np.unique(values, return_inverse=True)
-    texts = [None if np.isnat(value) else f"{value}Z" for value in different]
-    return pa.array(texts, pa.string()).take(place)
+    texts = np.char.add(np.datetime_as_string(different, unit="s"), "Z")
+    return pc.if_else(pa.array(np.isnat(different)), None, pa.array(texts, pa.string())).take(place)
 
 
 def local_texts(moments: pa.ChunkedArray, zones: pa.Array) -> pa.Array:

@@ -42,7 +42,8 @@ def as_parquet(rows: pa.Table, of: Table) -> bytes:
     about = {"table": of.name, "fields": json.dumps({f.name: f.about for f in of.fields}, ensure_ascii=False)}
     target = io.BytesIO()
     rows = rows.combine_chunks().replace_schema_metadata(about)
-    pq.write_table(rows, target, compression="zstd", write_page_checksum=True)
+    texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
+    pq.write_table(rows, target, compression="zstd", use_dictionary=texts, write_page_checksum=True)
     return target.getvalue()
 
 

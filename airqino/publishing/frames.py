@@ -187,9 +187,9 @@ def _of_published(
     known = {*data.stations()}
     parts = [TABLES[table].schema.empty_table()]
     for station in sorted(known & {*stations} if stations else known):
-        for period in data.periods(table, station):
-            if period_of(table, days[0]) <= period <= period_of(table, days[1]):
-                parts.append(_parquet(data.rows(table, station, period, "parquet"), table))
+        for of, period, path in data.files(station):
+            if of == table and period_of(table, days[0]) <= period <= period_of(table, days[1]):
+                parts.append(_parquet(path.with_suffix(".parquet"), table))
     return pa.concat_tables(parts), known
 
 

@@ -1,5 +1,6 @@
 """Every path of the open data in a published folder. Nothing else builds one."""
 
+import contextlib
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -39,18 +40,15 @@ class DataFolder:
         """
         return self.root / station / f"{_NAMES[table].format(period)}.{ending}"
 
-    def periods(self, table: str, station: str) -> list[date]:
-        """Return the first days of the years or months of which a station has a Parquet file, oldest first."""
+    def files(self, station: str) -> list[tuple[str, date, Path]]:
+        """Return table, period and path of each CSV file of a station, by their names."""
         found = []
-        for path in (self.root / station).glob("[0-9]*.parquet"):
-            stem = path.stem
-            try:
-                day = date.fromisoformat(f"{stem[:7]}-01" if table != "daily" else f"{stem}-01-01")
-            except ValueError:
-                continue
-            if self.rows(table, station, day, "parquet") == path:
-                found.append(day)
-        return sorted(found)
+        for path in sorted((self.root / station).glob("*.csv")):
+            stem = path.stem.removesuffix("-forecasts")
+            table = "forecasts" if stem != path.stem else "daily" if len(stem) == len("2024") else "hourly"
+            with contextlib.suppress(ValueError):
+                found.append((table, date.fromisoformat(f"{stem}-01-01"[: len("2024-01-01")]), path))
+        return found
 
     def stations(self) -> list[str]:
         """Return the ids of the stations that have a folder, sorted."""

@@ -84,7 +84,7 @@ class _Writer:
         said = {station: said_of(of) for station, of in self.about.locations.items()}
         restated = {station for station, text in said.items() if self.built.locations.get(station) != text}
         noted = self._noted(staged)
-        now = {day: day_signatures(self.paths, day) for day in looked_at}
+        now = day_signatures(self.paths, looked_at)
         for table in _MAKE:
             changed = self._changed(table, now)
             self._bring_table(table, changed, {*changed, *(noted if table != "forecasts" else ())}, staged, restated)

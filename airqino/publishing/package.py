@@ -78,14 +78,9 @@ def _resources(data: DataFolder, about: About) -> Iterator[dict[str, Any]]:
         yield _resource(data, "changes", "changes", data.changes("csv"), TABLES["changes"].about)
     for station in data.stations():
         name = about.locations[station].name if station in about.locations else station
-        for table in ("daily", "hourly", "forecasts"):
-            for period in data.periods(table, station):
-                path = data.rows(table, station, period, "csv")
-                if path.exists():
-                    told = f"{plain(name)}, {table}, {path.stem.removesuffix('-forecasts')}"
-                    yield _resource(
-                        data, f"{station}-{path.stem}-{table}".replace("-forecasts-", "-"), table, path, told
-                    )
+        for table, period, path in data.files(station):
+            when = period.strftime("%Y" if table == "daily" else "%Y-%m")
+            yield _resource(data, f"{station}-{table}-{when}", table, path, f"{plain(name)}, {table}, {when}")
 
 
 def _resource(data: DataFolder, name: str, table: str, path: Path, told: str) -> dict[str, Any]:
