@@ -41,11 +41,11 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "airqino export",
-        description="Write a span of the staged tables into one file, a reading or daily mean in a row, with the columns "
-        "of the open data: docs/open-data.md. Nothing is fetched or built.",
-        epilog="FIRST and LAST are years, months, days or hours, such as 2024, 2024-03, 2024-03-09 or 2024-03-09T10; LAST "
-        "is included. Days are the stations' own, hours are UTC. exit codes: 0 done; 2 an argument or setting is wrong, "
-        "or a file cannot be read or written",
+        description="Write a span of the staged tables into one file, a reading or daily mean in a row, with the "
+        "columns of the open data: docs/open-data.md. Nothing is fetched or built.",
+        epilog="FIRST and LAST are years, months, days or hours, such as 2024, 2024-03, 2024-03-09 or 2024-03-09T10; "
+        "LAST is included. Days are the stations' own, hours are UTC. exit codes: 0 done; 2 an argument or setting is "
+        "wrong, or a file cannot be read or written",
     )
     parser.add_argument("first", metavar="FIRST", help="where the span begins")
     parser.add_argument("last", metavar="LAST", nargs="?", help="where it ends; default: what FIRST names")

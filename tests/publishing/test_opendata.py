@@ -1,5 +1,7 @@
-"""The open data: what they say is what is staged, nothing that is not vouched for looks like a measurement, any order of
-publishing gives the same files, and nothing is written twice or by halves."""
+"""The open data: they say what is staged, and nothing that is not vouched for looks like a measurement.
+
+Any order of publishing gives the same files, and nothing is written twice or by halves.
+"""
 
 import json
 import math
@@ -279,7 +281,13 @@ def test_invalidated_and_calibrated_hours(root: Path, tmp_path: Path) -> None:
     assert public(8, "o3")["value"] == rows.loc[8, "o3"]  # suspect, but it counts
 
 
-@settings(max_examples=6, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
+@settings(
+    max_examples=6,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+)
 @given(data=st.data())
 def test_any_order_of_publishing_gives_the_same_files(
     root: Path, published: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
