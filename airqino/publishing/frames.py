@@ -30,7 +30,7 @@ __all__ = ["long_rows", "parse_span", "read"]
 Span = tuple[datetime, datetime]
 
 _READABLE = ("daily", "hourly", "forecasts")
-_MAKE = {"daily": rows.daily, "hourly": rows.hourly, "forecasts": rows.forecasts}
+_MAKE = {"daily": rows.daily_rows, "hourly": rows.hourly_rows, "forecasts": rows.forecast_rows}
 #: The column that says whether a row lies in the span, and that of its day.
 _AT = {"daily": "day", "hourly": "datetimeUtc", "forecasts": "issuedUtc"}
 _READINGS = {parameter: name for name, parameter in PARAMETERS.items()}

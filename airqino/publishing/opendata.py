@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from airqino.publishing import package, rows
 from airqino.publishing.about import About
 from airqino.publishing.built import Built, day_signatures, file_signatures, key_of, said_by, said_of
+from airqino.publishing.columns import plain
 from airqino.publishing.fields import TABLES
 from airqino.publishing.formats import as_csv, as_parquet
 from airqino.publishing.layout import FOLDER, DataFolder, period_of
@@ -29,7 +30,7 @@ from airqino.stores.paths import Paths
 
 __all__ = ["Written", "write"]
 
-_MAKE = {"daily": rows.daily, "hourly": rows.hourly, "forecasts": rows.forecasts}
+_MAKE = {"daily": rows.daily_rows, "hourly": rows.hourly_rows, "forecasts": rows.forecast_rows}
 #: The column that says which staged day a row is of.
 _DAY_COLUMN = {"daily": "day", "hourly": "datetimeUtc", "forecasts": "issuedUtc", "changes": "firstUtc"}
 _ENDINGS = ("csv", "parquet")
@@ -89,7 +90,7 @@ class _Writer:
             changed = self._changed(table, now)
             self._bring_table(table, changed, {*changed, *(noted if table != "forecasts" else ())}, staged, restated)
         self._bring_changes(self._changed("changes", now), staged, bool(restated))
-        self.built.locations |= said
+        self.built.locations = said  # one that is left out now, and comes again, is built as a whole then
         self.built.notes = {note.id: said_by(note) for note in self.notes}
         for path, content in package.described(self.data, self.about):
             self._write(path, content)
@@ -128,9 +129,10 @@ class _Writer:
             found, damaged = read_days(self.paths, table, wanted)
             self.done.damaged += damaged.values()
             read = [day for day in wanted if day not in damaged]
-            made = _MAKE[table](found, self.about.locations, self.notes) if found is not None else None
+            empty = TABLES[table].schema.empty_table()
+            made = empty if found is None else _MAKE[table](found, self.about.locations, self.notes)
             for station, of_station in self._by_station(made):
-                self._bring_file(table, station, period, of_station, read, trusted=(station, period) not in broken)
+                self._bring_file(table, station, period, of_station, read)
             for day in read:
                 if day in changed:
                     self.built.days[table][f"{day}"] = changed[day]
@@ -149,10 +151,8 @@ class _Writer:
     def _both(self, table: str, station: str, period: date) -> list[Path]:
         return [self.data.rows(table, station, period, ending) for ending in _ENDINGS]
 
-    def _by_station(self, made: pa.Table | None) -> Iterable[tuple[str, pa.Table]]:
+    def _by_station(self, made: pa.Table) -> Iterable[tuple[str, pa.Table]]:
         """Cut rows into those of each station; of one without any, an empty table."""
-        if made is None:
-            return
         coded = made["location_id"].combine_chunks().dictionary_encode()
         names = coded.dictionary.to_pylist()  # in the order of the rows, as those are sorted by station
         codes = coded.indices.to_numpy(zero_copy_only=False)
@@ -162,14 +162,15 @@ class _Writer:
             begin, end = spans.get(station, (0, 0))
             yield station, made.slice(begin, end - begin)
 
-    def _bring_file(
-        self, table: str, station: str, period: date, new: pa.Table, days: Sequence[date], trusted: bool
-    ) -> None:
-        """Put the rows of some days in the place of those that a file has of them."""
+    def _bring_file(self, table: str, station: str, period: date, new: pa.Table, days: Sequence[date]) -> None:
+        """Put the rows of some days in the place of those that a file has of them; others there stay."""
         both = self._both(table, station, period)
-        old = _published(both[1], table) if trusted else None
+        old = _published(both[1], table)
         if old is not None:
-            new = _replaced(table, old, new, days)
+            old = old.filter(pc.equal(old["location_id"], station))  # somebody may have put another's there
+            name = pa.repeat(pa.scalar(plain(self.about.locations[station].name)), len(old))
+            place = old.column_names.index("location")
+            new = _replaced(table, old.set_column(place, old.schema.field(place), name), new, days)
         elif not len(new):
             return
         self._write(both[0], as_csv(new, TABLES[table]))

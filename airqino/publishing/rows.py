@@ -30,7 +30,7 @@ from airqino.quality.notes import Note
 from airqino.readings import POLLUTANTS, UNITS, reading
 from airqino.times import HOUR, local_day
 
-__all__ = ["changed_readings", "daily", "forecasts", "hourly", "said"]
+__all__ = ["changed_readings", "daily_rows", "forecast_rows", "hourly_rows", "said"]
 
 Locations = Mapping[str, Location]
 
@@ -41,7 +41,7 @@ _VOUCHED = ("ok", "checked")
 _MOMENT = pa.timestamp("us", tz="UTC")
 
 
-def hourly(staged: pa.Table, locations: Locations, notes: Sequence[Note] = ()) -> pa.Table:
+def hourly_rows(staged: pa.Table, locations: Locations, notes: Sequence[Note] = ()) -> pa.Table:
     """Return the readings of staged hours.
 
     Args:
@@ -89,7 +89,7 @@ def _reading(staged: pa.Table, name: str) -> dict[str, pa.ChunkedArray]:
     }
 
 
-def daily(staged: pa.Table, locations: Locations, notes: Sequence[Note] = ()) -> pa.Table:
+def daily_rows(staged: pa.Table, locations: Locations, notes: Sequence[Note] = ()) -> pa.Table:
     """Return the daily means of staged days.
 
     Args:
@@ -170,7 +170,7 @@ def _mean(staged: pa.Table, name: str, locations: Locations) -> dict[str, pa.Chu
     }
 
 
-def forecasts(staged: pa.Table, locations: Locations, notes: Sequence[Note] = ()) -> pa.Table:
+def forecast_rows(staged: pa.Table, locations: Locations, notes: Sequence[Note] = ()) -> pa.Table:
     """Return staged forecasts, by station, hour of issue, pollutant and horizon.
 
     Args:

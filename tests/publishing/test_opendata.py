@@ -347,7 +347,7 @@ def test_a_killed_writer_leaves_whole_files_and_the_next_one_ends_its_work(root:
     assert kills == len(names) + 1  # and the record
 
 
-@pytest.mark.parametrize("harm", ["gone", "cut", "another's"])
+@pytest.mark.parametrize("harm", ["gone", "cut", "spoilt", "another's"])
 def test_a_published_file_that_was_harmed_is_made_again(published: Path, root: Path, tmp_path: Path, harm: str) -> None:
     folder, good = tmp_path / "public", contents(published)
     write(folder, root, ABOUT)
@@ -361,8 +361,10 @@ def test_a_published_file_that_was_harmed_is_made_again(published: Path, root: P
         path.unlink()
         if harm == "cut":
             path.write_bytes(good[name][:-40])
+        elif harm == "spoilt":
+            path.write_bytes(good[name] + b"\n")
         elif harm == "another's":
-            path.write_bytes(good[name.replace(TOKYO, OTHER)] + b"\n")
+            path.write_bytes(good[name.replace(TOKYO, OTHER) if TOKYO in name else name.replace(OTHER, TOKYO)] + b"")
     write(folder, root, ABOUT)
     assert contents(folder) == good
 
@@ -390,6 +392,10 @@ def test_what_is_published_of_days_that_are_not_staged_any_more_stays(
     write(folder, mine, ABOUT)
     for day in DAYS[:10]:
         shutil.rmtree(Paths(mine).partition(day))
+    for path in folder.rglob("*.*"):
+        os.utime(path)  # as in a copy of the folder
+    write(folder, mine, ABOUT)
+    assert contents(folder) == contents(published)
     add_note(mine, "comment", first=day_start(DAYS[2]), last=day_start(DAYS[12]))
     write(folder, mine, ABOUT)
     rows = csv(folder, "daily")
@@ -405,6 +411,13 @@ def test_a_station_that_is_renamed_has_its_new_name_everywhere_and_one_that_is_l
     assert sorted(path.name for path in (folder / "data").iterdir() if path.name[0].isdigit()) == [OTHER]
     assert valid(folder)
     write(folder, root, About(locations={OTHER: Location("Plateau"), TOKYO: LOCATIONS[TOKYO]}))
+    comes_again = tmp_path / "again"
+    for names in ((OTHER, TOKYO), (OTHER,), (OTHER, TOKYO)):
+        if len(names) == 1:
+            (comes_again / "data" / TOKYO / "2026-02.csv").unlink()
+        write(comes_again, root, About(locations={n: LOCATIONS[n] for n in names}))
+    write(tmp_path / "at once", root, About(locations=LOCATIONS))
+    assert contents(comes_again) == contents(tmp_path / "at once")
     assert {*csv(folder, "hourly")["location"]} == {"Plateau", '\'=Cocody, "189"'}
     text = (folder / "data/README.md").read_text()
     assert "Aucune licence n’est encore choisie" in text
