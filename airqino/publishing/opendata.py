@@ -156,8 +156,8 @@ class _Writer:
         coded = made["location_id"].combine_chunks().dictionary_encode()
         names = coded.dictionary.to_pylist()  # in the order of the rows, as those are sorted by station
         codes = coded.indices.to_numpy(zero_copy_only=False)
-        ends = np.searchsorted(codes, np.arange(len(names)), side="right")
-        spans = dict(zip(names, zip([0, *ends[:-1]], ends, strict=True), strict=True))
+        begins, ends = (np.searchsorted(codes, np.arange(len(names)), side=side) for side in ("left", "right"))
+        spans = dict(zip(names, zip(begins, ends, strict=True), strict=True))
         for station in sorted(self.about.locations):
             begin, end = spans.get(station, (0, 0))
             yield station, made.slice(begin, end - begin)

@@ -5,6 +5,7 @@ Any order of publishing gives the same files, and nothing is written twice or by
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
