@@ -73,9 +73,9 @@ def _package(data: DataFolder, about: About) -> dict[str, Any]:
 
 
 def _resources(data: DataFolder, about: About) -> Iterator[dict[str, Any]]:
-    yield _resource(data, "stations", "stations", data.locations, TABLES["stations"].about)
+    yield _resource(data, "stations", "stations", data.locations, "Stations")
     if data.changes("csv").exists():
-        yield _resource(data, "changes", "changes", data.changes("csv"), TABLES["changes"].about)
+        yield _resource(data, "changes", "changes", data.changes("csv"), "Changes")
     for station in data.stations():
         name = about.locations[station].name if station in about.locations else station
         for table, period, path in data.files(station):
@@ -87,6 +87,7 @@ def _resource(data: DataFolder, name: str, table: str, path: Path, told: str) ->
     return {
         "name": name,
         "title": told,
+        "description": TABLES[table].about,
         "profile": "tabular-data-resource",
         "path": path.relative_to(data.root).as_posix(),
         "format": "csv",

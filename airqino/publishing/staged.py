@@ -6,8 +6,9 @@ from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from airqino.errors import DamagedFileError
+from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import parquet
 from airqino.stores.paths import Paths
 
@@ -35,7 +36,7 @@ def read_days(paths: Paths, table: str, days: Iterable[date]) -> tuple[pa.Table 
         of_day = []
         for path in _files(paths, table, day):
             try:
-                of_file = parquet.read(path)
+                of_file = _forecast(path) if table == "forecasts" else parquet.read(path)
             except DamagedFileError:
                 damaged[day] = path
                 break
@@ -46,6 +47,17 @@ def read_days(paths: Paths, table: str, days: Iterable[date]) -> tuple[pa.Table 
     if not found:
         return None, damaged
     return pa.concat_tables(found, promote_options="permissive").combine_chunks(), damaged
+
+
+def _forecast(path: Path) -> pa.Table:
+    """Read one file of thousands, without remembering it: there is one for each hour."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(use_threads=False)
+    except PermissionError as error:
+        raise StagingError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError, TypeError, NotImplementedError, MemoryError) as error:
+        raise DamagedFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
 def _files(paths: Paths, table: str, day: date) -> list[Path]:
