@@ -56,6 +56,7 @@ def as_xlsx(rows: pa.Table, of: Table) -> bytes:
     try:
         from openpyxl import Workbook
         from openpyxl.cell import WriteOnlyCell
+        from openpyxl.utils import get_column_letter
     except ImportError:
         raise ConfigError("a workbook needs openpyxl: pip install 'airqino-pipeline[excel]', or take csv") from None
     if len(rows) >= _SHEET_ROWS:
@@ -65,8 +66,8 @@ def as_xlsx(rows: pa.Table, of: Table) -> bytes:
     def put(title: str, names: list[str], lines: list[list[Any]], widths: list[int]) -> None:
         sheet = book.create_sheet(title)
         sheet.freeze_panes = "A2"
-        for number, width in enumerate(widths):
-            sheet.column_dimensions[chr(ord("A") + number)].width = width
+        for number, width in enumerate(widths, start=1):
+            sheet.column_dimensions[get_column_letter(number)].width = width
         sheet.append(names)
         for line in lines:
             cells = []
@@ -76,7 +77,7 @@ def as_xlsx(rows: pa.Table, of: Table) -> bytes:
                     cell.data_type = "s"
                 cells.append(cell)
             sheet.append(cells)
-        sheet.auto_filter.ref = f"A1:{chr(ord('A') + len(names) - 1)}{len(lines) + 1}"
+        sheet.auto_filter.ref = f"A1:{get_column_letter(len(names))}{len(lines) + 1}"
 
     names = [field.name for field in of.fields]
     columns = [_without_zone(rows[name]).to_pylist() for name in names]

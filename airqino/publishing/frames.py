@@ -144,7 +144,7 @@ def long_rows(
         table: ``daily``, ``hourly`` or ``forecasts``.
         span: First and last hour.
         stations: Ids; None is all.
-        folder: A staging root or a published folder.
+        folder: A staging root or a published folder; one that is both is read as a staging root.
         locations: What stations of a staging root are called, and their time zones; others are called by their id.
 
     Raises:
@@ -154,10 +154,10 @@ def long_rows(
     if table not in _READABLE:
         raise ConfigError(f"there is no table {table!r}; there are {', '.join(_READABLE)}")
     days = span[0].date(), span[1].date()
-    if data := _published(folder):
-        found, known = _of_published(data, table, days, stations)
-    elif folder.is_dir() and Paths(folder).days():
+    if folder.is_dir() and Paths(folder).days():
         found, known = _of_staging(Paths(folder), table, days, stations, locations or {})
+    elif data := _published(folder):
+        found, known = _of_published(data, table, days, stations)
     else:
         kinds = "neither a staging root (it has no folder such as 2024-03-09) nor a published one (no datapackage.json)"
         raise ConfigError(f"{folder} is {kinds}: say with root= where the data are, or set STAGING_ROOT")

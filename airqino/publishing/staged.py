@@ -14,6 +14,9 @@ from airqino.stores.paths import Paths
 
 __all__ = ["read_days"]
 
+#: Days that may be remembered (`airqino.stores.parquet`): the one under way is asked for again each hour.
+_FEW = 31
+
 
 def read_days(paths: Paths, table: str, days: Iterable[date]) -> tuple[pa.Table | None, dict[date, Path]]:
     """Read the staged rows of some days.
@@ -30,13 +33,15 @@ def read_days(paths: Paths, table: str, days: Iterable[date]) -> tuple[pa.Table 
     Raises:
         StagingError: A file may not be read.
     """
+    days = list(days)
+    few = len(days) <= _FEW and table != "forecasts"
     found: list[pa.Table] = []
     damaged: dict[date, Path] = {}
     for day in days:
         of_day = []
         for path in _files(paths, table, day):
             try:
-                of_file = _forecast(path) if table == "forecasts" else parquet.read(path)
+                of_file = parquet.read(path) if few else _read_once(path)
             except DamagedFileError:
                 damaged[day] = path
                 break
@@ -49,11 +54,13 @@ def read_days(paths: Paths, table: str, days: Iterable[date]) -> tuple[pa.Table 
     return pa.concat_tables(found, promote_options="permissive").combine_chunks(), damaged
 
 
-def _forecast(path: Path) -> pa.Table:
-    """Read one file of thousands, without remembering it: there is one for each hour."""
+def _read_once(path: Path) -> pa.Table | None:
+    """Read one file of very many: it is not remembered, in the place of what the run needs again."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             return file.read(use_threads=False)
+    except FileNotFoundError:
+        return None
     except PermissionError as error:
         raise StagingError(f"{path} cannot be read: {error.strerror}") from error
     except (OSError, ValueError, TypeError, NotImplementedError, MemoryError) as error:
