@@ -115,7 +115,7 @@ def daily_rows(staged: pa.Table, locations: Locations, notes: Sequence[Note] = (
             "day": repeated(staged["day"], many),
             "datetimeUtc": first,
             "datetimeLocal": local_texts(first, zones),
-            "expected_hours": repeated(staged["expected_hours"], many),
+            "expected_hours": repeated(optional(staged, "expected_hours", pa.int32()), many),
             "provisional": repeated(staged["provisional"], many),
             "notes": noted(notes, where["location_id"], where["parameter"], first, repeated(ends, many)),
         },
