@@ -91,6 +91,19 @@ def test_hours_have_a_value_only_where_they_may_be_called_a_measurement(root: Pa
     assert (found.loc[found["no2_reported"].isna(), "no2_flag"] == "absent").all()
 
 
+def test_both_ends_of_a_span_are_in_it(root: Path) -> None:
+    hours = airqino.read("hourly", "2026-03-01T20", "2026-03-02T03", OTHER, root)["observed_at"]
+    staged = pd.concat([pd.read_parquet(Paths(root).hourly(day)) for day in (date(2026, 3, 1), date(2026, 3, 2))])
+    staged = staged[(staged["station"] == OTHER) & (staged["status"] == "ok")]["observed_at"]
+    meant = [at for at in staged if (date(2026, 3, 1), 20) <= (at.date(), at.hour) <= (date(2026, 3, 2), 3)]
+    assert [*hours] == sorted(meant)
+    assert len(meant) > 4
+    for text in ("2026-03-01T20", "2026-03-02T03"):
+        assert len(airqino.read("hourly", text, root=root)) == len(airqino.read("hourly", text, text, root=root)) >= 1
+    days = airqino.read("daily", "2026-01", "2026-02", root=root)["day"]
+    assert (days.min(), days.max()) == (pd.Timestamp("2026-01-27"), pd.Timestamp("2026-02-28"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
