@@ -134,7 +134,7 @@ _BY_NAME = {r.name: r for r in READINGS}
 
 
 #: What the name of a column adds to that of the reading whose unit it is in.
-_IN_ITS_UNIT = ("", "_raw", "_mean", "_checked_mean", "_8h_max", "_dry_mean", "_corrected_mean")
+_IN_ITS_UNIT = ("", "_raw", "_reported", "_mean", "_checked_mean", "_8h_max", "_dry_mean", "_corrected_mean")
 
 
 def unit_of(column: str) -> str | None:

@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from airqino.errors import WrongStationError
+from airqino.opendata.about import Location
 from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.source.identity import MOVED_METRES, Place, distance, impostors, same_readings
@@ -17,7 +18,7 @@ from airqino.times import DAY, hour_range
 from tasks import targets
 from tasks.settings.reading import Settings
 
-__all__ = ["has_answered", "identity", "note_place", "refuse_others", "restore_history", "station_name"]
+__all__ = ["has_answered", "identity", "locations", "note_place", "refuse_others", "restore_history", "station_name"]
 
 log = logging.getLogger("airqino.stations")
 
@@ -94,6 +95,17 @@ def identity(station: str, config: Settings) -> dict[str, Any]:
         "time_zone": configured.time_zone,
         "history": [{name: row.get(name) for name in ("name", "latitude", "longitude", "since")} for row in history],
     }
+
+
+def locations(config: Settings) -> dict[str, Location]:
+    """Return every station that is configured, has a section, or ever answered, as the public knows it."""
+    answered = {path.stem for path in targets.paths().station("*").parent.glob("*.parquet") if path.stem.isdigit()}
+    found = {}
+    for station in sorted({*config.airqino.stations, *config.stations, *answered}):
+        known, correction = identity(station, config), config.station(station).correction
+        place = known["latitude"], known["longitude"]
+        found[station] = Location(str(known["name"]), *place, known["time_zone"], correction)
+    return found
 
 
 def refuse_others(answers: dict[str, Answer], config: Settings) -> dict[str, Answer]:

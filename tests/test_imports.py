@@ -19,6 +19,7 @@ PARTS = {
     "airqino.source.probe, airqino.source.listing, airqino.source.shift": set(),
     "airqino.stores.mongo, airqino.stores.archive, airqino.views": {"pymongo"},
     "airqino.sandbox.series, airqino.sandbox.faults": set(),
+    "airqino.opendata.writing, airqino.opendata.frames": set(),
 }
 
 

@@ -26,6 +26,7 @@ ORDER = [
         "run",
         "note",
         "alerts",
+        "export",
         "models",
     ),
     *("backup", "restore", "mongo-users", "backtest", "sandbox"),

@@ -58,6 +58,13 @@ def test_the_command_is_the_wheels(installed: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"airqino {setup['metadata']['version']}\n")
 
 
+def test_the_text_beside_the_open_data_comes_with_it(installed: Path, tmp_path: Path) -> None:
+    program = "from airqino.opendata import about, guide; print(guide.text(about.About(place='Abidjan')))"
+    env = os.environ | {"PYTHONPATH": f"{installed}"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout.startswith("# Qualité de l’air à Abidjan\n"), done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["run", "DailyMeans", "--help"]])
 def test_help_does_nothing(installed: Path, tmp_path: Path, arguments: list[str]) -> None:
     done = airqino(installed, tmp_path, *arguments)

@@ -20,7 +20,7 @@ from tasks.daily import DailyMeans
 from tasks.fetch import FetchHour
 from tasks.settings.reading import settings
 
-__all__ = ["Killed", "Stages", "configured", "forget"]
+__all__ = ["Killed", "Stages", "configured", "forget", "killed_after"]
 
 
 class Killed(KeyboardInterrupt):
@@ -44,6 +44,16 @@ class _Kill:
 
 
 _kill = _Kill()
+
+
+@contextmanager
+def killed_after(renames: int) -> Iterator[None]:
+    """Raise `Killed` just before the file after so many gets its name."""
+    _kill.renames_left = renames
+    try:
+        yield
+    finally:
+        _kill.renames_left = None
 
 
 @contextmanager

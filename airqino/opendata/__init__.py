@@ -1,0 +1,1 @@
+"""What the public sees, as files that any web server can serve."""

@@ -1,0 +1,79 @@
+"""The staged rows of some days, of each table that is published; damaged files are named and left out."""
+
+import os
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airqino.errors import DamagedFileError, StagingError
+from airqino.stores import parquet
+from airqino.stores.paths import Paths
+
+__all__ = ["read_days"]
+
+#: Days that may be remembered (`airqino.stores.parquet`): the one under way is asked for again each hour.
+_FEW = 31
+
+
+def read_days(paths: Paths, table: str, days: Iterable[date]) -> tuple[pa.Table | None, dict[date, Path]]:
+    """Read the staged rows of some days.
+
+    Args:
+        paths: The staging root's.
+        table: ``daily``, ``hourly``, ``forecasts`` or ``changes``.
+        days: The days.
+
+    Returns:
+        The rows of those that can be read, day after day, None where there are none; and of each day of which a file
+        cannot be read, that file.
+
+    Raises:
+        StagingError: A file may not be read.
+    """
+    days = list(days)
+    few = len(days) <= _FEW and table != "forecasts"
+    found: list[pa.Table] = []
+    damaged: dict[date, Path] = {}
+    for day in days:
+        of_day = []
+        for path in _files(paths, table, day):
+            try:
+                of_file = parquet.read(path) if few else _read_once(path)
+            except DamagedFileError:
+                damaged[day] = path
+                break
+            if of_file is not None:
+                of_day.append(of_file.replace_schema_metadata(None))
+        else:
+            found += of_day
+    if not found:
+        return None, damaged
+    return pa.concat_tables(found, promote_options="permissive").combine_chunks(), damaged
+
+
+def _read_once(path: Path) -> pa.Table | None:
+    """Read one file of very many: it is not remembered, in the place of what the run needs again."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(use_threads=False)
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise StagingError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError, TypeError, NotImplementedError, MemoryError) as error:
+        raise DamagedFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+
+
+def _files(paths: Paths, table: str, day: date) -> list[Path]:
+    if table != "forecasts":
+        return [{"daily": paths.daily, "hourly": paths.hourly, "changes": paths.revisions}[table](day)]
+    folder = paths.forecasts(day)
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if len(entry.name) == len("00.parquet"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in names if name.endswith(".parquet") and name[:2].isdigit()]
