@@ -22,6 +22,8 @@ _WIDTH = 700
 _COLUMNS = {"right": 425, "left": 25}
 #: Units from the middle of a label to that of the next one, and from the edge: a label's height on a narrow phone.
 _LABEL_STEP, _EDGE = 84, 46
+#: Units from a station up to its label: beside the dot it would hide the names around it.
+_LABEL_LIFT = 115
 #: Stations on one column of labels; on a map of more than two columns there are marks without labels.
 _IN_COLUMN = 5
 _KM_PER_DEGREE = 111.195
@@ -218,7 +220,7 @@ def _fan(wanted: Sequence[float], height: int) -> list[int]:
     """Return heights as near as possible to those wanted (sorted), a step apart and within the map."""
     found: list[float] = []
     for y in wanted:
-        found.append(max(y - _LABEL_STEP / 2, found[-1] + _LABEL_STEP if found else _EDGE))
+        found.append(max(y - _LABEL_LIFT, found[-1] + _LABEL_STEP if found else _EDGE))
     beyond = found[-1] - (height - _EDGE) if found else 0.0
     if beyond > 0:
         found[-1] -= beyond

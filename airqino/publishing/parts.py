@@ -13,18 +13,18 @@ from airqino.times import HOUR, local_date
 
 __all__ = [
     "ANNUAL", "LIMIT", "Bar", "Chart", "Month", "Tick", "band_edges", "chart", "first_day", "levels_of", "months",
-    "range_of", "ruler", "span", "strip", "today", "told_today", "top_of", "whole",
+    "range_of", "ruler", "ruler_top", "span", "strip", "today", "told_today", "top_of", "whole",
 ]  # fmt: skip
 
 #: The guidelines as they are written: of a day, and of a year.
 LIMIT, ANNUAL = round(SHOWN.guideline or 0), round(SHOWN.annual_guideline or 0)
-#: The ruler of the year's mean ends at so many times the annual guideline.
+#: The ruler of the years' means ends at so many times the annual guideline, or further.
 _RULER = 4
 
 #: Levels in the order that a strip shows them: what is not measured last.
 _ORDER = (1, 2, 3, 4, 5, 6, 0)
 #: Ticks of the bars' scale: those of low values, and those of high ones.
-_LOW_TICKS, _HIGH_TICKS = (5, 30), (50, 90, 140, 300, 500, 1000)
+_LOW_TICKS, _HIGH_TICKS = (5, 30, 50), (50, 90, 140, 300, 500, 1000)
 _LOW_TOP = 60
 #: Ticks nearer than this, in percent of the height, would cover each other.
 _TICK_GAP = 7.0
@@ -195,9 +195,14 @@ def range_of(of: StationFacts) -> tuple[float, float, int] | None:
     return (min(values), max(values), len(values)) if values else None
 
 
-def ruler(value: float) -> int:
-    """Return a place on the year's ruler, in percent."""
-    return min(100, round(value / (_RULER * ANNUAL) * 100))
+def ruler_top(stations: Sequence[StationFacts]) -> float:
+    """Return where the ruler of the years' means ends, in µg/m³."""
+    return max([_RULER * ANNUAL, *(math.ceil(of.year.mean / ANNUAL) * ANNUAL for of in stations if of.year.mean)])
+
+
+def ruler(value: float, top: float) -> int:
+    """Return a place on the ruler, in percent."""
+    return round(value / top * 100)
 
 
 def span(stations: Sequence[StationFacts]) -> tuple[date, date] | None:

@@ -17,6 +17,8 @@ __all__ = [
 
 #: Up to so many stations a headline names each.
 _NAMED = 4
+#: Labels of so many letters are not broken over two lines of the headline.
+_UNBROKEN = 16
 #: Forecasts for so many hours have a row of their own.
 _SOON = 2
 #: A ratio of two stations nearer to one than this is none worth telling.
@@ -59,7 +61,7 @@ def headline(snapshot: Snapshot, words: Words, city: str) -> Headline:
     total = len(snapshot.stations)
     parts: list[Clause] = []
     for level, group in groupby(snapshot.stations, key=lambda of: of.level):
-        names = [of.label for of in group]
+        names = [of.label.replace(" ", "\u00a0") if len(of.label) <= _UNBROKEN else of.label for of in group]
         word = words.levels[level] if level else words.unmeasured
         form = "at" if level else "unmeasured"
         if total <= _NAMED:

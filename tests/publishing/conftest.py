@@ -1,0 +1,29 @@
+"""Snapshots of the sandbox's stations, made once."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+from support.public import HOUR, SITE, STATIONS, tables_of
+
+from airqino.publishing import citymap, publish, snapshot
+from airqino.publishing.facts import Snapshot
+from airqino.publishing.tables import Tables
+
+
+@pytest.fixture(scope="session")
+def made() -> tuple[Tables, pd.DataFrame]:
+    """The tables of the sandbox's two stations, and its answers."""
+    return tables_of()
+
+
+@pytest.fixture(scope="session")
+def shown(made: tuple[Tables, pd.DataFrame]) -> Snapshot:
+    return snapshot.take(made[0], STATIONS, HOUR)
+
+
+@pytest.fixture(scope="session")
+def files(shown: Snapshot) -> Iterator[dict[str, str]]:
+    from dataclasses import replace
+
+    return dict(publish.public_files(shown, replace(SITE, map=citymap.bundled())))
