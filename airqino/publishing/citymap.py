@@ -18,8 +18,8 @@ __all__ = ["ABIDJAN", "CityMap", "Mark", "Name", "around", "bundled", "read", "w
 ABIDJAN = "abidjan"
 #: Width of the drawing in units; whole units are what paths are written in.
 _WIDTH = 700
-#: Where the label of a station begins, in units: in the right column, or in the left one.
-_COLUMNS = {"right": 425, "left": 25}
+#: Where the labels of the right column begin, and those of the left one end, in units.
+_COLUMNS = {"right": 425, "left": 265}
 #: Units from the middle of a label to that of the next one, and from the edge: a label's height on a narrow phone.
 _LABEL_STEP, _EDGE = 84, 46
 #: Units from a station up to its label: beside the dot it would hide the names around it.
@@ -96,12 +96,16 @@ class CityMap:
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a station's dot goes, and where its label begins, in units; no label where there are too many."""
+    """Where a station's dot goes, and where its label begins, or ends if it stands to the `left`, in units.
+
+    There is no label where there are too many stations.
+    """
 
     id: str
     x: float
     y: float
     label: tuple[int, int] | None
+    left: bool = False
 
 
 def bundled(name: str = ABIDJAN) -> CityMap:
@@ -213,7 +217,7 @@ def where(of: CityMap, stations: Sequence[Station]) -> tuple[Mark, ...]:
         members.sort(key=lambda member: member[1])
         for position, y in enumerate(_fan([y for _, y in members], of.height)):
             labels[members[position][0]] = _COLUMNS[side], y
-    return tuple(Mark(s.id, x, y, labels[s.id]) for s, (x, y) in placed)
+    return tuple(Mark(s.id, x, y, labels[s.id], labels[s.id][0] == _COLUMNS["left"]) for s, (x, y) in placed)
 
 
 def _fan(wanted: Sequence[float], height: int) -> list[int]:

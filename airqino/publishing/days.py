@@ -4,9 +4,9 @@ import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from math import isnan
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from airqino.publishing.facts import Day, Pair, Score, Year
@@ -17,7 +17,9 @@ from airqino.readings import reading
 from airqino.source.identity import Place, distance
 from airqino.times import day_range
 
-__all__ = ["SHOWN", "day_level", "humid_share", "missing_hours", "pairs", "scores_of", "year_of"]
+__all__ = [
+    "SHOWN", "DayRow", "co_floor_share", "day_level", "humid_share", "missing_hours", "pairs", "scores_of", "year_of",
+]  # fmt: skip
 
 #: The pollutant whose levels the page shows.
 SHOWN = reading("pm2_5")
@@ -30,6 +32,8 @@ _WHOLE_SHARE = 0.75
 _NEAR_METRES = 1000.0
 #: Common days that a ratio of two stations needs.
 _PAIR_DAYS = 30
+#: Days over which it is told how often CO is at its floor.
+_CO_DAYS = 30
 _LEFT_OUT = re.compile(r"(\d+) h ")
 
 
@@ -42,46 +46,69 @@ def day_level(mean: float) -> int:
     return bisect_left(SHOWN.index_bands, mean) + 1
 
 
-def year_of(rows: pd.DataFrame, today: date) -> Year:
+class DayRow(NamedTuple):
+    """A row of ``daily.parquet`` of a station, of PM2.5 and CO."""
+
+    day: date
+    checked_mean: float
+    quality: str
+    above: bool | None
+    hours: int
+    checked_hours: int
+    humid_hours: int
+    left_out: str | None
+    absent_hours: int
+    failed_hours: int
+    co_hours: int
+    co_floor_hours: int
+
+
+def year_of(rows: Sequence[DayRow], today: date) -> Year:
     """Return a station's days before today, from the first that has a row, a year at most.
 
     Args:
-        rows: ``daily.parquet`` of the station.
+        rows: The station's days.
         today: Its local day under way.
     """
     first = today - timedelta(days=YEAR_DAYS)
-    names = [f"{SHOWN.name}_{part}" for part in ("checked_mean", "quality", "above_who", "hours")]
-    columns = [rows[name].tolist() for name in ("day", *names)] if len(rows) else []
-    known = {row[0]: row[1:] for row in zip(*columns, strict=True) if first <= row[0] < today}
+    known = {row.day: row for row in rows if first <= row.day < today}
     days = tuple(_day(day, known.get(day)) for day in day_range(min(known), today - timedelta(days=1))) if known else ()
     means = [day.mean for day in days if day.mean is not None]
     over = sum(day.above is True for day in days)
-    mean = float(np.mean(means)) if means else None
+    mean = sum(means) / len(means) if means else None
     return Year(days, len(means), over, mean, len(means) >= _WHOLE_SHARE * YEAR_DAYS)
 
 
-def _day(day: date, row: Sequence[Any] | None) -> Day:
-    if row is None or not row[3]:
+def _day(day: date, row: DayRow | None) -> Day:
+    if row is None or not row.hours:
         return Day(day, None, None, None, "none")
-    mean, quality, above, _ = row
-    if quality in _VOUCHED and not np.isnan(mean):
-        return Day(day, float(mean), day_level(mean), None if above is None else bool(above), "measured")
-    return Day(day, None, None, None, "doubtful" if quality == "suspect" else "incomplete")
+    if row.quality in _VOUCHED and not isnan(row.checked_mean):
+        above = None if row.above is None else bool(row.above)
+        return Day(day, row.checked_mean, day_level(row.checked_mean), above, "measured")
+    return Day(day, None, None, None, "doubtful" if row.quality == "suspect" else "incomplete")
 
 
-def missing_hours(rows: pd.DataFrame, days: Sequence[Day]) -> dict[str, int]:
+def missing_hours(rows: Sequence[DayRow], days: Sequence[Day]) -> dict[str, int]:
     """Return why hours of a station's days have no value that counts: ``absent``, ``failed`` or ``left_out``."""
-    if not len(rows) or not days:
-        return {"absent": 0, "failed": 0, "left_out": 0}
-    rows = rows[rows["day"].between(days[0].day, days[-1].day)]
-    left_out = sum(int(number) for text in rows[f"{SHOWN.name}_left_out"] for number in _LEFT_OUT.findall(text or ""))
-    return {"absent": int(rows["absent_hours"].sum()), "failed": int(rows["failed_hours"].sum()), "left_out": left_out}
+    told = [row for row in rows if days and days[0].day <= row.day <= days[-1].day]
+    return {
+        "absent": sum(row.absent_hours for row in told),
+        "failed": sum(row.failed_hours for row in told),
+        "left_out": sum(int(number) for row in told for number in _LEFT_OUT.findall(row.left_out or "")),
+    }
 
 
-def humid_share(rows: pd.DataFrame) -> float | None:
+def humid_share(rows: Sequence[DayRow]) -> float | None:
     """Return the share of a station's hours that count which lay in humid air; None without any."""
-    hours = int(rows[f"{SHOWN.name}_checked_hours"].sum()) if len(rows) else 0
-    return int(rows[f"{SHOWN.name}_humid_hours"].sum()) / hours if hours else None
+    hours = sum(row.checked_hours for row in rows)
+    return sum(row.humid_hours for row in rows) / hours if hours else None
+
+
+def co_floor_share(rows: Sequence[DayRow], today: date) -> float | None:
+    """Return the share of the last 30 days' CO hours that the source wrote as its floor; None without any."""
+    month = [row for row in rows if today - timedelta(days=_CO_DAYS) <= row.day < today]
+    hours = sum(row.co_hours for row in month)
+    return sum(row.co_floor_hours for row in month) / hours if hours else None
 
 
 def scores_of(scores: pd.DataFrame) -> dict[str, Score]:

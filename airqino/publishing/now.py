@@ -7,6 +7,7 @@ from typing import Any
 from airqino.publishing.days import SHOWN
 from airqino.publishing.facts import Hour, Snapshot, StationFacts
 from airqino.publishing.page import Site
+from airqino.publishing.stations import plain
 from airqino.publishing.words import LANGUAGES, Words
 from airqino.readings import INDEX_LEVELS, INDEX_VERSION, reading
 
@@ -40,7 +41,7 @@ def _station(of: StationFacts) -> dict[str, Any]:
     return {
         "station": station.id,
         "name": of.label,
-        "device": station.name,
+        "device": plain(station.name),
         "latitude": station.latitude,
         "longitude": station.longitude,
         "time_zone": station.time_zone,

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from airqino.publishing import citymap, parts, phrases
 from airqino.publishing.citymap import CityMap
 from airqino.publishing.facts import Snapshot, StationFacts
-from airqino.publishing.words import LANGUAGES, Words
+from airqino.publishing.words import LANGUAGES, Words, capital
 
 __all__ = ["MOST_ON_INDEX", "SHAPES", "Site", "environment", "index", "station_page"]
 
@@ -233,7 +233,7 @@ def _map(snapshot: Snapshot, site: Site, words: Words) -> _Drawn | None:
 def environment() -> Environment:
     """Return the templates; whatever is filled in is escaped."""
     loader = PackageLoader("airqino.publishing", "templates")
-    return Environment(
+    made = Environment(
         loader=loader,
         autoescape=True,
         trim_blocks=True,
@@ -241,6 +241,8 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         auto_reload=False,
     )
+    made.filters["capital"] = capital
+    return made
 
 
 @cache

@@ -6,6 +6,7 @@ from datetime import timedelta
 from itertools import groupby
 
 from airqino.publishing.facts import Ahead, Carbon, Hour, Snapshot, StationFacts
+from airqino.publishing.stations import plain
 from airqino.publishing.words import Words
 from airqino.readings import reading
 from airqino.times import HOUR
@@ -191,11 +192,14 @@ def _sensors(snapshot: Snapshot, words: Words) -> Item:
         for of in snapshot.stations
         for name, why in of.trust.faults.items()
     ]
-    low = [
-        words.say("carbon_floor", station=of.label, share=round(of.trust.co_floor * 100))
+    shares = {
+        of.label: round(of.trust.co_floor * 100)
         for of in snapshot.stations
-        if "co" not in of.trust.faults and of.trust.co_floor and round(of.trust.co_floor * 100)
-    ]
+        if "co" not in of.trust.faults and of.trust.co_floor
+    }
+    low = [words.say("carbon_floor", station=label, share=share) for label, share in shares.items() if share]
+    if len(low) > _NAMED:
+        low = [words.say("carbon_floors", low=min(shares.values()), high=max(shares.values()))]
     semicolon = "\u00a0; " if words.language == "fr" else "; "
     text = f"{semicolon.join(faulty)}. {words.sensors_some}" if faulty else words.sensors_none
     if low:
@@ -240,7 +244,7 @@ def _notes(snapshot: Snapshot, words: Words) -> list[Item]:
             station=labels[note.station],
             reading=words.readings[note.reading] if note.reading else words.all_readings,
             span=span,
-            why=note.why,
+            why=plain(note.why),
         )
         items.append((words.notes, text, None))
     return items or [(words.notes, words.none, None)]

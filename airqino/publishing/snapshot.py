@@ -1,21 +1,34 @@
 """From staged tables to what is to be said at an hour. Pure functions; no words, no HTML."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from math import isnan
+from zoneinfo import ZoneInfo
 
-import numpy as np
 import pandas as pd
 
-from airqino.publishing import days
-from airqino.publishing.days import SHOWN
-from airqino.publishing.facts import Ahead, Carbon, Chance, Hour, Network, Now, Snapshot, SoFar, StationFacts, Trust
+from airqino.publishing import days, rows
+from airqino.publishing.days import SHOWN, DayRow
+from airqino.publishing.facts import (
+    Ahead,
+    Carbon,
+    Chance,
+    Hour,
+    Network,
+    Now,
+    Score,
+    Snapshot,
+    SoFar,
+    StationFacts,
+    Trust,
+)
+from airqino.publishing.rows import NOTHING, Forecast, Hours, Told, missing
 from airqino.publishing.stations import Station, labels
 from airqino.publishing.tables import RECENT_DAYS, Tables
 from airqino.quality import index
-from airqino.quality.flags import COUNTED, fault
+from airqino.quality.flags import COUNTED
 from airqino.quality.notes import Note, active
-from airqino.readings import NAMES, reading
+from airqino.readings import reading
 from airqino.times import HOUR, hour_range, local_date, local_day
 
 __all__ = ["LIKELY", "take"]
@@ -31,6 +44,8 @@ _NIGHT = (20, 7)
 _FEWEST_MISSING = 24
 #: Stations among which those near each other are sought: a page that shows them all.
 _FEW_STATIONS = 10
+#: Hours that are shown one by one.
+_RECENT_HOURS = 48
 
 
 def take(tables: Tables, stations: Sequence[Station], hour: datetime) -> Snapshot:
@@ -42,27 +57,28 @@ def take(tables: Tables, stations: Sequence[Station], hour: datetime) -> Snapsho
         hour: The last hour that is over (UTC).
 
     Returns:
-        The snapshot: worst station first, by the level of the hour, then by days above the guideline; those whose hour
-        is not measured last. No level comes from a value that does not count, nor from CO.
+        The snapshot: worst station first, by the level of the hour, then by its value; those whose hour is not measured
+        last. No level comes from a value that does not count, nor from CO.
     """
     names = labels(stations)
-    hourly = _before(tables.hourly, "observed_at", hour)
-    rows, daily = _by_station(hourly), _by_station(tables.daily)
-    forecasts = _by_station(_before(tables.forecasts, "issued_at", hour))
+    hours = rows.hours_by_station(tables.hourly, hour)
+    daily = rows.days_by_station(tables.daily)
+    forecasts, likely = rows.forecasts_by_station(tables.forecasts, hour, LIKELY)
     scores = days.scores_of(tables.scores)
     facts = [
         _facts(
             station,
             names[station.id],
             hour,
-            rows.get(station.id, hourly.iloc[:0]),
-            daily.get(station.id, tables.daily.iloc[:0]),
-            forecasts.get(station.id, tables.forecasts.iloc[:0]),
-            scores,
+            hours.get(station.id, Hours()),
+            daily.get(station.id, []),
+            forecasts.get(station.id, []),
+            likely,
+            scores.get(station.id),
         )
         for station in stations
     ]
-    facts.sort(key=lambda of: (-of.level, -of.year.over, of.label))
+    facts.sort(key=lambda of: (-of.level, -(of.now.value or 0.0) if of.level else 0.0, of.label))
     years = {of.station.id: of.year for of in facts}
     network = Network(
         days.pairs(stations, names, years) if len(stations) <= _FEW_STATIONS else (),
@@ -76,87 +92,62 @@ def _facts(
     station: Station,
     label: str,
     hour: datetime,
-    rows: pd.DataFrame,
-    daily: pd.DataFrame,
-    forecasts: pd.DataFrame,
-    scores: Mapping[str, Any],
+    hours: Hours,
+    daily: Sequence[DayRow],
+    forecasts: Sequence[Forecast],
+    likely: Mapping[tuple[str, date], datetime],
+    score: Score | None,
 ) -> StationFacts:
-    zone, end = station.time_zone, hour + HOUR
+    zone, end, known = station.time_zone, hour + HOUR, hours.shown
     today = local_date(end, zone)
-    at = dict(zip(rows["observed_at"], range(len(rows)), strict=True)) if len(rows) else {}
-    values, flags = _columns(rows, SHOWN.name)
-    known = {moment: (values[row], flags[row]) for moment, row in at.items()}
-    recent = tuple(_hour(moment, *known.get(moment, (None, "absent"))) for moment in _last(hour, 48))
+    recent = tuple(_hour(at, *known.get(at, NOTHING)) for at in hour_range(hour - (_RECENT_HOURS - 1) * HOUR, hour))
     now = _now(recent[-1], known)
     measured = now.state == "measured"
-    ahead, why_not = _ahead(forecasts, hour) if measured else ((), "no_reading")
+    ahead, why_not = _ahead(forecasts) if measured else ((), "no_reading")
     year = days.year_of(daily, today)
     return StationFacts(
         station=station,
         label=label,
         now=now,
-        co=_carbon(rows, hour),
+        co=_carbon(hours),
         ahead=ahead,
         no_forecast=why_not,
-        chances=_chances(forecasts, hour, today) if measured else (),
-        likely_since=_likely_since(forecasts, today) if measured else None,
+        chances=_chances(forecasts, today) if measured else (),
+        likely_since=likely.get((station.id, today)) if measured else None,
         so_far=_so_far(known, end, zone),
         recent=recent,
         year=year,
         trust=Trust(
-            faults=_faults(rows, hour),
-            co_floor=_co_floor(daily, today),
+            faults=hours.faults,
+            co_floor=days.co_floor_share(daily, today),
             humid=days.humid_share(daily),
             missing=days.missing_hours(daily, year.days),
             night=_night(known, hour, zone),
-            score=scores.get(station.id),
+            score=score,
         ),
     )
 
 
-def _before(rows: pd.DataFrame, column: str, hour: datetime) -> pd.DataFrame:
-    return rows[rows[column] <= pd.Timestamp(hour)] if len(rows) else rows
-
-
-def _by_station(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {str(id): of for id, of in rows.groupby("station", sort=False)} if len(rows) else {}
-
-
-def _columns(rows: pd.DataFrame, name: str) -> tuple[list[float], list[str]]:
-    if not len(rows):
-        return [], []
-    return rows[name].to_numpy(dtype=float, na_value=np.nan).tolist(), rows[f"{name}_flag"].tolist()
-
-
-def _last(hour: datetime, number: int) -> list[pd.Timestamp]:
-    return [pd.Timestamp(moment) for moment in hour_range(hour - (number - 1) * HOUR, hour)]
-
-
-def _hour(moment: pd.Timestamp, value: float | None, flag: str) -> Hour:
-    at = moment.to_pydatetime()
-    if value is None or np.isnan(value):
+def _hour(at: datetime, value: float, flag: str) -> Hour:
+    if isnan(value):
         return Hour(at, None, None, "absent")
     if (level := index.level(SHOWN.name, value, flag)) is not None:
         return Hour(at, value, level, "measured")
     return Hour(at, value, None, "unusual") if flag in COUNTED else Hour(at, None, None, "left_out")
 
 
-def _now(last: Hour, known: Mapping[pd.Timestamp, tuple[float, str]]) -> Now:
-    flag = known.get(pd.Timestamp(last.at), (None, "absent"))[1]
+def _now(last: Hour, known: Mapping[datetime, Told]) -> Now:
     before = None
     if last.state != "measured":
-        earlier = sorted((at for at in known if at < last.at), reverse=True)
-        hours = (_hour(at, *known[at]) for at in earlier)
+        hours = (_hour(at, *known[at]) for at in sorted(known, reverse=True) if at < last.at)
         before = next((hour for hour in hours if hour.state == "measured"), None)
-    return Now(last.at, last.value, last.level, last.state, flag, before)
+    return Now(last.at, last.value, last.level, last.state, known.get(last.at, NOTHING)[1], before)
 
 
-def _carbon(rows: pd.DataFrame, hour: datetime) -> Carbon:
-    of_hour = rows[rows["observed_at"] == pd.Timestamp(hour)] if len(rows) else rows
-    values, flags = _columns(of_hour, _CO.name)
-    if not values or np.isnan(values[0]):
-        return Carbon(None, "absent", _faults(rows, hour).get(_CO.name, ""))
-    value, flag = values[0], flags[0]
+def _carbon(hours: Hours) -> Carbon:
+    value, flag = hours.co
+    if isnan(value):
+        return Carbon(None, "absent", hours.faults.get(_CO.name, ""))
     if flag in _FAULTY:
         return Carbon(None, "faulty", flag)
     if flag not in COUNTED:
@@ -165,27 +156,26 @@ def _carbon(rows: pd.DataFrame, hour: datetime) -> Carbon:
     return Carbon(None, "low") if flag == "floor" or round(value, _CO.digits) <= 0 else Carbon(value, "measured")
 
 
-def _ahead(forecasts: pd.DataFrame, hour: datetime) -> tuple[tuple[Ahead, ...], str]:
-    issued = _issued(forecasts, hour)
-    if not issued:
+def _ahead(forecasts: Sequence[Forecast]) -> tuple[tuple[Ahead, ...], str]:
+    if not forecasts:
         return (), "not_made"
     found = tuple(
         Ahead(
-            at=row["target_at"].to_pydatetime(),
-            low=row["p10"],
-            mid=row["p50"],
-            high=row["p90"],
+            at=of.target_at,
+            low=of.p10,
+            mid=of.p50,
+            high=of.p90,
             level=level,
-            likeliest=row["level"] if isinstance(row["level"], str) else None,
-            probability=None if pd.isna(row["level_probability"]) else row["level_probability"],
-            method=row["method"],
+            likeliest=of.level if isinstance(of.level, str) else None,
+            probability=None if isnan(of.level_probability) else of.level_probability,
+            method=of.method,
         )
-        for row in issued
-        if (level := index.level(SHOWN.name, row["p50"]))
+        for of in forecasts
+        if (level := index.level(SHOWN.name, of.p50))
     )
     if found:
         return found, ""
-    why = str(issued[0]["reason"] or "")
+    why = f"{forecasts[0].reason}"
     return (), "no_reading" if why.startswith("no reading") else "sensor" if _is_of_sensor(why) else "model"
 
 
@@ -194,65 +184,30 @@ def _is_of_sensor(reason: str) -> bool:
     return "sensor" in reason or reason.startswith("readings ")
 
 
-def _issued(forecasts: pd.DataFrame, hour: datetime) -> list[dict[Any, Any]]:
-    if not len(forecasts):
-        return []
-    mine = (forecasts["pollutant"] == SHOWN.name) & (forecasts["issued_at"] == pd.Timestamp(hour))
-    return forecasts[mine].sort_values("horizon_h").to_dict("records")
-
-
-def _chances(forecasts: pd.DataFrame, hour: datetime, today: date) -> tuple[Chance, ...]:
+def _chances(forecasts: Sequence[Forecast], today: date) -> tuple[Chance, ...]:
     told: dict[date, float] = {}
-    for row in _issued(forecasts, hour):
-        if isinstance(row.get("day"), str) and not pd.isna(row["day_exceedance"]):
-            told.setdefault(date.fromisoformat(row["day"]), float(row["day_exceedance"]))
+    for of in forecasts:
+        if isinstance(of.day, str) and not isnan(of.day_exceedance):
+            told.setdefault(date.fromisoformat(of.day), of.day_exceedance)
     return tuple(Chance(day, told[day]) for day in sorted(told) if day >= today)
 
 
-def _likely_since(forecasts: pd.DataFrame, today: date) -> datetime | None:
-    """Return when a forecast first said that today will more likely than not exceed the guideline."""
-    if not len(forecasts):
-        return None
-    likely = (forecasts["day"] == f"{today}") & (forecasts["day_exceedance"] >= LIKELY)
-    issued = forecasts.loc[likely & (forecasts["pollutant"] == SHOWN.name), "issued_at"]
-    return issued.min().to_pydatetime() + HOUR if len(issued) else None
+def _so_far(known: Mapping[datetime, Told], end: datetime, zone: str) -> SoFar | None:
+    start = local_day(local_date(end, zone), zone).start.astimezone(UTC)
+    hours = [known.get(at, NOTHING) for at in hour_range(start, end - HOUR)]
+    values = [value for value, flag in hours if flag in COUNTED and not isnan(value)]
+    return SoFar(sum(values) / len(values), len(values), len(hours)) if values else None
 
 
-def _so_far(known: Mapping[pd.Timestamp, tuple[float, str]], end: datetime, zone: str) -> SoFar | None:
-    start = local_day(local_date(end, zone), zone).start
-    hours = [known.get(pd.Timestamp(at), (np.nan, "absent")) for at in hour_range(start, end - HOUR)]
-    values = [value for value, flag in hours if flag in COUNTED and not np.isnan(value)]
-    return SoFar(float(np.mean(values)), len(values), len(hours)) if values else None
-
-
-def _faults(rows: pd.DataFrame, hour: datetime) -> dict[str, str]:
-    """Return the sensors that cannot be used, by the flags of the last 24 hours that the station sent."""
-    if not len(rows):
-        return {}
-    sent = rows[(rows["status"] == "ok") & (rows["observed_at"] > pd.Timestamp(hour - timedelta(days=RECENT_DAYS)))]
-    last = sent.sort_values("observed_at").tail(24)
-    return {name: why for name in NAMES if (why := fault(last[f"{name}_flag"].tolist()))}
-
-
-def _co_floor(daily: pd.DataFrame, today: date) -> float | None:
-    """Return the share of the last 30 days' CO hours that the source wrote as its floor."""
-    if not len(daily):
-        return None
-    month = daily[(daily["day"] >= today - timedelta(days=30)) & (daily["day"] < today)]
-    hours = int(month[f"{_CO.name}_checked_hours"].sum())
-    return int(month[f"{_CO.name}_floor_hours"].sum()) / hours if hours else None
-
-
-def _night(known: Mapping[pd.Timestamp, tuple[float, str]], hour: datetime, zone: str) -> float | None:
+def _night(known: Mapping[datetime, Told], hour: datetime, zone: str) -> float | None:
     """Return the share of missing hours that lie at night, of the last 30 days or since the station began."""
     if not known:
         return None
-    first = max(min(known).to_pydatetime(), hour - timedelta(days=RECENT_DAYS))
-    missing = [at for at in map(pd.Timestamp, hour_range(first, hour)) if np.isnan(known.get(at, (np.nan, ""))[0])]
-    if len(missing) < _FEWEST_MISSING:
+    absent = missing(known, max(min(known), hour - timedelta(days=RECENT_DAYS)), hour)
+    if len(absent) < _FEWEST_MISSING:
         return None
-    local = pd.DatetimeIndex(missing).tz_convert(zone).hour
-    return float(((local >= _NIGHT[0]) | (local < _NIGHT[1])).mean())
+    local = [at.astimezone(ZoneInfo(zone)).hour for at in absent]
+    return sum(at >= _NIGHT[0] or at < _NIGHT[1] for at in local) / len(local)
 
 
 def _revisions(revisions: pd.DataFrame, names: Mapping[str, str]) -> dict[str, int]:

@@ -1,11 +1,12 @@
 """Stations as the public knows them: a place, and a number where two share it."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Station", "labels"]
+__all__ = ["Station", "labels", "plain"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Station:
             raise ValueError(f"station id {self.id!r} must be of letters, digits, _ and -")
 
 
+def plain(text: str) -> str:
+    """Return a text without characters that are not seen: controls, and those that turn the direction of writing."""
+    return "".join(letter for letter in text if unicodedata.category(letter) not in ("Cc", "Cf")).strip()
+
+
 def labels(stations: Sequence[Station]) -> dict[str, str]:
     """Return what each station is called in public, by id; no two alike.
 
@@ -51,16 +57,16 @@ def labels(stations: Sequence[Station]) -> dict[str, str]:
 
 
 def _place(station: Station) -> str:
-    return station.place.strip()
+    return plain(station.place)
 
 
 def _place_and_number(station: Station) -> str:
-    number = re.search(r"\d+$", station.name.strip())
+    number = re.search(r"\d+$", plain(station.name))
     return f"{_place(station)} {number[0]}" if _place(station) and number else ""
 
 
 def _place_and_name(station: Station) -> str:
-    return f"{_place(station)} {station.name.strip()}".strip()
+    return f"{_place(station)} {plain(station.name)}".strip()
 
 
 def _with_id(station: Station) -> str:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from airqino.publishing.days import day_level
 from airqino.readings import INDEX_LEVELS
 
-__all__ = ["LANGUAGES", "Words"]
+__all__ = ["LANGUAGES", "Words", "capital"]
 
 #: The page's languages; the first is that of the folder's own pages.
 LANGUAGES = ("fr", "en")
@@ -119,6 +119,11 @@ class Words:
         """Return for whom and what to do at a level; empty where nothing is measured."""
         lines = self._table["advice"].get(f"{level}", [])
         return [(self._table[who], self._table[what[1:]] if what.startswith("@") else what) for who, what in lines]
+
+
+def capital(text: str) -> str:
+    """Begin a text with a capital letter; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
 
 
 @cache

@@ -1,6 +1,6 @@
 """Snapshots of the sandbox's stations, made once."""
 
-from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -23,7 +23,5 @@ def shown(made: tuple[Tables, pd.DataFrame]) -> Snapshot:
 
 
 @pytest.fixture(scope="session")
-def files(shown: Snapshot) -> Iterator[dict[str, str]]:
-    from dataclasses import replace
-
+def files(shown: Snapshot) -> dict[str, str]:
     return dict(publish.public_files(shown, replace(SITE, map=citymap.bundled())))

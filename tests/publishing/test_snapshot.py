@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
-from support.public import HOUR, STATIONS, answers, staged, tables_of
+from support.public import HOUR, STATIONS, stage, tables_of
 
 from airqino.publishing import snapshot, tables
 from airqino.publishing.facts import Snapshot, StationFacts
@@ -211,7 +211,9 @@ def test_days_are_the_stations_own() -> None:
     far = tuple(replace(station, time_zone="Pacific/Auckland") for station in STATIONS)
     made, raw = tables_of(stations=far)
     for facts in snapshot.take(made, far, HOUR).stations:
-        values = raw.query("station == @facts.station.id").set_index("observed_at")["pm2_5"].tz_convert("Pacific/Auckland")
+        values = (
+            raw.query("station == @facts.station.id").set_index("observed_at")["pm2_5"].tz_convert("Pacific/Auckland")
+        )
         assert facts.so_far is not None
         assert facts.so_far.elapsed == 2
         assert facts.so_far.mean == pytest.approx(values["2024-02-23":].mean())
@@ -252,7 +254,9 @@ def test_the_night_is_told_where_hours_are_missing_at_night() -> None:
         assert of(shown, id).trust.night == pytest.approx(((hours >= 20) | (hours < 7)).mean())
 
 
-def test_yesterdays_score_is_that_of_the_forecasts_of_the_next_hour(shown: Snapshot, made: tuple[Tables, pd.DataFrame]) -> None:
+def test_yesterdays_score_is_that_of_the_forecasts_of_the_next_hour(
+    shown: Snapshot, made: tuple[Tables, pd.DataFrame]
+) -> None:
     rows = made[0].scores.query("pollutant == 'pm2_5' and horizon_h == 1 and window_days == 1").set_index("station")
     for facts in shown.stations:
         score, row = facts.trust.score, rows.loc[facts.station.id]
@@ -267,9 +271,9 @@ def test_revisions_of_the_week_are_counted(made: tuple[Tables, pd.DataFrame], tm
     assert shown.network.revisions == {BAD: 2, GOOD: 1}
 
 
-def test_what_is_read_from_a_staging_root_says_the_same(shown: Snapshot, made: tuple[Tables, pd.DataFrame], tmp_path) -> None:
-    from support.public import stage
-
+def test_what_is_read_from_a_staging_root_says_the_same(
+    shown: Snapshot, made: tuple[Tables, pd.DataFrame], tmp_path
+) -> None:
     read = tables.read(stage(tmp_path, made[0], HOUR), HOUR)
     assert read.hourly["observed_at"].min() >= pd.Timestamp(HOUR.date() - timedelta(days=31), tz="UTC")
     assert snapshot.take(read, STATIONS, HOUR) == shown
@@ -310,7 +314,14 @@ def test_a_place_names_a_station_and_a_number_where_two_share_it() -> None:
         Station("5", "X", "Abobo"),
         Station("6", "X", "Abobo"),
     )
-    named = {"1": "Cocody 189", "2": "Cocody 188", "3": "Plateau", "4": "SMART6", "5": "Abobo X (5)", "6": "Abobo X (6)"}
+    named = {
+        "1": "Cocody 189",
+        "2": "Cocody 188",
+        "3": "Plateau",
+        "4": "SMART6",
+        "5": "Abobo X (5)",
+        "6": "Abobo X (6)",
+    }
     assert labels(stations) == named
 
 
