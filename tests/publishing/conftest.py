@@ -1,12 +1,10 @@
 """Snapshots of the sandbox's stations, made once."""
 
-from dataclasses import replace
-
 import pandas as pd
 import pytest
-from support.public import HOUR, SITE, STATIONS, tables_of
+from support.public import HOUR, MAPPED, STATIONS, tables_of
 
-from airqino.publishing import citymap, publish, snapshot
+from airqino.publishing import publish, snapshot
 from airqino.publishing.facts import Snapshot
 from airqino.publishing.tables import Tables
 
@@ -24,4 +22,4 @@ def shown(made: tuple[Tables, pd.DataFrame]) -> Snapshot:
 
 @pytest.fixture(scope="session")
 def files(shown: Snapshot) -> dict[str, str]:
-    return dict(publish.public_files(shown, replace(SITE, map=citymap.bundled())))
+    return dict(publish.public_files(shown, MAPPED))

@@ -8,23 +8,19 @@ from datetime import date, timedelta
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from support.public import HOUR, SITE, STATIONS, tables_of, text_of
+from support.public import BAD, GOOD, HOUR, MAPPED, STATIONS, cut, many, tables_of, text_of
 
-from airqino.publishing import citymap, publish, snapshot
+from airqino.publishing import publish, snapshot
 from airqino.publishing.facts import Snapshot
 from airqino.publishing.page import Site
-from airqino.publishing.stations import Station
 from airqino.publishing.tables import Tables
 from airqino.publishing.words import LANGUAGES, Words
 from airqino.quality.notes import Note
 from airqino.readings import INDEX_LEVELS, reading
 
 AT = pd.Timestamp(HOUR)
-MAPPED = replace(SITE, map=citymap.bundled())
-BAD, GOOD = "283181971", "283164601"
 #: Bytes that a page of two stations may have, style sheet and script included.
 BUDGET = 61_440
 
@@ -151,14 +147,6 @@ def test_a_chance_is_told_in_tenths(made: tuple[Tables, pd.DataFrame], chance: f
     assert html.count("<i class=y>") == 2 * int(chance * 10 + 0.5)
 
 
-def cut(hours: int, *stations: str):
-    def edit(raw: pd.DataFrame) -> None:
-        late = raw["observed_at"] > AT - pd.Timedelta(hours=hours)
-        raw.loc[raw["station"].isin(stations) & late, [*raw.columns.drop(["station", "observed_at"])]] = np.nan
-
-    return edit
-
-
 def card(html: str, label: str) -> str:
     (found,) = re.findall(rf"<article[^>]*><h3>{label}</h3>.*?</article>", html, re.DOTALL)
     return found
@@ -236,21 +224,6 @@ def test_no_summary_shows_a_level_below_its_worst_station(shown: Snapshot, files
         assert re.findall(r'<u class="l(\d)">', html)[0] == f"{worst.level}"
         assert f" – {word}, " in re.findall("<title>(.*?)</title>", html)[0]
         assert word in re.findall(r'<p class="lead">(.*?)</p><table class="adv">', html)[0]
-
-
-def many(number: int) -> tuple[tuple[Station, ...], Tables]:
-    """Stations that read what the sandbox's two read, more and more of it."""
-    made, _ = tables_of()
-    stations, hourly, daily = [], [], []
-    for position in range(number):
-        id, of = f"{900 + position}", (BAD, GOOD)[position % 2]
-        stations.append(
-            Station(id, f"SMART{id}", f"Lieu {position}", 5.25 + position % 19 / 100, -4.1 + position % 27 / 100)
-        )
-        rows = made.hourly[made.hourly["station"] == of]
-        hourly.append(rows.assign(station=id, pm2_5=rows["pm2_5"] + position))
-        daily.append(made.daily[made.daily["station"] == of].assign(station=id))
-    return tuple(stations), replace(made, hourly=pd.concat(hourly), daily=pd.concat(daily), forecasts=pd.DataFrame())
 
 
 def test_twenty_stations_are_counted_the_worst_shown_and_each_has_its_page() -> None:

@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from airqino.forecasting import scoring
 from airqino.forecasting.model import predict
+from airqino.publishing import citymap
 from airqino.publishing.page import Site
 from airqino.publishing.stations import Station
 from airqino.publishing.tables import Tables
@@ -28,7 +31,9 @@ STATIONS = (
     Station("283164601", "SMART188", "Cocody", 5.369346, -3.957688, "Africa/Abidjan"),
 )
 HOUR = datetime(2024, 2, 22, 12, tzinfo=UTC)
+BAD, GOOD = (station.id for station in STATIONS)
 SITE = Site()
+MAPPED = Site(map=citymap.bundled())
 
 #: What a test does to the answers: a row for each station and hour, NaN where there is no value.
 Edit = Callable[[pd.DataFrame], object]
@@ -73,6 +78,31 @@ def staged(raw: pd.DataFrame, zones: dict[str, str], hour: datetime, notes: Sequ
     scores = scoring.summarise(scoring.match(forecasts, hourly), yesterday)
     today = forecasts[forecasts["issued_at"] > pd.Timestamp(hour - timedelta(hours=24))]
     return Tables(hourly, daily, today.reset_index(drop=True), scores, pd.DataFrame(), tuple(notes))
+
+
+def cut(hours: int, *stations: str) -> Edit:
+    """Take away what some stations sent in the last hours."""
+
+    def edit(raw: pd.DataFrame) -> None:
+        late = raw["observed_at"] > pd.Timestamp(HOUR) - pd.Timedelta(hours=hours)
+        raw.loc[raw["station"].isin(stations) & late, [*raw.columns.drop(["station", "observed_at"])]] = np.nan
+
+    return edit
+
+
+def many(number: int) -> tuple[tuple[Station, ...], Tables]:
+    """Stations that read what the sandbox's two read, more and more of it."""
+    made, _ = tables_of()
+    stations, hourly, daily = [], [], []
+    for position in range(number):
+        id, of = f"{900 + position}", (BAD, GOOD)[position % 2]
+        stations.append(
+            Station(id, f"SMART{id}", f"Lieu {position}", 5.25 + position % 19 / 100, -4.1 + position % 27 / 100)
+        )
+        rows = made.hourly[made.hourly["station"] == of]
+        hourly.append(rows.assign(station=id, pm2_5=rows["pm2_5"] + position))
+        daily.append(made.daily[made.daily["station"] == of].assign(station=id))
+    return tuple(stations), replace(made, hourly=pd.concat(hourly), daily=pd.concat(daily), forecasts=pd.DataFrame())
 
 
 def stage(root: Path, tables: Tables, hour: datetime) -> Paths:
