@@ -18,13 +18,13 @@ __all__ = ["ABIDJAN", "CityMap", "Mark", "Name", "around", "bundled", "read", "w
 ABIDJAN = "abidjan"
 #: Width of the drawing in units; whole units are what paths are written in.
 _WIDTH = 700
-#: Where the labels of the right column begin, and those of the left one end, in units.
-_COLUMNS = {"right": 425, "left": 265}
+#: Where labels right of the stations begin, and those left of them end, in units; their width, and a dot's radius.
+_RIGHT, _LEFT, _LABEL_WIDTH, _DOT = 425, 275, 270, 9
 #: Units from the middle of a label to that of the next one, and from the edge: a label's height on a narrow phone.
 _LABEL_STEP, _EDGE = 84, 46
 #: Units from a station up to its label: beside the dot it would hide the names around it.
 _LABEL_LIFT = 115
-#: Stations on one column of labels; on a map of more than two columns there are marks without labels.
+#: Stations that a column has room for.
 _IN_COLUMN = 5
 _KM_PER_DEGREE = 111.195
 
@@ -98,7 +98,7 @@ class CityMap:
 class Mark:
     """Where a station's dot goes, and where its label begins, or ends if it stands to the `left`, in units.
 
-    There is no label where there are too many stations.
+    It has none where labels would cover stations, or where there are too many.
     """
 
     id: str
@@ -199,25 +199,26 @@ def around(stations: Sequence[Station]) -> CityMap | None:
 def where(of: CityMap, stations: Sequence[Station]) -> tuple[Mark, ...]:
     """Return where the stations that lie on a map go; those from the north first.
 
-    Labels stand in a column beside the stations, or in one on either side, fanned out so that none covers another.
+    Labels stand in a column beside the stations, fanned out so that none covers another; there are none where they
+    would cover a station, or where there are more than five.
     """
     placed = [(s, of.xy(s.longitude or 0.0, s.latitude or 0.0)) for s in stations if of.holds(s)]
     placed.sort(key=lambda pair: (pair[1][1], pair[0].id))
-    if len(placed) > 2 * _IN_COLUMN:
-        return tuple(Mark(s.id, x, y, None) for s, (x, y) in placed)
-    columns: dict[str, list[tuple[str, float]]] = {"left": [], "right": []}
-    by_x = sorted(placed, key=lambda pair: pair[1][0])
-    mean = sum(x for _, (x, _) in placed) / len(placed) if placed else 0.0
-    for position, (station, (_, y)) in enumerate(by_x):
-        alone = len(placed) <= _IN_COLUMN
-        right = mean < _COLUMNS["right"] if alone else position >= len(placed) // 2
-        columns["right" if right else "left"].append((station.id, y))
-    labels: dict[str, tuple[int, int]] = {}
-    for side, members in columns.items():
-        members.sort(key=lambda member: member[1])
-        for position, y in enumerate(_fan([y for _, y in members], of.height)):
-            labels[members[position][0]] = _COLUMNS[side], y
-    return tuple(Mark(s.id, x, y, labels[s.id], labels[s.id][0] == _COLUMNS["left"]) for s, (x, y) in placed)
+    if placed and len(placed) <= _IN_COLUMN:
+        heights = _fan([y for _, (_, y) in placed], of.height)
+        mostly_east = sum(x for _, (x, _) in placed) / len(placed) > _RIGHT
+        for left, x in sorted(((False, _RIGHT), (True, _LEFT)), reverse=mostly_east):
+            begin = x - _LABEL_WIDTH if left else x
+            if not any(_covers(begin, heights, *place) for _, place in placed):
+                labels = [(x, height) for height in heights]
+                return tuple(Mark(s.id, *xy, label, left) for (s, xy), label in zip(placed, labels, strict=True))
+    return tuple(Mark(s.id, x, y, None) for s, (x, y) in placed)
+
+
+def _covers(begin: float, heights: Sequence[int], x: float, y: float) -> bool:
+    """Tell whether labels that begin somewhere cover a station's dot."""
+    beside = begin - _DOT <= x <= begin + _LABEL_WIDTH + _DOT
+    return beside and any(abs(y - height) <= _LABEL_STEP / 2 + _DOT for height in heights)
 
 
 def _fan(wanted: Sequence[float], height: int) -> list[int]:

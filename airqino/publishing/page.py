@@ -108,6 +108,16 @@ class _Drawn:
         return f"left:{x / self.map.width * 100:.1f}%;top:{y / self.map.height * 100:.1f}%"
 
     @property
+    def named(self) -> bool:
+        """Whether marks without a label have a name beside them."""
+        return len(self.marks) <= MOST_ON_INDEX and not all(mark.label for mark in self.marks)
+
+    @property
+    def names(self) -> list[citymap.Name]:
+        """The names of places: of waters alone where the stations have theirs."""
+        return [name for name in self.map.names if name.water or not self.named]
+
+    @property
     def km(self) -> int:
         """Length of the scale bar: the longest of these that is at most a quarter of the map."""
         return max((km for km in (1, 2, 5, 10, 20, 50, 100) if km <= self.map.km / 4), default=0)
