@@ -4,9 +4,11 @@ Amounts are in the reading's unit (PM2.5 in µg/m³, CO in mg/m³). A level is o
 1 to 6. Hours are named by their beginning, UTC; days are the station's local days.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 
 from airqino.publishing.stations import Station
 from airqino.quality.notes import Note
@@ -144,13 +146,15 @@ class Year:
     mean: float | None
     whole: bool
 
-    def count(self, state: str) -> int:
-        """Return the number of days in a state."""
-        return sum(day.state == state for day in self.days)
+    @cached_property
+    def states(self) -> Mapping[str, int]:
+        """State → number of days in it."""
+        return Counter(day.state for day in self.days)
 
-    def at_level(self, level: int) -> int:
-        """Return the number of measured days at a level."""
-        return sum(day.level == level for day in self.days)
+    @cached_property
+    def levels(self) -> Mapping[int, int]:
+        """Level → number of measured days at it; 0 → days not measured."""
+        return Counter(day.level or 0 for day in self.days)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Site:
 def _lent() -> SimpleNamespace:
     """Return what the templates are lent beside words and facts."""
     functions = (
-        *(parts.band_edges, parts.chart, parts.first_day, parts.levels_of, parts.months, parts.range_of, parts.ruler),
+        *(parts.band_edges, parts.chart, parts.levels_of, parts.months, parts.range_of, parts.ruler),
         parts.ruler_top,
         *(parts.span, parts.strip, parts.today, parts.told_today, parts.top_of, parts.whole),
         *(phrases.carbon, phrases.colon, phrases.later, phrases.soon, phrases.state_note, phrases.state_word),

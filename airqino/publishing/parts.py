@@ -3,17 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from itertools import groupby
+from typing import NamedTuple
 
-from airqino.publishing.days import SHOWN
+from airqino.publishing.days import SHOWN, day_level
 from airqino.publishing.facts import Day, Snapshot, StationFacts, Year
 from airqino.publishing.words import Words
 from airqino.times import HOUR, local_date
 
 __all__ = [
-    "ANNUAL", "LIMIT", "Bar", "Chart", "Month", "Tick", "band_edges", "chart", "first_day", "levels_of", "months",
-    "range_of", "ruler", "ruler_top", "span", "strip", "today", "told_today", "top_of", "whole",
+    "ANNUAL", "LIMIT", "Bar", "Cell", "Chart", "Month", "Tick", "Week", "band_edges", "chart", "levels_of", "months",
+    "range_of", "ruler", "ruler_top", "span", "strip", "today", "told_today", "top_of", "whole", "whole_mean",
 ]  # fmt: skip
 
 #: The guidelines as they are written: of a day, and of a year.
@@ -76,12 +77,31 @@ class Chart:
     axis: tuple[tuple[float, str, str, str], ...]
 
 
-@dataclass(frozen=True)
-class Month:
-    """A month of a calendar: its first day, and weeks of seven days, None where another month's."""
+class Cell(NamedTuple):
+    """A day of a calendar: its class in the style sheet, "" of another month's, its text, and whether that is long."""
+
+    kind: str
+    text: str
+    long: bool
+
+
+class Week(NamedTuple):
+    """A row of a calendar: the day of the month that it begins with, and seven cells."""
+
+    first: int
+    cells: list[Cell]
+
+
+class Month(NamedTuple):
+    """A month of a calendar: its first day, and its weeks."""
 
     first: date
-    weeks: tuple[tuple[Day | None, ...], ...]
+    weeks: list[Week]
+
+
+_NO_CELL = Cell("", "", False)
+#: What stands in the cell of a day that is not measured.
+_MARKS = {"incomplete": "–", "doubtful": "?", "none": ""}
 
 
 def band_edges(level: int) -> tuple[int, int | None]:
@@ -163,30 +183,34 @@ def _axis(of: StationFacts, count: int, words: Words) -> tuple[tuple[float, str,
 
 def strip(year: Year) -> list[tuple[int, int]]:
     """Return (level, days) of the levels that the year has, those not measured last as level 0."""
-    counts = {level: year.at_level(level) for level in _ORDER[:-1]} | {0: len(year.days) - year.measured}
-    return [(level, counts[level]) for level in _ORDER if counts[level]]
+    return [(level, year.levels[level]) for level in _ORDER if year.levels[level]]
 
 
-def months(year: Year) -> tuple[Month, ...]:
+def months(year: Year) -> list[Month]:
     """Return the calendar's months, weeks from Monday to Sunday; weeks without a day of the year are left out."""
-    by_day = {day.day: day for day in year.days}
     found = []
-    for first in sorted({day.replace(day=1) for day in by_day}):
-        monday, weeks = first - timedelta(days=first.weekday()), []
-        while monday < first or monday.month == first.month:
-            week = [monday + timedelta(days=weekday) for weekday in range(7)]
-            days = tuple(by_day.get(day) if day.month == first.month else None for day in week)
-            if any(days):
-                weeks.append(days)
-            monday += timedelta(days=7)
-        found.append(Month(first, tuple(weeks)))
-    return tuple(found)
+    for (of_year, of_month), days in groupby(year.days, key=lambda day: (day.day.year, day.day.month)):
+        weeks: list[Week] = []
+        for day in days:
+            weekday = day.day.weekday()
+            if not weeks or not weekday:
+                weeks.append(Week(max(1, day.day.day - weekday), [_NO_CELL] * 7))
+            weeks[-1].cells[weekday] = _cell(day)
+        found.append(Month(date(of_year, of_month, 1), weeks))
+    return found
 
 
-def first_day(week: Sequence[Day | None], month: Month) -> int:
-    """Return the day of the month that a week's row begins with."""
-    position, day = next((position, day) for position, day in enumerate(week) if day)
-    return max(month.first.day, day.day.day - position)
+def _cell(day: Day) -> Cell:
+    if day.mean is None:
+        return Cell("x", _MARKS[day.state], False)
+    text = whole_mean(day.mean)
+    return Cell(f"l{day.level}", text, text[0] == ">")
+
+
+def whole_mean(mean: float) -> str:
+    """Write a daily mean as a whole number that never seems to lie in another level: 15.2 is ``>15``."""
+    whole = math.floor(mean + 0.5)
+    return f"{whole}" if day_level(whole) == day_level(mean) else f">{math.floor(mean)}"
 
 
 def range_of(of: StationFacts) -> tuple[float, float, int] | None:

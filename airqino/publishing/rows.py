@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from math import isnan
 from typing import Any, NamedTuple
 
@@ -76,7 +76,10 @@ def hours_by_station(hourly: pd.DataFrame, hour: datetime) -> dict[str, Hours]:
     """Return each station's hours up to an hour, from ``hourly.parquet``."""
     if not len(hourly):
         return {}
-    hourly = hourly[hourly["observed_at"] <= pd.Timestamp(hour)].sort_values("observed_at")
+    columns = ["station", "observed_at", "status", SHOWN.name, "co", *(f"{name}_flag" for name in NAMES)]
+    hourly = hourly.loc[hourly["observed_at"] <= pd.Timestamp(hour), columns]
+    if not hourly["observed_at"].is_monotonic_increasing:
+        hourly = hourly.sort_values("observed_at")
     at = _moments(hourly["observed_at"])
     station, values, flags = (
         hourly["station"].tolist(),
@@ -155,6 +158,6 @@ def _floats(column: pd.Series) -> list[float]:
 
 def missing(of: Mapping[datetime, Told], first: datetime, last: datetime) -> Sequence[datetime]:
     """Return the hours from `first` to `last`, both included, without a value."""
+    known = {at for at, (value, _) in of.items() if not isnan(value)}
     number = int((last - first) / HOUR) + 1
-    every = (first + timedelta(hours=position) for position in range(number))
-    return [at for at in every if isnan(of.get(at, NOTHING)[0])]
+    return [at for at in (first + position * HOUR for position in range(number)) if at not in known]

@@ -13,7 +13,6 @@ from importlib import resources
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from airqino.publishing.days import day_level
 from airqino.readings import INDEX_LEVELS
 
 __all__ = ["LANGUAGES", "Words", "capital"]
@@ -57,11 +56,6 @@ class Words:
         rounded = math.floor(abs(value) * scale + 0.5 + 1e-9) / scale
         text = f"{math.copysign(rounded, value) if rounded else 0:.{digits}f}"
         return text.replace(".", ",") if self.language == "fr" else text
-
-    def whole_mean(self, mean: float) -> str:
-        """Write a daily mean as a whole number that never seems to lie in another level: 15.2 is ``>15``."""
-        whole = math.floor(mean + 0.5)
-        return f"{whole}" if day_level(whole) == day_level(mean) else f">{math.floor(mean)}"
 
     def clock(self, moment: datetime) -> str:
         """Write the time of day of a moment."""

@@ -15,6 +15,7 @@ from support.public import BAD, GOOD, HOUR, MAPPED, STATIONS, cut, many, tables_
 from airqino.publishing import publish, snapshot
 from airqino.publishing.facts import Snapshot
 from airqino.publishing.page import Site
+from airqino.publishing.parts import whole_mean
 from airqino.publishing.tables import Tables
 from airqino.publishing.words import LANGUAGES, Words
 from airqino.quality.notes import Note
@@ -81,7 +82,6 @@ def test_both_languages_say_the_same_numbers(files: dict[str, str]) -> None:
 def test_the_calendar_has_each_days_mean_and_no_number_where_there_is_none(
     files: dict[str, str], shown: Snapshot
 ) -> None:
-    words = Words("fr", "UTC")
     cells = re.findall(r"<td class=(l\d|x)>(.*?)(?=<t[dr]|</table)", files["index.html"])
     wanted = [day for of in shown.stations for day in of.year.days]
     assert len(cells) == len(wanted)
@@ -90,7 +90,7 @@ def test_the_calendar_has_each_days_mean_and_no_number_where_there_is_none(
         if day.mean is None:
             assert (kind, plain in ("–", "?", "")) == ("x", True)
         else:
-            assert (kind, plain) == (f"l{day.level}", words.whole_mean(day.mean))
+            assert (kind, plain) == (f"l{day.level}", whole_mean(day.mean))
             if (day.level, plain[0]) != (day.level, ">"):
                 assert int(plain) == int(day.mean + 0.5)
 
@@ -99,7 +99,7 @@ def test_the_calendar_has_each_days_mean_and_no_number_where_there_is_none(
     ("mean", "text"), [(15.0, "15"), (15.2, ">15"), (15.5, "16"), (4.6, "5"), (5.04, ">5"), (0.4, "0"), (140.3, ">140")]
 )
 def test_a_daily_mean_never_seems_to_lie_below_its_level(mean: float, text: str) -> None:
-    assert Words("fr", "UTC").whole_mean(mean) == text
+    assert whole_mean(mean) == text
 
 
 def test_bytes_and_requests(files: dict[str, str]) -> None:
