@@ -30,10 +30,10 @@ def levels(row: Mapping[str, Any]) -> dict[str, int | None]:
         not at a road (European Environment Agency, European Air Quality Index, notes on its calculation).
     """
     found = {of.name: level(of.name, row[of.name], row[f"{of.name}_flag"]) for of in _INDEXED}
-    particles = [level for name in ("pm2_5", "pm10") if (level := found[name]) is not None]
-    gases = [level for name in ("no2", "o3") if (level := found[name]) is not None]
+    particles = [number for name in ("pm2_5", "pm10") if (number := found[name]) is not None]
+    gases = [number for name in ("no2", "o3") if (number := found[name]) is not None]
     whole = max(particles + gases) if particles and len(gases) == 2 else None
-    return {f"{name}_index": level for name, level in found.items()} | {"index": whole}
+    return {f"{name}_index": number for name, number in found.items()} | {"index": whole}
 
 
 def level(name: str, value: float | None, flag: str = "ok") -> int | None:

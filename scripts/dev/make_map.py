@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Cut a city's coast, lagoons and lakes for the public page: one small GeoJSON file, made once and kept.
 
 The source is the coastline of the CIA's World Data Bank II (public domain), as Debian's package r-cran-mapdata carries
