@@ -26,6 +26,8 @@ _SOON = 2
 _ALIKE = 1.15
 #: Share of missing hours at night from which that is told: more than the night's 11 of 24 hours.
 _MANY_AT_NIGHT = 0.55
+#: Notes that are told in full, the newest ones; of the others the number.
+_MOST_NOTES = 5
 #: Flags of a particle sensor that cannot be used.
 _FAULTY = ("dead", "stuck", "unit")
 
@@ -247,4 +249,6 @@ def _notes(snapshot: Snapshot, words: Words) -> list[Item]:
             why=plain(note.why),
         )
         items.append((words.notes, text, None))
+    if len(items) > _MOST_NOTES:
+        items = [*items[:_MOST_NOTES], (words.notes, words.say("notes_more", n=len(items) - _MOST_NOTES), None)]
     return items or [(words.notes, words.none, None)]

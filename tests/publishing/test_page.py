@@ -284,6 +284,19 @@ def test_the_operators_words_are_told_as_they_are(made: tuple[Tables, pd.DataFra
     assert wanted in text_of(html)
 
 
+def test_of_many_notes_the_newest_are_told_and_the_others_counted(made: tuple[Tables, pd.DataFrame]) -> None:
+    notes = tuple(
+        Note(
+            **{"id": f"2024-02-22-{i}", "kind": "comment", "station": BAD, "who": "x", "why": f"note {i}."},
+            **{"noted_at": AT.to_pydatetime(), "first": HOUR, "last": HOUR},
+        )
+        for i in range(1, 9)
+    )
+    text = text_of(pages(replace(made[0], notes=notes))["en/index.html"])
+    assert re.findall(r"note (\d)\.", text) == ["8", "7", "6", "5", "4"]
+    assert "And 3 more of the last 30 days." in text
+
+
 def test_now_json_says_what_the_page_says(files: dict[str, str], shown: Snapshot) -> None:
     told = json.loads(files["now.json"])
     assert (told["version"], told["hour"], told["hour_end"]) == (1, "2024-02-22T12:00:00Z", "2024-02-22T13:00:00Z")
