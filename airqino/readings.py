@@ -46,6 +46,7 @@ class Reading:
         humid: Whether the sensor reads high in humid air.
         guideline: WHO level in `unit`, of the 24-hour mean or, with `eight_hours`, of the day's highest 8-hour mean;
             None where there is none.
+        annual_guideline: WHO level of the year's mean, in `unit`; None where there is none.
         eight_hours: Whether the guideline is one of 8-hour means.
         index_bands: Upper ends of the first five of the index's six levels, of hourly values in `unit`; () without one.
         smallest_band: Smallest half width of a raw forecast band, in `unit`: a share of nothing would correct nothing.
@@ -65,6 +66,7 @@ class Reading:
     noise: float = 0.0
     humid: bool = False
     guideline: float | None = None
+    annual_guideline: float | None = None
     eight_hours: bool = False
     index_bands: tuple[float, ...] = ()
     smallest_band: float = 0.1
@@ -92,8 +94,8 @@ READINGS = (
         smallest_band=0.005, averaged=True, forecast=True,
     ),
     Reading(
-        "NO2", "no2", "NO2", "µg/m³", 1, (0, 5000), weeks=(0.05, 500), noise=0.3, guideline=25.0, index_bands=(10, 25,
-        60, 100, 150), averaged=True,
+        "NO2", "no2", "NO2", "µg/m³", 1, (0, 5000), weeks=(0.05, 500), noise=0.3, guideline=25.0, annual_guideline=10.0,
+        index_bands=(10, 25, 60, 100, 150), averaged=True,
     ),
     Reading(
         "O3", "o3", "O3", "µg/m³", 1, (0, 1000), weeks=(0.1, 300), noise=1.5, guideline=100.0, eight_hours=True,
@@ -101,11 +103,12 @@ READINGS = (
     ),
     Reading(
         "PM10", "pm10", "PM10", "µg/m³", 1, (0, 1000), full_scale=1999.9, weeks=(0.2, 800), noise=2.0, humid=True,
-        guideline=45.0, index_bands=(15, 45, 120, 195, 270), averaged=True,
+        guideline=45.0, annual_guideline=15.0, index_bands=(15, 45, 120, 195, 270), averaged=True,
     ),
     Reading(
         "PM2.5", "pm2_5", "PM2.5", "µg/m³", 1, (0, 1000), full_scale=999.9, weeks=(0.1, 500), noise=1.0, humid=True,
-        guideline=15.0, index_bands=(5, 15, 50, 90, 140), smallest_band=0.3, averaged=True, forecast=True,
+        guideline=15.0, annual_guideline=5.0, index_bands=(5, 15, 50, 90, 140), smallest_band=0.3, averaged=True,
+        forecast=True,
     ),
     Reading("T", "t", "T", "°C", 1, (-40, 80), noise=0.3),
     Reading("RH", "rh", "RH", "%", 0, (0, 100), noise=2.0),

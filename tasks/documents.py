@@ -7,6 +7,7 @@ from typing import Any
 
 from airqino import views
 from airqino.quality import index
+from airqino.quality.flags import fault
 from airqino.readings import NAMES, POLLUTANTS, UNITS
 from airqino.times import format_hour, local_date
 from tasks import notes, targets
@@ -127,8 +128,10 @@ def station_updates(measured: list[Document], config: Settings) -> list[tuple[Do
     updates: list[tuple[Document, Document, bool]] = []
     for station, rows in sorted(_by_station(measured).items()):
         first, last = min(r["observed_at"] for r in rows), max(r["observed_at"] for r in rows)
-        newest_day = [row for row in rows if row["observed_at"].date() == last.date()]
-        faults = {name: fault for name in NAMES if (fault := _fault(name, newest_day))}
+        newest_day = sorted(
+            (row for row in rows if row["observed_at"].date() == last.date()), key=lambda row: row["observed_at"]
+        )
+        faults = {name: of for name in NAMES if (of := fault([row[f"{name}_flag"] for row in newest_day]))}
         dead = [name for name, fault in faults.items() if fault == "dead"]
         grow = {"$min": {"first_seen_at": first}, "$max": {"last_seen_at": last}, "$set": identity(station, config)}
         newest = {"_id": station, "$or": [{"dead_as_of": None}, {"dead_as_of": {"$lte": last}}]}
@@ -136,12 +139,3 @@ def station_updates(measured: list[Document], config: Settings) -> list[tuple[Do
         judged = {"sensor_faults": faults, "dead_sensors": dead, "dead_as_of": last}
         updates.append((newest, {"$set": judged}, False))
     return updates
-
-
-def _fault(name: str, day: list[Document]) -> str | None:
-    """Return why a sensor cannot be used, by the flags of a day: of its verdict, or of the last value it gave."""
-    flags = [
-        flag for row in sorted(day, key=lambda row: row["observed_at"]) if (flag := row[f"{name}_flag"]) != "absent"
-    ]
-    verdict = next((fault for fault in ("offset", "dead", "at_floor") if fault in flags), None)
-    return verdict or (flags[-1] if flags and flags[-1] in ("stuck", "unit") else None)

@@ -8,7 +8,7 @@ them. The thresholds are in luigi.cfg ``[quality]``.
 A flag depends on the day's own readings and on what a `Context` holds of the days around it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +21,9 @@ from airqino.quality.contexts import Context, Thresholds, contexts
 from airqino.quality.outcomes import FAIL, MISSING, NOT_EVALUATED, SUSPECT, Codes, Known, Mask
 from airqino.readings import NAMES
 
-__all__ = ["COUNTED", "FLAGS", "TESTS", "UNCHECKED", "flag_days", "flag_history", "suspected", "unflagged"]
+__all__ = [
+    "COUNTED", "FLAGS", "TESTS", "UNCHECKED", "fault", "flag_days", "flag_history", "suspected", "unflagged",
+]  # fmt: skip
 
 #: Every test, in the order of its digit in ``<reading>_tests``; the operator's is the last.
 TESTS = ("range", "stuck", "dead", "spike", "floor", "humid", "order", "level", "operator")
@@ -173,6 +175,20 @@ def summarise(codes: Codes) -> npt.NDArray[np.str_]:
     flags[fails & (codes[TESTS.index("operator")] == notes.RESTORED)] = FLAGS.index("restored")
     flags[codes[0] == MISSING] = FLAGS.index("absent")
     return np.array(FLAGS)[flags]
+
+
+def fault(flags: Sequence[str]) -> str | None:
+    """Return why a sensor cannot be used, by the flags of its last day: of its verdict, or of the last value it gave.
+
+    Args:
+        flags: Its flags, oldest first.
+
+    Returns:
+        ``offset``, ``dead`` or ``at_floor``; ``stuck`` or ``unit`` where its last value is; None of a sensor that can.
+    """
+    given = [flag for flag in flags if flag != "absent"]
+    verdict = next((flag for flag in ("offset", "dead", "at_floor") if flag in given), None)
+    return verdict or (given[-1] if given and given[-1] in ("stuck", "unit") else None)
 
 
 def suspected(tests: "pd.Series[str]", test: str) -> Mask:
