@@ -14,7 +14,7 @@ import tasks.settings.luigi_cfg  # noqa: E402, F401 - before anything that impor
 
 __all__ = [
     "Backfill", "CleanDay", "DailyMeans", "FetchHour", "Forecast", "Hourly", "LoadDay", "LoadNotes", "LoadStations",
-    "RereadMonth", "ScoreForecasts", "TrainModel", "VerifyDocuments",
+    "Publish", "RereadMonth", "ScoreForecasts", "TrainModel", "VerifyDocuments",
 ]  # fmt: skip
 
 if _LUIGI_IS_THERE:

@@ -10,6 +10,7 @@ from tasks.hourly import Hourly as Hourly
 from tasks.instruments import hook as hook
 from tasks.load import LoadDay as LoadDay
 from tasks.load import LoadStations as LoadStations
+from tasks.publish import Publish as Publish
 from tasks.reread import RereadMonth as RereadMonth
 from tasks.score import ScoreForecasts as ScoreForecasts
 from tasks.train import TrainModel as TrainModel

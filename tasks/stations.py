@@ -98,7 +98,7 @@ def identity(station: str, config: Settings) -> dict[str, Any]:
 
 
 def locations(config: Settings) -> dict[str, Location]:
-    """Return every station that is configured, has a section, or ever answered, as the public knows it."""
+    """Return every station that is configured, has a section, or ever answered, as the open data describe it."""
     answered = {path.stem for path in targets.paths().station("*").parent.glob("*.parquet") if path.stem.isdigit()}
     found = {}
     for station in sorted({*config.airqino.stations, *config.stations, *answered}):

@@ -41,7 +41,6 @@ def staged(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, api: Sandbo
     """Seven weeks of hours, and no model."""
     folder = tmp_path_factory.mktemp("history")
     pipeline = Pipeline(folder / "staging", mongod, api.url, AIRQINO_NOW=NOW)
-    pipeline.forecast_less(folder)
     done = pipeline.backfill(f"{FIRST}T00", f"{LAST}T23")
     assert done.returncode == 0, done.stderr
     yield pipeline

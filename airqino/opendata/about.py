@@ -61,7 +61,7 @@ class Location:
     correction: str = "none"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class About:
     """What is said of the data as a whole.
 

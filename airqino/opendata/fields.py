@@ -159,6 +159,8 @@ _DAILY = Table(
         Field("valid_hours", "integer", "hours that count"),
         Field("reported_hours", "integer", "hours with a reading"),
         Field("expected_hours", "integer", "hours of the day: 24, or 23 or 25 when clocks change"),
+        Field("absent_hours", "integer", "hours of which the source has nothing from the station"),
+        Field("failed_hours", "integer", "hours that the source did not answer for"),
         Field("left_out", "string", "which hours do not count, and why, such as 2 h spike"),
         Field("reported_value", "number", "plain mean of all readings as reported; no measurement by itself"),
         Field("floor_hours", "integer", "of CO: hours that count, at the sensor's floor"),

@@ -25,7 +25,7 @@ from airqino.readings import POLLUTANTS, reading, unit_of
 from airqino.stores.paths import Paths
 from airqino.times import day_range, parse_day, parse_hour
 
-__all__ = ["long_rows", "parse_span", "read"]
+__all__ = ["long_rows", "parse_span", "published", "read"]
 
 Span = tuple[datetime, datetime]
 
@@ -184,13 +184,27 @@ def _published(folder: Path) -> DataFolder | None:
 def _of_published(
     data: DataFolder, table: str, days: tuple[date, date], stations: Sequence[str] | None
 ) -> tuple[pa.Table, set[str]]:
-    known = {*data.stations()}
+    return published(data, table, days, stations), {*data.stations()}
+
+
+def published(data: DataFolder, table: str, days: tuple[date, date], stations: Sequence[str] | None = None) -> pa.Table:
+    """Return the rows of the published files that some days lie in, by station and time.
+
+    Args:
+        data: The open data.
+        table: ``daily``, ``hourly`` or ``forecasts``.
+        days: The first and the last day.
+        stations: Ids; None is all.
+
+    Raises:
+        DamagedFileError: A file is damaged, or of another version.
+    """
     parts = [TABLES[table].schema.empty_table()]
-    for station in sorted(known & {*stations} if stations else known):
+    for station in sorted({*data.stations()} & {*stations} if stations else data.stations()):
         for of, period, path in data.files(station):
             if of == table and period_of(table, days[0]) <= period <= period_of(table, days[1]):
                 parts.append(_parquet(path.with_suffix(".parquet"), table))
-    return pa.concat_tables(parts), known
+    return pa.concat_tables(parts)
 
 
 def _parquet(path: Path, table: str) -> pa.Table:
@@ -225,7 +239,8 @@ def _of_staging(
 def _wide(table: str, found: pa.Table) -> pd.DataFrame:
     """Return one row for each station and hour or day, the readings beside each other."""
     at, names = _AT[table], (POLLUTANTS if table == "daily" else PUBLISHED)
-    common = {"daily": ["expected_hours", "provisional"], "hourly": ["provisional"]}[table]
+    hours = ["expected_hours", "absent_hours", "failed_hours"]
+    common = {"daily": [*hours, "provisional"], "hourly": ["provisional"]}[table]
     columns = _columns(table, found.to_pandas(), at, names)
     first = found.group_by(["location_id", at], use_threads=False).aggregate([(name, "first") for name in common])
     index: pd.DataFrame = first.to_pandas().rename(columns={f"{name}_first": name for name in common})

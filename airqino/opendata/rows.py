@@ -115,7 +115,10 @@ def daily_rows(staged: pa.Table, locations: Locations, notes: Sequence[Note] = (
             "day": repeated(staged["day"], many),
             "datetimeUtc": first,
             "datetimeLocal": local_texts(first, zones),
-            "expected_hours": repeated(optional(staged, "expected_hours", pa.int32()), many),
+            **{
+                name: repeated(optional(staged, name, pa.int32()), many)
+                for name in ("expected_hours", "absent_hours", "failed_hours")
+            },
             "provisional": repeated(staged["provisional"], many),
             "notes": noted(notes, where["location_id"], where["parameter"], first, repeated(ends, many)),
         },

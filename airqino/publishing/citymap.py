@@ -12,7 +12,7 @@ from typing import Any
 from airqino.errors import ConfigError
 from airqino.publishing.stations import Station
 
-__all__ = ["ABIDJAN", "CityMap", "Mark", "Name", "around", "bundled", "read", "where"]
+__all__ = ["ABIDJAN", "CityMap", "Mark", "Name", "around", "read", "where"]
 
 #: Name of the map that comes with the package.
 ABIDJAN = "abidjan"
@@ -108,27 +108,24 @@ class Mark:
     left: bool = False
 
 
-def bundled(name: str = ABIDJAN) -> CityMap:
-    """Return a map that comes with the package."""
-    return _parse(resources.files(__package__).joinpath("maps", f"{name}.geojson").read_text(encoding="utf-8"), name)
-
-
-def read(path: Path) -> CityMap:
-    """Read an operator's map.
+def read(name: str | Path) -> CityMap:
+    """Read a map.
 
     Args:
-        path: A GeoJSON FeatureCollection in degrees (WGS 84). Polygons with the property ``kind`` ``water`` are waters,
-            other polygons areas such as communes; points and areas with ``name``, or ``name_fr`` and ``name_en``, are
-            named. ``bbox`` is the frame (west, south, east, north), else all of it; ``source`` whence it is, as text or
-            by language.
+        name: One that comes with the package, such as `ABIDJAN`, or the path of a GeoJSON FeatureCollection in degrees
+            (WGS 84). Polygons with the property ``kind`` ``water`` are waters, other polygons areas such as communes;
+            points and areas with ``name``, or ``name_fr`` and ``name_en``, are named. ``bbox`` is the frame (west,
+            south, east, north), else all of it; ``source`` whence it is, as text or by language.
 
     Raises:
         ConfigError: The file cannot be read or is no such GeoJSON.
     """
+    bundled = resources.files(__package__).joinpath("maps", f"{name}.geojson")
     try:
-        return _parse(path.read_text(encoding="utf-8"), f"{path}")
-    except OSError as error:
-        raise ConfigError(f"the map {path} cannot be read: {error.strerror}") from error
+        found = bundled if bundled.is_file() else Path(name)
+        return _parse(found.read_text(encoding="utf-8"), f"{name}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the map {name} cannot be read: {getattr(error, 'strerror', error)}") from error
 
 
 def _parse(text: str, name: str) -> CityMap:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from airqino.errors import StagingError
 from airqino.publishing import page
 from airqino.publishing.badge import badge
 from airqino.publishing.facts import Snapshot
@@ -34,33 +33,16 @@ def public_files(snapshot: Snapshot, site: Site) -> Iterator[tuple[str, str]]:
         yield f"{folder}index.html", page.index(snapshot, site, language)
 
 
-def write(folder: Path, snapshot: Snapshot, site: Site) -> list[str]:
-    """Write the public files of an hour, each as a whole, and only those whose content changes.
+def write(folder: Path, snapshot: Snapshot, site: Site) -> None:
+    """Write the public files of an hour, each as a whole.
 
     Args:
-        folder: The published folder; it is made if it is missing.
+        folder: Where to; it is made if it is missing.
         snapshot: What is to be said.
         site: What the operator says of the pages.
 
-    Returns:
-        The paths written, within the folder.
-
     Raises:
-        StagingError: A file cannot be read or written; those before it are.
+        StagingError: A file cannot be written.
     """
-    written = []
     for name, text in public_files(snapshot, site):
-        path, content = folder / name, text.encode()
-        if _content(path) != content:
-            files.write(path, content)
-            written.append(name)
-    return written
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StagingError(f"{path} cannot be read: {error.strerror}") from error
+        files.write(folder / name, text.encode())

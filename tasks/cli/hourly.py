@@ -73,6 +73,21 @@ def main(argv: Sequence[str]) -> int:
         log.info("%s done in %.1f s", format_hour(hour), time.monotonic() - began)
     else:
         log.error("%s FAILED with exit code %d in %.1f s", format_hour(hour), code, time.monotonic() - began)
+    publish(hour)
+    return code
+
+
+def publish(hour: datetime) -> int:
+    """Publish an hour, if a folder is named; a failure is told by an alert, when the process ends.
+
+    Returns:
+        The exit code of Luigi's run.
+    """
+    if not settings().publish.root:
+        return 0
+    code = luigi_run(["Publish", "--hour", format_hour(hour), *scheduler()])
+    if code:
+        log.error("%s is not published: exit code %d; the page that is served stays", format_hour(hour), code)
     return code
 
 

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "run": "run one task by its name, and what it needs",
         "note": "invalidate, restore, calibrate or comment a span of readings; take it back",
         "alerts": "list open incidents, end one, test the channels",
+        "publish": "bring the public page and the open data up to date, and show them",
         "export": "write a span of days, hours or forecasts as CSV, Parquet or Excel",
         "models": "list the forecast models, promote one, go back to the one before",
         "backup": "write the staging root and the database into one file",

@@ -177,15 +177,19 @@ def _units(task: luigi.Task) -> list[str]:
 def _resolved_by(task: luigi.Task, incident: Incident) -> set[str]:
     """Return the units of a failed task that are right, now that `task` has succeeded or was found complete.
 
-    An `Hourly` resolves all that the hourly run failed at up to its own hour. Any other incident is resolved by the
-    same task for the same hours or days, in whichever run.
+    An `Hourly` resolves all that the hourly run failed at up to its own hour, but for `Publish`, which comes after it
+    and resolves itself: what is published of an hour stands for those before. Any other incident is resolved by the same
+    task for the same hours or days, in whichever run.
     """
     if incident.kind != "task_failed":
         return set()
-    units = set(incident.units)
-    if task.task_family == "Hourly" and not incident.subject.endswith(_PAST):
+    units, family = set(incident.units), incident.subject.removesuffix(_PAST)
+    is_of_hourly_run = not incident.subject.endswith(_PAST)
+    if family == task.task_family == "Publish" or (
+        task.task_family == "Hourly" and is_of_hourly_run and family != "Publish"
+    ):
         return {unit for unit in units if unit <= _units(task)[0]}
-    if incident.subject.removesuffix(_PAST) == task.task_family:
+    if family == task.task_family:
         return units & set(_units(task))
     return set()
 

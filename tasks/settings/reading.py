@@ -37,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     mongo: sections.Mongo
     forecast: sections.Forecasting
     status: sections.Status
+    publish: sections.Publishing
     alerts: sections.Alerts
     metrics: sections.Metrics
     logging: sections.Logging

@@ -14,13 +14,14 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta, Struct
 
 from airqino.errors import ConfigError
+from airqino.opendata.about import LICENCES
 from airqino.readings import CORE_HOURS, HORIZONS, LONGEST_HORIZON
 from airqino.times import HOUR, floor_hour, parse_hour
 from tasks.settings.options import Secret, Variable, options
 
 __all__ = [
-    "ENVIRONMENT", "OPTIONS", "SECTIONS", "AirQino", "Alerts", "Forecasting", "Logging", "Metrics", "Mongo", "Quality",
-    "Staging", "Station", "Status",
+    "ENVIRONMENT", "OPTIONS", "SECTIONS", "AirQino", "Alerts", "Forecasting", "Logging", "Metrics", "Mongo", "Publishing",
+    "Quality", "Staging", "Station", "Status",
 ]  # fmt: skip
 
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="a URL that begins with http:// or https://")]
@@ -32,6 +33,7 @@ Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to
 Hours = Annotated[int, Meta(ge=1, le=10_000, description="a whole number of hours from 1 to 10000")]
 #: A load looks back two months at the most: at days left provisional for a month, and at the rest of their month.
 _FEWEST_DAYS = 62
+_LICENCES = f"empty, or one of {', '.join(LICENCES)}"
 Share = Annotated[float, Meta(gt=0, le=1, description="a number above 0, at most 1")]
 
 
@@ -110,6 +112,7 @@ class Station(Struct, frozen=True, kw_only=True):
     """What the operator says of one station; it wins over what the API says."""
 
     name: str = ""
+    place: str = ""
     latitude: Annotated[float, Meta(ge=-90, le=90, description="degrees, -90 to 90")] | None = None
     longitude: Annotated[float, Meta(ge=-180, le=180, description="degrees, -180 to 180")] | None = None
     time_zone: Annotated[str, Meta(description="a time zone name such as Africa/Abidjan")] = "UTC"
@@ -125,11 +128,7 @@ class Station(Struct, frozen=True, kw_only=True):
                     parse_hour(text)
                 except ConfigError as error:
                     raise ValueError(f"{option}: {error}") from None
-        try:
-            ZoneInfo(self.time_zone)
-        except (KeyError, ValueError, OSError):
-            allowed = "allowed is a time zone name such as Africa/Abidjan"
-            raise ValueError(f"time_zone = {self.time_zone!r}: {allowed}") from None
+        _check_zone(self.time_zone)
 
     def active(self, hour: datetime) -> bool:
         """Tell whether the station is in service in `hour`."""
@@ -140,6 +139,13 @@ class Station(Struct, frozen=True, kw_only=True):
     def service(self) -> tuple[datetime | None, datetime | None]:
         """The first and last hour in service; None where there is no such limit."""
         return _hour(self.valid_from), _hour(self.valid_to)
+
+
+def _check_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"time_zone = {name!r}: allowed is a time zone name such as Africa/Abidjan") from None
 
 
 @lru_cache(maxsize=4096)  # asked for each station and hour
@@ -257,6 +263,25 @@ class Alerts(Struct, frozen=True, kw_only=True):
     disk_free_share: Share = 0.10
 
 
+class Publishing(Struct, frozen=True, kw_only=True):
+    """What the public sees, and where it lies; see `docs/public-page.md`."""
+
+    root: Annotated[str, Variable("PUBLISH_ROOT")] = ""
+    city: str = ""
+    time_zone: Annotated[str, Meta(description="a time zone name such as Africa/Abidjan")] = "UTC"
+    url: Annotated[OptionalUrl, Variable("PUBLISH_URL")] = ""
+    map: str = ""
+    publisher: str = ""
+    contact: str = ""
+    licence: Annotated[str, Meta(pattern=f"^({'|'.join(LICENCES)})?$", description=_LICENCES)] = ""
+
+    def __post_init__(self) -> None:
+        """Check what no type can say."""
+        _check_zone(self.time_zone)
+        if self.root and not self.city:
+            raise ValueError("city: say of which city or region the page tells, or leave root empty")
+
+
 class Metrics(Struct, frozen=True, kw_only=True):
     """Where a run leaves its Prometheus metrics."""
 
@@ -296,6 +321,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "mongo": Mongo,
     "forecast": Forecasting,
     "status": Status,
+    "publish": Publishing,
     "alerts": Alerts,
     "metrics": Metrics,
     "logging": Logging,

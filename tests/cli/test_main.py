@@ -26,6 +26,7 @@ ORDER = [
         "run",
         "note",
         "alerts",
+        "publish",
         "export",
         "models",
     ),

@@ -49,7 +49,6 @@ def served(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> Iterator
             sandbox.override(station, REVISED, {"CO": 0.4, "PM2.5": 44.0}, since=NOW)
         folder = tmp_path_factory.mktemp("damaged")
         pipeline = Pipeline(folder / "staging", mongod, sandbox.url)
-        pipeline.forecast_less(folder)
         early = f"{NOW - timedelta(hours=1):%Y-%m-%dT%H:%M}"
         done = pipeline.backfill(FIRST, "2026-04-19T22", AIRQINO_NOW=early)
         assert done.returncode == 0, done.stderr

@@ -131,7 +131,6 @@ def test_etl_writer_runs_everything_and_may_do_nothing_else(
 ) -> None:
     sandbox.now = NOW
     ours = Secured(tmp_path / "staging", members, mongod, sandbox.url, AIRQINO_NOW=f"{NOW:%Y-%m-%dT%H:%M}")
-    ours.forecast_less(tmp_path)
     for done in (ours.backfill("2026-02-10T00", "2026-03-08T23"), ours.hourly(), ours.script("status")):
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert "database: " in done.stdout

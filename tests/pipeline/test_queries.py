@@ -40,7 +40,6 @@ def profiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     with Mongod(tmp_path_factory.mktemp("mongod")) as server, Sandbox(now=now) as api:
         folder = tmp_path_factory.mktemp("profiled")
         pipeline = Pipeline(folder / "staging", server, api.url, AIRQINO_NOW=f"{now:%Y-%m-%dT%H:%M}")
-        pipeline.forecast_less(folder)
         pipeline.database.create_collection("system.profile", capped=True, size=256 << 20)
         pipeline.database.command("profile", 2, sampleRate=1.0)
         start, stop = back(now, 24 * 20), back(now, 1)

@@ -78,7 +78,6 @@ DAMAGES: dict[str, Callable[[Document], Document | None]] = {
 
 def made(folder: Path, mongod: Mongod, api: Sandbox) -> Pipeline:
     pipeline = Pipeline(folder / "staging", mongod, api.url, AIRQINO_NOW=f"{NOW:%Y-%m-%dT%H:%M}")
-    pipeline.forecast_less(folder)
     span = f"{FIRST}T00", "2026-03-20T08"
     assert pipeline.backfill(*span, AIRQINO_NOW="2026-03-20T10:05").returncode == 0
     for day in range(29):  # the source changes a value of each day

@@ -42,7 +42,7 @@ def in_water(of: citymap.CityMap, longitude: float, latitude: float) -> bool:
 
 
 def test_abidjan_has_its_lagoon_and_its_land() -> None:
-    of = citymap.bundled()
+    of = citymap.read(citymap.ABIDJAN)
     assert len(of.water) < 4000
     assert (of.width, of.height) == (700, pytest.approx(502, abs=1))
     assert in_water(of, -3.95, 5.21), "the gulf"
@@ -97,7 +97,7 @@ _DEGREES = st.tuples(st.floats(-4.15, -3.80), st.floats(5.20, 5.45))
 
 @given(st.lists(_DEGREES, min_size=1, max_size=8))
 def test_labels_cover_no_other_and_no_station_and_stay_on_the_map(places: list[tuple[float, float]]) -> None:
-    of = citymap.bundled()
+    of = citymap.read(citymap.ABIDJAN)
     stations = [Station(f"{i}", latitude=lat, longitude=lon) for i, (lon, lat) in enumerate(places)]
     marks = citymap.where(of, stations)
     assert {mark.id for mark in marks} == {station.id for station in stations}
@@ -112,7 +112,7 @@ def test_labels_cover_no_other_and_no_station_and_stay_on_the_map(places: list[t
 
 
 def test_stations_in_the_west_have_their_labels_in_the_east_and_the_reverse() -> None:
-    of = citymap.bundled()
+    of = citymap.read(citymap.ABIDJAN)
     for longitude, left in ((-4.1, False), (-3.85, True)):
         station = Station("1", latitude=5.3, longitude=longitude)
         (mark,) = citymap.where(of, [station])

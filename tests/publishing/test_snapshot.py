@@ -11,12 +11,16 @@ import pytest
 from hypothesis import given, settings
 from support.public import HOUR, STATIONS, stage, tables_of
 
+from airqino.opendata import writing
+from airqino.opendata.about import About, Location
+from airqino.opendata.layout import FOLDER, DataFolder
 from airqino.publishing import snapshot, tables
 from airqino.publishing.facts import Snapshot, StationFacts
 from airqino.publishing.stations import Station, labels
 from airqino.publishing.tables import Tables
 from airqino.quality.notes import Note
 from airqino.readings import reading
+from airqino.stores.paths import Paths
 
 GOOD, BAD = "283164601", "283181971"
 PM = reading("pm2_5")
@@ -277,7 +281,9 @@ def test_revisions_of_the_week_are_counted(made: tuple[Tables, pd.DataFrame], tm
 def test_what_is_read_from_a_staging_root_says_the_same(
     shown: Snapshot, made: tuple[Tables, pd.DataFrame], tmp_path
 ) -> None:
-    read = tables.read(stage(tmp_path, made[0], HOUR), HOUR)
+    root = stage(tmp_path / "staging", made[0], HOUR).root
+    writing.write(tmp_path, root, About({of.id: Location(of.name, time_zone=of.time_zone) for of in STATIONS}))
+    read = tables.read(Paths(root), DataFolder(tmp_path / FOLDER), HOUR)
     assert read.hourly["observed_at"].min() >= pd.Timestamp(HOUR.date() - timedelta(days=31), tz="UTC")
     assert snapshot.take(read, STATIONS, HOUR) == shown
 

@@ -22,9 +22,22 @@ REAL = ROOT.parent / "shared" / "data"
 #: Bookkeeping that says when something was done, not what: left out when two runs are compared.
 WHEN = ("read_at", "checked_at", "attempts", "reason", "loaded_at", "seen_at")
 
+#: What most deployments change of luigi.cfg, so that a training takes a second.
+QUICK = Path(__file__).with_name("quick.cfg")
 
 #: Variables that must not reach a deployment from outside.
-OURS = ("AIRQINO_", "ALERT_", "LOG_", "LUIGI", "METRICS_", "MLFLOW_", "MONGODB_", "PUSHGATEWAY_", "STAGING_")
+OURS = (
+    "AIRQINO_",
+    "ALERT_",
+    "LOG_",
+    "LUIGI",
+    "METRICS_",
+    "MLFLOW_",
+    "MONGODB_",
+    "PUBLISH_",
+    "PUSHGATEWAY_",
+    "STAGING_",
+)
 
 
 class Pipeline:
@@ -41,6 +54,7 @@ class Pipeline:
             "MONGODB_DATABASE": self.database_name,
             "LUIGID_URL": "http://127.0.0.1:9",  # nobody listens there
             "COLUMNS": "200",
+            "LUIGI_CONFIG_PATH": f"{QUICK}",
             **env,
         }
         self.client: MongoClient[dict[str, Any]] = MongoClient(mongod.uri, tz_aware=True)
@@ -82,17 +96,15 @@ class Pipeline:
         return commands.run(command, self.env | env, timeout)
 
     def configure(self, path: Path, **options: object) -> None:
-        """Change options in a luigi.cfg of the deployment's own."""
-        text = (path if path.exists() else ROOT / "luigi.cfg").read_text()
-        for option, value in options.items():
+        """Change options in a luigi.cfg of the deployment's own, beside those of `QUICK`."""
+        text, changed = (ROOT / "luigi.cfg").read_text(), {"horizons": "1, 2", "rounds": 30} | options
+        if path.exists():
+            text, changed = path.read_text(), options
+        for option, value in changed.items():
             text, found = re.subn(rf"^{option} =.*", f"{option} = {value}", text, flags=re.MULTILINE)
             assert found == 1, option
         path.write_text(text)
         self.env["LUIGI_CONFIG_PATH"] = str(path)
-
-    def forecast_less(self, folder: Path) -> None:
-        """Forecast the horizons that are always published, and no others, with few rounds: training is much faster."""
-        self.configure(folder / "luigi.cfg", horizons="1, 2", rounds=30)
 
     def documents(self, collection: str) -> dict[str, dict[str, Any]]:
         """All documents by _id, without the times at which things were done."""

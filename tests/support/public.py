@@ -33,7 +33,7 @@ STATIONS = (
 HOUR = datetime(2024, 2, 22, 12, tzinfo=UTC)
 BAD, GOOD = (station.id for station in STATIONS)
 SITE = Site()
-MAPPED = Site(map=citymap.bundled())
+MAPPED = Site(map=citymap.read(citymap.ABIDJAN))
 
 #: What a test does to the answers: a row for each station and hour, NaN where there is no value.
 Edit = Callable[[pd.DataFrame], object]

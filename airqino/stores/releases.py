@@ -1,0 +1,110 @@
+"""A served folder whose files change all at once: they lie in a release, and one link is moved to the next release.
+
+In the folder stand links to what the live release holds, so that any server of files, and a copy that follows links,
+sees plain names. A reader between two requests may see two releases, never a mixture of both in one of them.
+"""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airqino.errors import StagingError
+
+__all__ = ["LIVE", "live", "new_release"]
+
+#: The link to the release that is served.
+LIVE = ".live"
+_RELEASES = ".releases"
+
+
+def live(root: Path) -> Path:
+    """Return the release that is served; a path where nothing is, if there is none."""
+    return root / LIVE
+
+
+@contextlib.contextmanager
+def new_release(root: Path, kept: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield an empty folder to write a release into; when the block ends, it is what is served.
+
+    A release that is not finished is never served, however the process ends; the next one removes it. The release before
+    stays until then, for those who are copying it.
+
+    Args:
+        root: The served folder; it is made if it is missing. What else lies in it is left alone.
+        kept: Names of folders that the new release begins with as they are: files are linked, so whoever changes one has
+            to write another in its place, as `files.write` does.
+
+    Raises:
+        StagingError: The folder cannot be written, or something of another's bears the name of a released file.
+    """
+    releases = root / _RELEASES
+    new = releases / f"{datetime.now(UTC):%Y%m%dT%H%M%S}.{uuid.uuid4().hex[:8]}"
+    try:
+        releases.mkdir(parents=True, exist_ok=True)
+        before = _served(root)
+        _remove(releases, [before])
+        new.mkdir()
+        for name in kept if before else ():
+            if (root / LIVE / name).is_dir():
+                shutil.copytree(root / LIVE / name, new / name, copy_function=_link)
+        try:
+            yield new
+            names = sorted(path.name for path in new.iterdir() if not path.name.startswith("."))
+            _name(root, names)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        _point(root / LIVE, Path(_RELEASES) / new.name)
+        for path in root.iterdir():  # those of a station that is gone
+            if path.name not in names and _is_ours(path) and path.name != LIVE:
+                path.unlink()
+        _remove(releases, [before, new.name])
+    except OSError as error:
+        raise StagingError(f"{root} cannot be published into: {error.strerror or error} ({error.filename})") from error
+
+
+def _served(root: Path) -> str:
+    """Return the name of the release that is served; "" where there is none."""
+    try:
+        return Path(os.readlink(root / LIVE)).name
+    except FileNotFoundError:
+        return ""
+
+
+def _remove(releases: Path, but: Sequence[str]) -> None:
+    for path in releases.iterdir():
+        if path.name not in but:
+            shutil.rmtree(path)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links, or a file that has too many
+        shutil.copy2(source, target)
+
+
+def _name(root: Path, names: Sequence[str]) -> None:
+    """Give each file and folder of a release its name in the served folder."""
+    for name in names:
+        path = root / name
+        if _is_ours(path):
+            continue
+        if path.exists() or path.is_symlink():
+            raise StagingError(f"{path} is in the way: it is not of what is published; move it, or set another folder")
+        _point(path, Path(LIVE) / name)
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_symlink() and os.readlink(path) == f"{LIVE}/{path.name}"
+
+
+def _point(link: Path, target: Path) -> None:
+    """Let a link point to something, at once."""
+    temporary = link.with_name(f".{link.name}.{uuid.uuid4().hex}.tmp")
+    temporary.symlink_to(target)
+    temporary.replace(link)

@@ -1,0 +1,163 @@
+"""Publish: the public page and the open data of an hour."""
+
+import contextlib
+import json
+import logging
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from airqino.errors import ConfigError, DamagedFileError, StagingError
+from airqino.opendata import writing
+from airqino.opendata.about import LICENCES, About
+from airqino.opendata.built import day_signatures, file_signatures
+from airqino.opendata.layout import FOLDER, DataFolder
+from airqino.publishing import citymap, publish, snapshot, tables
+from airqino.publishing.page import Site
+from airqino.publishing.stations import Station
+from airqino.stores import files, parquet, releases
+from airqino.stores.locks import held
+from airqino.times import DAY, HOUR, format_hour, parse_hour
+from tasks import targets
+from tasks.parameters import HourParameter
+from tasks.settings.reading import refuse_unpublished, settings
+from tasks.stage import Stage, alone
+from tasks.staged import set_aside
+from tasks.stations import identity, locations
+
+__all__ = ["Publish", "Published", "published"]
+
+log = logging.getLogger("airqino.publish")
+
+#: The most seconds that publishing may take, and wait for a backfill: then the next hour's run can begin.
+_SECONDS = 600
+#: How often it is begun anew, because what it rests on changed meanwhile.
+_TRIES = 3
+#: In a release, what it was made of; not for the public, and no harm in it.
+_RECORD = ".published.json"
+
+
+class Published(NamedTuple):
+    """What is served now.
+
+    Attributes:
+        hour: The page's hour.
+        inputs: Fingerprint of all that page and data were made of.
+    """
+
+    hour: datetime
+    inputs: str
+
+
+class Publish(Stage):
+    """The public page of an hour, its feed, badges and ``now.json``, and the open data, in ``[publish] root``.
+
+    Unit: an hour. Complete: what is served is of this hour or a later one, and was made of what is staged now, which the
+    hourly run has loaded before; or no folder is named. Nothing waits for it, and nothing fails with it.
+    """
+
+    hour = HourParameter(description="hour that is over, such as 2024-09-09T10")
+
+    def complete(self) -> bool:
+        """Tell whether the served folder is up to date."""
+        if not settings().publish.root:
+            return True
+        refuse_unpublished(self.hour)
+        there, hour = published(), self._shown()
+        return there is not None and there.hour == hour and there.inputs == _inputs(hour)
+
+    def run(self) -> None:
+        """Write the next release, and serve it."""
+        with alone(type(self).__name__, _SECONDS), held(targets.paths().lock("run"), wait=_SECONDS / 2) as got:
+            if not got:
+                raise StagingError("a backfill holds the staging root: the next hourly run publishes")
+            hour, root = self._shown(), Path(settings().publish.root)
+            with releases.new_release(root, kept=[FOLDER]) as release:
+                inputs = _write(release, hour)
+                content = {"hour": format_hour(hour), "inputs": inputs}
+                files.write(release / _RECORD, json.dumps(content).encode())
+            log.info("%s is published in %s", format_hour(hour), root)
+
+    def _shown(self) -> datetime:
+        """Return the hour to show: a page does not go back to an earlier one, unless the clock does."""
+        there = published()
+        return there.hour if there and self.hour < there.hour <= settings().last_hour else self.hour
+
+
+def published() -> Published | None:
+    """Return what is served now; None where that is nothing, or nobody can tell."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError):
+        content = json.loads((releases.live(Path(settings().publish.root)) / _RECORD).read_bytes())
+        return Published(parse_hour(content["hour"]), content["inputs"])
+    return None
+
+
+def _write(release: Path, hour: datetime) -> str:
+    """Write all files of a release, and return the fingerprint of what they were made of."""
+    config = settings()
+    for _ in range(_TRIES):
+        inputs = _inputs(hour)
+        damaged = writing.write(release, targets.paths().root, _about()).damaged
+        for path in damaged:
+            set_aside(path, DamagedFileError(f"{path} is damaged"))
+        if damaged:  # an hour that is there must not be told as one without readings
+            raise DamagedFileError(f"{damaged[0]} was damaged: the next run makes it again, and publishes")
+        told = tables.read(targets.paths(), DataFolder(release / FOLDER), hour, _table)
+        publish.write(release, snapshot.take(told, _stations(hour), hour), _site())
+        if inputs == _inputs(hour):
+            return inputs
+    raise StagingError(f"what is staged in {config.staging.root} changed again and again: the next run publishes")
+
+
+def _inputs(hour: datetime) -> str:
+    """Return the fingerprint of all that page and data of an hour are made of."""
+    config, paths = settings(), targets.paths()
+    others = (paths.scores((hour + HOUR).date() - DAY), paths.notes)
+    return targets.fingerprint(
+        [(f"{day}", of) for day, of in day_signatures(paths, paths.days()).items()],
+        [file_signatures([path]) for path in others],
+        {station: asdict(of) for station, of in locations(config).items()},
+        [asdict(of) for of in _stations(hour)],
+        msgspec.to_builtins(config.publish),
+        version("airqino-pipeline"),
+    )
+
+
+def _table(path: Path) -> pa.Table | None:
+    try:
+        return parquet.read(path)
+    except DamagedFileError as error:
+        set_aside(path, error)
+        raise
+
+
+def _stations(hour: datetime) -> list[Station]:
+    """Return the stations that the page shows: those in service."""
+    config, found = settings(), []
+    for id in config.active_stations(hour):
+        known = identity(id, config)
+        where = known["latitude"], known["longitude"], known["time_zone"]
+        found.append(Station(id, known["name"], config.station(id).place, *where))
+    return found
+
+
+def _site() -> Site:
+    of = settings().publish
+    return Site(of.city, of.time_zone, _address(), citymap.read(of.map) if of.map else None)
+
+
+def _about() -> About:
+    of = settings().publish
+    licence = LICENCES.get(of.licence)
+    return About(locations(settings()), of.city, of.publisher, _address(), of.contact, licence)
+
+
+def _address() -> str:
+    """Return the address of the served folder, ending with a slash; "" where it is not known."""
+    url = settings().publish.url
+    return f"{url.rstrip('/')}/" if url else ""
