@@ -48,6 +48,11 @@ class Servers:
             if running.keys() != known["pids"].keys():  # after a reboot, or when one died: start anew
                 self.stop()
 
+    @property
+    def public(self) -> Path:
+        """Return the folder of the public page."""
+        return self.root / "public"
+
     def start(self) -> None:
         """Start what is not running, on free ports of the loopback interface."""
         if self.pids:
@@ -94,6 +99,7 @@ class Servers:
             "MONGODB_URI": f"mongodb://127.0.0.1:{self.ports['mongod']}/?directConnection=true",
             "LUIGID_URL": self.url("luigid"),
             "STAGING_ROOT": str(self.root),
+            "PUBLISH_ROOT": str(self.public),
         }
 
     def url(self, name: str) -> str:
@@ -163,6 +169,8 @@ def main(argv: Sequence[str]) -> int:
         if not keep:
             servers.stop()
     _where(servers, keep, console)
+    if code == 0:  # the last line, to be opened in a browser
+        console.print(f"the public page: {(servers.public / 'index.html').absolute()}", soft_wrap=True)
     return code
 
 
@@ -180,7 +188,7 @@ def _timed(work: Callable[[], Any]) -> float:
 def _pipeline(servers: Servers, took: dict[str, float], console: Console) -> int:
     """Backfill, hindcast, run the hour; show what came of it."""
     from airqino.times import DAY, HOUR, format_hour
-    from tasks.cli import backfill, hourly
+    from tasks.cli import backfill, hourly, publish
     from tasks.settings.reading import settings
     from tasks.stage import stage_seconds
 
@@ -193,6 +201,7 @@ def _pipeline(servers: Servers, took: dict[str, float], console: Console) -> int
         (f"backfilling {DAYS} days", backfill.main, [first, end]),
         ("running the current hour", hourly.main, []),
         (f"forecasting the last {HINDCAST_DAYS} days in hindsight", backfill.main, [hindcast, end, "--hindcast"]),
+        ("publishing the page and the open data", publish.main, []),
     ]
     for title, run, arguments in steps:
         console.print(f"[bold]{title}[/] …")
