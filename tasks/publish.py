@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
@@ -57,8 +58,8 @@ class Published(NamedTuple):
 class Publish(Stage):
     """The public page of an hour, its feed, badges and ``now.json``, and the open data, in ``[publish] root``.
 
-    Unit: an hour. Complete: what is served is of this hour or a later one, and was made of what is staged now, which the
-    hourly run has loaded before; or no folder is named. Nothing waits for it, and nothing fails with it.
+    Unit: an hour. Complete: what is served is of this hour or a later one, and was made of what is staged now, which
+    the hourly run has loaded before; or no folder is named. Nothing waits for it, and nothing fails with it.
     """
 
     hour = HourParameter(description="hour that is over, such as 2024-09-09T10")
@@ -147,8 +148,11 @@ def _stations(hour: datetime) -> list[Station]:
 
 
 def _site() -> Site:
-    of = settings().publish
-    return Site(of.city, of.time_zone, _address(), citymap.read(of.map) if of.map else None)
+    of, config = settings().publish, settings()
+    zones = Counter(
+        config.zone(station) for station in config.airqino.stations
+    )  # counts in order: the first wins a tie
+    return Site(of.city, max(zones, key=zones.__getitem__), _address(), citymap.read(of.map) if of.map else None)
 
 
 def _about() -> About:

@@ -16,6 +16,8 @@ __all__ = ["read_days"]
 
 #: Days that may be remembered (`airqino.stores.parquet`): the one under way is asked for again each hour.
 _FEW = 31
+#: Columns of forecasts that are not published.
+_UNPUBLISHED = ("last_value", "last_observed_at", "level", "level_probability", "day")
 
 
 def read_days(paths: Paths, table: str, days: Iterable[date]) -> tuple[pa.Table | None, dict[date, Path]]:
@@ -41,7 +43,7 @@ def read_days(paths: Paths, table: str, days: Iterable[date]) -> tuple[pa.Table 
         of_day = []
         for path in _files(paths, table, day):
             try:
-                of_file = parquet.read(path) if few else _read_once(path)
+                of_file = parquet.read(path) if few else _read_once(path, table)
             except DamagedFileError:
                 damaged[day] = path
                 break
@@ -51,14 +53,20 @@ def read_days(paths: Paths, table: str, days: Iterable[date]) -> tuple[pa.Table 
             found += of_day
     if not found:
         return None, damaged
-    return pa.concat_tables(found, promote_options="permissive").combine_chunks(), damaged
+    alike = all(of.schema.equals(found[0].schema) for of in found)
+    return pa.concat_tables(found, promote_options="none" if alike else "permissive").combine_chunks(), damaged
 
 
-def _read_once(path: Path) -> pa.Table | None:
-    """Read one file of very many: it is not remembered, in the place of what the run needs again."""
+def _read_once(path: Path, table: str) -> pa.Table | None:
+    """Read one file of very many, and of it what is published: by half faster than all of it through Arrow's own files.
+
+    It is not remembered, in the place of what the run needs again.
+    """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read(use_threads=False)
+        content = pa.BufferReader(path.read_bytes())
+        with pq.ParquetFile(content, page_checksum_verification=True, pre_buffer=False) as file:
+            wanted = [name for name in file.schema_arrow.names if table != "forecasts" or name not in _UNPUBLISHED]
+            return file.read(columns=wanted, use_threads=False)
     except FileNotFoundError:
         return None
     except PermissionError as error:

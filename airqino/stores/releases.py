@@ -30,13 +30,13 @@ def live(root: Path) -> Path:
 def new_release(root: Path, kept: Sequence[str] = ()) -> Iterator[Path]:
     """Yield an empty folder to write a release into; when the block ends, it is what is served.
 
-    A release that is not finished is never served, however the process ends; the next one removes it. The release before
-    stays until then, for those who are copying it.
+    A release that is not finished is never served, however the process ends; the next one removes it. The release
+    before stays until then, for those who are copying it.
 
     Args:
         root: The served folder; it is made if it is missing. What else lies in it is left alone.
-        kept: Names of folders that the new release begins with as they are: files are linked, so whoever changes one has
-            to write another in its place, as `files.write` does.
+        kept: Names of folders that the new release begins with as they are: files are linked, so whoever changes one
+            has to write another in its place, as `files.write` does.
 
     Raises:
         StagingError: The folder cannot be written, or something of another's bears the name of a released file.
@@ -70,7 +70,7 @@ def new_release(root: Path, kept: Sequence[str] = ()) -> Iterator[Path]:
 def _served(root: Path) -> str:
     """Return the name of the release that is served; "" where there is none."""
     try:
-        return Path(os.readlink(root / LIVE)).name
+        return (root / LIVE).readlink().name
     except FileNotFoundError:
         return ""
 
@@ -100,7 +100,7 @@ def _name(root: Path, names: Sequence[str]) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.is_symlink() and os.readlink(path) == f"{LIVE}/{path.name}"
+    return path.is_symlink() and path.readlink() == Path(LIVE) / path.name
 
 
 def _point(link: Path, target: Path) -> None:

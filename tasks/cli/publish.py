@@ -24,9 +24,9 @@ def main(argv: Sequence[str]) -> int:
     """Apply the operator's notes, publish, and perhaps serve."""
     parser = argparse.ArgumentParser(
         "airqino publish",
-        description="Bring the public page and the open data in [publish] root up to what is staged: the hourly run does "
-        "so each hour, this does so at once. The operator's notes are applied first, so that a wrong number is gone when "
-        "it ends. Nothing is fetched.",
+        description="Bring the public page and the open data in [publish] root up to what is staged, as the hourly run "
+        "does each hour, but at once. The operator's notes are applied first: a wrong number is gone when it "
+        "ends. Nothing is fetched.",
         epilog="exit codes: 0 done, or nothing to do; 2 a setting or argument is wrong, or MongoDB or the staging root "
         f"cannot be used; {FAILED} it could not be published: what was served before still is",
     )

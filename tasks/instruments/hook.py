@@ -178,8 +178,8 @@ def _resolved_by(task: luigi.Task, incident: Incident) -> set[str]:
     """Return the units of a failed task that are right, now that `task` has succeeded or was found complete.
 
     An `Hourly` resolves all that the hourly run failed at up to its own hour, but for `Publish`, which comes after it
-    and resolves itself: what is published of an hour stands for those before. Any other incident is resolved by the same
-    task for the same hours or days, in whichever run.
+    and resolves itself: what is published of an hour stands for those before. Any other incident is resolved by the
+    same task for the same hours or days, in whichever run.
     """
     if incident.kind != "task_failed":
         return set()

@@ -20,8 +20,8 @@ from airqino.times import HOUR, floor_hour, parse_hour
 from tasks.settings.options import Secret, Variable, options
 
 __all__ = [
-    "ENVIRONMENT", "OPTIONS", "SECTIONS", "AirQino", "Alerts", "Forecasting", "Logging", "Metrics", "Mongo", "Publishing",
-    "Quality", "Staging", "Station", "Status",
+    "ENVIRONMENT", "OPTIONS", "SECTIONS", "AirQino", "Alerts", "Forecasting", "Logging", "Metrics", "Mongo",
+    "Publishing", "Quality", "Staging", "Station", "Status",
 ]  # fmt: skip
 
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="a URL that begins with http:// or https://")]
@@ -128,7 +128,11 @@ class Station(Struct, frozen=True, kw_only=True):
                     parse_hour(text)
                 except ConfigError as error:
                     raise ValueError(f"{option}: {error}") from None
-        _check_zone(self.time_zone)
+        try:
+            ZoneInfo(self.time_zone)
+        except (KeyError, ValueError, OSError):
+            allowed = "allowed is a time zone name such as Africa/Abidjan"
+            raise ValueError(f"time_zone = {self.time_zone!r}: {allowed}") from None
 
     def active(self, hour: datetime) -> bool:
         """Tell whether the station is in service in `hour`."""
@@ -139,13 +143,6 @@ class Station(Struct, frozen=True, kw_only=True):
     def service(self) -> tuple[datetime | None, datetime | None]:
         """The first and last hour in service; None where there is no such limit."""
         return _hour(self.valid_from), _hour(self.valid_to)
-
-
-def _check_zone(name: str) -> None:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"time_zone = {name!r}: allowed is a time zone name such as Africa/Abidjan") from None
 
 
 @lru_cache(maxsize=4096)  # asked for each station and hour
@@ -268,7 +265,6 @@ class Publishing(Struct, frozen=True, kw_only=True):
 
     root: Annotated[str, Variable("PUBLISH_ROOT")] = ""
     city: str = ""
-    time_zone: Annotated[str, Meta(description="a time zone name such as Africa/Abidjan")] = "UTC"
     url: Annotated[OptionalUrl, Variable("PUBLISH_URL")] = ""
     map: str = ""
     publisher: str = ""
@@ -277,7 +273,6 @@ class Publishing(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what no type can say."""
-        _check_zone(self.time_zone)
         if self.root and not self.city:
             raise ValueError("city: say of which city or region the page tells, or leave root empty")
 

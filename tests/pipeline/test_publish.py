@@ -226,7 +226,6 @@ def test_without_a_folder_there_is_nothing_to_do(pipeline: Pipeline) -> None:
     ("option", "value", "told"),
     [
         ("city", "", "luigi.cfg [publish] city: say of which city or region the page tells, or leave root empty"),
-        ("time_zone", "Africa/Cocody", "luigi.cfg [publish] time_zone = 'Africa/Cocody': allowed is a time zone name"),
         ("licence", "public", "luigi.cfg [publish] licence = 'public': allowed is empty, or one of CC-BY-4.0"),
         ("url", "air.example.org", "PUBLISH_URL ([publish] url)"),
     ],

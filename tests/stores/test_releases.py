@@ -26,7 +26,7 @@ def served(root: Path) -> dict[str, str]:
 
 def release_of(number: int) -> dict[str, str]:
     names = ("index.html", "en/index.html", "now.json", "data/2024.csv")
-    return {name: f"{number}" for name in names} | {"data/2023.csv": "old"}
+    return dict.fromkeys(names, f"{number}") | {"data/2023.csv": "old"}
 
 
 def test_a_release_takes_the_place_of_the_one_before_and_begins_with_what_is_kept(tmp_path: Path) -> None:
