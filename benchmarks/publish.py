@@ -1,8 +1,8 @@
 """How long the public page and the open data of an hour take, with a year of hours, days and forecasts before it.
 
 Run: PYTHONPATH=.:tests .venv/bin/python benchmarks/publish.py [--stations 2] [--days 366]. The readings are the
-sandbox's, staged beforehand. Prints, for each call of `tasks.publish.Publish` in a process of its own, the seconds on the
-clock and of the processor, without imports; and what each is in proportion to reading the year's daily and hourly files.
+sandbox's, staged beforehand. Prints, for each call of `tasks.publish.Publish` in a process of its own, the seconds on
+the clock and of the processor, without imports; and how often the year's daily and hourly files are read in that time.
 """
 
 import argparse

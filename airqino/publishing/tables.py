@@ -35,7 +35,7 @@ class Tables:
 
     Attributes:
         hourly: ``hourly.parquet`` of the last `RECENT_DAYS` days.
-        daily: Of the last `YEAR_DAYS` days, with the names of ``daily.parquet``; NaN for a mean that is not vouched for.
+        daily: Of the last `YEAR_DAYS` days, with the names of ``daily.parquet``; NaN is a mean that is not vouched for.
         forecasts: The forecasts issued in the last 24 hours.
         scores: ``scores.parquet`` of yesterday.
         revisions: What the source changed in the last `REVISED_DAYS` days, of any day of the year.
