@@ -1,19 +1,16 @@
 """Publish: the public page and the open data of an hour."""
 
-import contextlib
-import json
 import logging
 from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
 
-from airqino.errors import ConfigError, DamagedFileError, StagingError
+from airqino.errors import DamagedFileError, StagingError
 from airqino.opendata import writing
 from airqino.opendata.about import LICENCES, About
 from airqino.opendata.built import day_signatures, file_signatures
@@ -21,17 +18,18 @@ from airqino.opendata.layout import FOLDER, DataFolder
 from airqino.publishing import citymap, publish, snapshot, tables
 from airqino.publishing.page import Site
 from airqino.publishing.stations import Station
-from airqino.stores import files, parquet, releases
+from airqino.stores import parquet, releases
 from airqino.stores.locks import held
-from airqino.times import DAY, HOUR, format_hour, parse_hour
+from airqino.times import DAY, HOUR, format_hour
 from tasks import targets
 from tasks.parameters import HourParameter
+from tasks.served import Served, record, served
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage, alone
 from tasks.staged import set_aside
 from tasks.stations import identity, locations
 
-__all__ = ["Publish", "Published", "published"]
+__all__ = ["Publish"]
 
 log = logging.getLogger("airqino.publish")
 
@@ -39,20 +37,6 @@ log = logging.getLogger("airqino.publish")
 _SECONDS = 600
 #: How often it is begun anew, because what it rests on changed meanwhile.
 _TRIES = 3
-#: In a release, what it was made of; not for the public, and no harm in it.
-_RECORD = ".published.json"
-
-
-class Published(NamedTuple):
-    """What is served now.
-
-    Attributes:
-        hour: The page's hour.
-        inputs: Fingerprint of all that page and data were made of.
-    """
-
-    hour: datetime
-    inputs: str
 
 
 class Publish(Stage):
@@ -69,8 +53,8 @@ class Publish(Stage):
         if not settings().publish.root:
             return True
         refuse_unpublished(self.hour)
-        there, hour = published(), self._shown()
-        return there is not None and there.hour == hour and there.inputs == _inputs(hour)
+        there, hour = served(), self._shown()
+        return there is not None and there == Served(hour, _inputs(hour))
 
     def run(self) -> None:
         """Write the next release, and serve it."""
@@ -79,23 +63,13 @@ class Publish(Stage):
                 raise StagingError("a backfill holds the staging root: the next hourly run publishes")
             hour, root = self._shown(), Path(settings().publish.root)
             with releases.new_release(root, kept=[FOLDER]) as release:
-                inputs = _write(release, hour)
-                content = {"hour": format_hour(hour), "inputs": inputs}
-                files.write(release / _RECORD, json.dumps(content).encode())
+                record(release, Served(hour, _write(release, hour)))
             log.info("%s is published in %s", format_hour(hour), root)
 
     def _shown(self) -> datetime:
         """Return the hour to show: a page does not go back to an earlier one, unless the clock does."""
-        there = published()
+        there = served()
         return there.hour if there and self.hour < there.hour <= settings().last_hour else self.hour
-
-
-def published() -> Published | None:
-    """Return what is served now; None where that is nothing, or nobody can tell."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError):
-        content = json.loads((releases.live(Path(settings().publish.root)) / _RECORD).read_bytes())
-        return Published(parse_hour(content["hour"]), content["inputs"])
-    return None
 
 
 def _write(release: Path, hour: datetime) -> str:

@@ -19,6 +19,7 @@ from airqino.times import DAY, HOUR, format_hour, hour_range, runs_of
 from tasks import targets
 from tasks.cli.disk import database_use, staging_use
 from tasks.missing import missing_hours
+from tasks.served import served
 from tasks.settings.reading import settings
 from tasks.stations import station_name
 from tasks.versions import older_days, what_is_left
@@ -37,8 +38,8 @@ def status() -> dict[str, Any]:
         gaps), ``last_load``, ``last_forecast`` and ``database`` (None without MongoDB, whose error is in ``mongodb``),
         ``late``, ``open`` (station-hours since the first staged one that were never asked for, failed or had no row;
         see `tasks.missing`), ``older_version_days`` (how many days an older version has loaded; None without
-        MongoDB), ``sensor_faults`` (station → sensor → flag; None without MongoDB), and ``disk``; see
-        `tasks.cli.disk`.
+        MongoDB), ``sensor_faults`` (station → sensor → flag; None without MongoDB), ``published`` (the hour of the
+        public page; None without one), and ``disk``; see `tasks.cli.disk`.
     """
     config = settings()
     configured = {station: config.station(station) for station in config.airqino.stations}
@@ -53,6 +54,7 @@ def status() -> dict[str, Any]:
         "late": age is None or age > config.status.max_age_hours,
         "open": missing_hours(targets.paths(), configured, config.last_hour)._asdict(),
         **_database(),
+        "published": of.hour if (of := served()) else None,
         "disk": staging_use(),
     }
 
@@ -152,6 +154,9 @@ def _show(found: dict[str, Any], console: Console) -> None:
     console.print(f"MongoDB: {found['mongodb']}", highlight=False)
     if found["mongodb"] == "ok":
         console.print(f"last load: {_moment(found['last_load'])}; last forecast: {_moment(found['last_forecast'])}")
+    if settings().publish.root:
+        hour = format_hour(found["published"]) if found["published"] else "nothing is published yet: scripts/publish"
+        console.print(f"public page: {hour}, in {settings().publish.root}", highlight=False, soft_wrap=True)
     if found["older_version_days"]:
         console.print(what_is_left(found["older_version_days"]), highlight=False)
         console.print("  to load them all at once: scripts/backfill")

@@ -40,6 +40,7 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
         Group(("luigid",), lambda: services.luigid(deployed.luigid)),
         Group(services.REGISTRY, lambda: services.registry(deployed.forecast, deployed.staging)),
         Group(("alerts",), lambda: services.alerts(deployed.alerts)),
+        Group(("public page",), lambda: services.public_page(deployed.publish)),
         Group(("trigger",), lambda: trigger(repository, system)),
     ]
     return run(groups, _SECONDS)

@@ -50,6 +50,7 @@ class Deployment:
     staging: sections.Staging | None
     mongo: sections.Mongo | None
     forecast: sections.Forecasting | None
+    publish: sections.Publishing | None
     alerts: sections.Alerts | None
     stations: dict[str, sections.Station]
     luigid: str
@@ -72,7 +73,7 @@ def read() -> Deployment:
     ours: dict[str, Any] = {name: section(struct, name) for name, struct in sections.SECTIONS.items()}
     stations = {name.removeprefix("stations."): section(sections.Station, name) for name in reading.station_sections()}
     return Deployment(
-        **{name: ours[name] for name in ("airqino", "staging", "mongo", "forecast", "alerts")},
+        **{name: ours[name] for name in ("airqino", "staging", "mongo", "forecast", "publish", "alerts")},
         stations={name: station for name, station in stations.items() if station},
         luigid=reading.text("core", "default_scheduler_url"),
         errors=(*errors, *_luigi_errors()),

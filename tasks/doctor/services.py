@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 import requests
 
-from airqino.errors import StagingError
-from airqino.stores import models
+from airqino.errors import ConfigError, StagingError
+from airqino.publishing import citymap
+from airqino.stores import files, models
 from airqino.stores.paths import Paths
 from tasks.doctor.checks import Result, ok, warning
-from tasks.settings.sections import Alerts, Forecasting, Staging
+from tasks.settings.sections import Alerts, Forecasting, Publishing, Staging
 
-__all__ = ["REGISTRY", "alerts", "luigid", "registry"]
+__all__ = ["REGISTRY", "alerts", "luigid", "public_page", "registry"]
 
 REGISTRY = ("model registry", "champion")
 
@@ -100,6 +101,33 @@ def alerts(config: Alerts | None) -> Iterator[Result]:
     else:
         heartbeat = "and a heartbeat" if config.heartbeat_url else "no heartbeat (ALERT_HEARTBEAT_URL)"
         yield ok("alerts", f"{', '.join(schemes)}; {heartbeat}")
+
+
+def public_page(config: Publishing | None) -> Iterator[Result]:
+    """Check that the page and the open data can be written, and that the map can be read."""
+    if config is None:
+        return
+    name, root = "public page", Path(config.root)
+    if not config.root:
+        yield ok(name, "no folder is named: nothing is published")
+        return
+    cure = "correct PUBLISH_ROOT, or let this user write there; until then what is served gets old"
+    try:
+        files.probe(root)
+        if (root / "index.html").is_file() and not (root / "index.html").is_symlink():
+            yield warning(
+                name, f"{root} holds a page of another's: index.html", "name a folder of its own: PUBLISH_ROOT"
+            )
+            return
+        if config.map:
+            citymap.read(config.map)
+    except OSError as error:
+        yield warning(name, f"{root} cannot be written ({error.strerror})", cure)
+    except ConfigError as error:
+        yield warning(name, f"{error}", "correct luigi.cfg [publish] map")
+    else:
+        rights = config.licence or "no licence, so nobody may use the data: set [publish] licence"
+        yield ok(name, f"{root}; {rights}")
 
 
 def _shown(url: str) -> str:

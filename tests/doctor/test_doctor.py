@@ -24,7 +24,7 @@ CLOSED = "http://127.0.0.1:9"
 def test_a_healthy_deployment_is_all_well(healthy: Deployment) -> None:
     results = healthy.examine()
     assert {name: r for name, r in results.items() if r.outcome != "ok"} == {}
-    assert len(results) == 29
+    assert len(results) == 30
     assert results["credentials"].finding == "the token endpoint gives operator a token"
     assert results["MongoDB"].finding.endswith(" answers writer")
     assert results["MongoDB TLS"].finding == "on"
@@ -101,6 +101,12 @@ def leftover(healthy: Deployment) -> None:
     path.parent.mkdir()
     path.touch()
     os.utime(path, (time.time() - 7200,) * 2)
+
+
+def foreign_page(healthy: Deployment) -> None:
+    healthy.env |= {"PUBLISH_ROOT": f"{healthy.root / 'public'}"}
+    (healthy.root / "public").mkdir()
+    (healthy.root / "public" / "index.html").write_text("of the city's own site")
 
 
 def probed_long_ago(healthy: Deployment) -> None:
@@ -247,6 +253,14 @@ BROKEN = {
     "registry away": (env(MLFLOW_TRACKING_URI=CLOSED), "! model registry", "127.0.0.1:9", "MLFLOW_TRACKING_URI"),
     "no champion": (no_champion, "! champion", "persistence", "14 staged days"),
     "damaged champion": (damaged_model, "! champion", "2024-09-09", "scripts/hourly"),
+    "nowhere to publish": (env(PUBLISH_ROOT="/proc/1/public"), "! public page", "cannot be written", "PUBLISH_ROOT"),
+    "another's page": (foreign_page, "! public page", "index.html", "PUBLISH_ROOT"),
+    "no such map": (
+        cfg("[publish]\nroot = /tmp\nmap = /no/map.geojson\n"),
+        "! public page",
+        "/no/map.geojson",
+        "[publish] map",
+    ),
     "nobody to tell": (env(ALERT_URLS=""), "! alerts", "no channel", "ALERT_URLS"),
     "no cron line": (crontab("other", "# " + LINE), "! trigger", "neither cron nor", "crontab -e"),
     "name with a dot": (crontab("airqino.cron", LINE), "! trigger", "cron ignores", "rename"),

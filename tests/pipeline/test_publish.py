@@ -16,7 +16,8 @@ from support.public import text_of
 
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
-from tasks.publish import Publish, published
+from tasks.publish import Publish
+from tasks.served import served
 
 LIVE, OTHER = "283181971", "283164601"
 NOW = datetime(2026, 3, 12, 12, 5, tzinfo=UTC)
@@ -186,13 +187,13 @@ def test_killed_at_any_moment_page_and_data_are_of_one_release(here: Pipeline, t
 
 def test_a_page_does_not_go_back_but_after_a_clock_that_ran_ahead(here: Pipeline) -> None:
     Publish(hour=HOUR - timedelta(hours=5)).run()
-    assert published().hour == HOUR
+    assert served().hour == HOUR
     assert Publish(hour=HOUR - timedelta(hours=5)).complete()
     record = (public(here) / ".live" / ".published.json").resolve()
     record.write_text(record.read_text().replace("2026-03-12T11", "2026-03-14T11"))
     assert not Publish(hour=HOUR).complete()
     Publish(hour=HOUR).run()
-    assert published().hour == HOUR
+    assert served().hour == HOUR
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"hour": 3}', '{"hour": "2026-03-12T11", "inputs": 7}'])
