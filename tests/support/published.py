@@ -1,7 +1,7 @@
 """A staging root of some days of the sandbox's stations, one of them in Tokyo, and what the public is told of them."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -40,9 +40,9 @@ ABOUT = About(
 )
 
 
-def stage(folder: Path) -> Path:
-    """Bring `DAYS` through the pipeline's own stages; return the staging root."""
-    root, now = folder / "staging", day_start(DAYS[-1]) + DAY + timedelta(minutes=5)
+def stage(folder: Path, days: Sequence[date] = DAYS) -> Path:
+    """Bring `DAYS`, or the first of them, through the pipeline's own stages; return the staging root."""
+    root, now = folder / "staging", day_start(days[-1]) + DAY + timedelta(minutes=5)
     options = {f"stations.{station}": {"time_zone": zone} for station, zone in ZONES.items()}
     options |= {"airqino": {"retries": "0", "requests_per_second": "1000"}}
     with configured(folder, options, AIRQINO_STATIONS=",".join(ZONES)), Sandbox(now=now) as api:
@@ -51,8 +51,8 @@ def stage(folder: Path) -> Path:
                 TOKYO, day_start(DAYS[5]) + n * HOUR, {"CO": 0.0, "PM2.5": 11.0 + n % 7, "PM10": 30.0, "RH": 60.0}
             )
         api.override(TOKYO, day_start(DAYS[5]) + 20 * HOUR, {"CO": 0.3, "PM2.5": 900.0, "PM10": 950.0, "RH": 60.0})
-        hours = tuple(hour_range(day_start(DAYS[0]), day_start(DAYS[-1]) + 23 * HOUR))
-        assert Stages(root, api.url).run(now, DAYS, hours)
+        hours = tuple(hour_range(day_start(days[0]), day_start(days[-1]) + 23 * HOUR))
+        assert Stages(root, api.url).run(now, tuple(days), hours)
     return root
 
 
