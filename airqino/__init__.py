@@ -1,7 +1,7 @@
 """The AirQino library: read stations' answers, check readings, average them, forecast them, and store them.
 
 It knows no Luigi and no settings file, and importing a part of it loads only what that part uses. `airqino.read` brings
-days, hours or forecasts into a data frame.
+days, hours, forecasts or changes into a data frame.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Tables for people with Python: `read` brings a span of hours, days or forecasts into a data frame.
+"""Tables for people with Python: `read` brings a span of hours, days, forecasts or changes into a data frame.
 
 It reads a staging root, or the Parquet files of a published folder, with the same result where both hold the same.
 """
@@ -22,6 +22,7 @@ from airqino.opendata.fields import PARAMETERS, PUBLISHED, TABLES
 from airqino.opendata.layout import FOLDER, DataFolder, period_of
 from airqino.opendata.staged import read_days
 from airqino.readings import POLLUTANTS, reading, unit_of
+from airqino.stores import notebook
 from airqino.stores.paths import Paths
 from airqino.times import day_range, parse_day, parse_hour
 
@@ -29,8 +30,12 @@ __all__ = ["long_rows", "parse_span", "published", "read"]
 
 Span = tuple[datetime, datetime]
 
-_READABLE = ("daily", "hourly", "forecasts")
-_MAKE = {"daily": rows.daily_rows, "hourly": rows.hourly_rows, "forecasts": rows.forecast_rows}
+_MAKE = {
+    "daily": rows.daily_rows,
+    "hourly": rows.hourly_rows,
+    "forecasts": rows.forecast_rows,
+    "changes": rows.changed_readings,
+}
 #: The column that says whether a row lies in the span, and that of its day.
 _AT = {"daily": "day", "hourly": "datetimeUtc", "forecasts": "issuedUtc"}
 _READINGS = {parameter: name for name, parameter in PARAMETERS.items()}
@@ -64,10 +69,10 @@ def read(
     station: str | int | Sequence[str] | None = None,
     root: str | os.PathLike[str] | None = None,
 ) -> pd.DataFrame:
-    """Read a span of days, hours or forecasts.
+    """Read a span of days, hours, forecasts or changes.
 
     Args:
-        table: ``daily``, ``hourly`` or ``forecasts``.
+        table: ``daily``, ``hourly``, ``forecasts`` or ``changes``.
         first: Where the span begins: a year, month, day or hour, such as ``2024``, ``2024-03``, ``2024-03-09`` or
             ``2024-03-09T10``. Days are those of the station, hours are UTC.
         last: Where it ends, which is included: ``2024-05`` is all of May; None is what `first` names.
@@ -75,8 +80,8 @@ def read(
         root: A staging root, or a published folder; None is the folder that STAGING_ROOT names, else ``staging``.
 
     Returns:
-        A row for each station and day, hour or forecast, in time order, without those of which nothing is known; units
-        by column in ``attrs["units"]``, the folder in ``attrs["source"]``.
+        A row for each station and day, hour or forecast, or each change, in time order, without those of which nothing
+        is known; units by column in ``attrs["units"]``, the folder in ``attrs["source"]``.
 
         - ``daily``: station, day, and for each pollutant what daily.parquet has (docs/data-dictionary.md):
           ``pm2_5_mean`` is the plain mean as reported, ``pm2_5_checked_mean`` that of the values that count, NaN unless
@@ -84,7 +89,11 @@ def read(
         - ``hourly``: station, observed_at, provisional, and for each reading its value, NaN unless it may be called a
           measurement (``pm2_5``), what was reported (``pm2_5_reported``), ``pm2_5_flag`` and ``pm2_5_tests``;
         - ``forecasts``: station, pollutant, issued_at, horizon_h, target_at, p50, p10, p90, method, reason,
-          model_version, hindcast, day_exceedance, unit.
+          model_version, hindcast, day_exceedance, unit;
+        - ``changes``: station, reading, kind, changed_at, first_at, last_at, old, new, unit, note, revokes, why, slope,
+          offset. Of kind ``revision``: at `changed_at` it was seen that the source now has `new` instead of `old`, NaN
+          is no value; of another kind: what the operator noted. All that are about an hour of the span; a note without
+          a first or last hour has no bound there.
 
     Raises:
         ConfigError: An argument is wrong, there is no such station, or the folder holds no data of ours.
@@ -96,7 +105,8 @@ def read(
         None if station is None else [f"{station}"] if isinstance(station, str | int) else [f"{s}" for s in station]
     )
     found = long_rows(table, parse_span(first, last), wanted, folder)
-    frame = _forecasts(found) if table == "forecasts" else _wide(table, found)
+    listed = {"forecasts": _forecasts, "changes": _changes}
+    frame = listed[table](found) if table in listed else _wide(table, found)
     frame.attrs["units"] = {name: unit for name in frame.columns if (unit := unit_of(name))}
     frame.attrs["source"] = f"{folder}"
     return frame
@@ -141,7 +151,7 @@ def long_rows(
     """Return the rows of a span in the long form of the open data, by station and time.
 
     Args:
-        table: ``daily``, ``hourly`` or ``forecasts``.
+        table: ``daily``, ``hourly``, ``forecasts`` or ``changes``.
         span: First and last hour.
         stations: Ids; None is all.
         folder: A staging root or a published folder; one that is both is read as a staging root.
@@ -151,8 +161,8 @@ def long_rows(
         ConfigError: See `read`.
         DamagedFileError: A file of the span is damaged.
     """
-    if table not in _READABLE:
-        raise ConfigError(f"there is no table {table!r}; there are {', '.join(_READABLE)}")
+    if table not in _MAKE:
+        raise ConfigError(f"there is no table {table!r}; there are {', '.join(_MAKE)}")
     days = span[0].date(), span[1].date()
     if folder.is_dir() and Paths(folder).days():
         found, known = _of_staging(Paths(folder), table, days, stations, locations or {})
@@ -167,8 +177,9 @@ def long_rows(
         )
     if table == "daily":
         return found.filter(pc.and_(pc.greater_equal(found["day"], days[0]), pc.less_equal(found["day"], days[1])))
-    at = found[_AT[table]]
-    return found.filter(pc.and_(pc.greater_equal(at, _scalar(span[0])), pc.less_equal(at, _scalar(span[1]))))
+    begins, ends = (found[name] for name in (("firstUtc", "lastUtc") if table == "changes" else (_AT[table],) * 2))
+    begins, ends = pc.fill_null(begins, _scalar(span[0])), pc.fill_null(ends, _scalar(span[1]))  # notes without a bound
+    return found.filter(pc.and_(pc.greater_equal(ends, _scalar(span[0])), pc.less_equal(begins, _scalar(span[1]))))
 
 
 def _scalar(moment: datetime) -> pa.Scalar:
@@ -184,7 +195,11 @@ def _published(folder: Path) -> DataFolder | None:
 def _of_published(
     data: DataFolder, table: str, days: tuple[date, date], stations: Sequence[str] | None
 ) -> tuple[pa.Table, set[str]]:
-    return published(data, table, days, stations), {*data.stations()}
+    if table != "changes":
+        return published(data, table, days, stations), {*data.stations()}
+    found = _parquet(data.changes("parquet"), table)
+    known = {*data.stations(), *pc.unique(found["location_id"]).to_pylist()}
+    return found.filter(pc.is_in(found["location_id"], pa.array(stations or sorted(known), pa.string()))), known
 
 
 def published(data: DataFolder, table: str, days: tuple[date, date], stations: Sequence[str] | None = None) -> pa.Table:
@@ -228,12 +243,13 @@ def _of_staging(
         raise DamagedFileError(
             f"{path} is damaged: the next hourly run makes {day} again, or scripts/doctor says why not"
         )
+    notes = notebook.read(paths.notes) if table == "changes" else []
     there = set(pc.unique(found["station"]).to_pylist()) if found is not None else set()
+    there |= {note.station for note in notes if note.station}
     known = there | {path.stem for path in paths.station("*").parent.glob("*.parquet")}
-    if found is None:
-        return TABLES[table].schema.empty_table(), known
-    taken = there & {*stations} if stations else there
-    return _MAKE[table](found, {of: locations.get(of, Location(of)) for of in sorted(taken)}), known
+    taken = {of: locations.get(of, Location(of)) for of in sorted(there & {*stations} if stations else there)}
+    made = TABLES[table].schema.empty_table() if found is None else _MAKE[table](found, taken)
+    return pa.concat_tables([made, rows.said(notes, taken)]) if notes else made, known
 
 
 def _wide(table: str, found: pa.Table) -> pd.DataFrame:
@@ -274,3 +290,13 @@ def _forecasts(found: pa.Table) -> pd.DataFrame:
     columns = ["station", "pollutant", "issued_at", "horizon_h", "target_at", "p50", "p10", "p90", "method", "reason"]
     frame = frame[[*columns, "model_version", "hindcast", "day_exceedance", "unit"]]
     return frame.sort_values(["issued_at", "station", "pollutant", "horizon_h"], ignore_index=True)
+
+
+def _changes(found: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = found.to_pandas()
+    frame["reading"] = frame["parameter"].map(_READINGS)
+    names = {"location_id": "station", "changedUtc": "changed_at", "firstUtc": "first_at", "lastUtc": "last_at"}
+    frame = frame.rename(columns=names | {"old_value": "old", "new_value": "new"})
+    columns = ["station", "reading", "kind", "changed_at", "first_at", "last_at", "old", "new", "unit"]
+    frame = frame[[*columns, "note", "revokes", "why", "slope", "offset"]]
+    return frame.sort_values(["changed_at", "kind", "station", "first_at", "reading", "note"], ignore_index=True)

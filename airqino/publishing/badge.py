@@ -9,7 +9,7 @@ from airqino.publishing.page import Site, environment
 from airqino.publishing.phrases import state_word
 from airqino.publishing.words import LANGUAGES, Words
 
-__all__ = ["badge"]
+__all__ = ["badge", "level_colours"]
 
 #: Width of a letter in units, on average, of the widest of the fonts named; the free room on either side.
 _LETTER, _ROOM = 7.4, 10
@@ -34,7 +34,7 @@ def badge(snapshot: Snapshot, of: StationFacts, site: Site) -> str:
             text=f"{of.label}: {word}",
             left=left,
             width=left + round(len(word) * _LETTER) + 2 * _ROOM,
-            fill=_colours()[of.level],
+            fill=level_colours()[of.level],
             ink=_WHITE if of.level >= 5 else _DARK,
         )
     )
@@ -42,7 +42,7 @@ def badge(snapshot: Snapshot, of: StationFacts, site: Site) -> str:
 
 
 @cache
-def _colours() -> dict[int, str]:
+def level_colours() -> dict[int, str]:
     """Return the colour of each level from the style sheet's light theme, the first one there."""
     text = resources.files(__package__).joinpath("templates", "style.css").read_text(encoding="utf-8")
     return {level: match[1] for level in range(7) if (match := re.search(rf"--c{level}:\s*(#[0-9a-f]+)", text))}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support.published import ABOUT, DAYS, OTHER, TOKYO, forecast, stage
+from support.published import ABOUT, DAYS, NOTED_AT, OTHER, REVISED, TOKYO, add_note, copied, forecast, revise, stage
 
 import airqino
 from airqino.errors import ConfigError, DamagedFileError
@@ -18,10 +18,20 @@ from airqino.readings import POLLUTANTS
 from airqino.stores.paths import Paths
 from airqino.times import HOUR, day_start
 
+#: Spans of which nothing was forecast, or changed.
+NOTHING = {
+    ("forecasts", "2026-02-04T22"),
+    ("changes", "2026-02-27"),
+    ("changes", "2026-03-01T20"),
+    ("changes", date(2026, 3, 1)),
+}
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = stage(tmp_path_factory.mktemp("staged"))
+    folder = tmp_path_factory.mktemp("staged")
+    made = stage(folder)
+    revise(folder, made)
     forecast(made, [day_start(DAYS[-1]) - n * HOUR for n in range(30)])
     return made
 
@@ -33,7 +43,7 @@ def published(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("table", ["daily", "hourly", "forecasts"])
+@pytest.mark.parametrize("table", ["daily", "hourly", "forecasts", "changes"])
 @pytest.mark.parametrize(
     ("first", "last", "station"),
     [
@@ -42,6 +52,7 @@ def published(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("2026-02-27", "2026-03-01", [OTHER, TOKYO]),
         ("2026-03-01T20", "2026-03-02T03", int(OTHER)),
         (date(2026, 3, 1), date(2026, 3, 1), None),
+        ("2026-02-04T22", "2026-02-05T01", None),
         ("2025-02", "2025-03", TOKYO),
     ],
 )
@@ -53,7 +64,8 @@ def test_a_published_folder_reads_as_the_staging_root_does(
         public = airqino.read(table, first, last, station, folder)
         assert public.attrs["source"] == f"{folder}"
         pd.testing.assert_frame_equal(public, staged, check_dtype=len(staged) > 0)
-    assert (len(staged) > 0) == (first != "2025-02")
+    spanned = (table, first) not in NOTHING and first != "2025-02"
+    assert (len(staged) > 0) == spanned
 
 
 def test_daily_means_are_those_of_the_staged_tables(root: Path) -> None:
@@ -91,6 +103,55 @@ def test_hours_have_a_value_only_where_they_may_be_called_a_measurement(root: Pa
     assert (found.loc[found["no2_reported"].isna(), "no2_flag"] == "absent").all()
 
 
+def test_changes_are_the_ledgers_rows_and_say_what_the_hours_say_now(root: Path) -> None:
+    found = airqino.read("changes", "2026", root=root)
+    ledger = pd.concat([pd.read_parquet(Paths(root).revisions(day)) for day in REVISED])
+    ledger = ledger[ledger["reading"] != "t_int"]
+    key = ["station", "observed_at", "reading"]
+    meant = ledger.set_index(key).sort_index()
+    found = found.rename(columns={"first_at": "observed_at"}).set_index(key).sort_index()
+    assert list(found.index) == list(meant.index)
+    for name, of in (("old", "old"), ("new", "new"), ("changed_at", "seen_at")):
+        np.testing.assert_array_equal(found[name], meant[of])
+    assert {*found["kind"]} == {"revision"}
+    assert (found["last_at"] == found.index.get_level_values("observed_at")).all()
+    assert {*found["unit"].groupby("reading").first().items()} >= {("co", "mg/m³"), ("pm2_5", "µg/m³"), ("rh", "%")}
+    hours = airqino.read("hourly", "2026-02", station=TOKYO, root=root).set_index("observed_at")
+    pm = found.loc[TOKYO].xs("pm2_5", level="reading")
+    assert len(pm) == 30
+    assert (hours.loc[pm.index, "pm2_5_reported"] == pm["new"]).all()
+    assert (pm["old"] != pm["new"]).all()
+    withdrawn = found.loc[OTHER]
+    assert (len(withdrawn.index.unique("observed_at")), withdrawn["new"].notna().sum()) == (3, 0)
+
+
+def test_changes_hold_the_notes_about_an_hour_of_the_span(root: Path, tmp_path: Path) -> None:
+    staging, public = copied(root, tmp_path / "staging", REVISED), tmp_path / "public"
+    first, last = day_start(REVISED[0]) + 5 * HOUR, day_start(REVISED[1]) + 2 * HOUR
+    add_note(staging, "invalidate", 1, reading="pm2_5", first=first, last=last, why="=works")
+    add_note(staging, "calibrate", 2, reading="co", first=last, station=OTHER, slope=1.5, offset=0.2)
+    add_note(staging, "revoke", 3, revokes=f"{NOTED_AT:%Y-%m-%d}-1", station=TOKYO)
+    write(public, staging, ABOUT)
+
+    def kinds(first: str, last: str | None = None, station: str | None = None) -> list[str]:
+        staged = airqino.read("changes", first, last, station, staging)
+        pd.testing.assert_frame_equal(airqino.read("changes", first, last, station, public), staged, check_dtype=False)
+        return [*staged.loc[staged["kind"] != "revision", "kind"]]
+
+    assert kinds("2026") == ["calibrate", "invalidate", "revoke"]
+    assert kinds(f"{first:%Y-%m-%dT%H}", station=TOKYO) == ["invalidate", "revoke"]  # taking back names no hours
+    assert kinds(f"{last:%Y-%m-%dT%H}") == ["calibrate", "invalidate", "revoke"]
+    assert kinds(f"{first - HOUR:%Y-%m-%dT%H}") == ["revoke"]
+    assert kinds(f"{last + HOUR:%Y-%m-%dT%H}", "2027") == ["calibrate", "revoke"]  # it holds until further notice
+    noted = airqino.read("changes", "2026", root=staging).set_index("kind")
+    assert (noted.at["calibrate", "slope"], noted.at["calibrate", "offset"]) == (1.5, 0.2)
+    assert noted.at["invalidate", "why"] == "'=works"
+    assert noted.at["revoke", "revokes"] == noted.at["invalidate", "note"]
+    (public / "data" / "changes.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DamagedFileError, match=r"changes\.parquet cannot be read"):
+        airqino.read("changes", "2026", root=public)
+
+
 def test_both_ends_of_a_span_are_in_it(root: Path) -> None:
     hours = airqino.read("hourly", "2026-03-01T20", "2026-03-02T03", OTHER, root)["observed_at"]
     staged = pd.concat([pd.read_parquet(Paths(root).hourly(day)) for day in (date(2026, 3, 1), date(2026, 3, 2))])
@@ -107,7 +168,7 @@ def test_both_ends_of_a_span_are_in_it(root: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("weekly", "2026-02"), "there is no table 'weekly'; there are daily, hourly, forecasts"),
+        (("weekly", "2026-02"), "there is no table 'weekly'; there are daily, hourly, forecasts, changes"),
         (("daily", "march"), "'march' is no time: write a year, month, day or hour"),
         (("daily", "2026-13"), "'2026-13-01' is not a day"),
         (("daily", "2026-03", "2026-02"), "2026-03 … 2026-02: the first lies after the last"),

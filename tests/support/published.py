@@ -1,7 +1,7 @@
 """A staging root of some days of the sandbox's stations, one of them in Tokyo, and what the public is told of them."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -17,13 +17,16 @@ from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR, day_range, day_start, hour_range
 from support.inprocess import Stages, configured
 
-__all__ = ["ABOUT", "DAYS", "NOTED_AT", "OTHER", "TOKYO", "ZONES", "add_note", "contents", "forecast", "stage"]
+__all__ = ["ABOUT", "DAYS", "NOTED_AT", "OTHER", "REVISED", "TOKYO", "ZONES", "add_note", "contents", "copied",
+           "forecast", "revise", "stage"]  # fmt: skip
 
 TOKYO, OTHER = "283181971", "283164601"
 ZONES = {TOKYO: "Asia/Tokyo", OTHER: "UTC"}
 #: Days of three months, as far as the last hour.
 DAYS = tuple(day_range(date(2026, 1, 27), date(2026, 3, 2)))
 NOTED_AT = datetime(2026, 3, 3, 9, tzinfo=UTC)
+#: Days that the source says otherwise later (`revise`).
+REVISED = DAYS[8:11]
 LOCATIONS = {
     TOKYO: Location('=Cocody, "189"', 5.35, -3.957688, "Asia/Tokyo", "kappa"),
     OTHER: Location("SMART188", 5.369, None, "UTC"),
@@ -37,9 +40,9 @@ ABOUT = About(
 )
 
 
-def stage(folder: Path) -> Path:
-    """Bring `DAYS` through the pipeline's own stages; return the staging root."""
-    root, now = folder / "staging", day_start(DAYS[-1]) + DAY + timedelta(minutes=5)
+def stage(folder: Path, days: Sequence[date] = DAYS) -> Path:
+    """Bring `DAYS`, or the first of them, through the pipeline's own stages; return the staging root."""
+    root, now = folder / "staging", day_start(days[-1]) + DAY + timedelta(minutes=5)
     options = {f"stations.{station}": {"time_zone": zone} for station, zone in ZONES.items()}
     options |= {"airqino": {"retries": "0", "requests_per_second": "1000"}}
     with configured(folder, options, AIRQINO_STATIONS=",".join(ZONES)), Sandbox(now=now) as api:
@@ -48,9 +51,25 @@ def stage(folder: Path) -> Path:
                 TOKYO, day_start(DAYS[5]) + n * HOUR, {"CO": 0.0, "PM2.5": 11.0 + n % 7, "PM10": 30.0, "RH": 60.0}
             )
         api.override(TOKYO, day_start(DAYS[5]) + 20 * HOUR, {"CO": 0.3, "PM2.5": 900.0, "PM10": 950.0, "RH": 60.0})
-        hours = tuple(hour_range(day_start(DAYS[0]), day_start(DAYS[-1]) + 23 * HOUR))
-        assert Stages(root, api.url).run(now, DAYS, hours)
+        hours = tuple(hour_range(day_start(days[0]), day_start(days[-1]) + 23 * HOUR))
+        assert Stages(root, api.url).run(now, tuple(days), hours)
     return root
+
+
+def revise(folder: Path, root: Path) -> datetime:
+    """Read `REVISED` again, three weeks later, after the source changed some of it; return when it was seen."""
+    now = day_start(DAYS[-1]) + 22 * DAY
+    options = {f"stations.{station}": {"time_zone": zone} for station, zone in ZONES.items()}
+    options |= {"airqino": {"retries": "0", "requests_per_second": "1000"}}
+    with configured(folder, options, AIRQINO_STATIONS=",".join(ZONES)), Sandbox(now=now) as api:
+        for n in range(30):
+            row = {"CO": 0.4, "PM2.5": 12.5 + n % 9, "PM10": 40.0, "RH": 55.0}
+            api.override(TOKYO, day_start(REVISED[0]) + (20 + n) * HOUR, row)
+        for n in range(3):  # these are withdrawn
+            api.override(OTHER, day_start(REVISED[1]) + n * HOUR, None)
+        hours = tuple(hour_range(day_start(REVISED[0]), day_start(REVISED[-1]) + 23 * HOUR))
+        assert Stages(root, api.url).run(now, REVISED, hours, again=True)
+    return now
 
 
 def forecast(root: Path, hours: Iterable[datetime]) -> None:
