@@ -126,7 +126,8 @@ def _site() -> Site:
     zones = Counter(
         config.zone(station) for station in config.airqino.stations
     )  # counts in order: the first wins a tie
-    return Site(of.city, max(zones, key=zones.__getitem__), _address(), citymap.read(of.map) if of.map else None)
+    shown = citymap.read(of.map) if of.map else None
+    return Site(of.city, max(zones, key=zones.__getitem__), _address(), shown, of.publisher, of.contact, of.licence)
 
 
 def _about() -> About:

@@ -48,6 +48,9 @@ class Site:
         time_zone: In which hours are told.
         url: Address of the published folder, ending with ``/``; "" where it is not known: feeds then have no links.
         map: The city's map; None for a bare one around the stations.
+        publisher: Who publishes; "" where it is not said.
+        contact: An e-mail address for questions; "" where it is not said.
+        licence: The data's licence; "" where it is not said.
         open_data: Whether the folder has ``data/``: files of each station and year, and ``changes.csv``.
     """
 
@@ -55,6 +58,9 @@ class Site:
     time_zone: str = "Africa/Abidjan"
     url: str = ""
     map: CityMap | None = None
+    publisher: str = ""
+    contact: str = ""
+    licence: str = ""
     open_data: bool = True
 
 

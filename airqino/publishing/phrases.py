@@ -175,9 +175,12 @@ def trust(snapshot: Snapshot, words: Words, changes: str) -> list[Item]:
 def _days(of: StationFacts, words: Words) -> Item:
     year = of.year
     told = words.say("measured_days", measured=year.measured, total=len(year.days))
-    others = words.say("other_days", incomplete=year.states["incomplete"], none=year.states["none"])
-    if doubtful := year.states["doubtful"]:
-        others += f", {words.say('doubtful_days', n=doubtful)}"
+    kinds = {"incomplete_days": "incomplete", "empty_days": "none", "doubtful_days": "doubtful"}
+    others = ", ".join(
+        words.say(key, n=year.states[state])
+        for key, state in kinds.items()
+        if year.states[state] or state != "doubtful"
+    )
     why = [words.say(f"missing_{why}", n=n) for why, n in of.trust.missing.items() if n]
     text = f"{told}{' ;'.replace(' ', chr(160)) if words.language == 'fr' else ';'} {others}."
     if why:
