@@ -20,7 +20,14 @@ __all__ = ["ROOT", "run"]
 ROOT = Path(__file__).resolve().parents[2]
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["msgspec", "pandas", "pyarrow.compute", "pyarrow.parquet", "pymongo", "requests"])
+#: Libraries, those of the commands and of Luigi, and our own, which knows no settings.
+_LOADED = (
+    *("apprise", "jinja2", "jsonschema", "lightgbm", "msgspec", "pandas", "prometheus_client", "pyarrow.compute"),
+    *("pyarrow.parquet", "pymongo", "requests", "rich.console", "rich.progress", "rich.table", "tenacity"),
+    *("tornado.httpserver", "airqino.forecasting.training", "airqino.opendata.writing", "airqino.publishing.publish"),
+    *("airqino.source.client", "airqino.stores.models", "airqino.stores.mongo", "airqino.views"),
+)
+_processes.set_forkserver_preload([*_LOADED])
 
 
 def run(command: Sequence[str], env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
