@@ -164,10 +164,9 @@ def _faults(sent: pd.DataFrame, zone: str) -> tuple[Fault, ...]:
             continue
         told = [why for of in by_day if (why := fault(of[column].tolist()))]
         if name in last:
-            found.append(Fault(name, last[name], told.count(last[name]), True))
+            found.append(Fault(name, last[name], len(told), True))
         elif told:
-            why, days = Counter(told).most_common(1)[0]
-            found.append(Fault(name, why, days, False))
+            found.append(Fault(name, Counter(told).most_common(1)[0][0], len(told), False))
     return tuple(sorted(found, key=lambda of: not of.lasts))
 
 

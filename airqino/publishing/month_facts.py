@@ -103,7 +103,7 @@ class Fault:
     Attributes:
         reading: The reading's name.
         why: As `airqino.quality.flags.fault` tells it, or ``no_value``: the station sent hours, none with this reading.
-        days: On how many days of the month.
+        days: On how many days of the month it could not be used, for this reason or another.
         lasts: Whether it is so at the end of the month.
     """
 

@@ -85,6 +85,8 @@ def html(month: Month, language: str, city: str = "Abidjan", time_zone: str = "A
             revisions=list(_revisions(month, words)),
             notes=_notes(month, words),
             scores=list(_scores(month, words)),
+            lead=words.report_scores_lead
+            + (f" {words.report_same}" if any(not s.modelled for of in month.stations for s in of.scores) else ""),
             unjudged=words.listed(
                 [
                     f"{of.label}, {words.readings[told.name]}"
@@ -215,9 +217,10 @@ def _fault(fault: Fault, words: Words) -> str:
 
 def _revisions(month: Month, words: Words) -> Iterator[tuple[str, str]]:
     for of in month.stations:
-        for revised in of.revised:
-            date = words.date(words.day(revised.last), weekday=False)
-            yield f"{of.label}, {words.readings[revised.reading]}", words.say("report_revised", n=revised.n, date=date)
+        if of.revised:
+            date = words.date(words.day(max(told.last for told in of.revised)), weekday=False)
+            what = ", ".join(f"{words.readings[told.reading]} {told.n}" for told in of.revised)
+            yield of.label, words.say("report_revised", n=sum(told.n for told in of.revised), what=what, date=date)
 
 
 def _notes(month: Month, words: Words) -> list[str]:
@@ -254,10 +257,8 @@ def _tells(of: Pollution) -> bool:
 
 
 def _gain(skill: float | None, modelled: float, words: Words) -> str:
-    """Write a skill in percent with its sign; where no model forecast at all, that it is "no change" itself."""
-    if not modelled:
-        return str(words.report_same)
-    if skill is None:
+    """Write a skill in percent with its sign; none where no model forecast at all: then it is "no change" itself."""
+    if skill is None or not modelled:
         return "–"
     whole = round(skill * 100)
     sign = "+" if whole > 0 else "−" if whole < 0 else ""
