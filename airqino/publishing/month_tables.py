@@ -3,7 +3,7 @@
 import calendar
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,7 @@ from airqino.quality.notes import Note
 from airqino.readings import NAMES
 from airqino.stores import notebook, parquet
 from airqino.stores.paths import Paths
-from airqino.times import DAY, day_range
+from airqino.times import DAY, HOUR, day_range, day_start, format_hour
 
 __all__ = ["MonthTables", "last_day", "parse_month", "read"]
 
@@ -61,12 +61,13 @@ def last_day(month: date) -> date:
     return month.replace(day=calendar.monthrange(month.year, month.month)[1])
 
 
-def read(paths: Paths, month: date) -> MonthTables:
+def read(paths: Paths, month: date, until: datetime | None = None) -> MonthTables:
     """Read the tables of a month from a staging root.
 
     Args:
         paths: The staging root's.
         month: The month's first day.
+        until: The last hour that is over (UTC), so that no error advises to fetch a later one; None: all are.
 
     Raises:
         ConfigError: Nothing of the month is staged, or not one reading.
@@ -77,13 +78,14 @@ def read(paths: Paths, month: date) -> MonthTables:
     around = [days[0] - DAY, *days, days[-1] + DAY]
     daily = frames.read("daily", f"{month:%Y-%m}", root=paths.root) if {*days} & {*paths.days()} else pd.DataFrame()
     if not len(daily):
-        span = f"{days[0]}T00 {days[-1]}T23"
+        end = day_start(days[-1]) + 23 * HOUR
+        span = f"{days[0]}T00 {format_hour(min(end, until) if until else end)}"
         raise ConfigError(f"{paths.root} holds no reading of {month:%Y-%m}: scripts/backfill {span} fetches the month")
     hourly = _frame(paths.hourly(day) for day in around)
     return MonthTables(
         month=month,
         daily=daily,
-        hourly=hourly[list(_HOURLY)].sort_values(["observed_at", "station"], ignore_index=True),
+        hourly=hourly.reindex(columns=list(_HOURLY)).sort_values(["observed_at", "station"], ignore_index=True),
         scores=_frame(paths.scores(day) for day in days),
         revisions=_frame(paths.revisions(day) for day in around),
         notes=tuple(notebook.read(paths.notes)),

@@ -7,8 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from airqino.stores import files
+from airqino.times import day_start
 from tasks import targets
-from tasks.settings.reading import Settings, settings
+from tasks.settings.reading import Settings, refuse_unpublished, settings
 from tasks.stations import identity
 
 #: As `airqino.publishing.words.LANGUAGES` has them; listed here, so that --help needs no pandas.
@@ -22,7 +23,8 @@ def main(argv: Sequence[str]) -> int:
     from airqino.publishing.stations import Station
 
     config, first = settings(), month_tables.parse_month(arguments.month)
-    tables = month_tables.read(targets.paths(), first)
+    refuse_unpublished(day_start(first), "month")
+    tables = month_tables.read(targets.paths(), first, config.last_hour)
     stations = []
     for id in config.airqino.stations:
         known = identity(id, config)

@@ -233,7 +233,7 @@ def test_sensors_to_service_are_named_and_past_faults_apart(tmp_path: Path) -> N
     now, _, before = text.partition("At fault earlier in the month")
     assert "Cocody 189, NO2: this sensor" in now
     assert "Cocody 189, humidity: this sensor gave no value in the month" in now
-    assert "Cocody 188: has sent nothing since 29 March, 06:00" in now
+    assert "Cocody 188: sent nothing more in this month from 29 March, 06:00 on" in now
     assert "Cocody 189, O3: this sensor" in before
 
 
@@ -299,6 +299,8 @@ def test_a_month_without_data_is_an_error_that_names_it(tmp_path: Path, paths: P
     for root, text in ((tmp_path / "nothing", "2024-03"), (paths.root, "2023-07")):
         with pytest.raises(ConfigError, match=f"no reading of {text}.*scripts/backfill {text}-01T00 {text}-3[01]T23"):
             month_tables.read(Paths(root), month_tables.parse_month(text))
+    with pytest.raises(ConfigError, match="scripts/backfill 2023-07-01T00 2023-07-09T10 "):
+        month_tables.read(paths, date(2023, 7, 1), datetime(2023, 7, 9, 10, tzinfo=UTC))
     with pytest.raises(ConfigError, match="2024-03: none of the stations 77 has a reading"):
         told(paths, stations=[Station("77")])
 
@@ -344,6 +346,15 @@ def test_hostile_names_are_only_text(shown: Month) -> None:
     assert "<script" not in html
     assert "<img" not in html
     assert text_of(html).count(evil) >= 4
+
+
+def test_of_many_stations_the_first_lines_say_how_many_and_the_worst(shown: Month) -> None:
+    bad, good = shown.stations
+    many = replace(shown, stations=(bad, *(replace(good, label=f"Lieu {n}") for n in range(5))))
+    text = text_of(report.html(many, "en"))
+    assert "1 station of 6 passed the WHO guideline (PM2.5, 15 µg/m³ over 24 h) on a day at least." in text
+    assert "Cocody 189: 2 days of 29 valid ones" in text
+    assert text.count("Lieu 4") >= 3, "all are in the tables"
 
 
 def test_without_a_city_the_title_has_none(shown: Month) -> None:

@@ -114,7 +114,7 @@ def stage(
     if forecasts is not None:
         matched = scoring.match(forecasts, hourly)
         for day in days:
-            write(paths.scores(day), scoring.summarise(matched, day, windows=(1,)))
+            write(paths.scores(day), scoring.summarise(matched, day, windows=(1, 7)))
     if revisions is not None:
         for day, rows in revisions.groupby(revisions["observed_at"].dt.date):
             write(paths.revisions(day), rows)
