@@ -348,6 +348,18 @@ def test_hostile_names_are_only_text(shown: Month) -> None:
     assert text_of(html).count(evil) >= 4
 
 
+@pytest.mark.parametrize(("days", "enough"), [(24, True), (23, False)])
+def test_a_mean_of_few_days_does_not_stand_for_the_month(tmp_path: Path, days: int, enough: bool) -> None:
+    """75 % of 31 days are 23.25."""
+    raw = made_up(MARCH)
+    raw.loc[at(raw, A, "2024-03-01", 24 * (31 - days)), "pm2_5"] = np.nan
+    shown = told(stage(tmp_path, raw, MARCH))
+    assert shown.stations[0].pollutants["pm2_5"].valid == days
+    text = text_of(report.html(shown, "en"))
+    assert ("only 23 days: does not stand for the whole month" in text) is not enough
+    assert f"{days} of 31" in text
+
+
 def test_of_many_stations_the_first_lines_say_how_many_and_the_worst(shown: Month) -> None:
     bad, good = shown.stations
     many = replace(shown, stations=(bad, *(replace(good, label=f"Lieu {n}") for n in range(5))))
