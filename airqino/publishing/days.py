@@ -1,10 +1,10 @@
 """The days before today: which are measured, how many exceed the guideline, and how far to trust them."""
 
+import math
 import re
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from math import isnan
 from typing import NamedTuple
 
 import pandas as pd
@@ -18,7 +18,8 @@ from airqino.source.identity import Place, distance
 from airqino.times import day_range
 
 __all__ = [
-    "SHOWN", "DayRow", "co_floor_share", "day_level", "humid_share", "missing_hours", "pairs", "scores_of", "year_of",
+    "SHOWN", "DayRow", "co_floor_share", "day_level", "day_of", "humid_share", "missing_hours", "pairs", "scores_of",
+    "year_of",
 ]  # fmt: skip
 
 #: The pollutant whose levels the page shows.
@@ -80,12 +81,34 @@ def year_of(rows: Sequence[DayRow], today: date) -> Year:
 
 
 def _day(day: date, row: DayRow | None) -> Day:
-    if row is None or not row.hours:
+    if row is None:
+        return day_of(day, 0, math.nan, "insufficient", None)
+    return day_of(day, row.hours, row.checked_mean, row.quality, row.above)
+
+
+def day_of(
+    day: date,
+    hours: int,
+    checked_mean: float,
+    quality: str,
+    above: bool | None,
+    level: Callable[[float], int | None] = day_level,
+) -> Day:
+    """Return what is said of a day.
+
+    Args:
+        day: The day.
+        hours: Hours with a value.
+        checked_mean: Mean of those that count.
+        quality: What it may be called (`airqino.quality.means.QUALITIES`).
+        above: Whether it exceeds the guideline; None where that cannot be told.
+        level: Gives the level of a mean; of a pollutant without levels, None.
+    """
+    if not hours:
         return Day(day, None, None, None, "none")
-    if row.quality in _VOUCHED and not isnan(row.checked_mean):
-        above = None if row.above is None else bool(row.above)
-        return Day(day, row.checked_mean, day_level(row.checked_mean), above, "measured")
-    return Day(day, None, None, None, "doubtful" if row.quality == "suspect" else "incomplete")
+    if quality in _VOUCHED and not math.isnan(checked_mean):
+        return Day(day, checked_mean, level(checked_mean), None if above is None else bool(above), "measured")
+    return Day(day, None, None, None, "doubtful" if quality == "suspect" else "incomplete")
 
 
 def missing_hours(rows: Sequence[DayRow], days: Sequence[Day]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from airqino.publishing.citymap import CityMap
 from airqino.publishing.facts import Snapshot, StationFacts
 from airqino.publishing.words import LANGUAGES, Words, capital
 
-__all__ = ["MOST_ON_INDEX", "SHAPES", "Site", "environment", "index", "station_page"]
+__all__ = ["MOST_ON_INDEX", "SHAPES", "Site", "environment", "index", "station_page", "style"]
 
 #: With more stations, the index shows as many of the worst, and each has a page of its own.
 MOST_ON_INDEX = 10
@@ -80,14 +80,14 @@ def _lent() -> SimpleNamespace:
         links=_LINKS,
         limit=parts.LIMIT,
         annual=parts.ANNUAL,
-        style=_style(),
+        style=style(),
         script=_script,
     )
 
 
-def _style() -> Markup:
-    """Return the style sheet without what a browser does not need."""
-    text = re.sub(r"/\*.*?\*/", "", _text("style.css"), flags=re.DOTALL)
+def style(name: str = "style.css") -> Markup:
+    """Return a style sheet of ``templates/`` without what a browser does not need."""
+    text = re.sub(r"/\*.*?\*/", "", _text(name), flags=re.DOTALL)
     text = re.sub(r"\s*([{};,>])\s*", r"\1", re.sub(r"\s+", " ", text))
     return Markup(re.sub(r": (?=\S)", ":", text).replace(";}", "}"))
 

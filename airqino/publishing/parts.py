@@ -13,8 +13,8 @@ from airqino.publishing.words import Words
 from airqino.times import HOUR, local_date
 
 __all__ = [
-    "ANNUAL", "LIMIT", "Bar", "Cell", "Chart", "Month", "Tick", "Week", "band_edges", "chart", "levels_of", "months",
-    "range_of", "ruler", "ruler_top", "span", "strip", "today", "told_today", "top_of", "whole", "whole_mean",
+    "ANNUAL", "LIMIT", "Bar", "Cell", "Chart", "Month", "Tick", "Week", "band_edges", "cell", "chart", "levels_of",
+    "months", "range_of", "ruler", "ruler_top", "span", "strip", "today", "told_today", "top_of", "whole", "whole_mean",
 ]  # fmt: skip
 
 #: The guidelines as they are written: of a day, and of a year.
@@ -195,12 +195,13 @@ def months(year: Year) -> list[Month]:
             weekday = day.day.weekday()
             if not weeks or not weekday:
                 weeks.append(Week(max(1, day.day.day - weekday), [_NO_CELL] * 7))
-            weeks[-1].cells[weekday] = _cell(day)
+            weeks[-1].cells[weekday] = cell(day)
         found.append(Month(date(of_year, of_month, 1), weeks))
     return found
 
 
-def _cell(day: Day) -> Cell:
+def cell(day: Day) -> Cell:
+    """Return how a day stands in a calendar: the class of its level and its mean, or hatched and why."""
     if day.mean is None:
         return Cell("x", _MARKS[day.state], False)
     text = whole_mean(day.mean)

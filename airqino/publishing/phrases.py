@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import groupby
 
 from airqino.publishing.facts import Ahead, Carbon, Hour, Snapshot, StationFacts
 from airqino.publishing.stations import plain
 from airqino.publishing.words import Words
+from airqino.quality.notes import Note
 from airqino.readings import reading
 from airqino.times import HOUR
 
 __all__ = [
-    "Clause", "Headline", "Item", "carbon", "colon", "headline", "later", "soon", "state_note", "state_word", "table",
-    "tenths", "trust",
+    "Clause", "Headline", "Item", "carbon", "colon", "headline", "later", "note_text", "soon", "state_note",
+    "state_word", "table", "tenths", "trust",
 ]  # fmt: skip
 
 #: Up to so many stations a headline names each.
@@ -236,22 +236,32 @@ def _notes(snapshot: Snapshot, words: Words) -> list[Item]:
     for note in snapshot.network.notes:
         if note.station not in labels or note.first is None:
             continue
-        first = words.moment(note.first)
-        span = (
-            words.say("span", first=first, last=words.moment(note.last + timedelta(hours=1)))
-            if note.last
-            else (words.say("since", first=first))
-        )
-        text = words.say(
-            "note",
-            noted=words.date(words.day(note.noted_at), weekday=False),
-            kind=words.note_kind[note.kind],
-            station=labels[note.station],
-            reading=words.readings[note.reading] if note.reading else words.all_readings,
-            span=span,
-            why=plain(note.why),
-        )
-        items.append((words.notes, text, None))
+        items.append((words.notes, note_text(note, labels[note.station], words), None))
     if len(items) > _MOST_NOTES:
         items = [*items[:_MOST_NOTES], (words.notes, words.say("notes_more", n=len(items) - _MOST_NOTES), None)]
     return items or [(words.notes, words.none, None)]
+
+
+def note_text(note: Note, label: str, words: Words) -> str:
+    """Say what an operator's note is about, and why; one that revokes another says nothing.
+
+    Args:
+        note: The note.
+        label: What its station is called in public.
+        words: The words.
+    """
+    if note.first is None:
+        return ""
+    first = words.moment(note.first)
+    span = words.say("since", first=first)
+    if note.last:
+        span = words.say("span", first=first, last=words.moment(note.last + HOUR))
+    return words.say(
+        "note",
+        noted=words.date(words.day(note.noted_at), weekday=False),
+        kind=words.note_kind[note.kind],
+        station=label,
+        reading=words.readings[note.reading] if note.reading else words.all_readings,
+        span=span,
+        why=plain(note.why),
+    )

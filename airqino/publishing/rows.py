@@ -21,6 +21,7 @@ __all__ = [
     "Hours",
     "Told",
     "days_by_station",
+    "faults",
     "forecasts_by_station",
     "hours_by_station",
     "missing",
@@ -91,11 +92,16 @@ def hours_by_station(hourly: pd.DataFrame, hour: datetime) -> dict[str, Hours]:
         shown[id][moment] = (value, flag)
     newest = hourly[hourly["observed_at"] == pd.Timestamp(hour)]
     co = dict(zip(newest["station"], zip(_floats(newest["co"]), newest["co_flag"], strict=True), strict=True))
-    faults = _faults(hourly)
-    return {id: Hours(of, co.get(id, NOTHING), faults.get(id, {})) for id, of in shown.items()}
+    faulty = faults(hourly)
+    return {id: Hours(of, co.get(id, NOTHING), faulty.get(id, {})) for id, of in shown.items()}
 
 
-def _faults(hourly: pd.DataFrame) -> dict[str, dict[str, str]]:
+def faults(hourly: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Return why sensors cannot be used, by station and reading: by the flags of the last 24 hours that a station sent.
+
+    Args:
+        hourly: ``hourly.parquet`` of some days, in time order: station, status and the readings' flags.
+    """
     last = hourly[hourly["status"] == "ok"].groupby("station").tail(24)
     flags: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in NAMES:

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "alerts": "list open incidents, end one, test the channels",
         "publish": "bring the public page and the open data up to date, and show them",
         "export": "write a span of days, hours or forecasts as CSV, Parquet or Excel",
+        "report": "write a month's report: means, days over, what is missing and why, forecast skill",
         "models": "list the forecast models, promote one, go back to the one before",
         "backup": "write the staging root and the database into one file",
         "restore": "put the files and documents of a back-up back where they were",

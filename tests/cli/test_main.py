@@ -28,6 +28,7 @@ ORDER = [
         "alerts",
         "publish",
         "export",
+        "report",
         "models",
     ),
     *("backup", "restore", "mongo-users", "backtest", "sandbox"),
