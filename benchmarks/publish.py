@@ -75,11 +75,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stations", type=int, default=2)
     parser.add_argument("--days", type=int, default=366)
+    parser.add_argument("--forecast-days", type=int, default=366, help="of the last days, hourly forecasts of six hours")
     arguments = parser.parse_args()
     number, first = arguments.stations, HOUR - timedelta(days=arguments.days)
     raw, zones = answers([of.id for of in STATIONS], HOUR, arguments.days), {of.id: of.time_zone for of in STATIONS}
     tables = staged(raw, zones, HOUR)
-    issued = list(pd.date_range(first, HOUR, freq="h"))
+    forecast = HOUR - timedelta(days=min(arguments.days, arguments.forecast_days))
+    issued = list(pd.date_range(forecast, HOUR, freq="h"))
     forecasts = predict(None, tables.hourly, issued, horizons=HORIZONS, zones=zones)
     tables = Tables(tables.hourly, tables.daily, forecasts, tables.scores, pd.DataFrame())
     with tempfile.TemporaryDirectory() as scratch:

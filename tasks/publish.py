@@ -1,7 +1,6 @@
 """Publish: the public page and the open data of an hour."""
 
 import logging
-from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
@@ -27,7 +26,7 @@ from tasks.served import Served, record, served
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage, alone
 from tasks.staged import set_aside
-from tasks.stations import identity, locations
+from tasks.stations import locations, public_stations
 
 __all__ = ["Publish"]
 
@@ -113,21 +112,14 @@ def _table(path: Path) -> pa.Table | None:
 
 def _stations(hour: datetime) -> list[Station]:
     """Return the stations that the page shows: those in service."""
-    config, found = settings(), []
-    for id in config.active_stations(hour):
-        known = identity(id, config)
-        where = known["latitude"], known["longitude"], known["time_zone"]
-        found.append(Station(id, known["name"], config.station(id).place, *where))
-    return found
+    return public_stations(settings().active_stations(hour), settings())
 
 
 def _site() -> Site:
-    of, config = settings().publish, settings()
-    zones = Counter(
-        config.zone(station) for station in config.airqino.stations
-    )  # counts in order: the first wins a tie
-    shown = citymap.read(of.map) if of.map else None
-    return Site(of.city, max(zones, key=zones.__getitem__), _address(), shown, of.publisher, of.contact, of.licence)
+    of, zone = settings().publish, settings().common_zone
+    return Site(
+        of.city, zone, _address(), citymap.read(of.map) if of.map else None, of.publisher, of.contact, of.licence
+    )
 
 
 def _about() -> About:

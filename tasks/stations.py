@@ -1,6 +1,7 @@
 """Stations: what they are called and where they are, now and before, and whether an answer is their own."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from airqino.errors import WrongStationError
 from airqino.opendata.about import Location
+from airqino.publishing.stations import Station
 from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.source.identity import MOVED_METRES, Place, distance, impostors, same_readings
@@ -18,7 +20,16 @@ from airqino.times import DAY, hour_range
 from tasks import targets
 from tasks.settings.reading import Settings
 
-__all__ = ["has_answered", "identity", "locations", "note_place", "refuse_others", "restore_history", "station_name"]
+__all__ = [
+    "has_answered",
+    "identity",
+    "locations",
+    "note_place",
+    "public_stations",
+    "refuse_others",
+    "restore_history",
+    "station_name",
+]
 
 log = logging.getLogger("airqino.stations")
 
@@ -105,6 +116,16 @@ def locations(config: Settings) -> dict[str, Location]:
         known, correction = identity(station, config), config.station(station).correction
         place = known["latitude"], known["longitude"]
         found[station] = Location(str(known["name"]), *place, known["time_zone"], correction)
+    return found
+
+
+def public_stations(stations: Iterable[str], config: Settings) -> list[Station]:
+    """Return some stations as the public knows them."""
+    found = []
+    for station in stations:
+        known = identity(station, config)
+        where = known["latitude"], known["longitude"], known["time_zone"]
+        found.append(Station(station, str(known["name"]), config.station(station).place, *where))
     return found
 
 

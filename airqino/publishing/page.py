@@ -8,7 +8,7 @@ from importlib import resources
 from types import SimpleNamespace
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
@@ -256,9 +256,18 @@ def environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
         auto_reload=False,
+        bytecode_cache=_compiled(),
     )
     made.filters["capital"] = capital
     return made
+
+
+def _compiled() -> BytecodeCache | None:
+    """Return where compiled templates are kept: each run is a new process, and would spend half its time on them."""
+    try:
+        return FileSystemBytecodeCache()  # a folder of this user's alone
+    except (OSError, RuntimeError):
+        return None
 
 
 @cache

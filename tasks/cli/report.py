@@ -10,7 +10,7 @@ from airqino.stores import files
 from airqino.times import day_start
 from tasks import targets
 from tasks.settings.reading import Settings, refuse_unpublished, settings
-from tasks.stations import identity
+from tasks.stations import public_stations
 
 #: As `airqino.publishing.words.LANGUAGES` has them; listed here, so that --help needs no pandas.
 _LANGUAGES = ("fr", "en")
@@ -20,19 +20,13 @@ def main(argv: Sequence[str]) -> int:
     """Write a month's report."""
     arguments = _parser().parse_args(argv)
     from airqino.publishing import month, month_tables, report
-    from airqino.publishing.stations import Station
 
     config, first = settings(), month_tables.parse_month(arguments.month)
     refuse_unpublished(day_start(first), "month")
     tables = month_tables.read(targets.paths(), first, config.last_hour)
-    stations = []
-    for id in config.airqino.stations:
-        known = identity(id, config)
-        where = known["latitude"], known["longitude"], known["time_zone"]
-        stations.append(Station(id, known["name"], config.station(id).place, *where))
+    stations = public_stations(config.airqino.stations, config)
     told = month.take(tables, stations, config.last_hour, _service(config))
-    of = config.publish
-    text = report.html(told, arguments.language, of.city, of.time_zone)
+    text = report.html(told, arguments.language, config.publish.city, config.common_zone)
     path = arguments.out or Path(f"report-{first:%Y-%m}.html")
     files.write(path, text.encode())  # whole or not at all
     days = f", to date: up to {told.last}" if told.under_way else ""

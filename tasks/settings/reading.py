@@ -62,6 +62,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Return the name of the time zone of every station that is configured or has a section."""
         return {station: self.zone(station) for station in sorted({*self.airqino.stations, *self.stations})}
 
+    @property
+    def common_zone(self) -> str:
+        """Return the time zone that most configured stations have; of several the first."""
+        zones = [self.zone(station) for station in self.airqino.stations]
+        return max(dict.fromkeys(zones), key=zones.count)
+
     def active_stations(self, hour: datetime) -> list[str]:
         """Return the configured stations that are in service in `hour`."""
         return [s for s in self.airqino.stations if self.station(s).active(hour)]
