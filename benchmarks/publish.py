@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stations", type=int, default=2)
     parser.add_argument("--days", type=int, default=366)
-    parser.add_argument("--forecast-days", type=int, default=366, help="of the last days, hourly forecasts of six hours")
+    parser.add_argument("--forecast-days", type=int, default=366, help="with hourly forecasts: the last ones")
     arguments = parser.parse_args()
     number, first = arguments.stations, HOUR - timedelta(days=arguments.days)
     raw, zones = answers([of.id for of in STATIONS], HOUR, arguments.days), {of.id: of.time_zone for of in STATIONS}

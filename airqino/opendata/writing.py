@@ -6,6 +6,7 @@ gone, or are damaged, stays as it is.
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -34,6 +35,8 @@ _MAKE = {"daily": rows.daily_rows, "hourly": rows.hourly_rows, "forecasts": rows
 #: The column that says which staged day a row is of.
 _DAY_COLUMN = {"daily": "day", "hourly": "datetimeUtc", "forecasts": "issuedUtc", "changes": "firstUtc"}
 _ENDINGS = ("csv", "parquet")
+#: Files of so many stations are written at a time: Arrow and the disk do most of it, and Python's lock is free then.
+_THREADS = 2
 
 
 @dataclass
@@ -131,8 +134,13 @@ class _Writer:
             read = [day for day in wanted if day not in damaged]
             empty = TABLES[table].schema.empty_table()
             made = empty if found is None else _MAKE[table](found, self.about.locations, self.notes)
-            for station, of_station in self._by_station(made):
-                self._bring_file(table, station, period, of_station, read)
+            with ThreadPoolExecutor(_THREADS) as pool:
+                written = [
+                    pool.submit(self._bring_file, table, station, period, of_station, read)
+                    for station, of_station in self._by_station(made)
+                ]
+            for of_station in written:
+                of_station.result()  # its error
             for day in read:
                 if day in changed:
                     self.built.days[table][f"{day}"] = changed[day]
