@@ -5,7 +5,7 @@ The tree::
     PipelineError                 one clear line on the terminal, the traceback only in the log file
     ├── ConfigError               a setting, parameter or argument is wrong: nothing was started
     ├── StagingError              a staged file cannot be written or read
-    │   └── DamagedFileError      a staged file is not what was written
+    │   └── DamagedFileError      a file is not what was written
     ├── MongoError                MongoDB cannot be reached, or refused
     ├── RegistryError             the model registry is not there, cannot be read, or refused
     ├── ClockError                this machine's clock is ahead of the API's
@@ -29,6 +29,8 @@ The tree::
         └── UnexpectedShapeError  the answer is JSON of another shape
 """
 
+from pathlib import Path
+
 
 class PipelineError(Exception):
     """Base of all errors whose message alone tells a user what is wrong, where, and what to do."""
@@ -43,7 +45,13 @@ class StagingError(PipelineError):
 
 
 class DamagedFileError(StagingError):
-    """A staged file is not what was written: empty, cut, changed, or another one under this name."""
+    """A file is not what was written: empty, cut, changed, or another one under this name.
+
+    Attributes:
+        path: The file, where whoever catches it may have to put it away.
+    """
+
+    path: Path | None = None
 
 
 class MongoError(PipelineError):

@@ -1,6 +1,7 @@
 """Publish: the public page and the open data of an hour."""
 
 import logging
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
@@ -24,7 +25,7 @@ from tasks import targets
 from tasks.parameters import HourParameter
 from tasks.served import Served, record, served
 from tasks.settings.reading import refuse_unpublished, settings
-from tasks.stage import Stage, alone
+from tasks.stage import Stage
 from tasks.staged import set_aside
 from tasks.stations import locations, public_stations
 
@@ -32,10 +33,10 @@ __all__ = ["Publish"]
 
 log = logging.getLogger("airqino.publish")
 
-#: The most seconds that publishing may take, and wait for a backfill: then the next hour's run can begin.
-_SECONDS = 600
+#: Seconds to wait for a run that publishes, or a backfill, to let go of the staging root.
+_WAIT = 300
 #: How often it is begun anew, because what it rests on changed meanwhile.
-_TRIES = 3
+_TRIES = 5
 
 
 class Publish(Stage):
@@ -57,9 +58,11 @@ class Publish(Stage):
 
     def run(self) -> None:
         """Write the next release, and serve it."""
-        with alone(type(self).__name__, _SECONDS), held(targets.paths().lock("run"), wait=_SECONDS / 2) as got:
-            if not got:
-                raise StagingError("a backfill holds the staging root: the next hourly run publishes")
+        with ExitStack() as stack:
+            for name in ("stage.Publish", "run"):  # what is staged stays as it is until all is written
+                if not stack.enter_context(held(targets.paths().lock(name), wait=_WAIT)):
+                    told = f"another run has held {targets.paths().lock(name)} for {_WAIT // 60} minutes"
+                    raise StagingError(f"{told}: see what it does; the next hourly run publishes")
             hour, root = self._shown(), Path(settings().publish.root)
             with releases.new_release(root, kept=[FOLDER]) as release:
                 record(release, Served(hour, _write(release, hour)))
@@ -76,13 +79,24 @@ def _write(release: Path, hour: datetime) -> str:
     config = settings()
     for _ in range(_TRIES):
         inputs = _inputs(hour)
-        damaged = writing.write(release, targets.paths().root, _about()).damaged
-        for path in damaged:
+        done = writing.write(release, targets.paths().root, _about())
+        for name in done.harmed:
+            log.error("%s was damaged where it is served: it is built again from what is staged", name)
+        for path in done.damaged:
             set_aside(path, DamagedFileError(f"{path} is damaged"))
-        if damaged:  # an hour that is there must not be told as one without readings
-            raise DamagedFileError(f"{damaged[0]} was damaged: the next run makes it again, and publishes")
-        told = tables.read(targets.paths(), DataFolder(release / FOLDER), hour, _table)
-        publish.write(release, snapshot.take(told, _stations(hour), hour), _site())
+        if done.damaged:  # an hour that is there must not be told as one without readings
+            raise DamagedFileError(f"{done.damaged[0]} was damaged: the next run makes it again, and publishes")
+        stations = _stations(hour)
+        try:
+            told = tables.read(targets.paths(), DataFolder(release / FOLDER), [of.id for of in stations], hour, _table)
+        except DamagedFileError as error:
+            if error.path is None:
+                raise
+            log.error("%s: it is built again from what is staged", error)
+            for path in (error.path, error.path.with_suffix(".csv")):
+                path.unlink(missing_ok=True)
+            continue
+        publish.write(release, snapshot.take(told, stations, hour), _site())
         if inputs == _inputs(hour):
             return inputs
     raise StagingError(f"what is staged in {config.staging.root} changed again and again: the next run publishes")

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -61,18 +60,14 @@ def exclusive(run: Callable[[T], None]) -> Callable[[T], None]:
 
 
 @contextlib.contextmanager
-def alone(name: str, most: float = math.inf) -> Iterator[None]:
+def alone(name: str) -> Iterator[None]:
     """Keep other tasks of a stage waiting while the block runs, for which there is a limit of time.
-
-    Args:
-        name: The stage.
-        most: Seconds that the block may take, if that is less than what any task may.
 
     Raises:
         StagingError: Another run has not let go of the stage for long.
         TookTooLongError: The block takes too long.
     """
-    seconds = min(settings().airqino.task_seconds, most)
+    seconds = settings().airqino.task_seconds
     path = Paths(staging_root()).lock(f"stage.{name}")
     with held(path, wait=seconds) as got:
         if not got:

@@ -227,7 +227,7 @@ _CHANGES = Table(
         ),
         Field("note", "string", "id of the operator's note"),
         Field("revokes", "string", "id of the note that is taken back"),
-        Field("why", "string", "the operator's reason"),
+        Field("why", "string", "the operator's reason; empty of a note that was taken back"),
         Field("slope", "number", "of a calibration: value = slope · reported_value + offset"),
         Field("offset", "number", "of a calibration, in the parameter's unit"),
     ),

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -11,11 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from airqino.errors import ConfigError
+from airqino.errors import ConfigError, DamagedFileError, StagingError
 from airqino.opendata.columns import utc_texts
 from airqino.opendata.fields import Table
 
-__all__ = ["FORMATS", "as_csv", "as_parquet", "as_xlsx"]
+__all__ = ["FORMATS", "as_csv", "as_parquet", "as_xlsx", "read_published"]
 
 #: Rows of one sheet, its header included (Excel specifications and limits).
 _SHEET_ROWS = 1_048_576
@@ -45,6 +46,57 @@ def as_parquet(rows: pa.Table, of: Table) -> bytes:
     texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
     pq.write_table(rows, target, compression="zstd", use_dictionary=texts, write_page_checksum=True)
     return target.getvalue()
+
+
+def read_published(path: Path, of: Table) -> pa.Table | None:
+    """Return the rows of a published file; of a Parquet file that is missing, damaged or of old columns, its twin's.
+
+    Args:
+        path: The Parquet file.
+        of: Its table.
+
+    Returns:
+        The rows; None where neither file is there.
+
+    Raises:
+        DamagedFileError: Neither can be used; its `path` is the Parquet file.
+        StagingError: A file cannot be read, though it may be sound.
+    """
+    reasons = []
+    for file, read in ((path, _parquet_rows), (path.with_suffix(".csv"), _csv_rows)):
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StagingError(f"{file} cannot be read: {error.strerror}") from error
+        try:
+            return read(content, of)
+        except (ValueError, TypeError, OSError, NotImplementedError) as error:  # Arrow's own are among them
+            reasons.append(" ".join(str(error).split())[:200])
+    if not reasons:
+        return None
+    harmed = DamagedFileError(f"{path} cannot be read, nor its CSV twin: {'; '.join(reasons)}")
+    harmed.path = path
+    raise harmed
+
+
+def _parquet_rows(content: bytes, of: Table) -> pa.Table:
+    with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+        rows = file.read(use_threads=False).replace_schema_metadata(None)
+    if not rows.schema.equals(of.schema):
+        raise ValueError("it has other columns than this version writes")
+    return rows
+
+
+def _csv_rows(content: bytes, of: Table) -> pa.Table:
+    options = pyarrow.csv.ConvertOptions(
+        column_types=of.schema, strings_can_be_null=True, quoted_strings_can_be_null=False, null_values=[""]
+    )
+    rows = pyarrow.csv.read_csv(pa.BufferReader(content), convert_options=options)
+    if rows.schema.names != of.schema.names or not content.endswith(b"\n"):
+        raise ValueError("it has other columns than this version writes, or is cut")
+    return rows.cast(of.schema)
 
 
 def as_xlsx(rows: pa.Table, of: Table) -> bytes:

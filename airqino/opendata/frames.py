@@ -6,19 +6,19 @@ It reads a staging root, or the Parquet files of a published folder, with the sa
 import calendar
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from airqino.errors import ConfigError, DamagedFileError
 from airqino.opendata import rows
 from airqino.opendata.about import Location
 from airqino.opendata.fields import PARAMETERS, PUBLISHED, TABLES
+from airqino.opendata.formats import read_published
 from airqino.opendata.layout import FOLDER, DataFolder, period_of
 from airqino.opendata.staged import read_days
 from airqino.readings import POLLUTANTS, reading, unit_of
@@ -196,13 +196,16 @@ def _of_published(
     data: DataFolder, table: str, days: tuple[date, date], stations: Sequence[str] | None
 ) -> tuple[pa.Table, set[str]]:
     if table != "changes":
-        return published(data, table, days, stations), {*data.stations()}
-    found = _parquet(data.changes("parquet"), table)
+        return published(data, table, days, stations or None), {*data.stations()}
+    there = read_published(data.changes("parquet"), TABLES[table])
+    found = TABLES[table].schema.empty_table() if there is None else there
     known = {*data.stations(), *pc.unique(found["location_id"]).to_pylist()}
     return found.filter(pc.is_in(found["location_id"], pa.array(stations or sorted(known), pa.string()))), known
 
 
-def published(data: DataFolder, table: str, days: tuple[date, date], stations: Sequence[str] | None = None) -> pa.Table:
+def published(
+    data: DataFolder, table: str, days: tuple[date, date], stations: Collection[str] | None = None
+) -> pa.Table:
     """Return the rows of the published files that some days lie in, by station and time.
 
     Args:
@@ -215,22 +218,12 @@ def published(data: DataFolder, table: str, days: tuple[date, date], stations: S
         DamagedFileError: A file is damaged, or of another version.
     """
     parts = [TABLES[table].schema.empty_table()]
-    for station in sorted({*data.stations()} & {*stations} if stations else data.stations()):
+    for station in data.stations() if stations is None else sorted({*data.stations()} & {*stations}):
         for of, period, path in data.files(station):
             if of == table and period_of(table, days[0]) <= period <= period_of(table, days[1]):
-                parts.append(_parquet(path.with_suffix(".parquet"), table))
+                rows_there = read_published(path.with_suffix(".parquet"), TABLES[table])
+                parts += [] if rows_there is None else [rows_there]
     return pa.concat_tables(parts)
-
-
-def _parquet(path: Path, table: str) -> pa.Table:
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            found = file.read().replace_schema_metadata(None)
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
-        raise DamagedFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
-    if not found.schema.equals(TABLES[table].schema):
-        raise DamagedFileError(f"{path} has other columns than this version writes: publish it again")
-    return found
 
 
 def _of_staging(

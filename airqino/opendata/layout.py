@@ -73,6 +73,11 @@ class DataFolder:
         return self.root / "datapackage.json"
 
     @property
+    def index(self) -> Path:
+        """Return the list of all files, for people."""
+        return self.root / "index.html"
+
+    @property
     def guide(self) -> Path:
         """Return the text for people who use the data."""
         return self.root / "README.md"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,25 @@ def described(data: DataFolder, about: About) -> Iterator[tuple[Path, bytes]]:
     for name, table in TABLES.items():
         yield data.schema(name), _json(table.described())
     yield data.guide, guide.text(about).encode()
-    yield data.package, _json(_package(data, about))
+    package = _package(data, about)
+    yield data.package, _json(package)
+    yield data.index, _index(package).encode()
+
+
+def _index(package: Mapping[str, Any]) -> str:
+    """Return a list of the files for people: a web server, or a bucket, may have none of its own."""
+    rows = []
+    for of in package["resources"]:
+        twin = of["path"].removesuffix("csv") + "parquet"
+        other = "" if of["name"] == "stations" else f' · <a href="{escape(twin)}">Parquet</a>'
+        rows.append(f'<li>{escape(of["title"])}: <a href="{escape(of["path"])}">CSV</a>{other}</li>')
+    title = escape(package["title"])
+    guide = '<a href="README.md">Lisez-moi · Read me</a>, <a href="datapackage.json">datapackage.json</a>'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}<title>{title}</title></head>\n<body><h1>{title}</h1>\n'
+        f"<p>{guide}</p>\n<ul>\n" + "\n".join(rows) + "\n</ul></body></html>\n"
+    )
 
 
 def _stations(about: About) -> pa.Table:

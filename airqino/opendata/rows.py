@@ -245,6 +245,7 @@ def said(everything: Sequence[Note], locations: Locations) -> pa.Table:
     notes = [
         note for note in everything if note.station in locations and (not note.reading or note.reading in PARAMETERS)
     ]
+    revoked = {note.revokes for note in everything if note.revokes}
     calibrations = [note if note.kind == "calibrate" else None for note in notes]
     return _in_order(
         {
@@ -258,7 +259,7 @@ def said(everything: Sequence[Note], locations: Locations) -> pa.Table:
             "lastUtc": pa.array([note.last for note in notes], _MOMENT),
             "note": pa.array([note.id for note in notes], pa.string()),
             "revokes": pa.array([note.revokes for note in notes], pa.string()),
-            "why": pa.array([plain(note.why) for note in notes], pa.string()),
+            "why": pa.array([None if note.id in revoked else plain(note.why) for note in notes], pa.string()),
             "slope": pa.array([of and of.slope for of in calibrations], pa.float64()),
             "offset": pa.array([of and of.offset for of in calibrations], pa.float64()),
         }

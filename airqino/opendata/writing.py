@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from airqino.errors import DamagedFileError
 from airqino.opendata import package, rows
 from airqino.opendata.about import About
 from airqino.opendata.built import Built, day_signatures, file_signatures, key_of, said_by, said_of
 from airqino.opendata.columns import plain
 from airqino.opendata.fields import TABLES
-from airqino.opendata.formats import as_csv, as_parquet
+from airqino.opendata.formats import as_csv, as_parquet, read_published
 from airqino.opendata.layout import FOLDER, DataFolder, period_of
 from airqino.opendata.staged import read_days
 from airqino.quality import notes as operator
@@ -46,10 +46,12 @@ class Written:
     Attributes:
         files: The files that were written, below the published folder.
         damaged: Staged files that could not be read; what was published of them stays, and the next call tries again.
+        harmed: Published files that were damaged, and their CSV twins too: they are built again from what is staged.
     """
 
     files: list[str] = field(default_factory=list)
     damaged: list[Path] = field(default_factory=list)
+    harmed: list[str] = field(default_factory=list)
 
 
 def write(folder: Path, root: Path, about: About, days: Collection[date] | None = None) -> Written:
@@ -70,7 +72,19 @@ def write(folder: Path, root: Path, about: About, days: Collection[date] | None 
     Raises:
         StagingError: A file cannot be written, or the operator's notes cannot be read.
     """
-    return _Writer(folder, root, about).bring(days)
+    harmed: list[str] = []
+    while True:
+        try:
+            done = _Writer(folder, root, about).bring(days)
+        except DamagedFileError as error:
+            if error.path is None:
+                raise
+            for path in (error.path, error.path.with_suffix(".csv")):
+                path.unlink(missing_ok=True)  # what is missing is built as a whole
+            harmed.append(f"{error.path.relative_to(folder)}")
+        else:
+            done.harmed += harmed
+            return done
 
 
 class _Writer:
@@ -173,7 +187,7 @@ class _Writer:
     def _bring_file(self, table: str, station: str, period: date, new: pa.Table, days: Sequence[date]) -> None:
         """Put the rows of some days in the place of those that a file has of them; others there stay."""
         both = self._both(table, station, period)
-        old = _published(both[1], table)
+        old = read_published(both[1], TABLES[table])
         if old is not None:
             old = old.filter(pc.equal(old["location_id"], station))  # somebody may have put another's there
             name = pa.repeat(pa.scalar(plain(self.about.locations[station].name)), len(old))
@@ -200,7 +214,7 @@ class _Writer:
         parts = [rows.said(self.everything, self.about.locations)]
         if found is not None:
             parts.append(rows.changed_readings(found, self.about.locations))
-        if (old := _published(both[1], "changes")) is not None:
+        if (old := read_published(both[1], TABLES["changes"])) is not None:
             parts.append(_without("changes", old.filter(pc.equal(old["kind"], "revision")), read))
         order = [(name, "ascending") for name in ("changedUtc", "kind", "location_id", "firstUtc", "parameter", "note")]
         everything = pa.concat_tables(parts).sort_by(order)
@@ -217,16 +231,6 @@ class _Writer:
         self.done.files.append(f"{path.relative_to(self.folder)}")
 
 
-def _published(path: Path, table: str) -> pa.Table | None:
-    """Return the rows of a published file; None where there is none that can be read, or of this version."""
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            found = file.read(use_threads=False).replace_schema_metadata(None)
-    except (OSError, ValueError, TypeError, NotImplementedError, MemoryError):
-        return None
-    return found if found.schema.equals(TABLES[table].schema) else None
-
-
 def _days_of(table: str, of: pa.Table) -> pa.Array:
     return of[_DAY_COLUMN[table]].cast(pa.date32(), safe=False)
 
@@ -238,6 +242,10 @@ def _without(table: str, of: pa.Table, days: Sequence[date]) -> pa.Table:
 
 def _replaced(table: str, old: pa.Table, new: pa.Table, days: Sequence[date]) -> pa.Table:
     """Put rows of some days in the place of those there are; within a day they stay in their order."""
+    if table == "forecasts":  # one is published once: what is not staged any more stays, whatever else its day has
+        old = old.filter(pc.invert(pc.is_in(old["issuedUtc"], pc.unique(new["issuedUtc"]))))
+        together = pa.concat_tables([old, new])
+        return together.take(np.argsort(together["issuedUtc"].to_numpy(), kind="stable"))
     together = pa.concat_tables([_without(table, old, days), new])
     order = np.argsort(_days_of(table, together).to_numpy(), kind="stable")
     return together.take(order)

@@ -43,7 +43,7 @@ class Now(Hour):
     """PM2.5 of the page's hour.
 
     Attributes:
-        flag: The value's flag.
+        flag: The value's flag; ``unasked`` where the source did not answer for the hour, or was not asked.
         last: The last hour with a measured value before, where this one has none.
     """
 
@@ -266,6 +266,12 @@ class Snapshot:
     def end(self) -> datetime:
         """When the hour was over: the page's present."""
         return self.hour + HOUR
+
+    @property
+    def measured(self) -> datetime:
+        """The newest hour that a station measured; the page's hour where none is known."""
+        hours = [of.now if of.level else of.now.last for of in self.stations]
+        return max((hour.at for hour in hours if hour), default=self.hour)
 
     @property
     def worst(self) -> int:

@@ -16,6 +16,7 @@ from airqino.publishing import citymap, parts, phrases
 from airqino.publishing.citymap import CityMap
 from airqino.publishing.facts import Snapshot, StationFacts
 from airqino.publishing.words import LANGUAGES, Words, capital
+from airqino.times import HOUR
 
 __all__ = ["MOST_ON_INDEX", "SHAPES", "Site", "environment", "index", "station_page", "style"]
 
@@ -96,7 +97,7 @@ def _script(snapshot: Snapshot, words: Words) -> Markup:
     """Return the script that tells the data's age."""
     text = re.sub(r"^\s*//.*|^\s+", "", _text("age.js"), flags=re.MULTILINE).replace("\n", "")
     ages = htmlsafe_json_dumps(words.ages, ensure_ascii=False)
-    return Markup(text.replace("WORDS", ages).replace("HOUR_END", f"{snapshot.end:%Y-%m-%dT%H:%MZ}"))
+    return Markup(text.replace("WORDS", ages).replace("HOUR_END", f"{snapshot.measured + HOUR:%Y-%m-%dT%H:%MZ}"))
 
 
 @dataclass(frozen=True)
@@ -219,13 +220,14 @@ def _of_many(snapshot: Snapshot, words: Words, trust: Sequence[phrases.Item]) ->
 
 def _data(snapshot: Snapshot, site: Site, words: Words, root: str) -> list[tuple[str, str]]:
     """Return the links to the data: address and text."""
-    links, year = [], words.day(snapshot.hour).year
+    links = []
     if site.open_data:
-        links = [
-            (f"{root}data/{of.station.id}/{year}.csv", words.say("data_year", station=of.label, year=year))
-            for of in snapshot.stations
-        ]
-        links.append((f"{root}data/", words.data_all))
+        for of in snapshot.stations:
+            if days := [day.day for day in of.year.days if day.state != "none"]:
+                year = days[-1].year
+                told = words.say("data_year", station=of.label, year=year)
+                links.append((f"{root}data/{of.station.id}/{year}.csv", told))
+        links.append((f"{root}data/index.html", words.data_all))
     feed = f"{root}feed.xml" if words.language == LANGUAGES[0] else f"{root}{words.language}/feed.xml"
     links += [(f"{root}now.json", words.data_now), (feed, words.data_feed)]
     return links + [

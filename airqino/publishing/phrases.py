@@ -20,6 +20,8 @@ __all__ = [
 _NAMED = 4
 #: Labels of so many letters are not broken over two lines of the headline.
 _UNBROKEN = 16
+#: A station without a reading for so long has stopped; before, an hour is missing.
+_SILENT = 3 * HOUR
 #: Forecasts for so many hours have a row of their own.
 _SOON = 2
 #: A ratio of two stations nearer to one than this is none worth telling.
@@ -103,7 +105,10 @@ def state_note(of: StationFacts, words: Words) -> str:
     if of.now.state == "left_out":
         why = words.why_left_out.get(of.now.flag, words.why_left_out["other"])
         return f"{why} {words.left_out_note}"
-    return str(words.stale_note)
+    if of.now.flag == "unasked":
+        return str(words.unasked_note)
+    last = of.now.last
+    return str(words.stale_note if last is None or of.now.at - last.at >= _SILENT else words.missing_note)
 
 
 def carbon(of: Carbon, words: Words) -> str:

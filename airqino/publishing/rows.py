@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from airqino.publishing.days import SHOWN, DayRow
-from airqino.quality.flags import fault
-from airqino.readings import NAMES
+from airqino.quality.flags import COUNTED, fault
+from airqino.readings import NAMES, reading
 from airqino.times import HOUR
 
 __all__ = [
@@ -29,9 +29,10 @@ __all__ = [
 
 #: A value and its flag.
 Told = tuple[float, str]
-#: Where there is no row.
-NOTHING: Told = (np.nan, "absent")
+#: Where there is no row: nobody has asked yet.
+NOTHING: Told = (np.nan, "unasked")
 
+_CO = reading("co")
 _DAY_COLUMNS = (
     "day",
     *(f"{SHOWN.name}_{part}" for part in ("checked_mean", "quality", "above_who", "hours", "checked_hours")),
@@ -77,21 +78,25 @@ def hours_by_station(hourly: pd.DataFrame, hour: datetime) -> dict[str, Hours]:
     """Return each station's hours up to an hour, from ``hourly.parquet``."""
     if not len(hourly):
         return {}
-    columns = ["station", "observed_at", "status", SHOWN.name, "co", *(f"{name}_flag" for name in NAMES)]
-    hourly = hourly.loc[hourly["observed_at"] <= pd.Timestamp(hour), columns]
+    columns = ["station", "observed_at", "status", SHOWN.name, "co", "co_raw", *(f"{name}_flag" for name in NAMES)]
+    hourly = hourly.loc[hourly["observed_at"] <= pd.Timestamp(hour)].reindex(columns=columns)
     if not hourly["observed_at"].is_monotonic_increasing:
         hourly = hourly.sort_values("observed_at")
     at = _moments(hourly["observed_at"])
     station, values, flags = (
         hourly["station"].tolist(),
         _floats(hourly[SHOWN.name]),
-        hourly[f"{SHOWN.name}_flag"].tolist(),
+        hourly[f"{SHOWN.name}_flag"].where(hourly["status"] != "failed", "unasked").tolist(),
     )
     shown: dict[str, dict[datetime, Told]] = defaultdict(dict)
     for id, moment, value, flag in zip(station, at, values, flags, strict=True):
         shown[id][moment] = (value, flag)
     newest = hourly[hourly["observed_at"] == pd.Timestamp(hour)]
-    co = dict(zip(newest["station"], zip(_floats(newest["co"]), newest["co_flag"], strict=True), strict=True))
+    # what was reported at the floor is no measurement, whatever the operator makes of it
+    reported = newest["co_raw"].astype(float).fillna(newest["co"].astype(float))
+    bound = (reported == _CO.floor) & newest["co_flag"].isin({*COUNTED} - {"at_floor"})
+    flag = newest["co_flag"].mask(bound, "floor")
+    co = dict(zip(newest["station"], zip(_floats(newest["co"]), flag, strict=True), strict=True))
     faulty = faults(hourly)
     return {id: Hours(of, co.get(id, NOTHING), faulty.get(id, {})) for id, of in shown.items()}
 

@@ -3,9 +3,9 @@
 So that page and open data cannot disagree; and two files of a station are read faster than those of 365 days.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -51,7 +51,11 @@ class Tables:
 
 
 def read(
-    paths: Paths, data: DataFolder, hour: datetime, table_in: Callable[[Path], pa.Table | None] = parquet.read
+    paths: Paths,
+    data: DataFolder,
+    stations: Collection[str],
+    hour: datetime,
+    table_in: Callable[[Path], pa.Table | None] = parquet.read,
 ) -> Tables:
     """Read the tables that a page of an hour needs.
 
@@ -60,6 +64,7 @@ def read(
     Args:
         paths: The staging root.
         data: The open data, which were brought up to date with it.
+        stations: Ids of the stations to show.
         hour: The last hour that is over (UTC).
         table_in: Reads a staged file; None where there is none.
 
@@ -80,7 +85,7 @@ def read(
         seen = seen[seen["seen_at"] > pd.Timestamp(hour + HOUR - timedelta(days=REVISED_DAYS))]
     return Tables(
         hourly=frame(paths.hourly(day) for day in recent),
-        daily=_daily(published(data, "daily", (year[0], year[-1]))),
+        daily=_daily(published(data, "daily", (year[0], year[-1]), stations), year[0], today),
         forecasts=frame(map(paths.forecast, hour_range(hour - 23 * HOUR, hour))),
         scores=frame([paths.scores(today - DAY)]),
         revisions=seen.reset_index(drop=True),
@@ -106,8 +111,9 @@ _PM2_5 = {
 _CO = {"valid_hours": "co_checked_hours", "floor_hours": "co_floor_hours"}
 
 
-def _daily(found: pa.Table) -> pd.DataFrame:
+def _daily(found: pa.Table, first: date, last: date) -> pd.DataFrame:
     """Return published daily means as `Tables` has them: each day has a row of each pollutant, in the same order."""
+    found = found.filter(pc.and_(pc.greater_equal(found["day"], first), pc.less_equal(found["day"], last)))
     shown, co = (found.filter(pc.equal(found["parameter"], name)) for name in ("pm25", "co"))
     columns = {name: shown[of] for of, name in _PM2_5.items()} | {name: co[of] for of, name in _CO.items()}
     columns["pm2_5_left_out"] = pc.fill_null(columns["pm2_5_left_out"], "")

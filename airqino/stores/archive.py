@@ -94,8 +94,10 @@ def _write_collections(db: mongo.Database, names: list[str], folder: Path) -> di
 def _files(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
         at = Path(folder)
-        folders[:] = sorted(f for f in folders if str((at / f).relative_to(root)) not in _LEFT_OUT)
-        yield from (at / n for n in sorted(names) if not n.startswith(".") and not n.endswith(_SQLITE_COMPANIONS))
+        # what begins with a dot is no data: temporary files, locks, and what is served, which `Publish` makes again
+        folders[:] = sorted(f for f in folders if f[0] != "." and str((at / f).relative_to(root)) not in _LEFT_OUT)
+        files = (n for n in sorted(names) if n[0] != "." and not n.endswith(_SQLITE_COMPANIONS))
+        yield from (at / n for n in files if not (at / n).is_symlink())
 
 
 def _add(tar: tarfile.TarFile, root: Path, file: Path, scratch: Path) -> bool:

@@ -46,6 +46,8 @@ def new_release(root: Path, kept: Sequence[str] = ()) -> Iterator[Path]:
     try:
         releases.mkdir(parents=True, exist_ok=True)
         before = _served(root)
+        for path in root.glob(".*.tmp"):  # a link that was not moved to its place
+            path.unlink()
         _remove(releases, [before])
         new.mkdir()
         for name in kept if before else ():
@@ -69,15 +71,15 @@ def new_release(root: Path, kept: Sequence[str] = ()) -> Iterator[Path]:
 
 def _served(root: Path) -> str:
     """Return the name of the release that is served; "" where there is none."""
-    try:
-        return (root / LIVE).readlink().name
-    except FileNotFoundError:
-        return ""
+    link = root / LIVE
+    if link.exists() and not link.is_symlink():
+        raise StagingError(f"{link} is no link: a copy took its place; remove it, with what it was copied with")
+    return link.readlink().name if link.is_symlink() else ""
 
 
 def _remove(releases: Path, but: Sequence[str]) -> None:
     for path in releases.iterdir():
-        if path.name not in but:
+        if path.name not in but and path.is_dir():
             shutil.rmtree(path)
 
 

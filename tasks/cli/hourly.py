@@ -3,6 +3,7 @@
 import argparse
 import logging
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -11,9 +12,10 @@ from datetime import datetime
 from airqino.errors import MongoError
 from airqino.times import format_hour, parse_hour
 from tasks import logs, targets
-from tasks.cli.main import USAGE, Stopped, TimeOver
+from tasks.cli.main import FAILED, USAGE, Stopped, TimeOver
 from tasks.cli.running import lock, luigi_run, positive, preflight, scheduler
 from tasks.errata import restore_lost
+from tasks.instruments import hook
 from tasks.instruments.run import Run, check
 from tasks.limits import time_limit
 from tasks.settings.reading import refuse_unpublished, settings
@@ -22,6 +24,8 @@ log = logging.getLogger("airqino.run")
 
 #: Another run is under way.
 _BUSY = 10
+#: The most seconds for publishing, after a run; together they stay below the 50 minutes that deploy/ gives a run.
+_PUBLISH_SECONDS = 600.0
 
 _CODES = """exit codes:
   0      all done, or nothing to do
@@ -73,22 +77,37 @@ def main(argv: Sequence[str]) -> int:
         log.info("%s done in %.1f s", format_hour(hour), time.monotonic() - began)
     else:
         log.error("%s FAILED with exit code %d in %.1f s", format_hour(hour), code, time.monotonic() - began)
-    publish(hour)
+    _publish(hour, max(60.0, min(_PUBLISH_SECONDS, began + settings().airqino.run_seconds + 240 - time.monotonic())))
     return code
 
 
-def publish(hour: datetime) -> int:
-    """Publish an hour, if a folder is named; a failure is told by an alert, when the process ends.
+def _publish(hour: datetime, seconds: float) -> None:
+    """Publish an hour, if a folder is named, in a process of its own: whatever becomes of it, the run is done.
 
-    Returns:
-        The exit code of Luigi's run.
+    Args:
+        hour: The hour.
+        seconds: The most that it may take. A failure is told by an alert, when this process ends.
     """
     if not settings().publish.root:
-        return 0
-    code = luigi_run(["Publish", "--hour", format_hour(hour), *scheduler()])
-    if code:
-        log.error("%s is not published: exit code %d; the page that is served stays", format_hour(hour), code)
-    return code
+        return
+    text, reason = format_hour(hour), ""
+    try:
+        # its output is the run's own
+        command = [sys.executable, "-m", "tasks.cli", "publish", "--hour", text, "--without-notes"]
+        done = subprocess.run(command, timeout=seconds, check=False, stdout=subprocess.DEVNULL)
+        if done.returncode == FAILED:  # which has told why
+            log.error("%s is not published; what is served stays", text)
+        elif done.returncode:
+            reason = f"its process ended with {done.returncode}"
+    except subprocess.TimeoutExpired:
+        reason = f"it took longer than {seconds:.0f} s and was ended; scripts/publish has no limit, run it once by hand"
+    except OSError as error:
+        reason = f"its process could not be started: {error.strerror}"
+    except Stopped:
+        log.warning("stopped while %s was published; what is served stays", text)
+    if reason:
+        log.error("%s is not published: %s; what is served stays", text, reason)
+        hook.record_failure("Publish", {"hour": text}, reason, [text])
 
 
 def _alone(hour: datetime, workers: int) -> int:

@@ -97,7 +97,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _who_and_why(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--why", required=True, metavar="TEXT", help="the reason, for whoever reads it in a year")
+    command.add_argument(
+        "--why",
+        required=True,
+        metavar="TEXT",
+        help="the reason, for whoever reads it in a year; it becomes public where a page or data are published",
+    )
     command.add_argument("--who", metavar="NAME", help="default: the login name")
     command.add_argument("--now", action="store_true", help="build and load what depends on it at once")
 

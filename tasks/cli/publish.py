@@ -9,12 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from airqino.errors import ConfigError
-from airqino.times import DAY, parse_hour
+from airqino.times import DAY, HOUR, format_hour, parse_hour
 from tasks import logs, targets
 from tasks.cli import note
-from tasks.cli.hourly import publish
 from tasks.cli.main import FAILED
-from tasks.cli.running import positive
+from tasks.cli.running import luigi_run, positive, scheduler
+from tasks.instruments import hook
 from tasks.settings.reading import refuse_unpublished, settings
 
 _PORT = 8080
@@ -33,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     latest = "the hour of the page, such as 2024-09-09T10 (UTC); default: the last one that was forecast"
     parser.add_argument("--hour", type=parse_hour, help=latest)
     serve = f"then serve the folder to this machine, at this port (default {_PORT}), until Ctrl-C: to look at it"
+    parser.add_argument("--without-notes", action="store_true", help="leave the notes to the next hourly run")
     parser.add_argument("--serve", nargs="?", type=positive, const=_PORT, metavar="PORT", help=serve)
     arguments = parser.parse_args(argv)
     root = settings().publish.root
@@ -41,7 +42,11 @@ def main(argv: Sequence[str]) -> int:
     hour = arguments.hour or _latest()
     refuse_unpublished(hour)
     logs.start_logging()
-    code = note.main(["apply"]) or (FAILED if publish(hour) else 0)
+    if hour >= settings().last_hour - HOUR:  # as of the hourly run, which calls this
+        hook.mark_hourly_run()
+    code = 0 if arguments.without_notes else note.main(["apply"])
+    if code == 0 and luigi_run(["Publish", "--hour", format_hour(hour), *scheduler()]):
+        code = FAILED
     if code == 0:
         print(f"published: {Path(root).resolve() / 'index.html'}")
     if arguments.serve:

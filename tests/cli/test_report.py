@@ -17,7 +17,6 @@ A, B, GONE = "283181971", "283164601", "283164602"
 CFG = f"""
 [publish]
 city = Abidjan
-time_zone = Africa/Abidjan
 [stations.{A}]
 name = SMART189
 place = Cocody

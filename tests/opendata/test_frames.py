@@ -145,9 +145,12 @@ def test_changes_hold_the_notes_about_an_hour_of_the_span(root: Path, tmp_path: 
     assert kinds(f"{last + HOUR:%Y-%m-%dT%H}", "2027") == ["calibrate", "revoke"]  # it holds until further notice
     noted = airqino.read("changes", "2026", root=staging).set_index("kind")
     assert (noted.at["calibrate", "slope"], noted.at["calibrate", "offset"]) == (1.5, 0.2)
-    assert noted.at["invalidate", "why"] == "'=works"
+    assert pd.isna(noted.at["invalidate", "why"]), "what was taken back is not told any more"
+    assert noted.at["calibrate", "why"] == "works next door"
     assert noted.at["revoke", "revokes"] == noted.at["invalidate", "note"]
     (public / "data" / "changes.parquet").write_bytes(b"PAR1")
+    assert kinds("2026") == ["calibrate", "invalidate", "revoke"], "the CSV file stands in"
+    (public / "data" / "changes.csv").write_bytes(b'"changedUtc')
     with pytest.raises(DamagedFileError, match=r"changes\.parquet cannot be read"):
         airqino.read("changes", "2026", root=public)
 
@@ -194,15 +197,17 @@ def test_a_folder_without_data_and_a_damaged_file_are_named(
         (root, Paths(root).hourly(DAYS[9])),
         (published, published / "data" / OTHER / "2026-02.parquet"),
     ):
-        good = path.read_bytes()
+        both = {of: of.read_bytes() for of in (path, path.with_suffix(".csv")) if of.exists()}
         try:
-            path.write_bytes(good[:-300])
+            for of, good in both.items():
+                of.write_bytes(good[:-300])
             with pytest.raises(DamagedFileError) as error:
                 airqino.read("hourly", "2026-02", root=folder)
             assert f"{path}" in f"{error.value}"
             assert len(airqino.read("hourly", "2026-01", root=folder)) > 0
         finally:
-            path.write_bytes(good)
+            for of, good in both.items():
+                of.write_bytes(good)
 
 
 def test_importing_the_library_loads_no_pandas_until_something_is_read(published: Path) -> None:

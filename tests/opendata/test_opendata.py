@@ -6,9 +6,10 @@ Any order of publishing gives the same files, and nothing is written twice or by
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,8 @@ from hypothesis import strategies as st
 from support.inprocess import Killed, configured, forget, killed_after
 from support.published import ABOUT, DAYS, LOCATIONS, OTHER, TOKYO, ZONES, add_note, contents, copied, forecast, stage
 
+from airqino.errors import StagingError
+from airqino.opendata import formats
 from airqino.opendata.about import About, Location
 from airqino.opendata.fields import PARAMETERS, TABLES
 from airqino.opendata.writing import write
@@ -444,3 +447,81 @@ def test_every_column_is_explained_in_both_the_schemas_and_the_guide(published: 
         assert [field["name"] for field in schema["fields"]] == [field.name for field in table.fields]
         assert all(f"| `{field.name}` | {field.about} |" in text for field in table.fields)
         assert "{" not in text
+
+
+def rotten(path: Path) -> None:
+    """Spoil a file's content; size and time of change stay."""
+    status, content = path.stat(), bytearray(path.read_bytes())
+    for place in range(len(content) // 3, len(content) // 3 + 60):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def touched(root: Path, day: date) -> None:
+    """Write a day's staged files again: other files with the same rows."""
+    for path in (Paths(root).daily(day), Paths(root).hourly(day)):
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("also_csv", [False, True])
+def test_a_file_that_rotted_unseen_costs_no_row_when_an_hour_comes(root: Path, tmp_path: Path, also_csv: bool) -> None:
+    mine, folder = copied(root, tmp_path / "staging"), tmp_path / "public"
+    write(folder, mine, ABOUT)
+    good = contents(folder)
+    for name in (f"{TOKYO}/2026", f"{OTHER}/2026-03"):
+        rotten(folder / "data" / f"{name}.parquet")
+        if also_csv:
+            (folder / "data" / f"{name}.csv").write_bytes(b"\xff" * 900)
+    touched(mine, DAYS[-1])
+    forget()
+    done = write(folder, mine, ABOUT)
+    assert contents(folder) == good
+    assert done.harmed == ([f"data/{TOKYO}/2026.parquet", f"data/{OTHER}/2026-03.parquet"] if also_csv else [])
+
+
+def test_a_file_that_cannot_be_read_now_is_not_taken_for_none(root: Path, tmp_path: Path) -> None:
+    mine, folder = copied(root, tmp_path / "staging"), tmp_path / "public"
+    write(folder, mine, ABOUT)
+    path = folder / "data" / TOKYO / "2026.parquet"
+    good = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    touched(mine, DAYS[-1])
+    with pytest.raises(StagingError, match=r"2026\.parquet cannot be read: Is a directory"):
+        write(folder, mine, ABOUT)
+    path.rmdir()
+    path.write_bytes(good)
+    before = contents(folder)
+    write(folder, mine, ABOUT)
+    assert contents(folder) == before
+
+
+def test_a_forecast_that_is_not_staged_any_more_stays_beside_the_others_of_its_day(root: Path, tmp_path: Path) -> None:
+    mine, folder = copied(root, tmp_path / "staging"), tmp_path / "public"
+    write(folder, mine, ABOUT)
+    good = contents(folder)
+    staged = sorted(mine.glob("*/forecast/*.parquet"))
+    assert len(staged) > 1
+    staged[0].unlink()
+    write(folder, mine, ABOUT)
+    assert contents(folder) == good
+
+
+def test_csv_files_hold_all_that_the_parquet_files_do(published: Path) -> None:
+    for path in sorted((published / "data").rglob("*.parquet")):
+        stem = path.stem.removesuffix("-forecasts")
+        of_period = "daily" if len(stem) == len("2026") else "hourly"
+        table = "changes" if stem == "changes" else "forecasts" if stem != path.stem else of_period
+        twin = path.with_suffix(".csv")
+        assert formats._csv_rows(twin.read_bytes(), TABLES[table]).equals(formats.read_published(path, TABLES[table]))
+        with pytest.raises(ValueError, match=r"cut|columns|CSV"):
+            formats._csv_rows(twin.read_bytes()[:-7], TABLES[table])
+
+
+def test_people_find_every_file_in_a_list(published: Path) -> None:
+    listed = set(re.findall(r'href="([^"]+)"', (published / "data" / "index.html").read_text()))
+    files = {name.removeprefix("data/") for name in contents(published)}
+    assert listed == {name for name in files if not name.startswith("schemas/")} - {"index.html", "stations.parquet"}

@@ -283,7 +283,7 @@ def test_what_is_read_from_a_staging_root_says_the_same(
 ) -> None:
     root = stage(tmp_path / "staging", made[0], HOUR).root
     writing.write(tmp_path, root, About({of.id: Location(of.name, time_zone=of.time_zone) for of in STATIONS}))
-    read = tables.read(Paths(root), DataFolder(tmp_path / FOLDER), HOUR)
+    read = tables.read(Paths(root), DataFolder(tmp_path / FOLDER), [of.id for of in STATIONS], HOUR)
     assert read.hourly["observed_at"].min() >= pd.Timestamp(HOUR.date() - timedelta(days=31), tz="UTC")
     assert snapshot.take(read, STATIONS, HOUR) == shown
 
