@@ -3,14 +3,19 @@
 import csv
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
+import tarfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from support.deployment import Pipeline
+from support.deployment import ROOT, Pipeline
 from support.inprocess import Killed, configured, killed_after
 from support.public import text_of
 
@@ -238,3 +243,55 @@ def test_a_wrong_setting_is_named(pipeline: Pipeline, tmp_path: Path, option: st
     assert done.returncode == 2
     assert told in done.stderr or (option == "url" and "[publish] url" in done.stderr)
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_is_stopped_while_it_publishes_is_done(pipeline: Pipeline, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "map.geojson")  # who opens it waits for one who writes
+    overlay = tmp_path / "waits.cfg"
+    overlay.write_text(f"[publish]\nmap = {tmp_path / 'map.geojson'}\n")
+    before = files(pipeline)
+    env = pipeline.env | {"LUIGI_CONFIG_PATH": f"{overlay}"}
+    run = subprocess.Popen([sys.executable, "-m", "tasks.cli", "hourly"], cwd=ROOT, env=env, stderr=subprocess.PIPE)
+    told = b""
+    while b" done in " not in told:
+        told += run.stderr.readline()
+    time.sleep(1.5)
+    run.terminate()
+    _, rest = run.communicate(timeout=30)
+    assert run.returncode == 0, told + rest
+    assert b"stopped while 2026-03-12T11 was published; what is served stays" in rest
+    assert files(pipeline) == before
+
+
+def test_a_process_that_dies_is_told_by_the_run(pipeline: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "map.geojson").write_text("{}")
+    overlay = tmp_path / "wrong.cfg"
+    overlay.write_text(f"[publish]\nmap = {tmp_path / 'map.geojson'}\n")
+    done = pipeline.hourly(LUIGI_CONFIG_PATH=f"{overlay}")
+    assert done.returncode == 0
+    assert "map.geojson is no GeoJSON" in done.stderr
+    told = json.loads(pipeline.script("alerts", "list", "--json").stdout)
+    (incident,) = [of for of in told if of["key"] == "task_failed|Publish"]
+    assert "map.geojson is no GeoJSON" in incident["text"]
+
+
+def test_what_rots_where_it_is_served_is_built_again_from_what_is_staged(here: Pipeline) -> None:
+    before = files(here)
+    for ending in ("csv", "parquet"):
+        path = public(here) / "data" / LIVE / f"2026.{ending}"
+        status, content = path.stat(), path.read_bytes()
+        path.write_bytes(b"\xff" * len(content))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    Publish(hour=HOUR).run()
+    assert files(here) == before
+
+
+def test_a_backup_leaves_out_what_is_served(pipeline: Pipeline, tmp_path: Path) -> None:
+    shutil.copytree(public(pipeline), pipeline.root / "public", symlinks=True)
+    done = pipeline.script("backup", f"{tmp_path / 'all.tar.gz'}")
+    assert done.returncode == 0, done.stderr
+    (archive,) = (tmp_path / "backups").iterdir()
+    with tarfile.open(archive) as tar:
+        names = tar.getnames()
+    assert not [name for name in names if "/public/" in name]
+    assert f"staging/{HOUR:%Y-%m-%d}/daily.parquet" in names

@@ -16,6 +16,7 @@ from airqino.publishing import publish, snapshot
 from airqino.publishing.facts import Snapshot
 from airqino.publishing.page import Site
 from airqino.publishing.parts import whole_mean
+from airqino.publishing.stations import Station
 from airqino.publishing.tables import Tables
 from airqino.publishing.words import LANGUAGES, Words
 from airqino.quality.notes import Note
@@ -325,3 +326,57 @@ def test_hours_and_dates_in_other_zones() -> None:
     assert Words("fr", "UTC").hours(midnight).replace("\u2060", "").replace("\u00a0", " ") == "23–24 h"
     assert Words("en", "UTC").hours(midnight).replace("\u2060", "") == "23:00–24:00"
     assert Words("fr", "UTC").date(date(2024, 3, 1)).replace("\u00a0", " ") == "vendredi 1er mars 2024"
+
+
+def test_the_first_line_names_the_hour_of_the_data_not_of_the_run() -> None:
+    """With the source away, a page that is written each hour must get old all the same."""
+    made, _ = tables_of(edit=cut(30, BAD, GOOD))
+    html = pages(made)["index.html"]
+    assert "Mesures du mercredi 21 février 2024, 6–7 h." in text_of(html)
+    assert 'Date.parse("2024-02-21T07:00Z")' in html
+    one, _ = tables_of(edit=cut(30, BAD))
+    assert 'Date.parse("2024-02-22T13:00Z")' in pages(one)["index.html"]
+
+
+@pytest.mark.parametrize(
+    ("status", "hours", "told"),
+    [
+        ("failed", 1, "la station n’y est peut-être pour rien"),
+        ("absent", 1, "Pas de mesure reçue pour cette heure."),
+        ("absent", 2, "Pas de mesure reçue pour cette heure."),
+        ("absent", 3, "Cette station n’envoie plus de mesures."),
+        ("failed", 30, "la station n’y est peut-être pour rien"),
+    ],
+)
+def test_whose_fault_a_missing_hour_is(status: str, hours: int, told: str) -> None:
+    made, _ = tables_of(edit=cut(hours, BAD))
+    last = made.hourly["observed_at"] > pd.Timestamp(HOUR) - pd.Timedelta(hours=hours)
+    hourly = made.hourly.assign(status=made.hourly["status"].mask(last & (made.hourly["station"] == BAD), status))
+    text = text_of(pages(replace(made, hourly=hourly))["index.html"])
+    notes = ("la station n’y est peut-être pour rien", "Pas de mesure reçue", "Cette station n’envoie plus")
+    assert [note for note in notes if note in text] == [note for note in notes if note in told]
+
+
+def test_an_hour_nobody_asked_for_is_not_the_stations_fault(made: tuple[Tables, pd.DataFrame]) -> None:
+    hourly = made[0].hourly[made[0].hourly["observed_at"] < pd.Timestamp(HOUR)]
+    text = text_of(pages(replace(made[0], hourly=hourly))["en/index.html"])
+    assert text.count("We could not read this hour at the source of the readings") == 2
+
+
+def test_a_restored_reading_of_co_at_the_floor_is_no_measurement(made: tuple[Tables, pd.DataFrame]) -> None:
+    hourly, last = made[0].hourly.copy(), made[0].hourly["observed_at"] == pd.Timestamp(HOUR)
+    hourly["co_raw"] = hourly["co"]
+    hourly.loc[last, ["co", "co_raw", "co_flag"]] = [0.32, 0.0, "restored"]
+    for of in snapshot.take(replace(made[0], hourly=hourly), STATIONS, HOUR).stations:
+        assert (of.co.state, of.co.value) == ("low", None)
+    hourly.loc[last, "co_raw"] = 0.3
+    for of in snapshot.take(replace(made[0], hourly=hourly), STATIONS, HOUR).stations:
+        assert (of.co.state, of.co.value) == ("measured", 0.32)
+
+
+def test_links_to_the_data_lead_to_files_that_are_there(made: tuple[Tables, pd.DataFrame]) -> None:
+    new = Station("999", "SMART999", "Plateau", time_zone="Africa/Abidjan")
+    daily = made[0].daily[made[0].daily["day"] < date(2024, 1, 1)]
+    html = pages(replace(made[0], daily=daily), (*STATIONS, new))["index.html"]
+    assert set(re.findall(r'href="(data/\d+/[^"]+)"', html)) == {f"data/{id}/2023.csv" for id in (BAD, GOOD)}
+    assert 'href="data/index.html"' in html

@@ -1,5 +1,9 @@
 """A served folder is always one release: before, or after; never between, and never another's files."""
 
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,3 +124,38 @@ def test_where_files_cannot_be_linked_they_are_copied(tmp_path: Path, monkeypatc
     new = (tmp_path / "data/2023.csv").stat()
     assert old.st_mtime_ns == new.st_mtime_ns
     assert old.st_ino != new.st_ino
+
+
+def test_a_process_that_is_gone_leaves_the_release_before(tmp_path: Path) -> None:
+    """Killed outright: nothing is cleaned up by it."""
+    write(tmp_path, 1)
+    for stop in ("before", "after"):
+        code = (
+            "import os, signal, sys; from pathlib import Path; from airqino.stores import files, releases\n"
+            "old = releases._point\n"
+            "def point(link, target):\n"
+            "    if link.name == releases.LIVE: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "with releases.new_release(Path(sys.argv[1]), ['data']) as release:\n"
+            "    files.write(release / 'index.html', b'2')\n"
+            "    releases._point = point\n"
+            f"    if {stop == 'before'}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code, f"{tmp_path}"], check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert served(tmp_path) == release_of(1)
+    (tmp_path / "..live.0a0b.tmp").symlink_to(".releases/gone")
+    write(tmp_path, 3)
+    assert served(tmp_path) == release_of(3)
+    assert not [*tmp_path.glob(".*.tmp")]
+    assert len([*(tmp_path / ".releases").iterdir()]) == 2
+
+
+def test_a_folder_that_a_copy_took_the_place_of_is_named_with_the_cure(tmp_path: Path) -> None:
+    write(tmp_path / "public", 1)
+    shutil.copytree(tmp_path / "public", tmp_path / "copy")  # which follows links
+    (tmp_path / "copy" / ".releases" / "notes.txt").write_text("a stray file")
+    with pytest.raises(StagingError, match=r"\.live is no link: a copy took its place; remove it"):
+        write(tmp_path / "copy", 2)
+    (tmp_path / "public" / ".releases" / "notes.txt").write_text("a stray file")
+    write(tmp_path / "public", 2)
+    assert served(tmp_path / "public") == release_of(2)
