@@ -187,6 +187,7 @@ def test_scores_on_the_card_are_of_unseen_hours(deployed: Pipeline) -> None:
         assert score["n"] == len(errors[score["station"], score["pollutant"], score["horizon_h"]])
 
 
+@pytest.mark.drill
 def test_registry_server_gone(untrained: Pipeline) -> None:
     env = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     done = untrained.hourly(**env)
@@ -243,6 +244,7 @@ def test_a_damaged_model_without_a_registry_is_trained_again(deployed: Pipeline)
     assert warnings(deployed.hourly()) == []
 
 
+@pytest.mark.drill
 def test_a_model_that_is_whole_but_none_gives_persistence_with_the_reason(deployed: Pipeline) -> None:
     folder = deployed.root / "models" / "2026-03-02"
     made = ModelCard(format=FORMAT, trained=True, trained_for="2026-03-02", promoted=True)

@@ -40,6 +40,7 @@ def run(*arguments):
     )  # fmt: skip
 
 
+@pytest.mark.drill
 def test_table_and_json(tmp_path):
     answer(tmp_path / "11.json")
     answer(tmp_path / "22.json", seed=1, co=0.0)

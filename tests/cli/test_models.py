@@ -50,6 +50,7 @@ def test_list_without_models(pipeline: Pipeline) -> None:
     assert "no models" in done.stdout
 
 
+@pytest.mark.drill
 def test_promote_and_roll_back(pipeline: Pipeline, versions: Path) -> None:
     registry = Registry(f"sqlite:///{pipeline.root}/mlflow/mlflow.db")
     for version in ("2024-09-02", "2024-09-09", "2024-09-16"):
@@ -81,6 +82,7 @@ def test_what_an_older_version_trained_is_listed_and_not_published(pipeline: Pip
     assert listed == ["2024-09-16", "2024-09-09", "2024-09-02", "2024-08-26"]
 
 
+@pytest.mark.drill
 def test_roll_back_leaves_out_what_an_older_version_trained(pipeline: Pipeline, versions: Path) -> None:
     models.save(versions / "2024-09-02", {"booster.txt": b"tree"}, card("2024-09-02", True, of=FORMAT - 1))
     assert pipeline.script("models", "promote", "2024-09-16").returncode == 0

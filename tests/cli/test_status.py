@@ -21,6 +21,7 @@ def allocated(*folders: Path) -> int:
     return sum(int(line.split()[0]) for line in listed.stdout.splitlines())
 
 
+@pytest.mark.drill
 def test_status_tells_the_room_that_is_taken_and_how_long_there_is_enough(pipeline: Pipeline, sandbox: Sandbox) -> None:
     sandbox.now = NOW
     now = f"{NOW:%Y-%m-%dT%H:%M}"

@@ -18,6 +18,8 @@ from airqino.readings import reading
 from airqino.stores.paths import Paths
 from airqino.times import day_range
 
+pytestmark = pytest.mark.drill  # it takes long
+
 NOTEBOOK = ROOT / "docs" / "first-look.ipynb"
 #: What the notebook computes, by the names of its variables.
 NAMES = ("quality", "calendar", "by_hour", "by_weekday", "revisions")

@@ -336,6 +336,7 @@ def test_days_that_come_backwards_stand_in_time_order(root: Path, published: Pat
     assert {name for name in found.keys() | meant.keys() if found.get(name) != meant.get(name)} == set()
 
 
+@pytest.mark.drill
 def test_a_killed_writer_leaves_whole_files_and_the_next_one_ends_its_work(root: Path, tmp_path: Path) -> None:
     mine, folder = copied(root, tmp_path / "staging", DAYS[:-1]), tmp_path / "public"
     write(folder, mine, ABOUT)

@@ -226,6 +226,7 @@ def test_a_revision_of_the_last_seven_days_reaches_the_daily_mean(tmp_path: Path
     tell(LOST[story], tmp_path)
 
 
+@pytest.mark.drill
 @_told(8, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
 @given(stories)
 def test_any_order_ends_as_a_quiet_run(tmp_path_factory: pytest.TempPathFactory, story: list[Any]) -> None:

@@ -138,6 +138,8 @@ def network() -> Iterator[str]:
 
 _MEASURED = """
 import resource, subprocess, sys
+
+pytestmark = pytest.mark.drill  # it takes long
 code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(code)

@@ -12,6 +12,8 @@ from support.deployment import Pipeline
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 
+pytestmark = pytest.mark.drill  # it takes long
+
 DAYS = 62
 NOW = datetime.now(UTC).replace(minute=5, second=0, microsecond=0)
 #: Days that are older than the retention, by the server's clock, and days that are not.
