@@ -264,7 +264,7 @@ def test_a_model_of_an_older_version_gives_persistence_until_the_run_has_trained
     deployed: Pipeline, api: Sandbox, tmp_path: Path
 ) -> None:
     """With all horizons that there are, from the setting to the documents."""
-    deployed.configure(tmp_path / "luigi.cfg", rounds=20)
+    deployed.configure(tmp_path / "luigi.cfg", horizons=", ".join(map(str, HORIZONS)), rounds=20)
     folder = deployed.root / "models" / "2026-03-02"
     content = json.dumps({"format": FORMAT - 1}).encode()
     models.save(folder, {"model.json": content, "co-1-0.txt": b"tree"}, models.card(folder))

@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 from prometheus_client.parser import text_string_to_metric_families
 from support.deployment import ROOT, Pipeline
 
-from airqino.readings import FORECAST, HORIZONS
+from airqino.readings import CORE_HOURS, FORECAST
 from airqino.sandbox.mongod import free_port
 from airqino.sandbox.server import Sandbox
 
@@ -92,7 +92,7 @@ def test_an_hourly_run_and_a_rerun_go_through_luigid(pipeline: Pipeline, sandbox
         done = pipeline.hourly(moment, LUIGID_URL=luigid)
         assert done.returncode == 0, done.stderr
         assert "does not answer" not in done.stderr
-    assert pipeline.database["forecasts"].count_documents({"hindcast": False}) == 2 * 2 * len(FORECAST) * len(HORIZONS)
+    assert pipeline.database["forecasts"].count_documents({"hindcast": False}) == 2 * 2 * len(FORECAST) * CORE_HOURS
 
 
 @pytest.mark.drill

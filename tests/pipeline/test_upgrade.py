@@ -193,6 +193,7 @@ def test_a_champion_that_cannot_be_read_any_more_costs_no_hour(tmp_path: Path, m
     code = unpack(OLD_MODELS, tmp_path / "code")
     with Sandbox(now=hours[0] + timedelta(hours=1, minutes=5)) as sandbox:
         pipeline = Pipeline(tmp_path / "staging", mongod, sandbox.url)
+        del pipeline.env["LUIGI_CONFIG_PATH"]  # all horizons
         run_old(code, pipeline, "backfill", "2024-08-05T00", "2024-09-10T08", now=nows[0])
         run_old(code, pipeline, "hourly", now=nows[0])
         run_old(code, pipeline, "models", "promote", "2024-09-09", now=nows[0])
