@@ -19,6 +19,8 @@ from support.hostile import drip, hours_of, http, talking
 
 from airqino.sandbox.mongod import Mongod
 
+pytestmark = pytest.mark.drill  # it takes long
+
 GOOD = "283181971"
 NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
 LAST = datetime(2026, 2, 20, 11, tzinfo=UTC)
@@ -138,8 +140,6 @@ def network() -> Iterator[str]:
 
 _MEASURED = """
 import resource, subprocess, sys
-
-pytestmark = pytest.mark.drill  # it takes long
 code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(code)
