@@ -3,6 +3,7 @@
 An hour is named by its beginning and is always UTC: ``2024-09-09T10`` runs from 10:00 to 10:59:59.
 """
 
+import calendar
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -59,6 +60,11 @@ def format_hour(hour: datetime) -> str:
 def next_month(moment: datetime) -> datetime:
     """Return the beginning of the month after the one that `moment` lies in."""
     return day_start((moment.date().replace(day=1) + timedelta(days=32)).replace(day=1))
+
+
+def last_day(day: date) -> date:
+    """Return the last day of the month that a day lies in."""
+    return day.replace(day=calendar.monthrange(day.year, day.month)[1])
 
 
 def as_utc(moment: datetime) -> datetime:

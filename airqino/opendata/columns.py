@@ -15,7 +15,10 @@ from airqino.opendata.fields import PARAMETERS, TABLES
 from airqino.quality.notes import Note
 from airqino.readings import UNITS
 
-__all__ = ["interleaved", "local_texts", "noted", "optional", "per_station", "places", "plain", "repeated", "utc_texts"]
+__all__ = [
+    "interleaved", "local_texts", "noted", "optional", "per_station", "places", "plain", "repeated", "station_names",
+    "table", "utc_texts", "zones",
+]  # fmt: skip
 
 Moments = npt.NDArray[np.datetime64]
 _SECOND = np.dtype("datetime64[s]")
@@ -56,6 +59,16 @@ def per_station(stations: pa.ChunkedArray, of: Callable[[str], Any], kind: pa.Da
     return known.take(coded.indices)
 
 
+def station_names(stations: pa.ChunkedArray, locations: Mapping[str, Location]) -> pa.Array:
+    """Return for each row what its station is called."""
+    return per_station(stations, lambda station: plain(locations[station].name), pa.string())
+
+
+def zones(stations: pa.ChunkedArray, locations: Mapping[str, Location]) -> pa.Array:
+    """Return for each row the name of its station's time zone."""
+    return per_station(stations, lambda station: locations[station].time_zone, pa.string())
+
+
 def places(stations: pa.Array, readings: Sequence[str], locations: Mapping[str, Location]) -> dict[str, pa.Array]:
     """Return location_id, location, parameter and unit of rows that `interleaved` made, one table for each reading.
 
@@ -67,7 +80,7 @@ def places(stations: pa.Array, readings: Sequence[str], locations: Mapping[str, 
     reading = np.tile(np.arange(len(readings)), len(stations) // len(readings))
     return {
         "location_id": stations,
-        "location": per_station(stations, lambda station: plain(locations[station].name), pa.string()),
+        "location": station_names(stations, locations),
         "parameter": pa.array([PARAMETERS[name] for name in readings], pa.string()).take(reading),
         "unit": pa.array([UNITS[name] for name in readings], pa.string()).take(reading),
     }

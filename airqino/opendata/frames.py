@@ -3,7 +3,6 @@
 It reads a staging root, or the Parquet files of a published folder, with the same result where both hold the same.
 """
 
-import calendar
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -24,7 +23,7 @@ from airqino.opendata.staged import read_days
 from airqino.readings import POLLUTANTS, reading, unit_of
 from airqino.stores import notebook
 from airqino.stores.paths import Paths
-from airqino.times import day_range, parse_day, parse_hour
+from airqino.times import day_range, last_day, parse_day, parse_hour
 
 __all__ = ["long_rows", "parse_span", "published", "read"]
 
@@ -134,7 +133,7 @@ def _span_of(moment: str | date) -> Span:
         begin, end = parse_day(f"{text}-01-01"), parse_day(f"{text}-12-31")
     elif re.fullmatch(r"\d{4}-\d\d", text):
         begin = parse_day(f"{text}-01")
-        end = begin.replace(day=calendar.monthrange(begin.year, begin.month)[1])
+        end = last_day(begin)
     elif re.fullmatch(r"\d{4}-\d\d-\d\d", text):
         begin = end = parse_day(text)
     else:

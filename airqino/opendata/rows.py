@@ -22,10 +22,13 @@ from airqino.opendata.columns import (
     places,
     plain,
     repeated,
+    station_names,
     table,
+    zones,
 )
 from airqino.opendata.fields import PARAMETERS, PUBLISHED
-from airqino.quality.flags import COUNTED
+from airqino.quality.flags import BOUNDS, COUNTED
+from airqino.quality.means import VOUCHED
 from airqino.quality.notes import Note
 from airqino.readings import POLLUTANTS, UNITS, reading
 from airqino.times import HOUR, local_day
@@ -34,10 +37,8 @@ __all__ = ["changed_readings", "daily_rows", "forecast_rows", "hourly_rows", "sa
 
 Locations = Mapping[str, Location]
 
-#: Flags of values that count but bound the reading only.
-_BOUNDS = ("floor", "at_floor")
-_VALUES = tuple(flag for flag in COUNTED if flag not in _BOUNDS)
-_VOUCHED = ("ok", "checked")
+#: Flags of values that count, and do not only bound the reading.
+_VALUES = tuple(flag for flag in COUNTED if flag not in BOUNDS)
 _MOMENT = pa.timestamp("us", tz="UTC")
 
 
@@ -60,7 +61,6 @@ def hourly_rows(staged: pa.Table, locations: Locations, notes: Sequence[Note] = 
     rows = interleaved([_reading(staged, name) for name in PUBLISHED])
     at = repeated(staged["observed_at"], len(PUBLISHED))
     where = places(repeated(staged["station"], len(PUBLISHED)), PUBLISHED, locations)
-    zones = per_station(where["location_id"], lambda station: locations[station].time_zone, pa.string())
     there = pc.is_valid(rows["reported_value"])
     return table(
         "hourly",
@@ -68,7 +68,7 @@ def hourly_rows(staged: pa.Table, locations: Locations, notes: Sequence[Note] = 
         | where
         | {
             "datetimeUtc": at,
-            "datetimeLocal": local_texts(at, zones),
+            "datetimeLocal": local_texts(at, zones(where["location_id"], locations)),
             "provisional": pc.invert(repeated(staged["final"], len(PUBLISHED))),
             "notes": noted(notes, where["location_id"], where["parameter"], at, at),
         },
@@ -104,7 +104,6 @@ def daily_rows(staged: pa.Table, locations: Locations, notes: Sequence[Note] = (
     rows = interleaved([_mean(staged, name, locations) for name in POLLUTANTS])
     many = len(POLLUTANTS)
     where = places(repeated(staged["station"], many), POLLUTANTS, locations)
-    zones = per_station(where["location_id"], lambda station: locations[station].time_zone, pa.string())
     begins, ends = _ends(staged, locations)
     first = repeated(begins, many)
     return table(
@@ -114,7 +113,7 @@ def daily_rows(staged: pa.Table, locations: Locations, notes: Sequence[Note] = (
         | {
             "day": repeated(staged["day"], many),
             "datetimeUtc": first,
-            "datetimeLocal": local_texts(first, zones),
+            "datetimeLocal": local_texts(first, zones(where["location_id"], locations)),
             **{
                 name: repeated(optional(staged, name, pa.int32()), many)
                 for name in ("expected_hours", "absent_hours", "failed_hours")
@@ -141,7 +140,7 @@ def _ends(staged: pa.Table, locations: Locations) -> tuple[pa.ChunkedArray, pa.C
 
 def _mean(staged: pa.Table, name: str, locations: Locations) -> dict[str, pa.ChunkedArray]:
     quality = optional(staged, f"{name}_quality", pa.string())
-    vouched = pc.is_in(quality, pa.array(_VOUCHED))
+    vouched = pc.is_in(quality, pa.array(VOUCHED))
 
     def number(column: str) -> pa.ChunkedArray:
         return optional(staged, f"{name}_{column}", pa.float64())
@@ -184,17 +183,16 @@ def forecast_rows(staged: pa.Table, locations: Locations, notes: Sequence[Note] 
     staged = _of(staged, locations).sort_by(
         [(name, "ascending") for name in ("station", "issued_at", "pollutant", "horizon_h")]
     )
-    zones = per_station(staged["station"], lambda station: locations[station].time_zone, pa.string())
     pollutants = staged["pollutant"].combine_chunks().dictionary_encode()
     names = pollutants.dictionary.to_pylist() if len(staged) else []
     columns: dict[str, Any] = {
         "location_id": staged["station"],
-        "location": per_station(staged["station"], lambda station: plain(locations[station].name), pa.string()),
+        "location": station_names(staged["station"], locations),
         "parameter": pa.array([PARAMETERS[name] for name in names], pa.string()).take(pollutants.indices),
         "unit": pa.array([UNITS[name] for name in names], pa.string()).take(pollutants.indices),
         "value": staged["p50"],
         "datetimeUtc": staged["target_at"],
-        "datetimeLocal": local_texts(staged["target_at"], zones),
+        "datetimeLocal": local_texts(staged["target_at"], zones(staged["station"], locations)),
         "issuedUtc": staged["issued_at"],
     }
     for name in ("horizon_h", "p10", "p90", "method"):
@@ -224,7 +222,7 @@ def changed_readings(ledger: pa.Table, locations: Locations, notes: Sequence[Not
             "changedUtc": ledger["seen_at"],
             "kind": pa.array(["revision"] * len(ledger), pa.string()),
             "location_id": ledger["station"],
-            "location": per_station(ledger["station"], lambda station: plain(locations[station].name), pa.string()),
+            "location": station_names(ledger["station"], locations),
             "parameter": pa.array([PARAMETERS[name] for name in readings], pa.string()),
             "unit": pa.array([UNITS[name] for name in readings], pa.string()),
             "firstUtc": ledger["observed_at"],

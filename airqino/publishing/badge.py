@@ -5,7 +5,7 @@ from functools import cache
 from importlib import resources
 
 from airqino.publishing.facts import Snapshot, StationFacts
-from airqino.publishing.page import Site, environment
+from airqino.publishing.page import Site, render
 from airqino.publishing.phrases import state_word
 from airqino.publishing.words import LANGUAGES, Words
 
@@ -25,20 +25,16 @@ def badge(snapshot: Snapshot, of: StationFacts, site: Site) -> str:
         word = state_word(of, words).lower()
     word = f"{word}, {words.moment(snapshot.end)}"
     left = round(len(of.label) * _LETTER) + 2 * _ROOM
-    text: str = (
-        environment()
-        .get_template("badge.svg.j2")
-        .render(
-            label=of.label,
-            word=word,
-            text=f"{of.label}: {word}",
-            left=left,
-            width=left + round(len(word) * _LETTER) + 2 * _ROOM,
-            fill=level_colours()[of.level],
-            ink=_WHITE if of.level >= 5 else _DARK,
-        )
+    return render(
+        "badge.svg.j2",
+        label=of.label,
+        word=word,
+        text=f"{of.label}: {word}",
+        left=left,
+        width=left + round(len(word) * _LETTER) + 2 * _ROOM,
+        fill=level_colours()[of.level],
+        ink=_WHITE if of.level >= 5 else _DARK,
     )
-    return text
 
 
 @cache

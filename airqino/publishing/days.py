@@ -12,23 +12,21 @@ import pandas as pd
 from airqino.publishing.facts import Day, Pair, Score, Year
 from airqino.publishing.stations import Station
 from airqino.publishing.tables import YEAR_DAYS
-from airqino.quality.means import QUALITIES
+from airqino.quality.means import VOUCHED
 from airqino.readings import reading
 from airqino.source.identity import Place, distance
 from airqino.times import day_range
 
 __all__ = [
-    "SHOWN", "DayRow", "co_floor_share", "day_level", "day_of", "humid_share", "missing_hours", "pairs", "scores_of",
-    "year_of",
+    "SHOWN", "WHOLE_SHARE", "DayRow", "co_floor_share", "day_level", "day_of", "humid_share", "missing_hours", "pairs",
+    "scores_of", "year_of",
 ]  # fmt: skip
 
 #: The pollutant whose levels the page shows.
 SHOWN = reading("pm2_5")
-#: What a daily mean is called that can be vouched for.
-_VOUCHED = QUALITIES[2:]
 #: Share of a year's days that its mean needs to be compared with the annual guideline: the 75 % rule of the days
 #: (40 CFR 50 App. N 3.0), taken over the year.
-_WHOLE_SHARE = 0.75
+WHOLE_SHARE = 0.75
 #: Stations nearer than this breathe much the same air: a difference between them tells of the sensors.
 _NEAR_METRES = 1000.0
 #: Common days that a ratio of two stations needs.
@@ -77,7 +75,7 @@ def year_of(rows: Sequence[DayRow], today: date) -> Year:
     means = [day.mean for day in days if day.mean is not None]
     over = sum(day.above is True for day in days)
     mean = sum(means) / len(means) if means else None
-    return Year(days, len(means), over, mean, len(means) >= _WHOLE_SHARE * YEAR_DAYS)
+    return Year(days, len(means), over, mean, len(means) >= WHOLE_SHARE * YEAR_DAYS)
 
 
 def _day(day: date, row: DayRow | None) -> Day:
@@ -106,7 +104,7 @@ def day_of(
     """
     if not hours:
         return Day(day, None, None, None, "none")
-    if quality in _VOUCHED and not math.isnan(checked_mean):
+    if quality in VOUCHED and not math.isnan(checked_mean):
         return Day(day, checked_mean, level(checked_mean), None if above is None else bool(above), "measured")
     return Day(day, None, None, None, "doubtful" if quality == "suspect" else "incomplete")
 

@@ -223,6 +223,11 @@ class StationFacts:
     trust: Trust
 
     @property
+    def newest(self) -> Hour | None:
+        """The newest hour that it measured; None where none is known."""
+        return self.now if self.now.state == "measured" else self.now.last
+
+    @property
     def level(self) -> int:
         """The level of the hour; 0 where it is not measured."""
         return self.now.level or 0
@@ -270,8 +275,7 @@ class Snapshot:
     @property
     def measured(self) -> datetime:
         """The newest hour that a station measured; the page's hour where none is known."""
-        hours = [of.now if of.level else of.now.last for of in self.stations]
-        return max((hour.at for hour in hours if hour), default=self.hour)
+        return max((of.newest.at for of in self.stations if of.newest), default=self.hour)
 
     @property
     def worst(self) -> int:
@@ -280,5 +284,4 @@ class Snapshot:
 
     def silent_for(self, of: StationFacts) -> timedelta | None:
         """Return how long ago a station's last measured hour ended; None where none is known."""
-        last = of.now if of.now.state == "measured" else of.now.last
-        return self.end - (last.at + HOUR) if last else None
+        return self.end - (of.newest.at + HOUR) if of.newest else None

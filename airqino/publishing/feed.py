@@ -4,9 +4,9 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from airqino.publishing.days import SHOWN
 from airqino.publishing.facts import Snapshot, StationFacts
-from airqino.publishing.page import Site, environment
+from airqino.publishing.page import Site, render
+from airqino.publishing.parts import LIMIT
 from airqino.publishing.words import LANGUAGES, Words
 from airqino.times import local_date, local_day
 
@@ -46,20 +46,16 @@ def feed(snapshot: Snapshot, site: Site, language: str) -> str:
     quiet = local_day(words.day(snapshot.end) - timedelta(days=_DAYS), site.time_zone).start
     updated = found[0].updated if found else f"{quiet:%Y-%m-%dT%H:%M:%SZ}"
     folder = "" if first else f"{language}/"
-    text: str = (
-        environment()
-        .get_template("feed.xml.j2")
-        .render(
-            w=words,
-            site=site,
-            id=_id("feed", language, site.city),
-            updated=updated,
-            entries=found,
-            own=f"{folder}feed.xml",
-            page=f"{folder}index.html",
-        )
+    return render(
+        "feed.xml.j2",
+        w=words,
+        site=site,
+        id=_id("feed", language, site.city),
+        updated=updated,
+        entries=found,
+        own=f"{folder}feed.xml",
+        page=f"{folder}index.html",
     )
-    return text
 
 
 def entries(snapshot: Snapshot, words: Words) -> list[Entry]:
@@ -78,7 +74,7 @@ def entries(snapshot: Snapshot, words: Words) -> list[Entry]:
 
 def _of_station(of: StationFacts, snapshot: Snapshot, words: Words) -> list[Entry]:
     zone = of.station.time_zone
-    today, limit = local_date(snapshot.end, zone), round(SHOWN.guideline or 0)
+    today = local_date(snapshot.end, zone)
     above, found = False, []
     for day in of.year.days:
         if day.above is None or day.mean is None:
@@ -86,13 +82,13 @@ def _of_station(of: StationFacts, snapshot: Snapshot, words: Words) -> list[Entr
         if day.above != above and day.day >= today - timedelta(days=_DAYS):
             kind = "above" if day.above else "normal"
             title = words.say(f"feed_{kind}", station=of.label, date=words.date(day.day))
-            text = words.say("feed_above_text", value=words.number(day.mean), limit=limit)
+            text = words.say("feed_above_text", value=words.number(day.mean), limit=LIMIT)
             id = _id(of.station.id, words.language, f"{day.day}", kind)
             found.append(Entry(kind, id, local_day(day.day, zone).stop, title, text))
         above = day.above
     if of.likely_since and not above:
         title = words.say("feed_likely", station=of.label, date=words.date(today))
-        text = words.say("feed_likely_text", clock=words.clock(of.likely_since), limit=limit)
+        text = words.say("feed_likely_text", clock=words.clock(of.likely_since), limit=LIMIT)
         id = _id(of.station.id, words.language, f"{today}", "likely")
         found.append(Entry("likely", id, of.likely_since, title, text))
     return found

@@ -14,12 +14,12 @@ from airqino.publishing import rows
 from airqino.publishing.days import SHOWN, day_level, day_of
 from airqino.publishing.facts import Day
 from airqino.publishing.month_facts import COUNTS, FLOOR, Fault, Month, MonthScore, Pollution, Revised, StationMonth
-from airqino.publishing.month_tables import MonthTables, last_day
+from airqino.publishing.month_tables import MonthTables
 from airqino.publishing.stations import Station, labels
-from airqino.quality.flags import COUNTED, fault
+from airqino.quality.flags import BOUNDS, COUNTED, fault
 from airqino.quality.notes import Note, active
 from airqino.readings import NAMES, reading
-from airqino.times import DAY, HOUR, day_range, local_date, local_day
+from airqino.times import DAY, HOUR, day_range, last_day, local_date, local_day
 
 __all__ = ["POLLUTANTS", "Service", "take"]
 
@@ -28,8 +28,6 @@ POLLUTANTS = (SHOWN.name, "co")
 #: First and last hour (UTC) in which a station is in service; None is open.
 Service = tuple[datetime | None, datetime | None]
 
-#: Flags of CO hours that bound the air from above and say no more.
-_AT_FLOOR = ("floor", "at_floor")
 #: A station that sent nothing for so long at the end of the month is silent.
 _SILENT = 24 * HOUR
 
@@ -139,7 +137,7 @@ def _kinds(name: str, rows: pd.DataFrame) -> dict[str, int]:
         if status != "ok":
             found[status if isinstance(status, str) else "unknown"] += 1
         elif flag in COUNTED:
-            found[FLOOR if clips and flag in _AT_FLOOR else COUNTS] += 1
+            found[FLOOR if clips and flag in BOUNDS else COUNTS] += 1
         else:
             found["no_value" if flag == "absent" else flag] += 1
     return dict(found)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from airqino.publishing import parts
 from airqino.publishing.days import SHOWN
 from airqino.publishing.month_facts import COUNTS, FLOOR, LEFT_OUT, MISSING, Month, Pollution, StationMonth
-from airqino.publishing.month_tables import last_day
 from airqino.publishing.words import Words
 from airqino.readings import reading
+from airqino.times import last_day
 
 __all__ = [
     "PARTS", "Column", "Figure", "Line", "Segment", "amount", "charts", "figure", "hours_of", "segments", "short",

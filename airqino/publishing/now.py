@@ -50,7 +50,7 @@ def _station(of: StationFacts) -> dict[str, Any]:
         "pm2_5": _amount(of.now.value),
         "level": of.now.level,
         "level_name": _level(of.now.level),
-        "last_measured": _hour(of.now.last if of.now.state != "measured" else of.now),
+        "last_measured": _hour(of.newest),
         "co": {"state": of.co.state, "value": _amount(of.co.value)},
         "forecasts": [
             {

@@ -184,25 +184,21 @@ def station_page(snapshot: Snapshot, of: StationFacts, site: Site, language: str
 def _render(template: str, snapshot: Snapshot, site: Site, words: Words, other: str, home: str, **more: Any) -> str:
     clauses = phrases.headline(snapshot, words, site.city)
     now = words.levels[snapshot.worst] if snapshot.worst else words.stale
-    text: str = (
-        environment()
-        .get_template(template)
-        .render(
-            w=words,
-            s=snapshot,
-            p=_lent(),
-            site=site,
-            title=f"{words.say('title', city=site.city)} – {now}, {words.clock(snapshot.end)}",
-            headline=clauses.text,
-            clauses=clauses,
-            other=other,
-            other_name=Words(words.other, site.time_zone).name,
-            home=home,
-            here="../" if home else "",
-            **more,
-        )
+    return render(
+        template,
+        w=words,
+        s=snapshot,
+        p=_lent(),
+        site=site,
+        title=f"{words.say('title', city=site.city)} – {now}, {words.clock(snapshot.end)}",
+        headline=clauses.text,
+        clauses=clauses,
+        other=other,
+        other_name=Words(words.other, site.time_zone).name,
+        home=home,
+        here="../" if home else "",
+        **more,
     )
-    return text
 
 
 def _root(language: str) -> str:
@@ -245,6 +241,12 @@ def _map(snapshot: Snapshot, site: Site, words: Words) -> _Drawn | None:
     alt = words.say("map_of", city=site.city, of_city=words.of_city(site.city), stations=" ; ".join(told))
     off = [of.label for of in snapshot.stations if not city.holds(of.station)]
     return _Drawn(city, citymap.where(city, stations), facts, alt, words.listed(off[:MOST_ON_INDEX]))
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template's text with some values; what is filled in is escaped."""
+    text: str = environment().get_template(template).render(values)
+    return text
 
 
 @cache

@@ -187,7 +187,7 @@ def _days(of: StationFacts, words: Words) -> Item:
         if year.states[state] or state != "doubtful"
     )
     why = [words.say(f"missing_{why}", n=n) for why, n in of.trust.missing.items() if n]
-    text = f"{told}{' ;'.replace(' ', chr(160)) if words.language == 'fr' else ';'} {others}."
+    text = f"{told}{words.semicolon}{others}."
     if why:
         text += " " + words.say("missing", why=", ".join(why))
     if of.trust.night is not None and of.trust.night > _MANY_AT_NIGHT:
@@ -210,8 +210,7 @@ def _sensors(snapshot: Snapshot, words: Words) -> Item:
     low = [words.say("carbon_floor", station=label, share=share) for label, share in shares.items() if share]
     if len(low) > _NAMED:
         low = [words.say("carbon_floors", low=min(shares.values()), high=max(shares.values()))]
-    semicolon = "\u00a0; " if words.language == "fr" else "; "
-    text = f"{semicolon.join(faulty)}. {words.sensors_some}" if faulty else words.sensors_none
+    text = f"{words.semicolon.join(faulty)}. {words.sensors_some}" if faulty else words.sensors_none
     if low:
         text += f" {words.carbon}{colon(words)} {' '.join(low)} {words.carbon_proof}"
     return words.sensors, text, None

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from airqino.publishing import parts, phrases
-from airqino.publishing.days import SHOWN
+from airqino.publishing.days import SHOWN, WHOLE_SHARE
 from airqino.publishing.month_facts import COUNTS, FLOOR, MISSING, Fault, Month, Pollution, StationMonth
 from airqino.publishing.month_figures import PARTS, amount, charts, hours_of, segments, short
-from airqino.publishing.page import environment, style
+from airqino.publishing.page import render, style
 from airqino.publishing.words import Words, capital
 from airqino.readings import reading
 
@@ -21,8 +21,6 @@ __all__ = ["html"]
 _NAMED = 4
 #: Notes that are told in full, the newest ones.
 _MOST_NOTES = 6
-#: Share of the days that a mean needs to stand for the month: the 75 % rule of the hours, taken over the days.
-_WHOLE_SHARE = 0.75
 
 
 @dataclass(frozen=True)
@@ -56,52 +54,44 @@ def html(month: Month, language: str, city: str = "Abidjan", time_zone: str = "A
     """
     words = Words(language, time_zone)
     name = f"{words.months[month.first.month - 1]} {month.first.year}"
-    text: str = (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            w=words,
-            month=month,
-            style=style("report.css"),
-            title=words.say("report_title", city=city, month=name)
-            if city
-            else words.say("report_title_any", month=name),
-            heads=_heads(month, words),
-            stations=[(of.label, [_row(of, told, words) for told in of.pollutants.values()]) for of in month.stations],
-            rules=_rules(month, words),
-            charts=[(name, charts(month, name, words)) for name in (SHOWN.name, "co")],
-            hours=[
-                (of, hours, segments(hours), _why_missing(hours, words))
+    return render(
+        "report.html.j2",
+        w=words,
+        month=month,
+        style=style("report.css"),
+        title=words.say("report_title", city=city, month=name) if city else words.say("report_title_any", month=name),
+        heads=_heads(month, words),
+        stations=[(of.label, [_row(of, told, words) for told in of.pollutants.values()]) for of in month.stations],
+        rules=_rules(month, words),
+        charts=[(name, charts(month, name, words)) for name in (SHOWN.name, "co")],
+        hours=[
+            (of, hours, segments(hours), _why_missing(hours, words))
+            for of in month.stations
+            for hours in of.pollutants.values()
+        ],
+        kinds=[
+            kind for kind in PARTS if any(hours_of(p, kind) for of in month.stations for p in of.pollutants.values())
+        ],
+        service=list(_service(month, words, lasts=True)),
+        earlier=list(_service(month, words, lasts=False)),
+        revisions=list(_revisions(month, words)),
+        notes=_notes(month, words),
+        scores=list(_scores(month, words)),
+        lead=words.report_scores_lead
+        + (f" {words.report_same}" if any(not s.modelled for of in month.stations for s in of.scores) else ""),
+        unjudged=words.listed(
+            [
+                f"{of.label}, {words.readings[told.name]}"
                 for of in month.stations
-                for hours in of.pollutants.values()
-            ],
-            kinds=[
-                kind
-                for kind in PARTS
-                if any(hours_of(p, kind) for of in month.stations for p in of.pollutants.values())
-            ],
-            service=list(_service(month, words, lasts=True)),
-            earlier=list(_service(month, words, lasts=False)),
-            revisions=list(_revisions(month, words)),
-            notes=_notes(month, words),
-            scores=list(_scores(month, words)),
-            lead=words.report_scores_lead
-            + (f" {words.report_same}" if any(not s.modelled for of in month.stations for s in of.scores) else ""),
-            unjudged=words.listed(
-                [
-                    f"{of.label}, {words.readings[told.name]}"
-                    for of in month.stations
-                    for told in of.pollutants.values()
-                    if told.counting and not _tells(told)
-                ]
-            ),
-            horizons=sorted({score.horizon for of in month.stations for score in of.scores}),
-            levels=[(n, parts.band_edges(n)) for n in _levels(month)],
-            limit=parts.LIMIT,
-            label=lambda name: words.readings[name],
-        )
+                for told in of.pollutants.values()
+                if told.counting and not _tells(told)
+            ]
+        ),
+        horizons=sorted({score.horizon for of in month.stations for score in of.scores}),
+        levels=[(n, parts.band_edges(n)) for n in _levels(month)],
+        limit=parts.LIMIT,
+        label=lambda name: words.readings[name],
     )
-    return text
 
 
 def _levels(month: Month) -> list[int]:
@@ -145,13 +135,12 @@ def _row(of: StationMonth, pollution: Pollution, words: Words) -> _Row:
 def _percent(share: float, words: Words) -> str:
     """Write a share in whole percent that is 0 or 100 only where it is exactly that."""
     whole = round(share * 100)
-    text = f"{min(max(whole, 1), 99) if 0 < share < 1 else whole}\u00a0%"
-    return text if words.language == "fr" else text.replace("\u00a0", "")
+    return words.percent(min(max(whole, 1), 99) if 0 < share < 1 else whole)
 
 
 def _of_the_mean(of: StationMonth, pollution: Pollution, words: Words) -> str:
     """Say why there is no mean, or that it is one of few days: those left out may be unlike the others."""
-    if pollution.valid >= _WHOLE_SHARE * len(pollution.days):
+    if pollution.valid >= WHOLE_SHARE * len(pollution.days):
         return ""
     if pollution.valid:
         return words.say("report_few", n=pollution.valid)
@@ -189,11 +178,7 @@ def _why_missing(of: Pollution, words: Words) -> str:
         why = ", ".join(f"{words.flag[flag]} {n}\u00a0h" for flag, n in of.left_out.items())
         told.append(words.say("report_left_out", n=sum(of.left_out.values()), why=why))
     told += [words.say(f"report_{kind}", n=of.hours[kind]) for kind in MISSING if of.hours.get(kind)]
-    return f"{_semicolon(words).join(told)}."
-
-
-def _semicolon(words: Words) -> str:
-    return "\u00a0; " if words.language == "fr" else "; "
+    return f"{words.semicolon.join(told)}."
 
 
 def _service(month: Month, words: Words, lasts: bool) -> Iterator[tuple[str, str]]:
@@ -262,4 +247,4 @@ def _gain(skill: float | None, modelled: float, words: Words) -> str:
         return "–"
     whole = round(skill * 100)
     sign = "+" if whole > 0 else "−" if whole < 0 else ""
-    return sign + (f"{abs(whole)}\u00a0%" if words.language == "fr" else f"{abs(whole)}%")
+    return sign + words.percent(abs(whole))

@@ -26,7 +26,7 @@ from airqino.publishing.rows import NOTHING, Forecast, Hours, Told, missing
 from airqino.publishing.stations import Station, labels
 from airqino.publishing.tables import RECENT_DAYS, Tables
 from airqino.quality import index
-from airqino.quality.flags import COUNTED
+from airqino.quality.flags import COUNTED, FAULTS
 from airqino.quality.notes import Note, active
 from airqino.readings import reading
 from airqino.times import HOUR, hour_range, local_date, local_day
@@ -36,8 +36,6 @@ __all__ = ["LIKELY", "take"]
 #: From this probability on, the guideline is said to be likely exceeded.
 LIKELY = 0.5
 _CO = reading("co")
-#: Flags of a sensor that cannot be used.
-_FAULTY = ("offset", "dead", "at_floor", "stuck", "unit")
 #: Hours at night, local time.
 _NIGHT = (20, 7)
 #: Fewer missing hours do not tell when they are missing.
@@ -148,7 +146,7 @@ def _carbon(hours: Hours) -> Carbon:
     value, flag = hours.co
     if isnan(value):
         return Carbon(None, "absent", hours.faults.get(_CO.name, ""))
-    if flag in _FAULTY:
+    if flag in FAULTS:
         return Carbon(None, "faulty", flag)
     if flag not in COUNTED:
         return Carbon(None, "left_out")

@@ -57,6 +57,15 @@ class Words:
         text = f"{math.copysign(rounded, value) if rounded else 0:.{digits}f}"
         return text.replace(".", ",") if self.language == "fr" else text
 
+    def percent(self, whole: int) -> str:
+        """Write a whole number of percent."""
+        return f"{whole}{_NO_BREAK}%" if self.language == "fr" else f"{whole}%"
+
+    @property
+    def semicolon(self) -> str:
+        """What stands between the parts of a list."""
+        return f"{_NO_BREAK}; " if self.language == "fr" else "; "
+
     def clock(self, moment: datetime) -> str:
         """Write the time of day of a moment."""
         return self._clock(moment.astimezone(self.zone))

@@ -22,8 +22,15 @@ from airqino.quality.outcomes import FAIL, MISSING, NOT_EVALUATED, SUSPECT, Code
 from airqino.readings import NAMES
 
 __all__ = [
-    "COUNTED", "FLAGS", "TESTS", "UNCHECKED", "fault", "flag_days", "flag_history", "suspected", "unflagged",
+    "BOUNDS", "COUNTED", "FAULTS", "FLAGS", "TESTS", "UNCHECKED", "fault", "flag_days", "flag_history", "suspected",
+    "unflagged",
 ]  # fmt: skip
+
+#: Flags of values that count but only bound what was measured.
+BOUNDS = ("floor", "at_floor")
+#: Flags of a sensor that says nothing of the air: verdicts on its days, and what its last value may be.
+_VERDICTS, _LAST = ("offset", "dead", "at_floor"), ("stuck", "unit")
+FAULTS = (*_VERDICTS, *_LAST)
 
 #: Every test, in the order of its digit in ``<reading>_tests``; the operator's is the last.
 TESTS = ("range", "stuck", "dead", "spike", "floor", "humid", "order", "level", "operator")
@@ -187,8 +194,8 @@ def fault(flags: Sequence[str]) -> str | None:
         ``offset``, ``dead`` or ``at_floor``; ``stuck`` or ``unit`` where its last value is; None of a sensor that can.
     """
     given = [flag for flag in flags if flag != "absent"]
-    verdict = next((flag for flag in ("offset", "dead", "at_floor") if flag in given), None)
-    return verdict or (given[-1] if given and given[-1] in ("stuck", "unit") else None)
+    verdict = next((flag for flag in _VERDICTS if flag in given), None)
+    return verdict or (given[-1] if given and given[-1] in _LAST else None)
 
 
 def suspected(tests: "pd.Series[str]", test: str) -> Mask:

@@ -13,12 +13,14 @@ from airqino.quality.flags import COUNTED, FLAGS, suspected
 from airqino.readings import POLLUTANTS, Reading, reading
 from airqino.times import local_day
 
-__all__ = ["QUALITIES", "daily_means", "dried"]
+__all__ = ["QUALITIES", "VOUCHED", "daily_means", "dried"]
 
 Floats = npt.NDArray[np.float64]
 
 #: What a daily mean may be called, worst first.
 QUALITIES = ("insufficient", "suspect", "checked", "ok")
+#: What a mean is called that can be vouched for.
+VOUCHED = QUALITIES[2:]
 
 #: Tests that concern the day: it is suspect where half of the hours that count are suspect by one of them.
 _OF_THE_DAY = ("floor", "dead", "level")
@@ -160,7 +162,7 @@ def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floa
     left_out = _left_out(flag, totals)
     suspect = (2 * np.maximum.reduce([told[test] for test in _OF_THE_DAY]) >= count) & (count > 0)
     quality = np.select([count < needed, suspect, left_out != ""], QUALITIES[:-1], QUALITIES[-1])
-    vouched = np.isin(quality, QUALITIES[2:])
+    vouched = np.isin(quality, VOUCHED)
     level, known = checked, vouched
     table: dict[str, object] = {}
     if of.eight_hours:

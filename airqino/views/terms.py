@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from airqino.quality.flags import COUNTED
-from airqino.quality.means import QUALITIES
+from airqino.quality.means import VOUCHED
 from airqino.readings import LABELS, Reading
 
 Document = dict[str, Any]
@@ -12,8 +12,6 @@ Pipeline = list[Document]
 
 #: Flags of an hour of which the sensor can only tell that it lies below its zero: this hour, and for days.
 _FLOOR, _FLOOR_FOR_DAYS = "floor", "at_floor"
-#: What a daily mean is called that can be vouched for: all but insufficient and suspect.
-_VOUCHED = QUALITIES[2:]
 
 
 def usable(pollutant: str) -> Document:
@@ -55,7 +53,7 @@ def quality(pollutant: str) -> Document:
 
 
 def _called_well(pollutant: str) -> Document:
-    return {"$in": [f"${pollutant}_quality", [*_VOUCHED]]}
+    return {"$in": [f"${pollutant}_quality", [*VOUCHED]]}
 
 
 def smallest(of: Reading) -> float | None:

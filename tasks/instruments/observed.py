@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from airqino.errors import MongoError
+from airqino.quality.flags import FAULTS
 from airqino.readings import POLLUTANTS
 from airqino.stores import files, mongo
 from airqino.stores.paths import Paths
@@ -25,8 +26,6 @@ __all__ = ["SENSORS", "PipelineState", "StationRevisions", "StationState", "Succ
 
 #: The sensors that are watched: those that are published and forecast.
 SENSORS = POLLUTANTS
-#: Flags of a sensor whose values say nothing of the air.
-_BROKEN_FLAGS = ("dead", "stuck", "at_floor", "offset", "unit")
 #: Days of staged hours that are searched; of older ones MongoDB remembers when a station was last seen.
 _DAYS = 7
 
@@ -61,7 +60,7 @@ class StationState:
     @property
     def broken(self) -> dict[str, str]:
         """Return sensor → flag, of the sensors that say nothing of the air."""
-        return {sensor: self.flags[sensor] for sensor in SENSORS if self.flags.get(sensor) in _BROKEN_FLAGS}
+        return {sensor: self.flags[sensor] for sensor in SENSORS if self.flags.get(sensor) in FAULTS}
 
 
 @dataclass(frozen=True)
