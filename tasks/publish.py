@@ -14,6 +14,7 @@ from airqino.errors import DamagedFileError, StagingError
 from airqino.opendata import writing
 from airqino.opendata.about import LICENCES, About
 from airqino.opendata.built import day_signatures, file_signatures
+from airqino.opendata.formats import discard_published
 from airqino.opendata.layout import FOLDER, DataFolder
 from airqino.publishing import citymap, publish, snapshot, tables
 from airqino.publishing.page import Site
@@ -76,7 +77,6 @@ class Publish(Stage):
 
 def _write(release: Path, hour: datetime) -> str:
     """Write all files of a release, and return the fingerprint of what they were made of."""
-    config = settings()
     for _ in range(_TRIES):
         inputs = _inputs(hour)
         done = writing.write(release, targets.paths().root, _about())
@@ -93,13 +93,12 @@ def _write(release: Path, hour: datetime) -> str:
             if error.path is None:
                 raise
             log.error("%s: it is built again from what is staged", error)
-            for path in (error.path, error.path.with_suffix(".csv")):
-                path.unlink(missing_ok=True)
+            discard_published(error.path)
             continue
         publish.write(release, snapshot.take(told, stations, hour), _site())
         if inputs == _inputs(hour):
             return inputs
-    raise StagingError(f"what is staged in {config.staging.root} changed again and again: the next run publishes")
+    raise StagingError(f"what is staged in {targets.paths().root} changed again and again: the next run publishes")
 
 
 def _inputs(hour: datetime) -> str:

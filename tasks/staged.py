@@ -110,8 +110,7 @@ class ParquetTarget(luigi.Target):
 
 def frame(targets: list[ParquetTarget]) -> pd.DataFrame:
     """Return the rows of several files as one data frame; empty where none exists."""
-    tables = [table for target in targets if (table := target.table()) is not None]
-    return parquet.concat(tables).to_pandas() if tables else pd.DataFrame()
+    return parquet.frame(target.table() for target in targets)
 
 
 def paths() -> Paths:

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from airqino.errors import ConfigError, DamagedFileError, StagingError
 from airqino.opendata.columns import utc_texts
 from airqino.opendata.fields import Table
+from airqino.stores import parquet
 
-__all__ = ["FORMATS", "as_csv", "as_parquet", "as_xlsx", "read_published"]
+__all__ = ["FORMATS", "as_csv", "as_parquet", "as_xlsx", "discard_published", "read_published"]
 
 #: Rows of one sheet, its header included (Excel specifications and limits).
 _SHEET_ROWS = 1_048_576
@@ -63,7 +64,7 @@ def read_published(path: Path, of: Table) -> pa.Table | None:
         StagingError: A file cannot be read, though it may be sound.
     """
     reasons = []
-    for file, read in ((path, _parquet_rows), (path.with_suffix(".csv"), _csv_rows)):
+    for file, read in ((path, _parquet_rows), (_twin(path), _csv_rows)):
         try:
             content = file.read_bytes()
         except FileNotFoundError:
@@ -71,9 +72,9 @@ def read_published(path: Path, of: Table) -> pa.Table | None:
         except OSError as error:
             raise StagingError(f"{file} cannot be read: {error.strerror}") from error
         try:
-            return read(content, of)
-        except (ValueError, TypeError, OSError, NotImplementedError) as error:  # Arrow's own are among them
-            reasons.append(" ".join(str(error).split())[:200])
+            return read(file, content, of)
+        except DamagedFileError as error:
+            reasons.append(f"{error}")
     if not reasons:
         return None
     harmed = DamagedFileError(f"{path} cannot be read, nor its CSV twin: {'; '.join(reasons)}")
@@ -81,21 +82,37 @@ def read_published(path: Path, of: Table) -> pa.Table | None:
     raise harmed
 
 
-def _parquet_rows(content: bytes, of: Table) -> pa.Table:
-    with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
-        rows = file.read(use_threads=False).replace_schema_metadata(None)
+def discard_published(path: Path) -> None:
+    """Remove a published Parquet file and its twin: what is missing is built as a whole.
+
+    Args:
+        path: The Parquet file, as the error of `read_published` has it.
+    """
+    for file in (path, _twin(path)):
+        file.unlink(missing_ok=True)
+
+
+def _twin(path: Path) -> Path:
+    return path.with_suffix(".csv")
+
+
+def _parquet_rows(path: Path, content: bytes, of: Table) -> pa.Table:
+    rows = parquet.decode(path, content).replace_schema_metadata(None)
     if not rows.schema.equals(of.schema):
-        raise ValueError("it has other columns than this version writes")
+        raise DamagedFileError(f"{path} has other columns than this version writes")
     return rows
 
 
-def _csv_rows(content: bytes, of: Table) -> pa.Table:
+def _csv_rows(path: Path, content: bytes, of: Table) -> pa.Table:
     options = pyarrow.csv.ConvertOptions(
         column_types=of.schema, strings_can_be_null=True, quoted_strings_can_be_null=False, null_values=[""]
     )
-    rows = pyarrow.csv.read_csv(pa.BufferReader(content), convert_options=options)
+    try:
+        rows = pyarrow.csv.read_csv(pa.BufferReader(content), convert_options=options)
+    except (ValueError, pa.ArrowException) as error:
+        raise DamagedFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
     if rows.schema.names != of.schema.names or not content.endswith(b"\n"):
-        raise ValueError("it has other columns than this version writes, or is cut")
+        raise DamagedFileError(f"{path} has other columns than this version writes, or is cut")
     return rows.cast(of.schema)
 
 

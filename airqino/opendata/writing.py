@@ -21,7 +21,7 @@ from airqino.opendata.about import About
 from airqino.opendata.built import Built, day_signatures, file_signatures, key_of, said_by, said_of
 from airqino.opendata.columns import plain
 from airqino.opendata.fields import TABLES
-from airqino.opendata.formats import as_csv, as_parquet, read_published
+from airqino.opendata.formats import as_csv, as_parquet, discard_published, read_published
 from airqino.opendata.layout import FOLDER, DataFolder, period_of
 from airqino.opendata.staged import read_days
 from airqino.quality import notes as operator
@@ -79,8 +79,7 @@ def write(folder: Path, root: Path, about: About, days: Collection[date] | None 
         except DamagedFileError as error:
             if error.path is None:
                 raise
-            for path in (error.path, error.path.with_suffix(".csv")):
-                path.unlink(missing_ok=True)  # what is missing is built as a whole
+            discard_published(error.path)
             harmed.append(f"{error.path.relative_to(folder)}")
         else:
             done.harmed += harmed

@@ -1,10 +1,7 @@
 """The staged tables of one month, as the month's report needs them."""
 
-import calendar
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 
 import pandas as pd
 
@@ -14,9 +11,9 @@ from airqino.quality.notes import Note
 from airqino.readings import NAMES
 from airqino.stores import notebook, parquet
 from airqino.stores.paths import Paths
-from airqino.times import DAY, HOUR, day_range, day_start, format_hour
+from airqino.times import DAY, HOUR, day_range, day_start, format_hour, last_day
 
-__all__ = ["MonthTables", "last_day", "parse_month", "read"]
+__all__ = ["MonthTables", "parse_month", "read"]
 
 #: What is taken of ``hourly.parquet``: not the values, which the daily means already are.
 _HOURLY = ("station", "observed_at", "status", *(f"{name}_flag" for name in NAMES))
@@ -56,11 +53,6 @@ def parse_month(text: str) -> date:
     raise ConfigError(f"{text!r} is no month: write it as 2024-03")
 
 
-def last_day(month: date) -> date:
-    """Return the last day of a month."""
-    return month.replace(day=calendar.monthrange(month.year, month.month)[1])
-
-
 def read(paths: Paths, month: date, until: datetime | None = None) -> MonthTables:
     """Read the tables of a month from a staging root.
 
@@ -81,17 +73,12 @@ def read(paths: Paths, month: date, until: datetime | None = None) -> MonthTable
         end = day_start(days[-1]) + 23 * HOUR
         span = f"{days[0]}T00 {format_hour(min(end, until) if until else end)}"
         raise ConfigError(f"{paths.root} holds no reading of {month:%Y-%m}: scripts/backfill {span} fetches the month")
-    hourly = _frame(paths.hourly(day) for day in around)
+    hourly = parquet.frame(parquet.read(paths.hourly(day)) for day in around)
     return MonthTables(
         month=month,
         daily=daily,
         hourly=hourly.reindex(columns=list(_HOURLY)).sort_values(["observed_at", "station"], ignore_index=True),
-        scores=_frame(paths.scores(day) for day in days),
-        revisions=_frame(paths.revisions(day) for day in around),
+        scores=parquet.frame(parquet.read(paths.scores(day)) for day in days),
+        revisions=parquet.frame(parquet.read(paths.revisions(day)) for day in around),
         notes=tuple(notebook.read(paths.notes)),
     )
-
-
-def _frame(files: Iterable[Path]) -> pd.DataFrame:
-    tables = [table for file in files if (table := parquet.read(file)) is not None]
-    return parquet.concat(tables).to_pandas() if tables else pd.DataFrame()

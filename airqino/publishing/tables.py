@@ -77,8 +77,7 @@ def read(
     recent = [day for day in year if day >= today - timedelta(days=RECENT_DAYS + 1)]
 
     def frame(files: Iterable[Path]) -> pd.DataFrame:
-        tables = [table for file in files if (table := table_in(file)) is not None]
-        return parquet.concat(tables).to_pandas() if tables else pd.DataFrame()
+        return parquet.frame(map(table_in, files))
 
     seen = frame(paths.revisions(day) for day in year)
     if len(seen):

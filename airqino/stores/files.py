@@ -11,7 +11,7 @@ from typing import IO
 
 from airqino.errors import StagingError
 
-__all__ = ["SET_ASIDE", "TEMPORARY", "free_room", "probe", "set_aside", "write", "write_folder"]
+__all__ = ["SET_ASIDE", "TEMPORARY", "free_room", "link", "probe", "set_aside", "write", "write_folder"]
 
 #: Pattern of the temporary names. What bears one for long was left behind by a process that was killed.
 TEMPORARY = ".*.tmp"
@@ -69,6 +69,21 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         except OSError:
             old.rename(folder)
             raise
+
+
+def link(path: Path, target: Path) -> None:
+    """Let a symbolic link point to something, in place of what bears its name; it is always there.
+
+    Args:
+        path: The link.
+        target: As the link names it.
+
+    Raises:
+        StagingError: The link cannot be made.
+    """
+    with _temporary(path) as temporary:
+        temporary.symlink_to(target)
+        temporary.replace(path)
 
 
 def probe(folder: Path) -> None:
@@ -137,7 +152,7 @@ def _temporary(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise StagingError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        if temporary.is_dir():
+        if temporary.is_dir() and not temporary.is_symlink():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             with contextlib.suppress(OSError):

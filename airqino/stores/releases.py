@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airqino.errors import StagingError
+from airqino.stores import files
 
 __all__ = ["LIVE", "live", "new_release"]
 
@@ -46,7 +47,7 @@ def new_release(root: Path, kept: Sequence[str] = ()) -> Iterator[Path]:
     try:
         releases.mkdir(parents=True, exist_ok=True)
         before = _served(root)
-        for path in root.glob(".*.tmp"):  # a link that was not moved to its place
+        for path in root.glob(files.TEMPORARY):  # a link that was not moved to its place
             path.unlink()
         _remove(releases, [before])
         new.mkdir()
@@ -60,9 +61,9 @@ def new_release(root: Path, kept: Sequence[str] = ()) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
-        _point(root / LIVE, Path(_RELEASES) / new.name)
+        files.link(root / LIVE, Path(_RELEASES) / new.name)
         for path in root.iterdir():  # those of a station that is gone
-            if path.name not in names and _is_ours(path) and path.name != LIVE:
+            if path.name not in names and _is_ours(path):
                 path.unlink()
         _remove(releases, [before, new.name])
     except OSError as error:
@@ -98,15 +99,8 @@ def _name(root: Path, names: Sequence[str]) -> None:
             continue
         if path.exists() or path.is_symlink():
             raise StagingError(f"{path} is in the way: it is not of what is published; move it, or set another folder")
-        _point(path, Path(LIVE) / name)
+        files.link(path, Path(LIVE) / name)
 
 
 def _is_ours(path: Path) -> bool:
     return path.is_symlink() and path.readlink() == Path(LIVE) / path.name
-
-
-def _point(link: Path, target: Path) -> None:
-    """Let a link point to something, at once."""
-    temporary = link.with_name(f".{link.name}.{uuid.uuid4().hex}.tmp")
-    temporary.symlink_to(target)
-    temporary.replace(link)

@@ -36,13 +36,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture(scope="module")
-def published(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("published")
-    write(folder, root, ABOUT)
-    return folder
-
-
 @pytest.mark.parametrize("table", ["daily", "hourly", "forecasts", "changes"])
 @pytest.mark.parametrize(
     ("first", "last", "station"),

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from support.inprocess import Killed, configured, forget, killed_after
 from support.published import ABOUT, DAYS, LOCATIONS, OTHER, TOKYO, ZONES, add_note, contents, copied, forecast, stage
 
-from airqino.errors import StagingError
+from airqino.errors import DamagedFileError, StagingError
 from airqino.opendata import formats
 from airqino.opendata.about import About, Location
 from airqino.opendata.fields import PARAMETERS, TABLES
@@ -43,13 +43,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = stage(tmp_path_factory.mktemp("staged"))
     forecast(made, FORECAST_AT)
     return made
-
-
-@pytest.fixture(scope="module")
-def published(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("published")
-    write(folder, root, ABOUT)
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -517,9 +510,11 @@ def test_csv_files_hold_all_that_the_parquet_files_do(published: Path) -> None:
         of_period = "daily" if len(stem) == len("2026") else "hourly"
         table = "changes" if stem == "changes" else "forecasts" if stem != path.stem else of_period
         twin = path.with_suffix(".csv")
-        assert formats._csv_rows(twin.read_bytes(), TABLES[table]).equals(formats.read_published(path, TABLES[table]))
-        with pytest.raises(ValueError, match=r"cut|columns|CSV"):
-            formats._csv_rows(twin.read_bytes()[:-7], TABLES[table])
+        assert formats._csv_rows(twin, twin.read_bytes(), TABLES[table]).equals(
+            formats.read_published(path, TABLES[table])
+        )
+        with pytest.raises(DamagedFileError, match=r"cut|columns|CSV"):
+            formats._csv_rows(twin, twin.read_bytes()[:-7], TABLES[table])
 
 
 def test_people_find_every_file_in_a_list(published: Path) -> None:

@@ -132,12 +132,11 @@ def test_a_process_that_is_gone_leaves_the_release_before(tmp_path: Path) -> Non
     for stop in ("before", "after"):
         code = (
             "import os, signal, sys; from pathlib import Path; from airqino.stores import files, releases\n"
-            "old = releases._point\n"
             "def point(link, target):\n"
             "    if link.name == releases.LIVE: os.kill(os.getpid(), signal.SIGKILL)\n"
             "with releases.new_release(Path(sys.argv[1]), ['data']) as release:\n"
             "    files.write(release / 'index.html', b'2')\n"
-            "    releases._point = point\n"
+            "    files.link = point\n"
             f"    if {stop == 'before'}: os.kill(os.getpid(), signal.SIGKILL)\n"
         )
         done = subprocess.run([sys.executable, "-c", code, f"{tmp_path}"], check=False)
