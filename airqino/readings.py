@@ -19,6 +19,7 @@ __all__ = [
     "NAMES",
     "POLLUTANTS",
     "READINGS",
+    "STALE_HOURS",
     "UNITS",
     "Reading",
     "reading",
@@ -128,6 +129,8 @@ CORE_HOURS = 2
 #: What is usual at the target's hour is known of the day before it, so no lead is longer than a day; from a reading
 #: that is an hour old, the lead is one more than the horizon.
 LONGEST_HORIZON = 23
+#: A last hour that ended so many hours ago, or more, says nothing of the air now.
+STALE_HOURS = 3
 #: Readings that are forecast.
 FORECAST = tuple(r.name for r in READINGS if r.forecast)
 #: Labels of the pollutants with a daily mean, by name, in the order people are shown them: particles first.

@@ -18,7 +18,7 @@ from tasks.daily import DailyMeans
 from tasks.documents import Document
 from tasks.settings.reading import Settings, settings
 from tasks.stage import Stage, exclusive
-from tasks.stations import identity, restore_history
+from tasks.stations import identity, restore_history, shore_around
 from tasks.stored import differences, kept, tell
 from tasks.versions import VERSION
 
@@ -97,8 +97,9 @@ def loaded_days(days: Iterable[date]) -> set[date]:
 class LoadStations(Stage):
     """What the configured stations are called and where they are, in ``stations``. A change loads nothing else.
 
-    Unit: all stations. Complete: what the operator and the API say of them is in MongoDB as it is now. A station's
-    document is made by `LoadDay`, with its first readings.
+    Beside it the shore around them, on the public page's map, in ``outlines``. Unit: all stations. Complete: what the
+    operator, the API and the map say is in MongoDB as it is now. A station's document is made by `LoadDay`, with its
+    first readings.
     """
 
     def output(self) -> targets.LoadTarget:
@@ -108,7 +109,7 @@ class LoadStations(Stage):
     def complete(self) -> bool:
         """Tell whether MongoDB holds names and places as they are now."""
         record = self.output().record() or {}
-        return record.get("inputs") == targets.fingerprint(_identities(settings()))
+        return record.get("inputs") == _stations_fingerprint(_identities(settings()), settings())
 
     @exclusive
     def run(self) -> None:
@@ -117,13 +118,19 @@ class LoadStations(Stage):
         identities, database = _identities(config), _prepared_database(config)
         updates = [({"_id": station}, {"$set": known}, False) for station, known in identities.items()]
         mongo.update(database, "stations", updates)
+        mongo.replace(database, views.OUTLINES, [{"_id": "shore", "points": shore_around(identities.values(), config)}])
         content = {"kind": "stations", "documents": len(identities)}
-        self.output().write(targets.fingerprint(identities), content)
+        self.output().write(_stations_fingerprint(identities, config), content)
 
 
 def _identities(config: Settings) -> dict[str, Document]:
     """Return the identity of each configured station; of one without a history, MongoDB may know more."""
     return {s: identity(s, config) for s in config.airqino.stations if targets.station(s).exists()}
+
+
+def _stations_fingerprint(identities: dict[str, Document], config: Settings) -> str:
+    """Return the fingerprint of what `LoadStations` writes: an edited map counts as another, and so does a move."""
+    return targets.fingerprint(identities, shore_around(identities.values(), config))
 
 
 def _prepared_database(config: Settings) -> mongo.Database:

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from airqino.errors import WrongStationError
+from airqino.errors import ConfigError, WrongStationError
 from airqino.opendata.about import Location
+from airqino.publishing import citymap
+from airqino.publishing.shore import shore
 from airqino.publishing.stations import Station
 from airqino.source import raw
 from airqino.source.client import Answer
@@ -28,6 +30,7 @@ __all__ = [
     "public_stations",
     "refuse_others",
     "restore_history",
+    "shore_around",
     "station_name",
 ]
 
@@ -96,11 +99,12 @@ def station_name(station: str, config: Settings) -> str:
 
 
 def identity(station: str, config: Settings) -> dict[str, Any]:
-    """Return name, place and time zone: what the operator says, else what the API says."""
+    """Return name, place, coordinates and time zone: what the operator says, else what the API says."""
     configured, history = config.station(station), _history(station)
     header = _newest(history)
     return {
         "name": configured.name or header.name or station,
+        "place": configured.place,
         "latitude": configured.latitude if configured.latitude is not None else header.latitude,
         "longitude": configured.longitude if configured.longitude is not None else header.longitude,
         "time_zone": configured.time_zone,
@@ -127,6 +131,22 @@ def public_stations(stations: Iterable[str], config: Settings) -> list[Station]:
         where = known["latitude"], known["longitude"], known["time_zone"]
         found.append(Station(station, str(known["name"]), config.station(station).place, *where))
     return found
+
+
+def shore_around(known: Iterable[dict[str, Any]], config: Settings) -> list[dict[str, float]]:
+    """Return points of the shore around stations, on the map of the public page; none without a map that can be read.
+
+    Args:
+        known: What is known of the stations (`identity`).
+        config: The settings.
+    """
+    try:
+        of = citymap.read(config.publish.map) if config.publish.map else None
+    except ConfigError as error:  # scripts/doctor and the public page name it; the stations are loaded all the same
+        log.warning("no shore on the dashboards' map: %s", error)
+        return []
+    places = [(station["latitude"], station["longitude"]) for station in known]
+    return [dict(zip(("latitude", "longitude"), point, strict=True)) for point in (shore(of, places) if of else ())]
 
 
 def refuse_others(answers: dict[str, Answer], config: Settings) -> dict[str, Answer]:

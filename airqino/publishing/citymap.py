@@ -12,7 +12,10 @@ from typing import Any
 from airqino.errors import ConfigError
 from airqino.publishing.stations import Station
 
-__all__ = ["ABIDJAN", "CityMap", "Mark", "Name", "around", "read", "where"]
+__all__ = ["ABIDJAN", "CityMap", "Mark", "Name", "Point", "around", "read", "where"]
+
+#: Longitude and latitude, in degrees.
+Point = tuple[float, float]
 
 #: Name of the map that comes with the package.
 ABIDJAN = "abidjan"
@@ -49,6 +52,7 @@ class CityMap:
         areas: SVG path of other areas, such as communes; "" without any.
         names: Names on it.
         source: Whence it is, by language.
+        waters: The rings of its waters, in degrees.
     """
 
     west: float
@@ -59,6 +63,7 @@ class CityMap:
     areas: str = ""
     names: tuple[Name, ...] = ()
     source: Mapping[str, str] | None = None
+    waters: tuple[tuple[Point, ...], ...] = ()
 
     @property
     def width(self) -> int:
@@ -91,7 +96,11 @@ class CityMap:
         """Tell whether a station lies on the map."""
         if station.longitude is None or station.latitude is None:
             return False
-        return self.west <= station.longitude <= self.east and self.south <= station.latitude <= self.north
+        return self.contains(station.longitude, station.latitude)
+
+    def contains(self, longitude: float, latitude: float) -> bool:
+        """Tell whether a place lies on the map."""
+        return self.west <= longitude <= self.east and self.south <= latitude <= self.north
 
 
 @dataclass(frozen=True)
@@ -138,12 +147,14 @@ def _parse(text: str, name: str) -> CityMap:
         west, south, east, north = (float(edge) for edge in frame)
         bare = CityMap(west, south, east, north)
         source = content.get("source")
+        waters = [g for p, g in features if p.get("kind") == "water" and g["type"] != "Point"]
         return CityMap(
             *(west, south, east, north),
-            water=_path(bare, [g for p, g in features if p.get("kind") == "water" and g["type"] != "Point"]),
+            water=_path(bare, waters),
             areas=_path(bare, [g for p, g in features if p.get("kind") != "water" and g["type"] != "Point"]),
             names=tuple(_named(bare, features)),
             source=source if isinstance(source, dict) or source is None else dict.fromkeys(("fr", "en"), f"{source}"),
+            waters=tuple(tuple(ring) for geometry in waters for ring in _rings(geometry)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ConfigError(f"the map {name} is no GeoJSON of polygons and points in degrees: {error!r}") from error

@@ -12,21 +12,18 @@ import pandas as pd
 from airqino.publishing.facts import Day, Pair, Score, Year
 from airqino.publishing.stations import Station
 from airqino.publishing.tables import YEAR_DAYS
-from airqino.quality.means import VOUCHED
+from airqino.quality.means import VOUCHED, WHOLE_SHARE
 from airqino.readings import reading
 from airqino.source.identity import Place, distance
 from airqino.times import day_range
 
 __all__ = [
-    "SHOWN", "WHOLE_SHARE", "DayRow", "co_floor_share", "day_level", "day_of", "humid_share", "missing_hours", "pairs",
+    "SHOWN", "DayRow", "co_floor_share", "day_level", "day_of", "humid_share", "missing_hours", "pairs",
     "scores_of", "year_of",
 ]  # fmt: skip
 
 #: The pollutant whose levels the page shows.
 SHOWN = reading("pm2_5")
-#: Share of a year's days that its mean needs to be compared with the annual guideline: the 75 % rule of the days
-#: (40 CFR 50 App. N 3.0), taken over the year.
-WHOLE_SHARE = 0.75
 #: Stations nearer than this breathe much the same air: a difference between them tells of the sensors.
 _NEAR_METRES = 1000.0
 #: Common days that a ratio of two stations needs.

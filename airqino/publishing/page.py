@@ -16,6 +16,7 @@ from airqino.publishing import citymap, parts, phrases
 from airqino.publishing.citymap import CityMap
 from airqino.publishing.facts import Snapshot, StationFacts
 from airqino.publishing.words import LANGUAGES, Words, capital
+from airqino.readings import STALE_HOURS
 from airqino.times import HOUR
 
 __all__ = ["MOST_ON_INDEX", "SHAPES", "Site", "environment", "index", "station_page", "style"]
@@ -97,7 +98,8 @@ def _script(snapshot: Snapshot, words: Words) -> Markup:
     """Return the script that tells the data's age."""
     text = re.sub(r"^\s*//.*|^\s+", "", _text("age.js"), flags=re.MULTILINE).replace("\n", "")
     ages = htmlsafe_json_dumps(words.ages, ensure_ascii=False)
-    return Markup(text.replace("WORDS", ages).replace("HOUR_END", f"{snapshot.measured + HOUR:%Y-%m-%dT%H:%MZ}"))
+    text = text.replace("WORDS", ages).replace("STALE_HOURS", f"{STALE_HOURS}")
+    return Markup(text.replace("HOUR_END", f"{snapshot.measured + HOUR:%Y-%m-%dT%H:%MZ}"))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from airqino.publishing.facts import Ahead, Carbon, Hour, Snapshot, StationFacts
 from airqino.publishing.stations import plain
 from airqino.publishing.words import Words
 from airqino.quality.notes import Note
-from airqino.readings import reading
+from airqino.readings import STALE_HOURS, reading
 from airqino.times import HOUR
 
 __all__ = [
@@ -20,8 +20,6 @@ __all__ = [
 _NAMED = 4
 #: Labels of so many letters are not broken over two lines of the headline.
 _UNBROKEN = 16
-#: A station without a reading for so long has stopped; before, an hour is missing.
-_SILENT = 3 * HOUR
 #: Forecasts for so many hours have a row of their own.
 _SOON = 2
 #: A ratio of two stations nearer to one than this is none worth telling.
@@ -108,7 +106,7 @@ def state_note(of: StationFacts, words: Words) -> str:
     if of.now.flag == "unasked":
         return str(words.unasked_note)
     last = of.now.last
-    return str(words.stale_note if last is None or of.now.at - last.at >= _SILENT else words.missing_note)
+    return str(words.stale_note if last is None or of.now.at - last.at >= STALE_HOURS * HOUR else words.missing_note)
 
 
 def carbon(of: Carbon, words: Words) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from airqino.publishing import parts, phrases
-from airqino.publishing.days import SHOWN, WHOLE_SHARE
+from airqino.publishing.days import SHOWN
 from airqino.publishing.month_facts import COUNTS, FLOOR, MISSING, Fault, Month, Pollution, StationMonth
 from airqino.publishing.month_figures import PARTS, amount, charts, hours_of, segments, short
 from airqino.publishing.page import render, style
 from airqino.publishing.words import Words, capital
+from airqino.quality.means import WHOLE_SHARE
 from airqino.readings import reading
 
 __all__ = ["html"]

@@ -13,7 +13,7 @@ from airqino.quality.flags import COUNTED, FLAGS, suspected
 from airqino.readings import POLLUTANTS, Reading, reading
 from airqino.times import local_day
 
-__all__ = ["QUALITIES", "VOUCHED", "daily_means", "dried"]
+__all__ = ["QUALITIES", "VOUCHED", "WHOLE_SHARE", "daily_means", "dried"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,6 +21,10 @@ Floats = npt.NDArray[np.float64]
 QUALITIES = ("insufficient", "suspect", "checked", "ok")
 #: What a mean is called that can be vouched for.
 VOUCHED = QUALITIES[2:]
+
+#: Share of a year's days that must be valid before its mean is compared with the annual guideline: the 75 % rule of the
+#: days (40 CFR 50 App. N 3.0), taken over the year. Directive 2008/50/EC, Annex XI, asks for 90 % of the hours or days.
+WHOLE_SHARE = 0.75
 
 #: Tests that concern the day: it is suspect where half of the hours that count are suspect by one of them.
 _OF_THE_DAY = ("floor", "dead", "level")

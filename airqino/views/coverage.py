@@ -5,10 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from airqino.quality.flags import TESTS
+from airqino.quality.outcomes import FAIL, SUSPECT
 from airqino.views.terms import Document
 
 __all__ = ["NIGHT", "coverage_details"]
 
+#: Codes of `<reading>_tests` that say that something was found.
+_FOUND = (f"{SUSPECT}", f"{FAIL}")
 #: Local hours that count as night where gaps are looked for.
 NIGHT = frozenset({22, 23, 0, 1, 2, 3, 4, 5})
 
@@ -20,13 +24,14 @@ def coverage_details(
 
     Args:
         hourly: The day's hourly table: station, observed_at (aware), status (``ok``, ``absent``, ``failed``) and the
-            flag of each reading as ``<reading>_flag``.
+            flag and the tests' codes of each reading as ``<reading>_flag`` and ``<reading>_tests``.
         zones: Time zone of each station; UTC where not named. It decides which hours are night.
         readings: Names of the readings.
 
     Returns:
         For each station: ``night_hours`` and ``night_missing_hours``; ``missing``, the hours without a row, each with
-        its local hour and weekday (1 is Monday); ``flags``, hours by reading and flag (``ok`` left out).
+        its local hour and weekday (1 is Monday); ``flags``, hours by reading and flag (``ok`` left out); ``tests``,
+        hours by reading, test and code, of the codes 3 (suspect) and 4 (fail).
     """
     by_station: dict[str, list[Mapping[str, Any]]] = {}
     for row in hourly:
@@ -46,9 +51,18 @@ def _coverage_detail(rows: list[Mapping[str, Any]], zone: ZoneInfo, readings: Se
         for reading in readings
         if (flag := row[f"{reading}_flag"]) != "ok"
     )
+    tests = Counter(
+        (reading, test, int(code))
+        for row in rows
+        if row["status"] == "ok"
+        for reading in readings
+        for test, code in zip(TESTS, row[f"{reading}_tests"] or "", strict=False)
+        if code in _FOUND
+    )
     return {
         "night_hours": sum(row["observed_at"].astimezone(zone).hour in NIGHT for row in rows),
         "night_missing_hours": sum(moment.hour in NIGHT for moment in missing),
         "missing": [{"weekday": moment.isoweekday(), "hour": moment.hour} for moment in missing],
         "flags": [{"reading": r, "flag": f, "hours": n} for (r, f), n in sorted(flags.items())],
+        "tests": [{"reading": r, "test": t, "code": c, "hours": n} for (r, t, c), n in sorted(tests.items())],
     }

@@ -4,95 +4,28 @@ A chart asks for columns of one collection and groups them itself. Where that wo
 shape made for it: a view holds no data, what it shows is what the collections hold at that moment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from airqino.quality.notes import KINDS
-from airqino.readings import LABELS, READINGS, reading
+from airqino.readings import READINGS
+from airqino.views.daily import daily_pollutants, day_reliability, sensor_hours
+from airqino.views.guideline import guideline_months, guideline_year
+from airqino.views.maps import station_map
 from airqino.views.names import named, station_names
-from airqino.views.now import hourly_levels, station_index, station_map, station_now
+from airqino.views.now import present, station_index, station_now
 from airqino.views.profiles import ALL_STATIONS, SUMS
-from airqino.views.terms import Document, Pipeline, label, quality, smallest, vouched
+from airqino.views.recent import hourly_levels
+from airqino.views.terms import Document, Pipeline, label, reading_label, unwound
 
 __all__ = ["VIEWS", "ensure_views"]
 
 _NAMESPACE_EXISTS = 48
-
-
-def _guideline_days() -> Pipeline:
-    """Return valid days and days over the WHO guideline, by station, year and pollutant.
-
-    A day is valid if its mean can be vouched for and compared. Of PM2.5 beside it the days over it as dried values say.
-    """
-    rows = [
-        {
-            "pollutant": label,
-            "valid": {"$and": [vouched(name), {"$gt": [f"${name}_above_who", None]}]},
-            "above": f"${name}_above_who",
-            "above_dry": f"${name}_dry_above_who",
-        }
-        for name, label in LABELS.items()
-    ]
-
-    def days(above: str) -> Document:
-        return {"$sum": {"$cond": [{"$and": ["$rows.valid", f"$rows.{above}"]}, 1, 0]}}
-
-    return [
-        {"$set": {"rows": rows, "year": {"$substrBytes": ["$day", 0, 4]}}},
-        {"$unwind": "$rows"},
-        {
-            "$group": {
-                "_id": {"station": "$station", "year": "$year", "pollutant": "$rows.pollutant"},
-                "days": {"$sum": 1},
-                "valid_days": {"$sum": {"$toInt": "$rows.valid"}},
-                "days_above": days("above"),
-                "days_above_dry": days("above_dry"),
-            }
-        },
-        {
-            "$project": {
-                "_id": 0,
-                "station": "$_id.station",
-                "calendar_year": "$_id.year",
-                "pollutant": "$_id.pollutant",
-                **dict.fromkeys(("days", "valid_days", "days_above"), 1),
-                "days_above_dry": {"$cond": [{"$eq": ["$_id.pollutant", LABELS["pm2_5"]]}, "$days_above_dry", None]},
-            }
-        },
-        *named(),
-    ]
-
-
-#: What a day's document says of each pollutant or of some; see the data dictionary.
-_OF_A_DAY = (
-    *("mean", "hours", "checked_mean", "checked_hours", "left_out", "above_who", "floor_hours"),
-    *("humid_hours", "dry_mean", "corrected_mean", "correction"),
-)
-
-
-def _daily_pollutants() -> Pipeline:
-    """Return each station's days, one row for each pollutant: the mean, and all that it rests on.
-
-    `concentration` is what is compared with the guideline: the checked mean or the highest 8-hour mean.
-    """
-
-    def row(name: str) -> Document:
-        of = reading(name)
-        return {part: f"${name}_{part}" for part in _OF_A_DAY} | {
-            **{"pollutant": of.label, "unit": of.unit, "digits": of.digits, "smallest": smallest(of)},
-            "quality": quality(name),
-            "concentration": f"${name}_8h_max" if of.eight_hours else f"${name}_checked_mean",
-        }
-
-    rows = [row(name) for name in LABELS]
-    return [
-        *named(),
-        {"$project": {"station": 1, "station_name": 1, "day": 1, "provisional": 1, "rows": rows}},
-        *_unwound("rows", ("day", "provisional"), tuple(rows[0])),
-    ]
+#: Hours of a UTC day.
+_DAY_HOURS = 24
 
 
 def _pipeline_state() -> Pipeline:
@@ -153,13 +86,20 @@ def _errata() -> Pipeline:
     ]
 
 
-def _unwound(field: str, kept: Sequence[str], parts: Sequence[str]) -> Pipeline:
-    """Return the elements of an array, each as a row with the station and some other fields of its document.
+def _test_codes() -> Pipeline:
+    """Return of how many hours of a day a test found a reading suspect (3) or wrong (4)."""
+    parts = ("reading", "test", "code", "hours")
+    return [*named(), *unwound("tests", ("day",), parts, reading=reading_label("$tests.reading"))]
 
-    Named one by one: a chart's filter on a field of the document then reaches the collection's index.
-    """
-    rows = dict.fromkeys(("station", "station_name", *kept), 1) | {part: f"${field}.{part}" for part in parts}
-    return [{"$unwind": f"${field}"}, {"$project": {"_id": 0, **rows}}]
+
+def _completeness_days() -> Pipeline:
+    """Return how much of each UTC day a station reported, and the most frequent reason why not all."""
+    kept = ("station", "station_name", "day", "ok_hours", "absent_hours", "failed_hours", "reason")
+    share = {"$divide": ["$ok_hours", _DAY_HOURS]}
+    return [
+        *named(),
+        {"$project": {"_id": 0, **dict.fromkeys(kept, 1), "expected_hours": {"$literal": _DAY_HOURS}, "share": share}},
+    ]
 
 
 #: The profile of all stations has no station.
@@ -176,12 +116,18 @@ VIEWS: Mapping[str, tuple[str, Pipeline]] = {
     "station_map": ("stations", station_map()),
     "hourly_levels": ("hourly_measurements", hourly_levels()),
     "station_index": ("stations", station_index()),
-    "daily_pollutants": ("daily_averages", _daily_pollutants()),
-    "guideline_days": ("daily_averages", _guideline_days()),
-    "hourly_profiles": ("profiles", [*named(), _NETWORK, *_unwound("cells", ("month", "weekday"), ("hour", *SUMS))]),
+    "daily_pollutants": ("daily_averages", daily_pollutants()),
+    "day_reliability": ("stations", day_reliability()),
+    "sensor_hours": ("daily_averages", sensor_hours()),
+    "guideline_year": ("stations", guideline_year()),
+    "guideline_months": ("stations", guideline_months()),
+    "hourly_profiles": ("profiles", [*named(), _NETWORK, *unwound("cells", ("month", "weekday"), ("hour", *SUMS))]),
     "pipeline_state": ("loads", _pipeline_state()),
-    "flag_hours": ("coverage", [*named(), *_unwound("flags", ("day",), ("reading", "flag", "hours"))]),
-    "missing_hours": ("coverage", [*named(), *_unwound("missing", ("day",), ("weekday", "hour"))]),
+    "flag_hours": ("coverage", [*named(), *unwound("flags", ("day",), ("reading", "flag", "hours"))]),
+    "missing_hours": ("coverage", [*named(), *unwound("missing", ("day",), ("weekday", "hour"))]),
+    "test_codes": ("coverage", _test_codes()),
+    "completeness_days": ("coverage", _completeness_days()),
+    "present": ("loads", present()),
     "revision_log": ("revisions", _revision_log()),
     "errata": ("notes", _errata()),
 }

@@ -1,95 +1,152 @@
-"""The views of the public dashboard's present: each station now, on the map, and its last week."""
+"""The views of the public dashboard's present: each station now, and its index."""
 
 from airqino.readings import CORE_HOURS, FORECAST, INDEX_LEVELS, LABELS, reading
-from airqino.views.names import named, named_stations
-from airqino.views.terms import Document, Pipeline, at_floor, documents_of_station, label, smallest, usable, vouched
+from airqino.views.names import named_stations
+from airqino.views.terms import (
+    Document,
+    Pipeline,
+    age_hours,
+    before,
+    documents_of_station,
+    is_low,
+    is_stale,
+    smallest,
+    too_low,
+    usable,
+)
 
-__all__ = ["hourly_levels", "station_index", "station_map", "station_now"]
+__all__ = ["SHOWN", "last_hour", "present", "station_index", "station_now"]
 
-#: Degrees around a station that the map shows at least.
-_FRAME = 0.01
+#: The pollutant by which stations are ordered and drawn on the map.
+SHOWN = "pm2_5"
+#: A change of the mean of the hours before by no more than this share of it is none.
+_STEADY = 0.1
+#: Hours before the last one that it is compared with.
+_COMPARED = 3
+#: The forecast of an hour that began longer ago than this is due.
+_LATE_HOURS = 2
+#: What a forecast's reason begins with or holds, and the word for it; any other is the model's.
+_REASONS = {"^no reading": "no_reading", "sensor|^readings ": "sensor"}
 
 
-def _before(moment: str, unit: str, amount: int) -> Document:
-    return {"$dateSubtract": {"startDate": moment, "unit": unit, "amount": amount}}
+def _where(array: str, **fields: object) -> Document:
+    """Return the elements of an array in which fields have some values."""
+    equal = [{"$eq": [f"$$this.{field}", value]} for field, value in fields.items()]
+    return {"$filter": {"input": array, "cond": {"$and": equal}}}
 
 
-def _where(array: str, field: str, value: object) -> Document:
-    """Return the elements of an array in which a field has a value."""
-    return {"$filter": {"input": array, "cond": {"$eq": [f"$$this.{field}", value]}}}
+def last_hour(pollutant: str) -> Document:
+    """Return what an hourly document says of a pollutant: its `concentration`, `state` and `hour_level`.
 
-
-def _last_week(field: str) -> Document:
-    return {"$expr": {"$gte": [f"${field}", _before("$$NOW", "day", 7)]}}
+    The state is ``measured``; ``at_floor``, too low for the sensor; ``left_out``, a value that does not count; or
+    ``none``. Only what is measured has a concentration. Documents of version 0.3.0 and before have no level.
+    """
+    states = [
+        {"case": too_low(pollutant), "then": "at_floor"},
+        {"case": {"$ne": [usable(pollutant), None]}, "then": "measured"},
+        {"case": {"$isNumber": f"${pollutant}"}, "then": "left_out"},
+    ]
+    level = {"$ifNull": [f"${pollutant}_index", None]} if reading(pollutant).index_bands else None
+    return {
+        "concentration": usable(pollutant),
+        "state": {"$switch": {"branches": states, "default": "none"}},
+        "hour_level": {"$literal": None} if level is None else level,
+    }
 
 
 def station_now() -> Pipeline:
     """Return one row for each station and pollutant: the last hour, the three before it, the newest forecast.
 
-    An hour below what the sensor can tell (`at_floor`) has no concentration, and there is no change from or to one.
+    An hour below what the sensor can tell has no concentration, and there is no change from or to one.
     """
+    earlier = {pollutant: {"$slice": [f"$hours.{pollutant}", 1, _COMPARED]} for pollutant in LABELS}
 
     def row(pollutant: str) -> Document:
-        of = reading(pollutant)
-        before = {"$slice": [f"$hours.{pollutant}_at_floor", 1, 3]}
+        of, hours = reading(pollutant), earlier[pollutant]
+        floored = {"$in": ["at_floor", {"$map": {"input": hours, "in": "$$this.state"}}]}
+        mean = {"$avg": {"$map": {"input": hours, "in": "$$this.concentration"}}}
         return {
-            "pollutant": of.label,
-            "unit": of.unit,
-            "digits": of.digits,
-            "smallest": smallest(of),
-            "is_forecast": of.forecast,
-            "concentration": {"$first": f"$hours.{pollutant}"},
-            "at_floor": {"$first": f"$hours.{pollutant}_at_floor"},
-            "before": {"$cond": [{"$in": [True, before]}, None, {"$avg": {"$slice": [f"$hours.{pollutant}", 1, 3]}}]},
-            "fault": f"$sensor_faults.{pollutant}",
-            "forecasts": _where("$forecasts", "pollutant", pollutant),
+            **{"pollutant": of.label, "unit": of.unit, "digits": of.digits, "smallest": smallest(of)},
+            **{part: {"$ifNull": [{"$first": f"$hours.{pollutant}.{part}"}, None]} for part in last_hour(pollutant)},
+            "state": {"$ifNull": [{"$first": f"$hours.{pollutant}.state"}, "none"]},
+            "before": {"$cond": [floored, None, mean]},
+            "fault": {"$ifNull": [f"$sensor_faults.{pollutant}", None]},
+            "ahead": [_ahead(pollutant, hours) for hours in range(1, CORE_HOURS + 1)],
         }
 
-    def level(pollutant: str) -> Document:
-        return {pollutant: usable(pollutant), f"{pollutant}_at_floor": at_floor(pollutant)}
-
-    def horizon(hours: int) -> Document:
-        forecast = {"$first": _where("$rows.forecasts", "horizon_h", hours)}
-        fields = {"p10": "p10", "p50": "p50", "p90": "p90", "at": "target_at", "method": "method"}
-        names = {f"next_{hours}h_{name}": f"$$forecast.{field}" for name, field in fields.items()}
-        return {"$let": {"vars": {"forecast": forecast}, "in": names}}
-
     hours: Pipeline = [
-        {"$match": {"$expr": {"$gt": ["$observed_at", _before("$$last", "hour", 4)]}}},
+        {"$match": {"$expr": {"$gt": ["$observed_at", before("$$last", "hour", _COMPARED + 1)]}}},
         {"$sort": {"observed_at": -1}},
-        {
-            "$project": {p: usable(p) for p in LABELS}
-            | {f"{p}_at_floor": at_floor(p) for p in LABELS}
-            | {"observed_at": 1}
-        },
+        {"$project": {pollutant: last_hour(pollutant) for pollutant in LABELS} | {"observed_at": 1}},
     ]
     since_last = {"$match": {"$expr": {"$gte": ["$issued_at", "$$last"]}, "horizon_h": {"$lte": CORE_HOURS}}}
     forecasts: Pipeline = [since_last, {"$sort": {"issued_at": -1}}, {"$limit": len(FORECAST) * CORE_HOURS}]
-    newest = _where("$forecasts", "issued_at", {"$first": "$forecasts.issued_at"})
-    shown = ("pollutant", "unit", "digits", "smallest", "is_forecast", "concentration", "at_floor", "fault")
-    kept = {name: f"$rows.{name}" for name in shown}
+    shown = {"$first": f"$hours.{SHOWN}.concentration"}
+    parts = ("pollutant", "unit", "digits", "smallest", "state", "concentration", "hour_level", "fault")
+    ahead = ("state", "p10", "p50", "p90", "at", "reason")
     return [
         *named_stations(),
         documents_of_station("hourly_measurements", hours, "hours", last="$last_seen_at"),
         documents_of_station("forecasts", forecasts, "forecasts", last="$last_seen_at"),
-        {"$set": {"forecasts": newest, "last_at": {"$first": "$hours.observed_at"}}},
-        {"$set": {"rows": [row(pollutant) for pollutant in LABELS]}},
+        {"$set": {"forecasts": _where("$forecasts", issued_at={"$first": "$forecasts.issued_at"})}},
+        {"$set": {"last_at": {"$ifNull": [{"$first": "$hours.observed_at"}, "$last_seen_at"]}}},
+        {"$set": {"age_h": age_hours("$last_at")}},
+        {"$set": {"stale": is_stale("$age_h"), "rows": [row(pollutant) for pollutant in LABELS]}},
+        {"$set": {"worst": {"$cond": [{"$eq": ["$stale", False]}, {"$ifNull": [shown, -1]}, -1]}}},
         {"$unwind": "$rows"},
+        {"$set": {"change": {"$subtract": ["$rows.concentration", "$rows.before"]}}},
         {
-            "$replaceWith": {
-                "$mergeObjects": [
-                    {
-                        "station": "$station",
-                        "station_name": "$station_name",
-                        **kept,
-                        "last_at": "$last_at",
-                        "change": {"$subtract": ["$rows.concentration", "$rows.before"]},
-                    },
-                    *(horizon(hours) for hours in range(1, CORE_HOURS + 1)),
-                ]
+            "$project": {
+                **{"_id": 0, "station": 1, "station_name": 1, **{part: f"$rows.{part}" for part in parts}},
+                **dict.fromkeys(("last_at", "age_h", "stale", "worst", "change"), 1),
+                "trend": _trend("$change", "$rows.before"),
+                **{
+                    f"next_{hours}h_{part}": {"$arrayElemAt": [f"$rows.ahead.{part}", hours - 1]}
+                    for hours in range(1, CORE_HOURS + 1)
+                    for part in ahead
+                },
             }
         },
     ]
+
+
+def _trend(change: str, mean: str) -> Document:
+    cases = [
+        {"case": {"$not": [{"$isNumber": change}]}, "then": None},
+        {"case": {"$lte": [{"$abs": change}, {"$multiply": [_STEADY, mean]}]}, "then": "steady"},
+        {"case": {"$gt": [change, 0]}, "then": "rising"},
+    ]
+    return {"$switch": {"branches": cases, "default": "falling"}}
+
+
+def _ahead(pollutant: str, hours: int) -> Document:
+    """Return the newest forecast of a coming hour of a station, or why there is none."""
+    nothing = dict.fromkeys(("p10", "p50", "p90", "at", "reason"), None)
+    if pollutant not in FORECAST:
+        return nothing | {"state": "not_forecast"}
+    states = [
+        {"case": {"$not": [{"$isNumber": "$$of.p50"}]}, "then": "none"},
+        {"case": {"$lt": ["$$of.target_at", before("$$NOW", "hour", _LATE_HOURS)]}, "then": "late"},
+        {"case": is_low(reading(pollutant), "$$of.p50"), "then": "low"},
+    ]
+    reasons = [
+        {"case": {"$eq": [{"$type": "$$of.reason"}, "missing"]}, "then": "not_made"},
+        *(
+            {"case": {"$regexMatch": {"input": {"$toString": "$$of.reason"}, "regex": pattern}}, "then": word}
+            for pattern, word in _REASONS.items()
+        ),
+    ]
+    told = {
+        "state": "$$state",
+        "at": {"$ifNull": ["$$of.target_at", None]},
+        "reason": {
+            "$cond": [{"$eq": ["$$state", "none"]}, {"$switch": {"branches": reasons, "default": "model"}}, None]
+        },
+        **{p: {"$cond": [{"$eq": ["$$state", "forecast"]}, f"$$of.{p}", None]} for p in ("p10", "p50", "p90")},
+    }
+    state = {"$switch": {"branches": states, "default": "forecast"}}
+    of = {"$first": _where("$forecasts", pollutant=pollutant, horizon_h=hours)}
+    return {"$let": {"vars": {"of": of}, "in": {"$let": {"vars": {"state": state}, "in": told}}}}
 
 
 def station_index() -> Pipeline:
@@ -121,81 +178,7 @@ def station_index() -> Pipeline:
     ]
 
 
-def station_map() -> Pipeline:
-    """Return where each station is, and its newest day with a PM2.5 mean that can be vouched for.
-
-    Two more rows for each station, of the kinds ``south-west`` and ``north-east``, stand beside it: without them a
-    chart of a single station, or of stations on one meridian, has no extent.
-    """
-
-    def place(kind: str, away: float) -> Document:
-        return {"kind": kind, "latitude": {"$add": ["$latitude", away]}, "longitude": {"$add": ["$longitude", away]}}
-
-    newest: Pipeline = [{"$match": {"$expr": vouched("pm2_5")}}, {"$sort": {"day": -1}}, {"$limit": 1}]
-    return [
-        *named_stations(),
-        documents_of_station("daily_averages", newest, "days"),
-        {"$set": {"newest": {"$first": "$days"}}},
-        {"$set": {"places": [place("station", 0), place("south-west", -_FRAME), place("north-east", _FRAME)]}},
-        {"$unwind": "$places"},
-        {
-            "$replaceWith": {
-                "$mergeObjects": [
-                    {"station": "$station", "station_name": "$station_name"},
-                    "$places",
-                    {name: f"$newest.{name}" for name in ("day", "pm2_5_checked_mean", "provisional")},
-                ]
-            }
-        },
-    ]
-
-
-def hourly_levels() -> Pipeline:
-    """Return the last week's readings and what was forecast for them, one to a row.
-
-    The names of forecast series end as Superset's charts expect of a forecast with a band. A past hour shows the
-    forecast made an hour before it; an hour to come the newest one there is; neither shows one that is too low for the
-    sensor to measure.
-    """
-    levels = [{"pollutant": label, "concentration": usable(name)} for name, label in LABELS.items()]
-    bands = [
-        {"suffix": f"__yhat{end}", "concentration": f"${p}"}
-        for end, p in (("", "p50"), ("_lower", "p10"), ("_upper", "p90"))
-    ]
-    over, to_come = ({"$expr": {of: ["$target_at", "$$NOW"]}} for of in ("$lte", "$gt"))
-    hour_before: Pipeline = [{"$match": {"$and": [_last_week("target_at"), over, {"horizon_h": 1}]}}]
-    newest: Pipeline = [  # an hour to come has been forecast from several hours
-        {"$match": to_come},
-        {"$sort": {"horizon_h": 1}},
-        {"$group": {"_id": ["$station", "$pollutant", "$target_at"], "newest": {"$first": "$$ROOT"}}},
-        {"$replaceWith": "$newest"},
-    ]
-    # what is written as less than the smallest amount is none: a line at 0 would say that the air will be clean
-    told = [
-        {"$or": [{"pollutant": {"$ne": name}}, {"p50": {"$gte": least / 2}}]}
-        for name in LABELS
-        if (least := smallest(reading(name))) is not None
-    ]
-    shown: Pipeline = [
-        {"$match": {"$and": told}},
-        *named(),
-        {"$project": {"station": 1, "station_name": 1, "target_at": 1, "pollutant": label("pollutant"), "rows": bands}},
-        *_rows("$target_at", 1, {"$concat": ["$station_name", "$rows.suffix"]}),
-    ]
-    return [
-        {"$match": _last_week("observed_at")},
-        *named(),
-        {"$project": {"station": 1, "station_name": 1, "observed_at": 1, "rows": levels}},
-        *_rows(1, "$rows.pollutant", "$station_name"),
-        *({"$unionWith": {"coll": "forecasts", "pipeline": [*chosen, *shown]}} for chosen in (hour_before, newest)),
-    ]
-
-
-def _rows(observed_at: object, pollutant: object, series: object) -> Pipeline:
-    """Make a row of each element of `rows` that has a concentration."""
-    columns = {"station": 1, "station_name": 1, "observed_at": observed_at, "pollutant": pollutant, "series": series}
-    return [
-        {"$unwind": "$rows"},
-        {"$match": {"rows.concentration": {"$ne": None}}},
-        {"$project": {"_id": 0, **columns, "concentration": "$rows.concentration"}},
-    ]
+def present() -> Pipeline:
+    """Return one row, whatever the database holds: the moment."""
+    moment: Document = {"$project": {"_id": 0, "now_at": "$$NOW"}}
+    return [{"$limit": 1}, moment, {"$unionWith": {"pipeline": [{"$documents": [{}]}, moment]}}, {"$limit": 1}]

@@ -1,11 +1,11 @@
 """Parts of pipelines that the views share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airqino.quality.flags import COUNTED
 from airqino.quality.means import VOUCHED
-from airqino.readings import LABELS, Reading
+from airqino.readings import LABELS, READINGS, STALE_HOURS, Reading, reading
 
 Document = dict[str, Any]
 Pipeline = list[Document]
@@ -17,7 +17,8 @@ _FLOOR, _FLOOR_FOR_DAYS = "floor", "at_floor"
 def usable(pollutant: str) -> Document:
     """Return the reading where it counts and is a number, else null: what stands at the floor is no clean air."""
     flags = [flag for flag in COUNTED if flag not in (_FLOOR, _FLOOR_FOR_DAYS)]
-    return {"$cond": [_flagged(pollutant, flags), f"${pollutant}", None]}
+    sure = {"$and": [_flagged(pollutant, flags), {"$not": [is_low(reading(pollutant), f"${pollutant}")]}]}
+    return {"$cond": [sure, f"${pollutant}", None]}
 
 
 def averaged(pollutant: str) -> Document:
@@ -31,8 +32,14 @@ def averaged(pollutant: str) -> Document:
 
 
 def at_floor(pollutant: str, for_days: bool = True) -> Document:
-    """Tell whether the reading lies below what the sensor can tell, in single hours or also `for_days`."""
+    """Tell whether the reading stands at the sensor's floor, in single hours or also `for_days`."""
     return _flagged(pollutant, [_FLOOR, *([_FLOOR_FOR_DAYS] if for_days else [])])
+
+
+def too_low(pollutant: str) -> Document:
+    """Tell whether the reading is too low for the sensor to measure: it counts, and is at the floor or written as 0."""
+    counted = _flagged(pollutant, COUNTED)
+    return {"$or": [at_floor(pollutant), {"$and": [counted, is_low(reading(pollutant), f"${pollutant}")]}]}
 
 
 def _flagged(pollutant: str, flags: Iterable[str]) -> Document:
@@ -62,6 +69,56 @@ def smallest(of: Reading) -> float | None:
     Less is written as less than this: a 0.00 would say that the air is clean.
     """
     return None if of.floor is None else round(10.0**-of.digits, of.digits)
+
+
+def is_low(of: Reading, amount: object) -> object:
+    """Tell whether an amount of a reading with a floor rounds to less than the smallest that is written; never of null.
+
+    Amounts below zero do: nothing is written with a minus.
+    """
+    least = smallest(of)
+    return False if least is None else {"$and": [{"$isNumber": amount}, {"$lt": [amount, least / 2]}]}
+
+
+def age_hours(hour: object) -> Document:
+    """Return how many hours ago an hour ended; null where there is none."""
+    return {"$subtract": [{"$divide": [{"$subtract": ["$$NOW", hour]}, 3_600_000]}, 1]}
+
+
+def is_stale(age: str) -> Document:
+    """Tell by a station's `age_h` whether its last hour says nothing of the air now, as the public page does."""
+    return {"$cond": [{"$isNumber": age}, {"$gte": [age, STALE_HOURS]}, None]}
+
+
+def before(moment: object, unit: str, amount: int) -> Document:
+    """Return the moment some time before another."""
+    return {"$dateSubtract": {"startDate": moment, "unit": unit, "amount": amount}}
+
+
+def zone(field: str) -> Document:
+    """Return a station's time zone; UTC where it has none."""
+    return {"$cond": [{"$eq": [{"$type": field}, "string"]}, field, "UTC"]}
+
+
+def reading_label(field: str) -> Document:
+    """Return the reading that a field names, as people write it."""
+    cases = [{"case": {"$eq": [field, of.name]}, "then": of.label} for of in READINGS]
+    return {"$switch": {"branches": cases, "default": field}}
+
+
+def unwound(field: str, kept: Sequence[str], parts: Sequence[str], **computed: object) -> Pipeline:
+    """Return the elements of an array, each as a row with the station and some other fields of its document.
+
+    Named one by one: a chart's filter on a field of the document then reaches the collection's index.
+
+    Args:
+        field: The array.
+        kept: Fields of the document.
+        parts: Fields of the elements.
+        computed: More fields, or others in place of these.
+    """
+    rows = dict.fromkeys(("station", "station_name", *kept), 1) | {part: f"${field}.{part}" for part in parts}
+    return [{"$unwind": f"${field}"}, {"$project": {"_id": 0, **rows, **computed}}]
 
 
 def label(field: str) -> Document:

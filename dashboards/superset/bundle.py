@@ -1,145 +1,154 @@
-"""The dashboards as files: import them into Superset, export them from it, so that both are the same again.
+"""The dashboards in Superset: bring the bundles of both languages in, and tell what was changed there since.
 
-Superset's own commands do the work. Its export names files by row number and writes row numbers of its database into
-the dashboards; `normalise` replaces them with numbers that are the same in every installation.
+Superset's own commands do the work. What they leave out is done here: charts of former bundles go, and the line "now" is
+tied to the chart that it is drawn from.
 """
 
 import json
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import colours
+import generate
 import yaml
 
-__all__ = ["FOLDER", "export_bundle", "import_bundle", "normalise", "read"]
+__all__ = ["changes", "count", "import_bundles"]
 
-FOLDER = Path(__file__).parent / "bundle"
-
-_METADATA = {"version": "1.0.0", "type": "assets", "timestamp": "2026-01-01T00:00:00+00:00"}
-#: What the bundle says of the database; the real one comes from the environment (superset_config.py).
-_URI = "mongodb://127.0.0.1:27017/air_quality?mode=dashboard"
 #: Written by Superset for its own use, made anew at import or when a dashboard opens.
-_DERIVED = ("chart_configuration", "global_chart_configuration", "map_label_colors", "import_time", "chartsInScope")
+_DERIVED = (
+    *("chart_configuration", "global_chart_configuration", "map_label_colors", "import_time", "chartsInScope"),
+    *("tabsInScope", "slice_id", "datasource", "dashboards", "chartId", "excluded", "uuid", "value"),
+)
 
 
-def read(folder: Path = FOLDER) -> dict[str, str]:
-    """Return the bundle's files: path inside the bundle → text."""
-    return {f"{path.relative_to(folder)}": path.read_text() for path in sorted(folder.rglob("*.yaml"))}
+def _documents(stations: Sequence[str]) -> dict[str, dict[str, Any]]:
+    return {
+        path: document
+        for language in generate.LANGUAGES
+        for path, document in generate.bundle(language, stations).items()
+    }
 
 
-def import_bundle(stations: Sequence[str] = (), folder: Path = FOLDER) -> None:
-    """Bring the bundle into Superset's database; objects already there (by UUID) are overwritten.
+def count() -> int:
+    """Return the number of objects in the bundles."""
+    return len(_documents(())) - 1
+
+
+def import_bundles(stations: Sequence[str] = ()) -> list[str]:
+    """Bring the bundles into Superset's database; objects already there (by UUID) are overwritten.
 
     Args:
         stations: Names of the stations, each to have its colour in every chart.
-        folder: The bundle.
+
+    Returns:
+        Names of charts and datasets of former bundles that stay because somebody's own dashboard or chart uses them.
     """
     from superset.commands.importers.v1.assets import ImportAssetsCommand
 
-    files = read(folder)
-    for name in files:
-        if name.startswith("dashboards/"):
-            dashboard = yaml.safe_load(files[name])
-            dashboard["metadata"]["label_colors"].update(colours.of_stations(stations))
-            files[name] = _text(dashboard)
-    ImportAssetsCommand(files).run()
+    files = _documents(stations)
+    ImportAssetsCommand({path: _text(document) for path, document in files.items()}).run()
+    _tie_lines(files)
+    return _remove_gone()
 
 
-def export_bundle(folder: Path = FOLDER) -> list[str]:
-    """Write the bundle from Superset's database.
+def _tie_lines(files: dict[str, dict[str, Any]]) -> None:
+    """Give the charts their lines drawn from another chart, which Superset's import takes away, by its number here."""
+    from superset.extensions import db
+    from superset.models.slice import Slice
+
+    charts = {f"{chart.uuid}": chart for chart in db.session.query(Slice)}
+    for path, document in files.items():
+        layers = document["params"]["annotation_layers"] if path.startswith("charts/") else []
+        if not any(layer["sourceType"] == "table" for layer in layers):
+            continue
+        for source in (charts[layer["value"]] for layer in layers if layer["sourceType"] == "table"):
+            columns = json.loads(source.params)["all_columns"]
+            query = {"columns": columns, "metrics": [], "filters": [], "row_limit": 1}
+            datasource = {"id": source.datasource_id, "type": "table"}
+            asked = {"datasource": datasource, "queries": [query], "result_format": "json", "result_type": "full"}
+            source.query_context = json.dumps(asked)
+        tied = [layer | ({"value": charts[layer["value"]].id} if layer["sourceType"] else {}) for layer in layers]
+        chart = charts[document["uuid"]]
+        chart.params = json.dumps(json.loads(chart.params) | {"annotation_layers": tied})
+    db.session.commit()
+
+
+def _remove_gone() -> list[str]:
+    """Remove charts and datasets of former bundles that nothing uses any more."""
+    from superset.connectors.sqla.models import SqlaTable
+    from superset.extensions import db
+    from superset.models.slice import Slice
+
+    gone, kept = generate.read_source()["uuids"]["gone"], []
+    for chart in db.session.query(Slice).filter(Slice.uuid.in_(gone["chart"])):
+        if chart.dashboards:
+            kept.append(f"chart {chart.slice_name}")
+        else:
+            db.session.delete(chart)
+    db.session.commit()
+    for dataset in db.session.query(SqlaTable).filter(SqlaTable.uuid.in_(gone["dataset"])):
+        if db.session.query(Slice).filter_by(datasource_id=dataset.id, datasource_type="table").count():
+            kept.append(f"dataset {dataset.table_name}")
+        else:
+            db.session.delete(dataset)
+    db.session.commit()
+    return kept
+
+
+def changes(stations: Sequence[str] = ()) -> list[str]:
+    """Tell what was changed in the browser: what to write into ``source`` to keep it.
+
+    Args:
+        stations: As at the import.
 
     Returns:
-        The files that changed, are new or gone.
+        For each difference of Superset's export from the bundles, a line with the file, the place in it, and both values.
     """
     from superset.commands.dashboard.export import ExportDashboardsCommand
     from superset.extensions import db
     from superset.models.dashboard import Dashboard
 
-    known = {yaml.safe_load(text).get("uuid") for name, text in read(folder).items() if name.startswith("dashboards/")}
-    wanted = [d.id for d in db.session.query(Dashboard) if not known or f"{d.uuid}" in known]
-    exported = {name: content() for name, content in ExportDashboardsCommand(wanted).run()}
-    files, before = normalise(exported), read(folder)
-    for gone in before.keys() - files.keys():
-        (folder / gone).unlink()
-    for name, text in files.items():
-        if before.get(name) != text:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text)
-    return sorted(name for name in before.keys() | files.keys() if before.get(name) != files.get(name))
+    ours = {document["uuid"]: (path, document) for path, document in _documents(stations).items() if "uuid" in document}
+    wanted = [d.id for d in db.session.query(Dashboard) if f"{d.uuid}" in ours]
+    found = []
+    for _, content in ExportDashboardsCommand(wanted).run():
+        exported = yaml.safe_load(content())
+        if exported.get("uuid") in ours and "database_name" not in exported:
+            path, document = ours[exported["uuid"]]
+            plain = json.loads(json.dumps(document, default=str))
+            found += [f"{path}: {line}" for line in _differences(plain, exported)]
+    return sorted(found)
 
 
-def normalise(exported: Mapping[str, str]) -> dict[str, str]:
-    """Make an export the same wherever it comes from: file names without row numbers, charts numbered by place.
-
-    Args:
-        exported: Superset's export: path → YAML text.
-
-    Returns:
-        The bundle's files: path → YAML text.
-    """
-    documents = {_name(name): yaml.safe_load(text) for name, text in exported.items()}
-    documents["metadata.yaml"] = _METADATA
-    for name, document in documents.items():
-        kind = name.partition("/")[0]
-        if kind == "databases":
-            document["sqlalchemy_uri"] = _URI
-        elif kind == "datasets":
-            document["columns"].sort(key=lambda column: (bool(column["expression"]), column["column_name"]))
-            document["metrics"].sort(key=lambda metric: metric["metric_name"])
-        elif kind == "charts":
-            for key in ("datasource", "slice_id", "dashboards"):
-                document["params"].pop(key, None)
-            document["params"] = dict(sorted(document["params"].items()))
-        elif kind == "dashboards":
-            _renumber(document)
-    return {name: _text(document) for name, document in sorted(documents.items())}
+def _differences(ours: Any, theirs: Any, place: str = "") -> Iterator[str]:
+    """Compare what we wrote with what is there; what only Superset writes does not count where it says nothing."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted(ours.keys() | theirs.keys()):
+            if key not in _DERIVED:
+                yield from _differences(ours.get(key), theirs.get(key), f"{place}.{key}".lstrip("."))
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for number, pair in enumerate(zip(*map(_in_order, (ours, theirs)), strict=True)):
+            yield from _differences(*pair, f"{place}[{number}]")
+    elif (ours or None) != (theirs or None):
+        yield f"{place}: {_short(ours)} → {_short(theirs)}"
 
 
-def _name(path: str) -> str:
-    """``x/charts/Daily_mean_CO_12.yaml`` → ``charts/daily_mean_co.yaml``."""
-    path = re.sub(r"^[^/]*export[^/]*/", "", path)
-    folder, _, file = path.rpartition("/")
-    stem = file.removesuffix(".yaml")
-    if folder not in ("", "databases"):
-        stem = re.sub(r"[^a-z0-9]+", "_", re.sub(r"_\d+$", "", stem).lower()).strip("_")
-    return f"{folder}/{stem}.yaml" if folder else f"{stem}.yaml"
+def _in_order(items: list[Any]) -> list[Any]:
+    """Superset keeps the columns of a dataset in no order."""
+    named = all(isinstance(item, dict) and "column_name" in item for item in items)
+    return sorted(items, key=lambda item: item["column_name"]) if named else items
 
 
-def _renumber(dashboard: dict[str, Any]) -> None:
-    """Give the charts the numbers 1, 2, … by their place in the dashboard."""
-    position, metadata = dashboard["position"], dashboard["metadata"]
-    charts = [item["meta"] for item in _in_order(position, "ROOT_ID") if item["type"] == "CHART"]
-    numbers = {meta["chartId"]: number for number, meta in enumerate(charts, 1)}
-    for meta in charts:
-        meta["chartId"] = numbers[meta["chartId"]]
-    for key in _DERIVED:
-        metadata.pop(key, None)
-    metadata["label_colors"] = colours.without_stations(metadata.get("label_colors") or {})
-    for native in metadata.get("native_filter_configuration", []):
-        for key in ("chartsInScope", "tabsInScope"):
-            native.pop(key, None)
-        native["scope"]["excluded"] = sorted(numbers[i] for i in native["scope"]["excluded"] if i in numbers)
-    dashboard["position"] = dict(sorted(position.items()))
-    dashboard["metadata"] = dict(sorted(metadata.items()))
-
-
-def _in_order(position: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    item = position[key]
-    return [item, *(below for child in item.get("children", []) for below in _in_order(position, child))]
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 120 else f"{text[:117]}…"
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, so that a change in one shows as one."""
+    """Writes what stands in several places in full in each."""
 
-
-_Dumper.add_representer(
-    str,
-    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
-)
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def _text(document: Any) -> str:
-    plain = json.loads(json.dumps(document, default=str))
-    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return yaml.dump(json.loads(json.dumps(document)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)

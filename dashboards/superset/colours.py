@@ -1,23 +1,42 @@
-"""One colour for each station, its line, its forecast and band, its marked days; and one for each level of PM2.5.
+"""The colours: of the levels, of each station and what is drawn of it, of a day's completeness.
 
 Superset gives colours by name, and would give a forecast another colour than its station; and it stretches a scale over
 whatever is shown, so that the worst of clean days would be as red as a day of smoke.
 """
 
+import colorsys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-__all__ = ["of_stations", "pm2_5_scheme", "without_stations"]
+__all__ = ["LEVELS", "PALETTE", "categories", "of_levels", "of_stations", "schemes"]
 
-#: Top of each level of a day's PM2.5, µg/m³, and its colour, on the map and in the calendar: the guideline of the WHO
-#: (2021) for 24 hours, then its interim targets 4, 2 and 1.
-_LEVELS: Sequence[tuple[int, str]] = ((15, "#2e8b57"), (25, "#e6b800"), (50, "#e67e22"), (75, "#c0392b"))
-_ABOVE = "#7b1fa2"
-#: How far the lowest values of a level go towards white.
-_PALEST = 0.6
+#: The levels of the European Air Quality Index and their colours: those of the public page, told apart by colour-blind
+#: readers too.
+LEVELS: Mapping[str, str] = {
+    "good": "#c3e1f5",
+    "fair": "#6fafd2",
+    "moderate": "#f4c63d",
+    "poor": "#e0762a",
+    "very poor": "#a3243b",
+    "extremely poor": "#43123f",
+}
+_NOTHING = "#9e9e9e"
+_COAST = "#b9cdd8"
+#: Upper ends of the index's bands of hourly values, µg/m³ (European Environment Agency, ETC HE Report 2024/17).
+_BANDS: Mapping[str, Sequence[int]] = {
+    "pm2_5": (5, 15, 50, 90, 140),
+    "pm10": (15, 45, 120, 195, 270),
+    "no2": (10, 25, 60, 100, 150),
+    "o3": (60, 100, 120, 160, 180),
+}
+#: Colours of a scale for each µg/m³: a value that is rounded to a tenth never lies between two levels.
+_PER_UNIT = 10
 
 #: Told apart by colour-blind readers too; after Okabe and Ito (2008), "Color Universal Design". Black and yellow are
 #: left out: too close to text and background.
-_PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+#: Degrees between the hues of further stations: the golden angle never comes back to one.
+_GOLDEN_ANGLE = 137.508
 
 #: What follows a station's name in the charts' series → how far its colour goes towards white (or, below 0, black).
 _SERIES: Mapping[str, float] = {
@@ -25,7 +44,7 @@ _SERIES: Mapping[str, float] = {
     "__yhat": 0,
     "__yhat_lower": 0,
     "__yhat_upper": 0,
-    ", not valid (< 18 h)": 0.5,
+    ", fewer than 18 h": 0.5,
     ", suspect": 0.75,
     ", provisional": -0.5,
     ", some hours too low to measure": 0.25,
@@ -33,39 +52,60 @@ _SERIES: Mapping[str, float] = {
 }
 
 
-def of_stations(stations: Sequence[str]) -> dict[str, str]:
-    """Return the colour of each series of each station, by the series' name."""
+def of_stations(stations: Sequence[str], texts: Any) -> dict[str, str]:
+    """Return the colour of each series of each station, by the series' name; no two stations share one."""
     return {
-        f"{station}{series}": _mix(_PALETTE[number % len(_PALETTE)], share)
+        f"{station}{texts.sql(_marked(series))[1:-1] if series.startswith(',') else series}": _mix(
+            _colour(number), share
+        )
         for number, station in enumerate(sorted(stations))
         for series, share in _SERIES.items()
     }
 
 
-def pm2_5_scheme() -> dict[str, object]:
-    """Return the levels as a colour scale of Superset, from 0 to 75 µg/m³, each level from pale to full.
+def _marked(text: str) -> str:
+    return f"_('{text}')"
 
-    Superset spreads the colours evenly, here one every half a µg/m³; what lies above 75 has the last one.
+
+def _colour(number: int) -> str:
+    """Return the colour of a station: the palette's, then hues between them, lighter and darker by turns."""
+    if number < len(PALETTE):
+        return PALETTE[number]
+    hue = number * _GOLDEN_ANGLE % 360 / 360
+    lightness, saturation = ((0.35, 0.75), (0.5, 0.55), (0.42, 0.9))[number % 3]
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lightness, saturation))
+
+
+def of_levels(texts: Any) -> dict[str, str]:
+    """Return the colours of the map's classes, by their names."""
+    nothing = dict.fromkeys(("no recent reading", "no reading"), _NOTHING)
+    named = {**LEVELS, **nothing, "coast and lagoon": _COAST}
+    return {texts(name): colour for name, colour in named.items()} | {" ": "#ffffff"}
+
+
+def categories() -> list[dict[str, Any]]:
+    """Return the scale of what has no colour of its own, such as a station that came after the last import."""
+    return [_scheme("airqino", [_colour(number) for number in range(24)])]
+
+
+def schemes() -> list[dict[str, Any]]:
+    """Return the scales of colours for Superset, which spreads each evenly over the bounds that a chart gives.
+
+    Of the levels of a pollutant, a colour for each tenth of a µg/m³, from 0 to a tenth above the highest band but one, flat
+    within each level; what lies above has the last colour. Of completeness, from pale to dark, from 0 to 100 %.
     """
-    colours, bottom = [_mix(_LEVELS[0][1], _PALEST)], 0
-    for top, colour in _LEVELS:
-        halves = range(2 * bottom + 1, 2 * top + 1)
-        colours += [_mix(colour, _PALEST * (2 * top - half) / (2 * top - 2 * bottom)) for half in halves]
-        bottom = top
-    return {
-        "id": "pm2_5_levels",
-        "label": "PM2.5, 0 to 75 µg/m³",
-        "description": "Levels of the daily mean by the WHO guideline and its interim targets",
-        "isDiverging": False,
-        "colors": [*colours[:-1], _ABOVE],
-    }
+    found = []
+    for pollutant, bands in _BANDS.items():
+        *below, above = LEVELS.values()
+        colours = [below[0]]
+        for bottom, top, colour in zip((0, *bands), bands, below, strict=False):
+            colours += [colour] * ((top - bottom) * _PER_UNIT)
+        found.append(_scheme(f"levels_{pollutant}", [*colours, above]))
+    return [*found, _scheme("completeness", ["#f4e3d7", "#f0b48a", "#8fb8cc", "#2f6f93", "#0c3545"])]
 
 
-def without_stations(colours: Mapping[str, str]) -> dict[str, str]:
-    """Return the colours that are not a station's."""
-    stations = {name.removesuffix("__yhat") for name in colours if name.endswith("__yhat")}
-    known = of_stations(sorted(stations))
-    return {name: colour for name, colour in colours.items() if name not in known}
+def _scheme(name: str, colours: Sequence[str]) -> dict[str, Any]:
+    return {"id": name, "label": name, "description": "", "isDiverging": False, "colors": [*colours]}
 
 
 def _mix(colour: str, share: float) -> str:

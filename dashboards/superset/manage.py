@@ -1,8 +1,8 @@
 """What `scripts/superset` runs inside Superset's own environment.
 
 manage.py up       bring Superset's database up to date, make users and roles, import the bundle
-manage.py import   import the bundle (objects already there are overwritten, none is doubled)
-manage.py export   write the bundle from what was changed in the browser
+manage.py import   import the bundles (objects already there are overwritten, none is doubled)
+manage.py export   tell what was changed in the browser
 """
 
 import contextlib
@@ -25,7 +25,7 @@ def _stations() -> list[str]:
     from superset_config import MONGODB_DATABASE, MONGODB_URI
 
     with MongoClient(MONGODB_URI, serverSelectionTimeoutMS=5000) as client:
-        return [station["name"] for station in client[MONGODB_DATABASE].stations.find({}, {"name": 1})]
+        return [station["station_name"] for station in client[MONGODB_DATABASE].station_names.find()]
 
 
 def _as_admin() -> None:
@@ -37,20 +37,29 @@ def _as_admin() -> None:
 
 
 def _import() -> None:
+    _as_admin()
+    for kept in bundle.import_bundles(_stations()):
+        print(f"{kept} of a former version stays: something of your own uses it")
+    _share()
+    print(f"imported {bundle.count()} objects from dashboards/superset/source")
+
+
+def _share() -> None:
+    """Give the viewer, and everybody where that is wanted, their rights on what was imported."""
     from superset import security_manager
     from superset.extensions import db
     from superset.models.core import Database
+    from superset_config import ANONYMOUS
 
-    _as_admin()
-    bundle.import_bundle(_stations())
     databases = db.session.query(Database).filter_by(database_name="MongoDB").all()
     viewer = roles.ensure_viewer_role(security_manager, databases)
+    public = roles.ensure_public_role(security_manager, ANONYMOUS)
+    roles.share_dashboards(security_manager, viewer, public, ANONYMOUS)
     shown = roles.ensure_user(
         security_manager, "viewer", viewer, os.environ.get("SUPERSET_VIEWER_PASSWORD"), secrets.token_urlsafe(12)
     )
     if shown:
         print(f"viewer's password (shown once): {shown}")
-    print(f"imported {len(bundle.read()) - 1} objects from dashboards/superset/bundle")
 
 
 def _up() -> None:
@@ -75,7 +84,7 @@ def _up() -> None:
 
 def _export() -> None:
     _as_admin()
-    changed = bundle.export_bundle()
+    changed = bundle.changes(_stations())
     print("\n".join(changed) if changed else "no change")
 
 

@@ -1,41 +1,49 @@
-"""Who may do what in Superset: an admin, and a viewer who can look and nothing else.
+"""Who may do what in Superset: an admin, a viewer who can look and nothing else, and everybody where that is wanted.
 
 Superset's export does not hold roles, so they are set here, each time anew: a right that is not listed is taken away.
 """
 
 from typing import Any
 
-__all__ = ["VIEWER", "ensure_user", "ensure_viewer_role"]
+from anonymous import annotation_charts
+from slugs import DASHBOARDS, PUBLIC
+
+__all__ = ["VIEWER", "ensure_public_role", "ensure_user", "ensure_viewer_role", "share_dashboards"]
 
 VIEWER = "Viewer"
 
-#: What a dashboard asks of the server when it opens. No write, no SQL Lab, no list of users, no export.
-_RIGHTS = (
+#: What a dashboard asks of the server when it opens, and a reader of it by its menus.
+_READING = (
+    # The page itself.
+    ("can_dashboard", "Superset"),
+    # The dashboard, its charts' settings and its datasets' columns.
     ("can_read", "Dashboard"),
+    # The charts' data.
     ("can_read", "Chart"),
-    ("can_read", "Dataset"),
+    # What a relative period means today.
+    ("can_time_range", "Api"),
+    # Which filters were chosen, for a reload of the page: kept in the cache for a week, not in the dashboard.
+    ("can_read", "DashboardFilterStateRestApi"),
+    ("can_write", "DashboardFilterStateRestApi"),
+    # Download a chart's data as CSV or Excel.
+    ("can_csv", "Superset"),
+    # The page reports what was opened; without the right each report is an error in the browser's log.
+    ("can_log", "Superset"),
+)
+_RIGHTS = (
+    *_READING,
+    # The list of dashboards, by the menu.
+    ("menu_access", "Dashboards"),
+    # The page asks for it when it comes back to the front, to see whether one is still logged in.
     ("can_read", "CurrentUserRestApi"),
     # The token against forged requests.
     ("can_read", "SecurityRestApi"),
-    ("can_dashboard", "Superset"),
-    ("can_slice", "Superset"),
-    ("can_log", "Superset"),
-    ("can_get_embedded", "Dashboard"),
-    ("can_time_range", "Api"),
-    ("can_query_form_data", "Api"),
-    ("can_query", "Api"),
-    ("can_read", "AdvancedDataType"),
-    # The state of the filters in one's own session, not of the dashboard.
-    ("can_read", "DashboardFilterStateRestApi"),
-    ("can_write", "DashboardFilterStateRestApi"),
-    ("can_read", "ExploreFormDataRestApi"),
-    ("can_recent_activity", "Log"),
-    ("menu_access", "Dashboards"),
-    ("menu_access", "Home"),
-    ("can_userinfo", "UserDBModelView"),
-    ("resetmypassword", "UserDBModelView"),
-    ("can_this_form_get", "ResetMyPasswordView"),
-    ("can_this_form_post", "ResetMyPasswordView"),
+    # Drill to detail: the menu's entry, a chart's columns, and the rows behind what is drawn.
+    ("can_drill", "Dashboard"),
+    ("can_get_drill_info", "Dataset"),
+    ("can_samples", "Datasource"),
+    # A chart's data as a table, by its menu.
+    ("can_view_chart_as_table", "Dashboard"),
 )
 
 
@@ -55,6 +63,49 @@ def ensure_viewer_role(security_manager: Any, databases: list[Any]) -> Any:
     role.permissions = [right for right in rights if right is not None]
     security_manager.session.commit()
     return role
+
+
+def ensure_public_role(security_manager: Any, anonymous: bool) -> Any:
+    """Give readers who have not logged in the rights to read a dashboard, or take all away.
+
+    Which dashboards and what of their data: `share_dashboards` and `anonymous.SecurityManager`. The only datasets of
+    theirs are those of charts that are drawn into others, which Superset asks for by themselves.
+
+    Args:
+        security_manager: Superset's.
+        anonymous: Whether they are to read.
+
+    Returns:
+        The role.
+    """
+    role = security_manager.add_role("Public") or security_manager.find_role("Public")
+    rights = [security_manager.find_permission_view_menu(*right) for right in _READING] if anonymous else []
+    if anonymous:
+        drawn = {chart.datasource.perm for chart in annotation_charts(security_manager.session)}
+        rights += [security_manager.add_permission_view_menu("datasource_access", perm) for perm in sorted(drawn)]
+    role.permissions = [right for right in rights if right is not None]
+    security_manager.session.commit()
+    return role
+
+
+def share_dashboards(security_manager: Any, viewer: Any, public: Any, anonymous: bool) -> None:
+    """Open the dashboards to roles; where nobody reads without logging in, to none: then datasets decide.
+
+    Args:
+        security_manager: Superset's.
+        viewer: The viewer's role.
+        public: The role of readers who have not logged in.
+        anonymous: Whether they are to read the dashboards of `slugs.PUBLIC`.
+    """
+    from superset.models.dashboard import Dashboard
+
+    for dashboard in security_manager.session.query(Dashboard):
+        ours = [viewer, public] if dashboard.slug in PUBLIC else [viewer]
+        if dashboard.slug in DASHBOARDS and anonymous:
+            dashboard.roles = ours
+        else:
+            dashboard.roles = [] if dashboard.slug in DASHBOARDS else [r for r in dashboard.roles if r != public]
+    security_manager.session.commit()
 
 
 def ensure_user(security_manager: Any, name: str, role: Any, password: str | None, spare: str) -> str | None:

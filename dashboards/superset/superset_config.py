@@ -1,15 +1,19 @@
-"""Superset's settings for the two air-quality dashboards. Every secret comes from the environment.
+"""Superset's settings for the air-quality dashboards. Every secret comes from the environment.
 
 SUPERSET_SECRET_KEY     signs the sessions and encrypts what Superset stores (`scripts/superset up` makes one)
 SUPERSET_MONGODB_URI    a MongoDB user that can only read; default: MONGODB_URI
 MONGODB_DATABASE        default: air_quality
 SUPERSET_STATE          folder of Superset's own database and cache (`scripts/superset` sets it)
+SUPERSET_ANONYMOUS      1: everybody reads the first dashboard of each language without logging in
+SUPERSET_CACHE_SECONDS  how long an answer of MongoDB is kept for the next reader (300)
+SUPERSET_LOCALE         en, fr: language where none is chosen; default: the browser's
 SUPERSET_HTTPS          1 behind a TLS proxy: cookies are then sent over HTTPS only
 """
 
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,13 +23,23 @@ from pymongo import MongoClient
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import anonymous
 import colours
-import mongodb_sqlite
+import language
+import mongodb_sql
+import site_views
+from sqlglot.dialects.dialect import Dialects
+from superset.config import THEME_DEFAULT
+from superset.sql.parse import SQLGLOT_DIALECTS
 
-mongodb_sqlite.register()
+mongodb_sql.register()
+# Superset reads and rewrites SQL before it is run. Of an engine that it does not list it takes SQLite's functions for
+# others: the time grain of a week fails. There is no setting for this table.
+SQLGLOT_DIALECTS["mongodb"] = Dialects.SQLITE
 
 _STATE = Path(os.environ["SUPERSET_STATE"]).resolve()
 _HTTPS = os.environ.get("SUPERSET_HTTPS") == "1"
+ANONYMOUS = os.environ.get("SUPERSET_ANONYMOUS") == "1"
 
 MONGODB_URI = os.environ.get("SUPERSET_MONGODB_URI") or os.environ.get("MONGODB_URI") or "mongodb://127.0.0.1:27017"
 MONGODB_DATABASE = os.environ.get("MONGODB_DATABASE") or "air_quality"
@@ -46,7 +60,6 @@ def DB_CONNECTION_MUTATOR(  # noqa: N802
     if uri.get_backend_name() == "mongodb":
         params["connect_args"] = {
             "host": MONGODB_URI,
-            "mode": mongodb_sqlite.MODE,
             "database": MONGODB_DATABASE,
             "serverSelectionTimeoutMS": 5000,
             "appname": "airqino-superset",
@@ -75,36 +88,66 @@ def station_ids(chosen: list[str], most: int = 0) -> str:
         most: How many to show where none is chosen, the first by name: hundreds of lines say nothing.
     """
     stations = _stations()
+    if not stations.keys() >= {*chosen}:  # one that came or was renamed just now
+        _stations.cache.clear()
+        stations = _stations()
     ids = [stations.get(name, "") for name in chosen or list(stations)[:most]]
-    return ", ".join("'" + station.replace("'", "''") + "'" for station in ids) or "''"
+    return quoted(ids)
+
+
+def quoted(values: Iterable[str]) -> str:
+    """Texts as SQL writes them in a list: ``x IN ({{ quoted(values) }})``; for none, a text that nothing is called."""
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values) or "''"
 
 
 # For the datasets' inner SELECTs, which are read whole: they name what they need.
-JINJA_CONTEXT_ADDONS = {"days_ago": days_ago, "station_ids": station_ids}
+JINJA_CONTEXT_ADDONS = {"days_ago": days_ago, "quoted": quoted, "station_ids": station_ids}
 
-EXTRA_SEQUENTIAL_COLOR_SCHEMES = [colours.pm2_5_scheme()]
+EXTRA_SEQUENTIAL_COLOR_SCHEMES = colours.schemes()
+EXTRA_CATEGORICAL_COLOR_SCHEMES = colours.categories()
 
 FEATURE_FLAGS = {
     "ENABLE_TEMPLATE_PROCESSING": True,
-    "DASHBOARD_RBAC": False,
+    # A dashboard's roles open it (roles.py); only for readers who have not logged in.
+    "DASHBOARD_RBAC": ANONYMOUS,
     "DRILL_BY": False,
-    "DRILL_TO_DETAIL": False,
+    "DRILL_TO_DETAIL": True,
+    # The account is shared: nobody changes it.
+    "MENU_HIDE_USER_INFO": True,
 }
 
-# New data comes once an hour: a minute's cache makes a busy dashboard fast and never stale.
+# New data come once an hour. An open dashboard asks every 15 minutes, and takes what another reader got in the last
+# five: new data show up at most 20 minutes after the hourly run, and MongoDB is asked once, however many are reading.
+_SECONDS = int(os.environ.get("SUPERSET_CACHE_SECONDS") or 300)
 _CACHE = {"CACHE_TYPE": "FileSystemCache", "CACHE_DEFAULT_TIMEOUT": 60, "CACHE_THRESHOLD": 2000}
-DATA_CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/data"}
+DATA_CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/data", "CACHE_DEFAULT_TIMEOUT": _SECONDS}
 CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/metadata"}
 FILTER_STATE_CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/filters", "CACHE_DEFAULT_TIMEOUT": 7 * 86_400}
 EXPLORE_FORM_DATA_CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/explore", "CACHE_DEFAULT_TIMEOUT": 86_400}
-# A refresh asks MongoDB, not the cache: what the next hourly run loaded shows up.
-DASHBOARD_AUTO_REFRESH_MODE = "force"
+DASHBOARD_AUTO_REFRESH_MODE = "fetch"
+# What the filter of the step offers: day, week and month; and the hour, which charts use.
+TIME_GRAIN_DENYLIST = [
+    *("PT1S", "PT5S", "PT30S", "PT1M", "PT5M", "PT10M", "PT15M", "PT30M", "PT0.5H", "PT6H", "P3M", "P1Y"),
+    *("1969-12-28T00:00:00Z/P1W", "1969-12-29T00:00:00Z/P1W"),
+    *("P1W/1970-01-03T00:00:00Z", "P1W/1970-01-04T00:00:00Z"),
+]
+# A week begins on Monday.
+TIME_GRAIN_ADDON_EXPRESSIONS = {"mongodb": {"P1W": "DATETIME({col}, 'start of day', 'weekday 0', '-6 days')"}}
+# No picture of Superset's before each page's name, and no font to wait for.
+_DOT = "%3Ccircle cx='4' cy='4' r='4' fill='%236fafd2'/%3E"
+_ICON = f"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E{_DOT}%3C/svg%3E"
+FAVICONS = [{"href": _ICON, "type": "image/svg+xml"}]
+_FONT = {"fontFamily": "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"}
+THEME_DEFAULT = {**THEME_DEFAULT, "token": {**THEME_DEFAULT["token"], **_FONT}}
+THEME_DARK = {**THEME_DEFAULT, "algorithm": "dark"}
 # The default of 50,000 would cut a year of days of 200 stations.
 ROW_LIMIT = 250_000
 SQL_MAX_ROW = 250_000
 
+# The role's rights are set by roles.py, and taken away by it. Without the setting nobody has the role.
 PUBLIC_ROLE_LIKE = None
-AUTH_ROLE_PUBLIC = "Public"
+AUTH_ROLE_PUBLIC = "Public" if ANONYMOUS else ""
+CUSTOM_SECURITY_MANAGER = anonymous.SecurityManager
 WTF_CSRF_ENABLED = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -134,6 +177,15 @@ TALISMAN_CONFIG = {
 }
 
 LANGUAGES = {"en": {"flag": "gb", "name": "English"}, "fr": {"flag": "fr", "name": "Français"}}
-BABEL_DEFAULT_LOCALE = os.environ.get("SUPERSET_LOCALE", "en")
+BABEL_DEFAULT_LOCALE = language.DEFAULT or "en"
+BABEL_TRANSLATION_DIRECTORIES = f"translations;{language.write_catalogue(_STATE)}"
+COMMON_BOOTSTRAP_OVERRIDES_FUNC = language.formats
+
+
+def FLASK_APP_MUTATOR(app: Any) -> None:  # noqa: N802
+    """Answer some requests before Superset does."""
+    site_views.register(app, _STATE, ANONYMOUS, (MONGODB_URI, MONGODB_DATABASE))
+
+
 APP_NAME = "Air quality"
 LOG_LEVEL = os.environ.get("SUPERSET_LOG_LEVEL", "WARNING")

@@ -142,7 +142,7 @@ def test_what_is_invalidated_leaves_the_numbers_of_its_day_alone_and_comes_back_
     assert erratum == {
         "note": key,
         "station": LIVE,
-        "station_name": "SMART189",
+        "station_name": "Cocody (SMART189)",
         "reading": "PM2.5",
         "kind": "invalidate",
         "first_hour": DAY + timedelta(hours=10),

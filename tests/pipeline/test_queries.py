@@ -27,7 +27,11 @@ WHOLE = {
     "notes": "what an operator has written by hand",
     "revision_log": "the chart lists every revision there is",
     "errata": "the table lists every note there is",
-    "guideline_days": "the view counts every day there is",
+    "guideline_year": "the view of the stations: one document for each",
+    "guideline_months": "the view of the stations: one document for each",
+    "day_reliability": "the view of the stations: one document for each",
+    "present": "one row of any collection",
+    "outlines": "one document, the shore",
 }
 _OPERATORS = {"=": "$eq", ">=": "$gte", "<=": "$lte", "<": "$lt", ">": "$gt"}
 

@@ -55,14 +55,14 @@ def test_a_rename_loads_nothing_again(tmp_path: Path, mongod: Mongod) -> None:
             pipeline.env["AIRQINO_BASE_URL"] = source.url
             written = hourly(pipeline, NOON)
             assert len([key for collection, key in written if collection == "hourly_measurements"]) == 2 * (72 + 12)
-            assert names(pipeline, "daily_averages_named") == {OPERATORS: "SMART189", SOURCES: "Port"}
+            assert names(pipeline, "daily_averages_named") == {OPERATORS: "Cocody (SMART189)", SOURCES: "Port"}
 
             # the operator renames one as the other is called
-            config.write_text(f"{short}[stations.{OPERATORS}]\nname = Port\n")
+            config.write_text(f"{short}[stations.{OPERATORS}]\nname = Port\nplace =\n")
             assert hourly(pipeline, NOON) == {("stations", OPERATORS), ("loads", "stations")}
             both = {OPERATORS: f"Port ({OPERATORS})", SOURCES: f"Port ({SOURCES})"}
             assert names(pipeline, "coverage_named") == names(pipeline, "forecasts_named") == both
-            assert len({row["station_name"] for row in pipeline.database["guideline_days"].find()}) == 2
+            assert len({row["station_name"] for row in pipeline.database["guideline_year"].find()}) == 2
 
         # the API renames the other: with the next hour the new name is there
         with api(tmp_path / "after", "Harbour", NOON + timedelta(hours=1)) as source:

@@ -180,7 +180,7 @@ def test_hourly_runs_take_the_days_over_a_month_in_each(left_behind: tuple[Pipel
     assert {load for load, at in loads(pipeline).items() if loaded[load] != at} == {"stations"}
     for view in ("daily_averages_named", "hourly_profiles", "forecast_scores_named"):
         shown = sorted(pipeline.database[view].distinct("station_name", {"station": {"$ne": None}}))
-        assert shown == ["Harbour", "SMART188"], view
+        assert shown == ["Cocody (Harbour)", "Cocody (SMART188)"], view
     asked_for_what_is_open(before, sandbox)
 
 
@@ -259,3 +259,5 @@ class State:
             assert {"pm2_5_tests", "units", "index"} <= document.keys()
         for document in pipeline.database["daily_averages"].find():
             assert {f"{pollutant}_checked_mean" for pollutant in POLLUTANTS} <= document.keys()
+        for document in pipeline.database["coverage"].find({"ok_hours": {"$gt": 0}}):
+            assert {"flags", "tests"} <= document.keys()

@@ -21,12 +21,36 @@ from support.secured import ReplicaSet, replica_set
 
 from airqino.sandbox.mongod import free_port
 from airqino.sandbox.server import Sandbox
-from tests.superset.raw import CORRECTED, Data, hour_before_last, notes_of
+from tests.superset.filling import fill, spoil
+from tests.superset.raw import CORRECTED, FAR_SECTION, STATIONS, Data, hour_before_last
 
 ROOT = Path(__file__).resolve().parents[2]
-DASHBOARDS = {"air-quality": 21, "data-and-forecast-quality": 15}
+sys.path.insert(0, str(ROOT / "dashboards/superset"))
+
+import generate  # noqa: E402
+from slugs import DASHBOARDS  # noqa: E402
+
 #: High enough for a dashboard as a whole: a chart is drawn when it comes into view.
 HEIGHT = 8600
+
+
+def charts_of(slug: str) -> dict[str, str]:
+    """The charts of a dashboard: their titles, and their names in the source."""
+    documents = generate.bundle(DASHBOARDS[slug])
+    (position,) = (document["position"] for document in documents.values() if document.get("slug") == slug)
+    shown = {item["meta"]["uuid"] for item in position.values() if isinstance(item, dict) and item["type"] == "CHART"}
+    charts = {path: of for path, of in documents.items() if path.startswith("charts/") and of["uuid"] in shown}
+    return {of["slice_name"]: path.removeprefix("charts/")[: -len("_en.yaml")] for path, of in charts.items()}
+
+
+def tabs_of(slug: str) -> list[int]:
+    """The numbers of charts on the tabs of a dashboard: those of a tab that was never open are not drawn."""
+    documents = generate.bundle(DASHBOARDS[slug])
+    (position,) = (document["position"] for document in documents.values() if document.get("slug") == slug)
+    items = [item for item in position.values() if isinstance(item, dict)]
+    return [len(item["children"]) for item in items if item["type"] == "TAB"]
+
+
 #: The viewer's and the admin's passwords of this run.
 PASSWORD = secrets.token_urlsafe(12)
 
@@ -91,97 +115,32 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         # at one fixed moment, so that what was fetched can be asked for again
         with Sandbox(now=datetime.now(UTC)) as sandbox:
             first = (hour_before_last() - timedelta(days=70)).replace(hour=0, minute=0, second=0, microsecond=0)
-            _spoil(sandbox, first + timedelta(days=40))
-            settings = (ROOT / "luigi.cfg").read_text()
+            spoil(sandbox, first + timedelta(days=40))
+            settings = (ROOT / "luigi.cfg").read_text().replace("[staging]\n", f"{FAR_SECTION}[staging]\n")
             section = f"[stations.{CORRECTED}]\n"
             (folder / "luigi.cfg").write_text(settings.replace(section, f"{section}correction = kappa\n"))
             environment = os.environ | {
                 "PYTHONPATH": str(ROOT),
                 "AIRQINO_BASE_URL": sandbox.url,
+                "AIRQINO_STATIONS": ",".join(STATIONS),
                 "STAGING_ROOT": str(folder / "staging"),
                 "LUIGI_CONFIG_PATH": str(folder / "luigi.cfg"),
                 "MONGODB_URI": uris["pipeline"],
                 "MONGODB_DATABASE": "air_quality",
                 "SUPERSET_MONGODB_URI": uris["reader"],
                 "SUPERSET_PORT": str(free_port()),
+                "SUPERSET_CACHE_SECONDS": "5",
                 "SUPERSET_ADMIN_PASSWORD": PASSWORD,
                 "SUPERSET_VIEWER_PASSWORD": PASSWORD,
             }
             url = f"http://127.0.0.1:{environment['SUPERSET_PORT']}"
             running = Site(url, uris["admin"], uris["reader"], environment, sandbox.url, first)
-            _fill(running)
+            fill(running)
             try:
                 assert url in running.superset("up")
                 yield running
             finally:
                 running.superset("down")
-
-
-def _spoil(sandbox: Sandbox, day: datetime) -> None:
-    """Make the answers of some hours of a day and the week before such as must not count."""
-    for hour in range(24):
-        at = day + timedelta(hours=hour)
-        sandbox.override("283164601", at, {"PM2.5": 30.0 + hour % 7, "PM10": 20.0 + hour % 5})
-        sandbox.override("283164601", at - timedelta(days=3), {"PM10": 1999.9 if hour < 4 else 25.0 + hour % 5})
-        sandbox.override("283164601", at - timedelta(days=6), {"CO": 400.0 + hour})  # in µg/m³
-        sandbox.override("283181971", at - timedelta(days=3), {"O3": -999.0} if hour % 6 == 0 else {"NO2": 19.25})
-
-
-def _fill(site: Site) -> None:
-    """Backfill through the pipeline, and add what takes weeks or luck to come by itself, where it is missing."""
-    now, hour = hour_before_last(), "%Y-%m-%dT%H"
-    for note in notes_of(site.first):
-        site.note(*note, now=now)
-    last = now - timedelta(hours=1, minutes=5)
-    site.luigi("Backfill", "--start", f"{site.first:{hour}}", "--stop", f"{last:{hour}}", now=now)
-    recent = f"{last - timedelta(days=3):%Y-%m-%dT00}"
-    site.luigi("Backfill", "--start", recent, "--stop", f"{last:{hour}}", "--hindcast", now=now)
-    site.luigi("Hourly", now=now)
-    days = [f"{last - timedelta(days=ago):%Y-%m-%d}" for ago in range(40)]
-    if not site.db.revisions.find_one():
-        site.db.revisions.insert_many(_revisions(site.db, last))
-    if not site.db.forecast_scores.find_one():
-        site.db.forecast_scores.insert_many(_score(day, i) for i, day in enumerate(days))
-    for stray in ({"_id": "mine", "active": True, "kind": "invalidate"}, {"_id": 7, "active": True}):
-        site.db.notes.insert_one(stray)
-    if not site.db.models.find_one():
-        site.db.models.insert_many(_model(day, i) for i, day in enumerate(days[::7]))
-
-
-def _revisions(db: Any, seen: datetime) -> list[dict[str, Any]]:
-    return [
-        {
-            "_id": f"{row['_id']}|pm2_5|{number}",
-            "station": row["station"],
-            "observed_at": row["observed_at"],
-            "reading": "pm2_5",
-            "old_reading": row["pm2_5"],
-            "new_reading": row["pm2_5"] + 1,
-            "seen_at": seen - timedelta(days=number % 5),
-        }
-        for number, row in enumerate(
-            db.hourly_measurements.find({"pm2_5": {"$ne": None}}, sort=[("_id", -1)], limit=12)
-        )
-    ]
-
-
-def _score(day: str, number: int) -> dict[str, Any]:
-    key = f"283181971|pm2_5|1|{day}|7"
-    of = {"station": "283181971", "pollutant": "pm2_5", "horizon_h": 1, "day": day}
-    mae = 3 + number % 4 / 10
-    return {
-        **{"_id": key, **of, "window_days": 7, "n": 100 + number, "bias": 0.1, "coverage80": 0.75 + number % 9 / 100},
-        **{"mae": mae, "mae_persistence": 4.0, "skill": 1 - mae / 4},
-    }
-
-
-def _model(day: str, number: int) -> dict[str, Any]:
-    at = datetime.fromisoformat(day).replace(tzinfo=UTC)
-    return {
-        **{"_id": day, "trained_for": day, "trained_at": at, "promoted": number % 2 == 0, "rows": 1000 * number},
-        **{"promoted_at": at if number % 2 == 0 else None, "skill": 0.1 + number / 100},
-        "reason": ("champion 2024-09-02 is younger than 7 days: it stays", "better", None)[number % 3],
-    }
 
 
 def _with_users(server: ReplicaSet) -> dict[str, str]:
@@ -227,15 +186,20 @@ def log_in(page: Page, site: Site, user: str = "viewer") -> None:
 
 
 def open_dashboard(page: Page, site: Site, slug: str) -> dict[str, Response]:
-    """Open a dashboard and wait until every chart is drawn.
+    """Open a dashboard and each of its tabs, and wait until every chart is drawn.
 
     Returns:
-        The answer of Superset's API for each chart, by the chart's name.
+        The answer of Superset's API for each chart, by the chart's title.
     """
     answers: list[Response] = []
     page.on("response", lambda answer: answers.append(answer) if "/api/v1/chart/data" in answer.url else None)
     page.goto(f"{site.url}/superset/dashboard/{slug}/")
-    wait_until_drawn(page, DASHBOARDS[slug])
+    drawn = len(charts_of(slug)) - sum(tabs_of(slug)[1:])
+    wait_until_drawn(page, drawn)
+    for number, charts in enumerate(tabs_of(slug)[1:], 1):
+        open_tab(page, number)
+        drawn += charts
+        wait_until_drawn(page, drawn)
     names = page.locator("[data-test-chart-id]").evaluate_all(
         "es => es.map(e => [e.getAttribute('data-test-chart-id'), e.getAttribute('data-test-chart-name')])"
     )
@@ -244,6 +208,11 @@ def open_dashboard(page: Page, site: Site, slug: str) -> dict[str, Response]:
     answered = {name: answer for name, answer in found.items() if name}
     _asked.setdefault(slug, {name: json.loads(a.request.post_data or "") for name, a in answered.items()})
     return answered
+
+
+def open_tab(page: Page, number: int) -> None:
+    """Open a tab of a dashboard by its place."""
+    page.locator(".dashboard-component-tabs .ant-tabs-tab").nth(number).click()
 
 
 def wait_until_drawn(page: Page, charts: int) -> None:
@@ -263,12 +232,16 @@ def wait_until_drawn(page: Page, charts: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def questions(site: Site, browser: Browser, logged_in: Any) -> dict[str, dict[str, Any]]:
-    """What the dashboards ask Superset's API for each chart, as the browser asks it."""
+def questions(site: Site, browser: Browser, logged_in: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    """What the dashboards ask Superset's API for each chart, as the browser asks it; by language and chart."""
     with browser.new_context(viewport={"width": 1400, "height": HEIGHT}, storage_state=logged_in) as context:
         for slug in DASHBOARDS.keys() - _asked.keys():
             open_dashboard(context.new_page(), site, slug)
-    return {name: question for asked in _asked.values() for name, question in asked.items()}
+    return {
+        (DASHBOARDS[slug], charts_of(slug)[title]): question
+        for slug, asked in _asked.items()
+        for title, question in asked.items()
+    }
 
 
 @pytest.fixture(scope="session")

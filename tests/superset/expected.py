@@ -6,26 +6,43 @@ scores, coverage) is taken from MongoDB's collections, not from the views made f
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 
+from tests.superset import expected_days as of_days
 from tests.superset import expected_readings as of_readings
-from tests.superset.raw import LABELS, Data
-from tests.superset.tables import Table, millis, period, read, weekday, wide_table
+from tests.superset.raw import BANDS, DOUBTED, FAILED, LABELS, TEST_TEXTS, TESTS, ZONES, Data
+from tests.superset.tables import (
+    Ordered,
+    Table,
+    at_hour,
+    clock,
+    label,
+    millis,
+    number,
+    on_date,
+    read,
+    say,
+    weekday,
+    wide_table,
+)
+
+Expected = Callable[[Data, str], list[Table]]
 
 
-def state_of_the_data(data: Data) -> list[Table]:
+def state(data: Data, lang: str) -> list[Table]:
     loads = read(data, "loads").query("kind == 'day'")
     written, newest = loads["loaded_at"].max(), loads["through"].max()
     assert datetime.now(UTC) - newest < timedelta(hours=4), "the test's data are to be fresh"
-    text = f"Last updated on {written:%d.%m.%Y at %H:%M UTC}. The newest readings are those of the hour from "
-    text += f"{newest:%H:00 UTC on %d.%m.%Y}. All readings are provisional for eight days."
-    return [[{"sentence": text}]]
+    text = say(lang, "Readings up to %s UTC, updated at %s.")
+    text %= at_hour(lang, newest + pd.Timedelta(hours=1)), clock(lang, written)
+    return [[{"sentence": f"{text} {say(lang, 'All readings are provisional for eight days.')}"}]]
 
 
-def age_of_the_data(data: Data) -> list[Table]:
+def ages(data: Data, lang: str) -> list[Table]:
     loads = read(data, "loads")
-    now, rows = pd.Timestamp.now("UTC"), []
+    now, rows = pd.Timestamp.now("UTC"), Ordered()
     for kind, what, newest in (
         ("day", "Readings: newest hour fetched", "through"),
         ("forecast", "Forecast: newest hour it was made from", "issued_at"),
@@ -34,116 +51,133 @@ def age_of_the_data(data: Data) -> list[Table]:
         hour, written = mine[newest].max(), mine["loaded_at"].max()
         rows.append(
             {
-                "what": what,
-                "newest_hour": f"{hour:%Y-%m-%d %H:00}",
+                "what": say(lang, what),
+                "newest_hour": at_hour(lang, hour),
                 "hours_old": (now - hour) / pd.Timedelta(hours=1) - 1,
-                "written": f"{written:%Y-%m-%d %H:%M}",
-                "hours_since_load": (now - written) / pd.Timedelta(hours=1),
+                "written": at_hour(lang, written),
             }
         )
     return [rows]
 
 
-def _coverage(data: Data) -> pd.DataFrame:
-    return period(read(data, "coverage"), 3)
-
-
-def completeness(data: Data) -> list[Table]:
-    rows = _coverage(data)
-    asked = rows["ok_hours"] + rows["absent_hours"] + rows["failed_hours"]
-    shares = zip(millis(rows["day"]), rows["station_name"], 100 * rows["ok_hours"] / asked, strict=True)
-    return [[{"day": day, "station_name": name, "Received (%)": share} for day, name, share in shares]]
-
-
-def received_and_missing(data: Data) -> list[Table]:
-    sums = (
-        _coverage(data).groupby("day")[["ok_hours", "absent_hours", "failed_hours"]].sum().astype(float).reset_index()
-    )
-    sums["day"] = millis(sums["day"])
-    return [sums.set_axis(["day", "Received", "No row at the source", "Request failed"], axis=1).to_dict("records")]
-
-
-def why_missing(data: Data) -> list[Table]:
-    rows = _coverage(data)
-    rows = rows[rows["reason"].fillna("") != ""].assign(missing=rows["absent_hours"] + rows["failed_hours"])
-    grouped = rows.groupby(["station_name", "reason"])["missing"].agg(["size", "sum"]).reset_index()
-    return [grouped.set_axis(["station_name", "why", "Days", "Missing hours"], axis=1).to_dict("records")]
-
-
-def _missing(data: Data) -> pd.DataFrame:
-    """Hours of the period for which `coverage` counts, in which no document came."""
-    hourly = data.hourly
-    there = set(zip(hourly["station_name"], hourly["observed_at"], strict=True))
-    rows = []
-    for _, row in _coverage(data).iterrows():
-        hours = pd.date_range(
-            row["day"], periods=row["ok_hours"] + row["absent_hours"] + row["failed_hours"], freq="h", tz="UTC"
-        )
-        rows += [(row["station_name"], hour, (row["station_name"], hour) not in there) for hour in hours]
-    return pd.DataFrame(rows, columns=["name", "at", "missing"])
-
-
-def missing_by_pattern(data: Data) -> list[Table]:
-    hours, rows = _missing(data), []
-    night, weekend = ~hours["at"].dt.hour.between(6, 21), hours["at"].dt.day_of_week >= 5
-    for name, mine in hours.groupby("name"):
-        shares = [mine[mask.loc[mine.index]]["missing"].mean() for mask in (night, ~night, weekend, ~weekend)]
-        warning = ""
-        if pattern := _worse(shares[0], shares[1], "nights are", "daytime is"):
-            warning = f"⚠ {pattern} missing "
-        if pattern := _worse(shares[2], shares[3], "weekends are", "weekdays are"):
-            warning += f"⚠ {pattern} missing"
-        columns = ("Night (%)", "Daytime (%)", "Weekend (%)", "Weekdays (%)")
-        percent = {column: round(100 * share, 1) for column, share in zip(columns, shares, strict=True)}
-        rows.append({"station_name": name, **percent, "Warning": warning})
-    return [rows]
-
-
-def _worse(one: float, other: float, name_one: str, name_other: str) -> str:
-    if one >= 2 * other and one - other >= 0.05:
-        return name_one
-    return name_other if other >= 2 * one and other - one >= 0.05 else ""
-
-
-def when_missing(data: Data) -> list[Table]:
-    hours = _missing(data)
-    at = hours[hours["missing"]]["at"].dt
-    counts = pd.Series(1, index=[at.hour, at.day_of_week]).groupby(level=[0, 1]).size()
+def completeness(data: Data, lang: str) -> list[Table]:
+    name = say(lang, "Hours received, %")
     return [
         [
-            {"hour_name": f"{hour:02d}", "weekday_name": weekday(day), "Missing hours": count}
+            {"on_day": row["day"], "station_name": row["station_name"], name: 100 * row["ok_hours"] / 24}
+            for _, row in read(data, "coverage").iterrows()
+        ]
+    ]
+
+
+def hours(data: Data, lang: str) -> list[Table]:
+    sums = read(data, "coverage").groupby("day")[["ok_hours", "absent_hours", "failed_hours"]].sum().astype(float)
+    sums = sums.reset_index()
+    sums["day"] = millis(sums["day"])
+    names = [say(lang, text) for text in ("Received", "No row at the source", "Request failed")]
+    return [sums.set_axis(["day", *names], axis=1).to_dict("records")]
+
+
+#: What a reason begins with → what it is called.
+REASONS = {
+    "no row": "no row at the source",
+    "ServerError": "an error at the source",
+    "SourceTimeoutError": "no answer in time",
+    "NotAskedError": "no answer in time",
+    "UnreachableError": "the source cannot be reached",
+    "CredentialsError": "the source refuses our credentials",
+    "RateLimitedError": "too many requests for the source",
+    "UnknownStationError": "the source does not know the station",
+    "WrongStationError": "the answer is another station’s",
+    "NotJSONError": "the answer cannot be read",
+    "UnexpectedShapeError": "the answer cannot be read",
+    "AnswerTooLargeError": "the answer cannot be read",
+    "RequestRefusedError": "the source refuses the request",
+    "ReportedError": "the source refuses the request",
+    "NotOverError": "the answer came before the hour was over",
+}
+
+
+def reasons(data: Data, lang: str) -> list[Table]:
+    rows = read(data, "coverage")
+    rows = rows[rows["reason"] != ""].assign(missing=rows["absent_hours"] + rows["failed_hours"])
+    classes = rows["reason"].map(lambda reason: say(lang, REASONS.get(reason.split(":")[0], "another reason")))
+    sums = rows.groupby(classes)["missing"].sum()
+    assert len(sums) > 3, "the site has several reasons"
+    return [[{"why": why, say(lang, "Missing hours"): count} for why, count in sums.items()]]
+
+
+def when_missing(data: Data, lang: str) -> list[Table]:
+    """The hours for which `coverage` counts, in which no row came; by the station's time."""
+    there = set(zip(data.hourly["station"], data.hourly["observed_at"], strict=True))
+    counts: dict[tuple[int, int], int] = {}
+    for _, row in read(data, "coverage").iterrows():
+        asked = int(row["ok_hours"] + row["absent_hours"] + row["failed_hours"])
+        for at in pd.date_range(row["day"], periods=asked, freq="h", tz="UTC"):
+            if (row["station"], at) not in there:
+                local = at.tz_convert(ZONES[row["station"]])
+                counts[local.hour, local.day_of_week] = counts.get((local.hour, local.dayofweek), 0) + 1
+    name = say(lang, "Missing hours")
+    return [
+        [
+            {"hour_name": f"{hour:02d}", "weekday_name": weekday(lang, day), name: count}
             for (hour, day), count in counts.items()
         ]
     ]
 
 
-def flags_by_kind(data: Data) -> list[Table]:
-    hourly = period(data.hourly, 3)
-    names = {"t_int": "T int.", "pm2_5": "PM2.5"}
-    flags = [column for column in hourly.columns if column.endswith("_flag")]
-    long = hourly.melt(value_vars=flags, var_name="reading", value_name="flag").query("flag != 'ok'")
-    long["pollutant"] = long["reading"].str.removesuffix("_flag").map(lambda name: names.get(name, name.upper()))
-    wide = long.assign(flag=long["flag"].str.replace("_", " ")).pivot_table(
-        index="pollutant", columns="flag", values="reading", aggfunc="size"
-    )
-    return [wide.astype(float).reset_index().to_dict("records")]
+def tests(data: Data, lang: str) -> list[Table]:
+    """Hours by the digits of `<reading>_tests`, of all readings."""
+    codes = {DOUBTED: say(lang, "suspect (3): counts"), FAILED: say(lang, "failed (4): left out")}
+    columns = [column for column in data.hourly.columns if column.endswith("_tests")]
+    assert len(columns) == 8
+    counts: dict[str, dict[str, float]] = {}
+    for digits in data.hourly[columns].to_numpy().ravel():
+        for test, digit in zip(TESTS, digits, strict=True):
+            if digit in codes:
+                row = counts.setdefault(say(lang, TEST_TEXTS[test]), {})
+                row[codes[digit]] = row.get(codes[digit], 0) + 1
+    return [[{"test_name": test} | dict.fromkeys(codes.values()) | row for test, row in counts.items()]]
 
 
-def revisions(data: Data) -> list[Table]:
+def errata(data: Data, lang: str) -> list[Table]:
+    texts = {"invalidate": "does not count", "restore": "counts after all", "comment": "comment"}
+    rows = []
+    for note in data.db["notes"].find({"active": True, "_id": {"$regex": "^20"}}):  # others are none of ours
+        noted = say(lang, texts.get(note["kind"], "calibrated"))
+        if note["kind"] == "calibrate":
+            noted += say(lang, ": %s × reported %s %s") % (number(lang, 1.25, 2), "−", number(lang, 0.5, 2))
+        last = note["last_hour"]
+        rows.append(
+            {
+                "noted_at_text": on_date(lang, note["noted_at"]),
+                "station_name": data.names[note["station"]],
+                "of_reading": label(lang, note["reading"]) if note["reading"] in LABELS else say(lang, "all readings"),
+                "noted": noted,
+                "first_hour_text": at_hour(lang, note["first_hour"]),
+                "last_hour_text": at_hour(lang, last) if last else say(lang, "until further notice"),
+                **{column: note[column] for column in ("why", "who")},
+            }
+        )
+    return [rows]
+
+
+def revisions(data: Data, lang: str) -> list[Table]:
     rows = read(data, "revisions")
-    rows["day"] = rows["seen_at"].dt.strftime("%Y-%m-%d")
-    rows["pollutant"] = rows["reading"].map(lambda name: LABELS.get(name, name.upper()))
-    counts = period(rows, 3).groupby(["day", "pollutant"]).size().rename("n").reset_index()
-    wide = counts.pivot(index="day", columns="pollutant", values="n").astype(float).reset_index()
-    return [wide.assign(seen_at=millis(wide["day"])).drop(columns="day").to_dict("records")]
+    names = rows["reading"].map(lambda name: label(lang, name) if name in LABELS else name.upper())
+    counts = rows.groupby([rows["seen_at"].dt.strftime("%Y-%m-%d").rename("seen_at"), names.rename("series")]).size()
+    return [wide_table(counts.rename("n").astype(float).reset_index(), "seen_at", "series", "n", None)]
 
 
-def score(column: str, compute: Callable[[pd.DataFrame], float]) -> Callable[[Data], list[Table]]:
-    def expected(data: Data) -> list[Table]:
-        rows = period(read(data, "forecast_scores"), 3).query("window_days == 7")
-        series = rows["pollutant"].map(LABELS) + ", " + rows["horizon_h"].astype(str) + " h ahead"
-        points = [(day, name, compute(of)) for (day, name), of in rows.groupby([rows["day"], series])]
-        return [wide_table(pd.DataFrame(points, columns=["day", "series", column]), "day", "series", column, "D")]
+def score(compute: Callable[[pd.DataFrame], float]) -> Expected:
+    """A line for each pollutant and horizon, of the windows of seven days."""
+
+    def expected(data: Data, lang: str) -> list[Table]:
+        rows = read(data, "forecast_scores").query("window_days == 7")
+        ahead = say(lang, ", %d h ahead")
+        series = [label(lang, p) + ahead % h for p, h in zip(rows["pollutant"], rows["horizon_h"], strict=True)]
+        points = [(*key, compute(of)) for key, of in rows.groupby(["day", pd.Series(series, rows.index)])]
+        return [wide_table(pd.DataFrame(points, columns=["day", "series", "y"]), "day", "series", "y", "D")]
 
     return expected
 
@@ -156,51 +190,58 @@ def _inside(of: pd.DataFrame) -> float:
     return float(100 * (of["n"] * of["coverage80"]).sum() / of["n"].sum())
 
 
-def model_versions(data: Data) -> list[Table]:
-    rows = []
+def skill_by_horizon(data: Data, lang: str) -> list[Table]:
+    rows = read(data, "forecast_scores").query("window_days == 1")
+    wide: dict[int, dict[str, Any]] = {}
+    for (horizon, pollutant), of in rows.groupby(["horizon_h", "pollutant"]):
+        wide.setdefault(horizon, {"horizon": f"{horizon:2d} h"})[label(lang, pollutant)] = _skill(of)
+    assert len(wide) > 1, "the site has several horizons"
+    every = {column: None for row in wide.values() for column in row}
+    return [[every | row for row in wide.values()]]
+
+
+def models(data: Data, lang: str) -> list[Table]:
+    rows = Ordered()
     for model in data.db.models.find(sort=[("_id", -1)]):
-        kept = f"kept back: {model['reason'] or 'not better'}"
-        outcome = f"promoted {model['promoted_at']:%Y-%m-%d %H:%M}" if model["promoted"] else kept
-        trained = f"{model['trained_at']:%Y-%m-%d %H:%M}"
-        skill = None if model["skill"] is None else round(100 * model["skill"], 1)
-        rows.append(
-            {"_id": model["_id"], "trained": trained, "rows": model["rows"], "skill_percent": skill, "outcome": outcome}
-        )
+        outcome = say(lang, "kept back: the one in use stays")
+        if model["promoted"]:
+            outcome = say(lang, "promoted on %s") % on_date(lang, model["promoted_at"])
+        skill = None if model["skill"] is None else number(lang, 100 * model["skill"], 1)
+        row = {"_id": model["_id"], "trained": at_hour(lang, model["trained_at"]), "rows": model["rows"]}
+        rows.append(row | {"skill_percent": skill, "outcome": outcome})
     return [rows]
 
 
-#: Every chart of both dashboards → what its API answer must hold: a table for each of its queries.
-EXPECTED: dict[str, Callable[[Data], list[Table]]] = {
-    "State of the data": state_of_the_data,
-    "Now and the next two hours": of_readings.now_and_the_next_two_hours,
-    "European Air Quality Index": of_readings.air_quality_index,
-    **{
-        f"Daily mean {label}" if name != "o3" else "Daily O3: highest 8-hour mean": of_readings.daily_mean(name)
-        for name, label in LABELS.items()
-    },
-    **{
-        f"Last 7 days{' and forecast' if name in ('pm2_5', 'co') else ''}: {label}": of_readings.last_seven_days(name)
-        for name, label in LABELS.items()
-    },
-    "Calendar of daily PM2.5": of_readings.calendar,
-    **{f"Day and week: {label}": of_readings.profile(name) for name, label in LABELS.items()},
-    "Days over the WHO guideline this year": of_readings.days_over,
-    "Where the stations are": of_readings.where_the_stations_are,
-    "Sensors to have checked": of_readings.sensors_to_have_checked,
-    "Daily means and what they rest on": of_readings.daily_basis,
-    "Days over the PM2.5 guideline, corrected to raw": of_readings.days_over_corrected_to_raw,
-    "Errata": of_readings.errata,
-    "Age of the data": age_of_the_data,
-    "Completeness by station and day": completeness,
-    "Hours received and missing": received_and_missing,
-    "Why hours are missing": why_missing,
-    "Hours missing by pattern": missing_by_pattern,
-    "When hours are missing": when_missing,
-    "Flags by kind": flags_by_kind,
-    "Revisions by day seen": revisions,
-    "Forecast skill against persistence": score("skill", _skill),
-    "Coverage of the 80 % band": score("coverage", _inside),
-    "Model versions": model_versions,
+#: Every chart of the dashboards → what its API answer must hold: a table for each of its queries.
+EXPECTED: dict[str, Expected] = {
+    "state": state,
+    "now": of_readings.now,
+    "others_now": of_readings.others_now,
+    "index_now": of_readings.index_now,
+    **{f"last_48_hours_{name}": of_readings.last_48_hours(name) for name in LABELS},
+    **{f"days_{name}": of_days.days(name) for name in LABELS},
+    **{f"months_{name}": of_days.months(name) for name in BANDS},
+    **{f"calendar_{name}": of_days.calendar(name) for name in BANDS},
+    **{f"profile_{name}": of_readings.profile(name) for name in LABELS},
+    "guideline_year": of_days.guideline_year,
+    "map": of_readings.where,
+    "ages": ages,
+    "sensors": of_readings.sensors,
+    "days_and_basis": of_days.days_and_basis,
+    "corrected_to_raw": of_days.corrected_to_raw,
+    "completeness": completeness,
+    "hours": hours,
+    "reasons": reasons,
+    "when_missing": when_missing,
+    "tests": tests,
+    "floor_and_humid": of_days.floor_and_humid,
+    "errata": errata,
+    "revisions": revisions,
+    "skill": score(_skill),
+    "skill_by_horizon": skill_by_horizon,
+    "coverage": score(_inside),
+    "reliability": of_days.reliability,
+    "models": models,
 }
 #: Columns that tell an age: they grow while the test runs (hours, rounded to a tenth by the chart).
-AGES = {"hours_old", "hours_since_load"}
+AGES = {"hours_old"}

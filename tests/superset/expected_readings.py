@@ -1,299 +1,237 @@
-"""What the charts of readings must show, computed in pandas from the sandbox's raw answers."""
+"""What the charts of hourly readings must show, computed in pandas from the sandbox's raw answers."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from tests.superset.raw import BANDS, CORRECTED, COUNTED, LABELS, LEVELS, UNITS, Data, index_level, number, shown
-from tests.superset.tables import Table, period, read, weekday, wide_table
+from tests.superset.raw import BANDS, COUNTED, LABELS, LEVELS, UNITS, Data, index_level
+from tests.superset.tables import (
+    Ordered,
+    Table,
+    at_hour,
+    digits,
+    label,
+    nothing,
+    number,
+    read,
+    say,
+    shown,
+    weekday,
+    wide_table,
+)
 
 #: Flags of an hour that is no number: it lies below the sensor's zero.
 _AT_FLOOR = ("floor", "at_floor")
+_HOUR = pd.Timedelta(hours=1)
 
 
-def _level(row: Any, pollutant: str) -> float | None:
-    """An hour's concentration; none where it does not count or lies below the sensor's zero."""
-    flag = row[f"{pollutant}_flag"]
-    return row[pollutant] if flag in COUNTED and flag not in _AT_FLOOR else None
+def state(row: Any, pollutant: str) -> str:
+    """What an hour has of a pollutant."""
+    flag, amount = row[f"{pollutant}_flag"], row[pollutant]
+    if flag in _AT_FLOOR or (flag in COUNTED and pollutant == "co" and amount < 0.005):
+        return "too low to measure"
+    return "measured" if flag in COUNTED else "no reading" if nothing(amount) else "reading left out"
 
 
-def _trend(hours: list[Any], pollutant: str) -> str:
-    levels = [_level(row, pollutant) for row in hours]
-    before = [level for level in levels[1:4] if level is not None]
-    if levels[0] is None or not before or any(row[f"{pollutant}_flag"] in _AT_FLOOR for row in hours[1:4]):
-        return "–"
-    change = levels[0] - sum(before) / len(before)
-    if abs(change) <= 0.1 * sum(before) / len(before):
-        return "→ steady"
-    return f"{'↗ +' if change > 0 else '↘ −'}{number(abs(change), pollutant)}"
+def concentration(row: Any, pollutant: str) -> float | None:
+    """An hour's concentration; none where it does not count or is too low for the sensor."""
+    return float(row[pollutant]) if state(row, pollutant) == "measured" else None
 
 
-def _recent(data: Data) -> dict[str, list[Any]]:
+def recent(data: Data) -> dict[str, list[Any]]:
     """Each station's rows of the four hours up to its last one, newest first."""
     found = {}
     for station, mine in data.hourly.groupby("station"):
         mine = mine.sort_values("observed_at", ascending=False)
-        recent = mine[mine["observed_at"] > mine["observed_at"].max() - pd.Timedelta(hours=4)]
-        found[str(station)] = [row for _, row in recent.iterrows()]
+        last = mine[mine["observed_at"] > mine["observed_at"].max() - 4 * _HOUR]
+        found[str(station)] = [row for _, row in last.iterrows()]
     return found
 
 
-def _measured(last: pd.Timestamp) -> str:
-    stale = "⚠ " if pd.Timestamp.now("UTC") - last > pd.Timedelta(hours=4) else ""
-    return f"{stale}{last:%d.%m. %H:00}"
+def _age(last: pd.Timestamp) -> float:
+    """Hours since an hour ended."""
+    return float((pd.Timestamp.now("UTC") - last) / _HOUR) - 1
 
 
-def now_and_the_next_two_hours(data: Data) -> list[Table]:
-    rows = []
-    forecasts, now = read(data, "forecasts"), pd.Timestamp.now("UTC")
-    for station, hours in _recent(data).items():
-        last = hours[0]["observed_at"]
-        for pollutant, label in LABELS.items():
-            level = _level(hours[0], pollutant)
-            missing = f"no usable {label}"
-            if hours[0][f"{pollutant}_flag"] in _AT_FLOOR:
-                missing = "too low for this sensor to measure"
+def _trend(lang: str, hours: list[Any], pollutant: str) -> str:
+    now, *before = (concentration(row, pollutant) for row in hours)
+    known = [amount for amount in before if amount is not None]
+    low = any(state(row, pollutant) == "too low to measure" for row in hours[1:])
+    if now is None or not known or low:
+        return "–"
+    change = now - sum(known) / len(known)
+    if abs(change) <= 0.1 * sum(known) / len(known):
+        return say(lang, "→ steady")
+    return f"{'↗ +' if change > 0 else '↘ −'}{number(lang, abs(change), digits(pollutant))}"
+
+
+def _ended(lang: str, hours: float) -> tuple[str, ...]:
+    """How long ago it was that an hour ended: now, or a moment ago."""
+
+    def text(hours: float) -> str:
+        amount = f"{int(60 * hours)} min" if hours < 2 else f"{int(hours)} h"
+        return ("⚠ " if hours > 3 else "") + say(lang, "%s ago") % amount
+
+    return text(hours), text(hours - 1 / 60)
+
+
+def _next(lang: str, forecast: pd.DataFrame, pollutant: str) -> str:
+    if pollutant not in ("pm2_5", "co"):
+        return ""
+    if forecast.empty or nothing(forecast["p50"].iloc[0]):
+        return say(lang, "no forecast")
+    if forecast["target_at"].iloc[0] < pd.Timestamp.now("UTC") - 2 * _HOUR:
+        return say(lang, "none yet")
+    if pollutant == "co" and forecast["p50"].iloc[0] < 0.005:
+        return say(lang, "too low to measure")
+    p10, p50, p90 = (shown(lang, forecast[p].iloc[0], pollutant) for p in ("p10", "p50", "p90"))
+    return f"{p50} ({p10} – {p90})"
+
+
+def _now(data: Data, lang: str) -> list[dict[str, Any]]:
+    """A row for each station and pollutant, with what it is ordered by."""
+    rows, forecasts = [], read(data, "forecasts")
+    for station, hours in recent(data).items():
+        last, age = hours[0], _age(hours[0]["observed_at"])
+        stale = age >= 3
+        worst = None if stale else concentration(last, "pm2_5")
+        made = forecasts[(forecasts["station"] == station) & (forecasts["issued_at"] >= last["observed_at"])]
+        made = made[made["issued_at"] == made["issued_at"].max()]
+        for pollutant in LABELS:
+            of, level = state(last, pollutant), index_level(pollutant, last) if pollutant in BANDS else None
+            told = (
+                f"{shown(lang, last[pollutant], pollutant)} {UNITS[pollutant]}" if of == "measured" else say(lang, of)
+            )
             row = {
                 "station_name": data.names[station],
-                "pollutant": label,
-                "last_hour": missing if level is None else f"{shown(level, pollutant)} {UNITS[pollutant]}",
-                "trend": _trend(hours, pollutant),
-                "measured": _measured(last),
+                "pollutant": label(lang, pollutant),
+                "now": say(lang, "no recent reading") if stale else told,
+                "level": "" if stale else say(lang, LEVELS[level - 1]) if level else "–",
+                "age": _ended(lang, age),
+                "course": "–" if stale else _trend(lang, hours, pollutant),
+                "order": -1 if worst is None else worst,
             }
-            of = forecasts[(forecasts["station"] == station) & (forecasts["pollutant"] == pollutant)]
-            of = of[of["issued_at"] == of["issued_at"].max()]
             for ahead in (1, 2):
-                next_ = _next(of[of["horizon_h"] == ahead], pollutant, last, now)
-                row[f"next_{ahead}h"] = next_ if pollutant in ("pm2_5", "co") else ""
+                next_ = made[(made["pollutant"] == pollutant) & (made["horizon_h"] == ahead)]
+                row[f"in_{ahead}h"] = _next(lang, next_, pollutant)
             rows.append(row)
-    return [rows]
+    return sorted(rows, key=lambda row: (-row["order"], row["station_name"], row["pollutant"]))
 
 
-def _next(forecast: pd.DataFrame, pollutant: str, last: pd.Timestamp, now: pd.Timestamp) -> str:
-    if forecast.empty or pd.isna(forecast["p50"].iloc[0]) or forecast["target_at"].iloc[0] <= last:
-        return "no forecast"
-    if forecast["target_at"].iloc[0] < now - pd.Timedelta(hours=2):
-        return "none yet"
-    if pollutant == "co" and forecast["p50"].iloc[0] < 0.005:
-        return "too low for this sensor to measure"
-    p10, p50, p90 = (shown(forecast[p].iloc[0], pollutant) for p in ("p10", "p50", "p90"))
-    return f"{p50}  ({p10} – {p90})"
+def now(data: Data, lang: str) -> list[Table]:
+    rows = [row for row in _now(data, lang) if row["pollutant"] == label(lang, "pm2_5")]
+    return [Ordered({k: v for k, v in row.items() if k not in ("order", "pollutant")} for row in rows)]
 
 
-def air_quality_index(data: Data) -> list[Table]:
+def others_now(data: Data, lang: str) -> list[Table]:
+    rows = [row for row in _now(data, lang) if row["pollutant"] != label(lang, "pm2_5")]
+    return [Ordered({k: v for k, v in row.items() if k != "order"} for row in rows)]
+
+
+def index_now(data: Data, lang: str) -> list[Table]:
     rows = []
-    for station, (last, *_) in _recent(data).items():
+    for station, (last, *_) in recent(data).items():
         levels = {pollutant: index_level(pollutant, last) for pollutant in BANDS}
-        known = [level for level in levels.values() if level is not None]
         particles, gases = ([levels[p] for p in pair] for pair in (("pm2_5", "pm10"), ("no2", "o3")))
+        known = [level for level in levels.values() if level is not None]
         whole = max(known) if None not in gases and particles != [None, None] else None
-        texts = {
-            pollutant: LEVELS[level - 1] if level else "–" for pollutant, level in {**levels, "overall": whole}.items()
+        at = last["observed_at"]
+        row = {"station_name": data.names[station]}
+        row |= {
+            f"{name}_level": say(lang, LEVELS[level - 1]) if level else "–"
+            for name, level in {**levels, "overall": whole}.items()
         }
-        row = {f"{pollutant}_level": text for pollutant, text in texts.items()}
-        rows.append(row | {"station_name": data.names[station], "measured": _measured(last["observed_at"])})
-    return [rows]
+        rows.append(row | {"measured": f"{'⚠ ' if _age(at) > 3 else ''}{at_hour(lang, at)}"})
+    return [Ordered(sorted(rows, key=lambda row: row["station_name"]))]
 
 
-def sensors_to_have_checked(data: Data) -> list[Table]:
+def sensors(data: Data, lang: str) -> list[Table]:
     """By the flags of the newest day."""
     texts = {
-        "offset": "zero offset: below zero for days",
+        "offset": "zero off: below zero for days",
         "dead": "dead: unchanged for days",
-        "at_floor": "at the floor: mis-zeroed or dead, have it checked",
+        "at_floor": "at the floor: zero off, or dead; have it checked",
+        "stuck": "stuck: the same reading for hours",
+        "unit": "another unit: far more or less than in the days before",
     }
     rows = []
     for station, mine in data.hourly.groupby("station"):
-        newest = mine[mine["day"] == mine["day"].max()].sort_values("observed_at")
-        for pollutant, label in LABELS.items():
+        newest = mine[mine["utc_day"] == mine["utc_day"].max()].sort_values("observed_at")
+        for pollutant in LABELS:
             flags = [flag for flag in newest[f"{pollutant}_flag"] if flag != "absent"]
-            found = next((text for flag, text in texts.items() if flag in flags), None)
-            last = {"stuck": "stuck: the same reading for hours"}
-            last["unit"] = "another unit: far more or less than in the days before"
-            found = found or (last.get(flags[-1]) if flags else None)
-            if found:
-                rows.append({"station_name": data.names[str(station)], "pollutant": label, "finding": found})
-    return [rows]
+            of_days = [flag for flag in ("offset", "dead", "at_floor") if flag in flags]
+            of_last = [flag for flag in ("stuck", "unit") if flags and flags[-1] == flag]
+            for found in [*of_days, *of_last][:1]:
+                row = {"station_name": data.names[str(station)], "pollutant": label(lang, pollutant)}
+                rows.append(row | {"finding": say(lang, texts[found])})
+    return [Ordered(sorted(rows, key=lambda row: (row["station_name"], row["pollutant"])))]
 
 
-def _this_year(data: Data) -> pd.DataFrame:
-    return data.daily[data.daily["day"].str[:4] == f"{datetime.now(UTC):%Y}"]
+def last_48_hours(pollutant: str) -> Callable[[Data, str], list[Table]]:
+    """Readings, and of each station the newest forecast of the hours after its last one."""
 
-
-def days_over(data: Data) -> list[Table]:
-    rows = []
-    for (name, pollutant), mine in _this_year(data).groupby(["station_name", "pollutant"]):
-        over, valid = int(mine["over"].sum()), int(mine["valid"].sum())
-        rows.append(
-            {
-                "station_name": name,
-                "pollutant": LABELS[pollutant],
-                "Days over": over,
-                "Valid days": valid,
-                "Share over (%)": round(100 * over / valid, 1) if valid else None,
-                "Note": "" if valid else f"no usable {LABELS[pollutant]}",
-            }
-        )
-    return [rows]
-
-
-def days_over_corrected_to_raw(data: Data) -> list[Table]:
-    days = _this_year(data).query("pollutant == 'pm2_5'")
-    return [
-        [
-            {
-                "station_name": name,
-                "Corrected to raw": f"{mine['dry_over'].sum()} – {mine['over'].sum()}",
-                "Valid days": int(mine["valid"].sum()),
-            }
-            for name, mine in days.groupby("station_name")
+    def expected(data: Data, lang: str) -> list[Table]:
+        now, hourly = pd.Timestamp.now("UTC"), data.hourly
+        last = hourly.groupby("station")["observed_at"].max()
+        hourly = hourly[hourly["observed_at"] >= now - 48 * _HOUR]
+        points = [
+            (row["observed_at"], row["station_name"], amount)
+            for _, row in hourly.iterrows()
+            if (amount := concentration(row, pollutant)) is not None
         ]
-    ]
-
-
-def where_the_stations_are(data: Data) -> list[Table]:
-    stations, rows = read(data, "stations"), []
-    days = data.days("pm2_5")
-    for _, station in stations.iterrows():
-        newest = days[(days["station"] == station["_id"]) & days["valid"]].sort_values("day").iloc[-1]
-        level, provisional = newest["level"], ", provisional" if newest["provisional"] else ""
-        classes = {15: "up to 15 µg/m³ (guideline)", 25: "15–25 µg/m³", 50: "25–50 µg/m³", 75: "50–75 µg/m³"}
-        rows.append(
-            {
-                "station_label": f"{station['name']}: {level:.1f} µg/m³ on {newest['day']}{provisional}",
-                "class": next((name for limit, name in classes.items() if level <= limit), "over 75 µg/m³"),
-                "Longitude (°E)": station["longitude"],
-                "Latitude (°N)": station["latitude"],
-                "Station": 1,
-            }
-        )
-    for corner, edge, away in (("south-west", "min", -0.01), ("north-east", "max", 0.01)):
-        place = stations[["longitude", "latitude"]].agg(edge) + away
-        rows.append(
-            {"station_label": corner, "class": " ", "Station": 0}
-            | {"Longitude (°E)": place["longitude"], "Latitude (°N)": place["latitude"]}
-        )
-    return [rows]
-
-
-def daily_mean(pollutant: str) -> Callable[[Data], list[Table]]:
-    def expected(data: Data) -> list[Table]:
-        days = period(data.days(pollutant), 12).copy()
-        days["line"] = days["level"].where(days["valid"])
-        drawn = days["station_name"].isin(days.loc[days["line"].notna(), "station_name"])
-        lines = wide_table(days[drawn], "day", "station_name", "line", "D")
-        days["mark"] = days["station_name"] + days.apply(_mark, axis=1)
-        marked = days[(days["mark"] != days["station_name"]) & days["level"].notna()]
-        return [lines, wide_table(marked, "day", "mark", "level", None)]
+        made = read(data, "forecasts")
+        made = made[made["issued_at"] >= now - 3 * _HOUR]
+        made = made[made["issued_at"] == made.groupby("station")["issued_at"].transform("max")]
+        made = made[(made["pollutant"] == pollutant) & made["p50"].notna()]
+        for _, row in made[made["target_at"] > made["station"].map(last)].iterrows():
+            if pollutant == "co" and row["p50"] < 0.005:
+                continue
+            for quantile, ending in (("p50", "__yhat"), ("p10", "__yhat_lower"), ("p90", "__yhat_upper")):
+                points.append((row["target_at"], row["station_name"] + ending, row[quantile]))
+        frame = pd.DataFrame(points, columns=["observed_at", "series", "level"])
+        return [wide_table(frame, "observed_at", "series", "level", "h")]
 
     return expected
 
 
-def _mark(day: Any) -> str:
-    """What a dot beside the line says of a day; none where the mean is about the floor more than about the air."""
-    if 2 * day["floor_hours"] >= day["hours"]:
-        return ""
-    if day["quality"] in ("insufficient", "suspect"):
-        return ", not valid (< 18 h)" if day["quality"] == "insufficient" else ", suspect"
-    return (", provisional" if day["provisional"] else "") + (
-        ", some hours too low to measure" if day["floor_hours"] else ""
-    )
+def profile(pollutant: str) -> Callable[[Data, str], list[Table]]:
+    """By local hour and weekday, of the network; the test's period is all there is."""
 
-
-def daily_basis(data: Data) -> list[Table]:
-    rows = []
-    days = period(data.daily, 3).assign(label=data.daily["pollutant"].map(LABELS))
-    days = days.sort_values(["day", "station_name", "label"], ascending=[False, True, True])
-    for _, day in days.head(200).iterrows():
-        name, floor, n = day["pollutant"], day["floor_hours"], day["hours"]
-
-        def text(amount: float, sign: str, name: str = name) -> str:
-            if np.isnan(amount):
-                return "–"
-            written = shown(amount, name)
-            return f"{'≤ ' if written.startswith('<') else sign}{written.removeprefix('< ')} {UNITS[name]}"
-
-        vouched = text(day["checked_mean"], "≤ " if floor else "")
-        if floor:
-            below = f"{floor} h below the sensor’s zero"
-            vouched = f"none: all {below}" if floor == n else f"{vouched}, {below}"
-        corrected = day["station"] == CORRECTED and not np.isnan(day["dry_mean"])
-        rows.append(
-            {
-                "on_day": day["day"],
-                "station_name": day["station_name"],
-                "pollutant": LABELS[name],
-                "reported": text(day["mean"], "≤ " if floor else ""),
-                "vouched": vouched,
-                "called": day["quality"] + (", provisional" if day["provisional"] else ""),
-                "rests_on": f"{n} h"
-                + (f"; left out: {day['left_out']}" if day["left_out"] else "")
-                + (f"; {day['humid_hours']} h in humid air" if day["humid_hours"] else ""),
-                "corrected": f"{text(day['dry_mean'], '')} (kappa)" if corrected else "",
-            }
-        )
-    return [rows]
-
-
-def errata(data: Data) -> list[Table]:
-    rows = []
-    for note in data.db["notes"].find({"active": True, "_id": {"$regex": "^20"}}):  # others are none of ours
-        span = {at: note[at] and f"{note[at]:%Y-%m-%d %H:00}" for at in ("first_hour", "last_hour", "noted_at")}
-        rows.append(
-            {
-                "station_name": data.names[note["station"]],
-                "reading": LABELS.get(note["reading"], "all"),
-                "noted": "calibrate: 1.25 × reported − 0.5" if note["kind"] == "calibrate" else note["kind"],
-                **{column: note[column] for column in ("why", "who")},
-                **{f"{at}_text": text or "until further notice" for at, text in span.items()},
-            }
-        )
-    return [rows]
-
-
-def last_seven_days(pollutant: str) -> Callable[[Data], list[Table]]:
-    def expected(data: Data) -> list[Table]:
-        now = pd.Timestamp.now("UTC")
-        hourly, forecasts = data.hourly, read(data, "forecasts")
-        flags = [flag for flag in COUNTED if flag not in _AT_FLOOR]
-        recent = hourly["observed_at"] >= now - pd.Timedelta(days=7)
-        hourly = hourly[recent & hourly[f"{pollutant}_flag"].isin(flags)]
-        parts = [
-            hourly[["observed_at", "station_name", pollutant]].set_axis(["observed_at", "series", "level"], axis=1)
-        ]
-        made = forecasts[(forecasts["pollutant"] == pollutant) & (forecasts["target_at"] >= now - pd.Timedelta(days=7))]
-        made = made[(made["horizon_h"] == 1) | (made["target_at"] > now)]
-        made = made.sort_values("horizon_h").drop_duplicates(["station", "target_at"])  # the newest of an hour to come
-        made = made[made["p50"].notna() & ~((pollutant == "co") & (made["p50"] < 0.005))]
-        for quantile, ending in (("p50", "__yhat"), ("p10", "__yhat_lower"), ("p90", "__yhat_upper")):
-            part = made[["target_at", "station_name", quantile]].set_axis(["observed_at", "series", "level"], axis=1)
-            parts.append(part.assign(series=part["series"] + ending))
-        return [wide_table(pd.concat(parts), "observed_at", "series", "level", "h")]
-
-    return expected
-
-
-def calendar(data: Data) -> list[Table]:
-    days = period(data.days("pm2_5"), 12)
-    mean = days[days["valid"]].groupby("day")["level"].mean()
-    return [[{"day_of_month": d[8:], "month": d[:7], "Mean PM25 (µg/m³)": level} for d, level in mean.items()]]
-
-
-def profile(pollutant: str) -> Callable[[Data], list[Table]]:
-    def expected(data: Data) -> list[Table]:
-        hourly = data.hourly  # all stations of the sandbox keep UTC; the test's period is all of it
+    def expected(data: Data, lang: str) -> list[Table]:
+        hourly = data.hourly
         counted = hourly[hourly[f"{pollutant}_flag"].isin([flag for flag in COUNTED if flag != "at_floor"])]
-        at = counted["observed_at"].dt
-        cells = counted.groupby([at.hour.rename("h"), at.day_of_week.rename("w")])
-        mean, floor = cells[pollutant].mean(), cells[f"{pollutant}_flag"].agg(lambda flags: (flags == "floor").mean())
-        return [
-            [
-                {"hour_name": f"{hour:02d}", "weekday_name": weekday(day), f"Mean ({UNITS[pollutant]})": level}
-                for (hour, day), level in mean.where(floor < 0.5).items()
-            ]
-        ]
+        rows = []
+        for (hour, day), cell in counted.groupby(["hour", "weekday"]):
+            mean, floor = cell[pollutant].mean(), (cell[f"{pollutant}_flag"] == "floor").mean()
+            hidden = pollutant == "co" and (floor >= 0.5 or mean < 0.005)
+            at = {"hour_name": f"{hour:02d}", "weekday_name": weekday(lang, int(day))}
+            rows.append(at | {say(lang, "Mean"): None if hidden else mean})
+        return [rows]
 
     return expected
+
+
+def where(data: Data, lang: str) -> list[Table]:
+    """The stations, the corners around each, and the coast, whose points another test holds against the map."""
+    rows = []
+    for station in data.db["stations"].find():
+        (last, *_), at = recent(data)[station["_id"]], (station["longitude"], station["latitude"])
+        level, amount = index_level("pm2_5", last), concentration(last, "pm2_5")
+        stale = _age(last["observed_at"]) >= 3
+        of = say(lang, "no recent reading" if stale else LEVELS[level - 1] if level else "no reading")
+        text = say(lang, "no reading") if amount is None else f"{number(lang, amount, 1)} µg/m³"
+        place = f"{data.names[station['_id']]}: {text}, {at_hour(lang, last['observed_at'])} UTC"
+        rows.append(_point(lang, place, of, *at, 1))
+        for corner, away in (("south-west", -0.01), ("north-east", 0.01)):
+            rows.append(_point(lang, corner, " ", at[0] + away, at[1] + away, 0))
+    (outline,) = data.db["outlines"].find()
+    for point in outline["points"]:
+        rows.append(_point(lang, "coast", say(lang, "coast and lagoon"), point["longitude"], point["latitude"], 0))
+    return [rows]
+
+
+def _point(lang: str, place: str, of: str, longitude: float, latitude: float, station: int) -> dict[str, Any]:
+    name = place if station else f"{place} {latitude:.15g} {longitude:.15g}"
+    metrics = {"Longitude (°E)": longitude, "Latitude (°N)": latitude, "Station": station}
+    return {"place": name, "class": of} | {say(lang, key): amount for key, amount in metrics.items()}

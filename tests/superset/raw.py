@@ -6,9 +6,9 @@ Only the flag of each value is the library's (`flag_history`, held against anoth
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,11 @@ import requests
 
 from airqino.quality.flags import flag_history
 
-STATIONS = ("283181971", "283164601")
+#: A station of the tests' site that has been silent for some hours, in another zone: local time is UTC + 1.
+FAR = "283200001"
+FAR_SECTION = f"[stations.{FAR}]\nplace = Plateau\ntime_zone = Africa/Lagos\n\n"
+STATIONS = ("283181971", "283164601", FAR)
+ZONES = {station: ZoneInfo("Africa/Lagos" if station == FAR else "UTC") for station in STATIONS}
 #: The station for which the tests' site shows a corrected PM2.5.
 CORRECTED = "283181971"
 KEYS = {
@@ -37,8 +41,20 @@ LEFT_OUT = ("invalidated", "offset", "out_of_range", "unit", "dead", "stuck", "s
 #: European Air Quality Index, 2024.
 BANDS = {"pm2_5": (5, 15, 50, 90, 140), "pm10": (15, 45, 120, 195, 270)}
 BANDS |= {"no2": (10, 25, 60, 100, 150), "o3": (60, 100, 120, 160, 180)}
-LEVELS = ("1 good", "2 fair", "3 moderate", "4 poor", "5 very poor", "6 extremely poor")
+LEVELS = ("good", "fair", "moderate", "poor", "very poor", "extremely poor")
+#: WHO, 2021: of a day, and of a year.
 GUIDELINES = {"pm2_5": 15, "pm10": 45, "no2": 25, "o3": 100, "co": 4}
+ANNUAL = {"pm2_5": 5, "pm10": 15, "no2": 10}
+#: Tests in the order of their digits, and the codes that say that something was found.
+TESTS = ("range", "stuck", "dead", "spike", "floor", "humid", "order", "level", "operator")
+FAILED, DOUBTED = "4", "3"
+#: What tests, and the flags of what is left out, are called.
+TEST_TEXTS = {test: test for test in TESTS} | {
+    **{"range": "out of range", "humid": "humid air", "order": "PM2.5 above PM10", "level": "far from the days before"}
+}
+FLAG_TEXTS = {flag: flag for flag in LEFT_OUT} | {
+    **{"offset": "zero off", "out_of_range": "out of range", "unit": "another unit", "order": "PM2.5 above PM10"}
+}
 
 
 #: Of which station and reading, on which day after the first, an operator says that the values do not count or count
@@ -70,18 +86,6 @@ def hour_before_last() -> datetime:
     return datetime.now(UTC) - timedelta(hours=1)
 
 
-def number(amount: float, pollutant: str) -> str:
-    """A concentration with as many decimals as the sensor can tell, rounded as SQLite does: 39.15 is 39.2."""
-    least = Decimal("0.01" if pollutant == "co" else "0.1")
-    return f"{Decimal(f'{amount:.15g}').quantize(least, ROUND_HALF_UP)}"
-
-
-def shown(amount: float, pollutant: str) -> str:
-    """A concentration as it is written: of CO, which has a floor, never as nothing."""
-    text = number(amount, pollutant)
-    return "< 0.01" if pollutant == "co" and text in ("0.00", "-0.00") else text
-
-
 @dataclass
 class Data:
     """The answers of the API for the hours that the pipeline has been through, and MongoDB for all else."""
@@ -92,8 +96,9 @@ class Data:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """What the stations are called."""
-        return {station["_id"]: station["name"] for station in self.db["stations"].find()}
+        """What the stations are called: the place, then the device."""
+        known = {station["_id"]: station for station in self.db["stations"].find()}
+        return {id: f"{of['place']} ({of['name']})" if of["place"] else of["name"] for id, of in known.items()}
 
     @cached_property
     def last(self) -> datetime:
@@ -101,20 +106,31 @@ class Data:
         found = [load["through"] for load in self.db["loads"].find({"kind": "day"})]
         return max(hour for hour in found if hour)
 
-    @cached_property
+    @property
     def hourly(self) -> pd.DataFrame:
-        """Every reading with its flag."""
+        """Every reading with its flag, the station's local time, and the day of that and of UTC."""
+        return self._hours[self._hours["observed_at"] >= self.first]
+
+    @cached_property
+    def _hours(self) -> pd.DataFrame:
+        """The same with the day before, into which a station's first local day may reach."""
         rows = []
         for station in STATIONS:
-            span = {"start_date": f"{self.first:%Y%m%d-%H%M}", "end_date": f"{self.last:%Y%m%d-%H%M}"}
+            before = self.first - timedelta(days=1)
+            span = {"start_date": f"{before:%Y%m%d-%H%M}", "end_date": f"{self.last:%Y%m%d-%H%M}"}
             answer = requests.get(f"{self.api}/v3/getStationHourlyAvg/{station}", params=span).json()
             rows += [{"station": station, **row} for row in answer["data"]]
         frame = pd.DataFrame(rows).rename(columns=KEYS)
         frame["observed_at"] = pd.to_datetime(frame.pop("timestamp"), utc=True)
         assert frame["observed_at"].max() <= self.last
         frame = flag_history(self._with_notes(frame))
+        local = [at.tz_convert(ZONES[of]) for at, of in zip(frame["observed_at"], frame["station"], strict=True)]
         return frame.assign(
-            station_name=frame["station"].map(self.names), day=frame["observed_at"].dt.strftime("%Y-%m-%d")
+            station_name=frame["station"].map(self.names),
+            utc_day=frame["observed_at"].dt.strftime("%Y-%m-%d"),
+            day=[f"{at:%Y-%m-%d}" for at in local],
+            hour=[at.hour for at in local],
+            weekday=[at.day_of_week for at in local],
         )
 
     def _with_notes(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -134,9 +150,10 @@ class Data:
 
     @cached_property
     def daily(self) -> pd.DataFrame:
-        """A row for each station, day (the stations keep UTC) and pollutant; see `_of_a_day`."""
+        """A row for each station, local day and pollutant; see `_of_a_day`."""
         parts = []
-        for (station, day), hours in self.hourly.groupby(["station", "day"]):
+        local = self._hours[self._hours["day"] >= f"{self.first:%Y-%m-%d}"]
+        for (station, day), hours in local.groupby(["station", "day"]):
             of = {"station": station, "station_name": self.names[str(station)], "day": day}
             parts += [of | _of_a_day(name, hours) for name in LABELS]
         frame = pd.DataFrame(parts)
@@ -152,8 +169,8 @@ class Data:
 
 
 def _highest_of_eight_hours(o3: "pd.Series[float]") -> float:
-    """The highest mean of 8 hours on end within the day (UTC) that have 6 values or more; of the values that count."""
-    every_hour = o3.groupby(o3.index.hour).first().reindex(range(24))
+    """The highest mean of 8 hours on end within the day that have 6 values or more; of the values that count."""
+    every_hour = o3.reindex(range(24))
     spans = (every_hour[first : first + 8].dropna() for first in range(24 - 8 + 1))
     return max((span.mean() for span in spans if len(span) >= 6), default=np.nan)
 
@@ -173,7 +190,7 @@ def _of_a_day(name: str, hours: pd.DataFrame) -> Mapping[str, Any]:
     )
     quality = "insufficient" if n < 18 else "suspect" if 2 * doubted >= n else "checked" if left_out else "ok"
     mean = checked.mean() if n else np.nan
-    level = _highest_of_eight_hours(counted.set_index("observed_at")["o3"]) if name == "o3" else mean
+    level = _highest_of_eight_hours(counted.set_index("hour")["o3"]) if name == "o3" else mean
     valid = quality in ("ok", "checked") and not np.isnan(level)
     fog = counted["rh_flag"].isin(["stuck", "out_of_range"]) & counted["rh"].between(99, 110)
     rh = counted["rh"].where(counted["rh_flag"].isin(COUNTED) | fog)

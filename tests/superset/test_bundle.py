@@ -1,101 +1,166 @@
-"""The bundle goes in again and again without doubles, and comes out as it went in."""
+"""The bundles go in again and again without doubles, take those of the version before over, and tell what was changed."""
 
-import runpy
-import sqlite3
+import io
+import json
+import re
 import subprocess
+import zipfile
 from pathlib import Path
 
+import generate
 import pytest
 import yaml
+from texts import MissingTextError, Texts
 
-from tests.superset.conftest import ROOT, Site, api_session
+import colours
+from tests.superset.conftest import DASHBOARDS, PASSWORD, ROOT, Site, api_session, charts_of
 
 pytestmark = pytest.mark.superset
 
-BUNDLE = ROOT / "dashboards/superset/bundle"
+#: The bundle of version 0.6.0, as its repository held it.
+BEFORE = Path(__file__).parent / "bundle-0.6.0.zip"
+KINDS = {"dashboard": "dashboard_title", "chart": "slice_name", "dataset": "table_name", "database": "database_name"}
 
 
-def _objects(site: Site) -> dict[str, list[str]]:
+def _objects(site: Site) -> dict[str, dict[str, str]]:
+    """Every object in Superset: by its kind the name of each UUID."""
     api = api_session(site, "admin")
-    kinds = {
-        "dashboard": "dashboard_title",
-        "chart": "slice_name",
-        "dataset": "table_name",
-        "database": "database_name",
-    }
     found = {}
-    for kind, name in kinds.items():
-        answer = api.get(f"{site.url}/api/v1/{kind}/", params={"q": "(page_size:100)"}).json()
-        found[kind] = sorted(f"{row[name]} {row['id']}" for row in answer["result"])
+    for kind, name in KINDS.items():
+        answer = api.get(f"{site.url}/api/v1/{kind}/", params={"q": "(page_size:500)"}).json()
+        assert answer["count"] == len(answer["result"]) == len({row["uuid"] for row in answer["result"]})
+        found[kind] = {row["uuid"]: row[name] for row in answer["result"]}
+    return found
+
+
+def _bundled() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+    for language in generate.LANGUAGES:
+        for path, document in generate.bundle(language).items():
+            kind = path.partition("/")[0].removesuffix("s")
+            if kind in KINDS:
+                found[kind][document["uuid"]] = document[KINDS[kind]]
     return found
 
 
 def test_importing_again_makes_nothing_new(site: Site) -> None:
-    before = _objects(site)
-    assert {kind: len(names) for kind, names in before.items()} == {
-        kind: len([*(BUNDLE / f"{kind}s").rglob("*.yaml")]) for kind in before
-    }
+    assert _objects(site) == _bundled()
     site.superset("import")
     site.superset("import")
-    assert _objects(site) == before
+    assert _objects(site) == _bundled()
 
 
-def test_exporting_changes_no_file(site: Site) -> None:
-    before = {path: path.read_bytes() for path in BUNDLE.rglob("*.yaml")}
+def test_an_export_tells_what_was_changed_and_an_import_takes_it_back(site: Site) -> None:
     assert site.superset("export").strip() == "no change"
-    assert {path: path.read_bytes() for path in BUNDLE.rglob("*.yaml")} == before
+    api = api_session(site, "admin")
+    uuid = generate.uuid("chart", "calendar_o3", "fr")
+    charts = api.get(f"{site.url}/api/v1/chart/", params={"q": "(page_size:500)"}).json()["result"]
+    (chart,) = (row for row in charts if row["uuid"] == uuid)
+    title = {"slice_name": "Ozone"}
+    assert api.put(f"{site.url}/api/v1/chart/{chart['id']}", json=title).status_code == 200
+    assert site.superset("export").splitlines() == [
+        'charts/calendar_o3_fr.yaml: slice_name: "O3 : calendrier" → "Ozone"'
+    ]
+    site.superset("import")
+    assert site.superset("export").strip() == "no change"
 
 
-def test_the_bundle_holds_no_secret_and_readable_names() -> None:
-    for path in BUNDLE.rglob("*.yaml"):
-        assert not any(part.isdigit() and len(part) > 4 for part in path.stem.split("_")), path.name
-        assert "password" not in path.read_text().lower()
-    uri = yaml.safe_load((BUNDLE / "databases/MongoDB.yaml").read_text())["sqlalchemy_uri"]
-    assert "@" not in uri
+def test_what_the_version_before_brought_is_taken_over(site: Site) -> None:
+    """Its bundle goes in beside a dashboard of somebody's own; then ours: no doubles, no orphans, nothing lost."""
+    api = api_session(site, "admin")
+    passwords = {"databases/MongoDB.yaml": PASSWORD}
+    answer = api.post(
+        f"{site.url}/api/v1/assets/import/",
+        files={"bundle": ("bundle.zip", io.BytesIO(BEFORE.read_bytes()))},
+        data={"passwords": json.dumps(passwords), "overwrite": "true"},
+    )
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(BEFORE) as archive:
+        documents = [yaml.safe_load(archive.read(name)) for name in archive.namelist() if name.endswith(".yaml")]
+    old = {document["uuid"] for document in documents if "slice_name" in document or "sql" in document}
+    assert old <= {uuid for kind in ("chart", "dataset") for uuid in _objects(site)[kind]}
+    gone = {uuid for uuids in generate.read_source()["uuids"]["gone"].values() for uuid in uuids}
+    ours = {uuid for objects in _bundled().values() for uuid in objects}
+    assert old - ours == gone, "each object of the version before is taken over or goes"
+    site.superset("import")
+    assert _objects(site) == _bundled()
+    assert site.superset("export").strip() == "no change"
 
 
-def test_the_calendar_has_the_colours_of_the_map() -> None:
-    scheme = runpy.run_path(str(ROOT / "dashboards/superset/colours.py"))["pm2_5_scheme"]()
-    chart = yaml.safe_load((BUNDLE / "charts/calendar_of_daily_pm2_5.yaml").read_text())["params"]
-    assert (chart["linear_color_scheme"], chart["value_bounds"]) == (scheme["id"], [0, 75])
-    labels = yaml.safe_load((BUNDLE / "dashboards/air_quality.yaml").read_text())["metadata"]["label_colors"]
-    *below, _, above = [labels[name] for name in labels if "µg/m³" in name]
-    per_unit = (len(scheme["colors"]) - 1) / 75
-    assert [scheme["colors"][round(top * per_unit)] for top in (15, 25, 50)] == below
-    assert scheme["colors"][-1] == above
+def test_the_dashboards_are_those_of_both_languages() -> None:
+    slugs = {}
+    for language in generate.LANGUAGES:
+        for document in generate.bundle(language).values():
+            if "slug" in document:
+                slugs[document["slug"]] = language
+    assert slugs == DASHBOARDS
+    names = [sorted(charts_of(slug).values()) for slug in DASHBOARDS]
+    assert (names[0], names[1]) == (names[2], names[3]), "the same charts in both"
 
 
-@pytest.mark.parametrize(
-    ("co", "written"),
-    [(0.004, "< 0.01"), (-0.004, "< 0.01"), (0.0, "< 0.01"), (0.005, "0.01"), (0.3, "0.30"), (-0.05, "-0.05")],
-)
-def test_no_co_is_written_as_0_00(co: float, written: str) -> None:
-    def shows(dataset: str, column: str, **row: object) -> str:
-        columns = yaml.safe_load((BUNDLE / f"datasets/MongoDB/{dataset}.yaml").read_text())["columns"]
-        (expression,) = (c["expression"] for c in columns if c["column_name"] == column)
-        with sqlite3.connect(":memory:") as database:
-            database.execute(f"CREATE TABLE documents ({', '.join(row)})")
-            database.execute(f"INSERT INTO documents VALUES ({', '.join('?' * len(row))})", list(row.values()))
-            return str(database.execute(f"SELECT {expression} FROM documents").fetchone()[0])
-
-    of_co = {"unit": "mg/m³", "digits": 2, "smallest": 0.01, "pollutant": "CO"}
-    assert shows("station_now", "last_hour", **of_co, at_floor=0, concentration=co) == f"{written} mg/m³"
-    for ahead in (1, 2):
-        amounts = {f"next_{ahead}h_{part}": amount for part, amount in (("p10", co), ("p50", co), ("p90", 0.5))}
-        row = of_co | amounts | {f"next_{ahead}h_at": "2100-01-01", "last_at": "2024-01-01", "is_forecast": 1}
-        told = f"{written}  ({written} – 0.50)" if co >= 0.005 else "too low for this sensor to measure"
-        assert shows("station_now", f"next_{ahead}h", **row) == told
-    day = of_co | {"mean": co, "checked_mean": co, "checked_hours": 24}
-    bound = f"≤ {written.removeprefix('< ')}"
-    for column, below in (("reported", ""), ("vouched", ", 9 h below the sensor’s zero")):
-        assert shows("daily_basis", column, **day, floor_hours=0) == f"{bound if '<' in written else written} mg/m³"
-        assert shows("daily_basis", column, **day, floor_hours=9) == f"{bound} mg/m³{below}"
-    assert shows("station_now", "last_hour", **of_co | {"smallest": None}, at_floor=0, concentration=0) == "0.00 mg/m³"
+def test_the_glossary_has_each_text_and_no_other() -> None:
+    glossary = generate.read_source()["glossary"]
+    used: set[str] = set()
+    collected = Texts.__call__
+    try:
+        Texts.__call__ = lambda self, text: (used.add(" ".join(text.split())), collected(self, text))[1]  # type: ignore[method-assign]
+        generate.bundle("fr", ["SMART188"])
+    finally:
+        Texts.__call__ = collected  # type: ignore[method-assign]
+    assert set(glossary) - used == set(), "texts that nothing says any more"
 
 
-def test_every_chart_says_unit_rule_and_source() -> None:
-    for path in (BUNDLE / "charts").glob("*.yaml"):
-        assert len(yaml.safe_load(path.read_text())["description"]) > 60, path.name
+def test_a_text_without_a_translation_is_named() -> None:
+    texts = Texts("fr", {"good": "bon"})
+    assert texts("good") == "bon"
+    assert texts.sql("CASE x WHEN 1 THEN _('good') ELSE _('l''air') END, LANG") == (
+        "CASE x WHEN 1 THEN 'bon' ELSE 'l''air' END, 'fr'"
+    )
+    with pytest.raises(MissingTextError, match="lacks:\nl'air"):
+        texts.check()
+
+
+def test_gaps_stay_in_their_order() -> None:
+    gap = re.compile(r"%[sd]|\{\w+\}")
+    for english, french in generate.read_source()["glossary"].items():
+        assert sorted(gap.findall(english)) == sorted(gap.findall(french)), english
+        percents = [found for found in gap.findall(english) if found.startswith("%")]
+        assert percents == [found for found in gap.findall(french) if found.startswith("%")], english
+
+
+def test_the_bundle_holds_no_secret() -> None:
+    for language in generate.LANGUAGES:
+        documents = generate.bundle(language)
+        assert "@" not in documents["databases/MongoDB.yaml"]["sqlalchemy_uri"]
+        assert not any("password" in json.dumps(document).lower() for document in documents.values())
+
+
+def test_every_chart_says_unit_rule_or_source() -> None:
+    for path, document in generate.bundle("en").items():
+        if path.startswith("charts/") and not path.startswith(("charts/present", "charts/state")):
+            assert len(document["description"]) > 60, path
+
+
+@pytest.mark.parametrize("count", [7, 24, 200])
+def test_each_station_has_a_colour_of_its_own(count: int) -> None:
+    texts = Texts("en", {})
+    stations = [f"S{number:03}" for number in range(count)]
+    found = colours.of_stations(stations, texts)
+    assert len({found[station] for station in stations}) == count
+    assert all(found[f"{station}__yhat"] == found[station] for station in stations)
+
+
+def test_a_scale_of_levels_is_flat_and_steps_at_each_border() -> None:
+    for scheme in colours.schemes():
+        if not scheme["id"].startswith("levels_"):
+            continue
+        bands = colours._BANDS[scheme["id"].removeprefix("levels_")]
+        levels = [*colours.LEVELS.values()]
+        # the chart's values are tenths, and its scale ends where the last colour begins
+        assert scheme["colors"] == [levels[sum(t > 10 * band for band in bands)] for t in range(10 * bands[-1] + 2)]
+        chart = generate.bundle("en")[f"charts/calendar_{scheme['id'].removeprefix('levels_')}_en.yaml"]
+        assert chart["params"]["value_bounds"] == [0, bands[-1] + 0.1]
+        assert chart["params"]["linear_color_scheme"] == scheme["id"]
 
 
 def test_usage_is_told() -> None:

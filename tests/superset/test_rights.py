@@ -1,16 +1,19 @@
 """The viewer looks and nothing else; Superset's MongoDB user reads and nothing else."""
 
+import runpy
 from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from tests.superset.conftest import Site
+from tests.superset.conftest import ROOT, Site
 
 pytestmark = pytest.mark.superset
+
+DASHBOARDS_BY_LANGUAGE: dict[str, str] = runpy.run_path(str(ROOT / "dashboards/superset/slugs.py"))["DASHBOARDS"]
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,13 @@ pytestmark = pytest.mark.superset
         ("GET", "/api/v1/assets/export/", None),
         ("GET", "/api/v1/security/users/", None),
         ("GET", "/api/v1/security/roles/", None),
+        # The account is shared: nobody changes it.
+        ("PUT", "/api/v1/me/", {"first_name": "mine"}),
+        ("PUT", "/api/v1/me/", {"password": "mine-mine-1"}),
+        ("PUT", "/api/v1/security/users/2", {"password": "mine-mine-1"}),
+        ("POST", "/api/v1/chart/", {"slice_name": "mine", "datasource_id": 1, "datasource_type": "table"}),
+        ("POST", "/api/v1/dashboard/1/permalink", {}),
+        ("POST", "/api/v1/security/guest_token/", {}),
     ],
 )
 def test_the_viewer_is_refused(api: requests.Session, site: Site, method: str, path: str, content: Any) -> None:
@@ -36,18 +46,59 @@ def test_the_viewer_is_refused(api: requests.Session, site: Site, method: str, p
     assert answer.status_code in (401, 403, 404), f"{answer.status_code} {answer.text[:200]}"
 
 
-@pytest.mark.parametrize("path", ["/sqllab/", "/users/", "/roles/", "/databaseview/list/", "/chart/add", "/logs/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/sqllab/", "/users/", "/roles/", "/databaseview/list/", "/chart/add", "/logs/", "/explore/?slice_id=1"),
+        *("/resetmypassword/form", "/userinfoeditview/form", "/user_info/"),
+    ],
+)
 def test_the_viewer_sees_no_sql_lab_and_no_admin_page(page: Page, site: Site, path: str) -> None:
     answer = page.goto(f"{site.url}{path}")
     landed = page.url.removeprefix(site.url)
     assert (answer is not None and answer.status in (401, 403, 404)) or not landed.startswith(path)
 
 
+@pytest.mark.parametrize("path", ["/", "/superset/welcome/"])
+def test_one_lands_on_the_dashboard(page: Page, site: Site, path: str) -> None:
+    page.goto(f"{site.url}/superset/dashboard/qualite-des-donnees/")
+    page.goto(f"{site.url}{path}")
+    assert page.url == f"{site.url}/superset/dashboard/qualite-de-l-air/"
+
+
 def test_the_menu_offers_dashboards_only(page: Page, site: Site) -> None:
-    page.goto(f"{site.url}/superset/welcome/")
-    menu = page.locator(".main-nav, nav, [role=menu]").first.inner_text()
-    assert "Dashboards" in menu
-    assert not {"SQL", "Charts", "Datasets"} & set(menu.split())
+    page.goto(f"{site.url}/superset/dashboard/air-quality/")
+    menu = page.locator("[role=menu]").first
+    expect(menu).to_contain_text("Dashboards")
+    assert not {"SQL", "Charts", "Datasets", "+"} & set(menu.inner_text().split())
+    page.get_by_role("button", name="Menu actions trigger").click()
+    offered = page.locator(".ant-dropdown:visible").inner_text()
+    assert "Download" in offered
+    assert not [word for word in ("Edit", "Save", "Embed", "email", "properties") if word in offered]
+
+
+def _languages(page: Page) -> tuple[str, str, str]:
+    """Return what tells a page's language: a word of its menu, its months, its decimal sign."""
+    page.wait_for_selector('[data-test="actions-trigger"]')
+    common = page.evaluate("JSON.parse(document.getElementById('app').dataset.bootstrap).common")
+    menu = page.locator("[role=menu]").first.inner_text().split("\n")[0]
+    return menu, common["d3_time_format"]["months"][7], common["d3_format"]["decimal"]
+
+
+def test_a_page_speaks_its_dashboards_language_whatever_was_open_before(page: Page, site: Site) -> None:
+    english, french = ("Dashboards", "August", "."), ("Tableaux de bord", "août", ",")
+    for slug, language in (*DASHBOARDS_BY_LANGUAGE.items(), ("air-quality", "en")):
+        page.goto(f"{site.url}/superset/dashboard/{slug}/")
+        assert _languages(page) == (french if language == "fr" else english), slug
+    page.goto(f"{site.url}/lang/fr")
+    assert page.url.endswith("/superset/dashboard/qualite-de-l-air/")
+
+
+def test_without_logging_in_there_is_nothing_to_read(site: Site) -> None:
+    for slug in DASHBOARDS_BY_LANGUAGE:
+        answer = requests.get(f"{site.url}/superset/dashboard/{slug}/", allow_redirects=False)
+        assert (answer.status_code, "/login/" in answer.headers.get("Location", "")) == (302, True)
+    assert requests.get(f"{site.url}/api/v1/dashboard/").status_code == 401
 
 
 def test_supersets_mongodb_user_cannot_write(site: Site) -> None:

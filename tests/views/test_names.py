@@ -58,6 +58,7 @@ def of_station(station: str, level: float) -> dict[str, list[dict[str, Any]]]:
         "coverage": [
             {**former, "_id": f"{station}|{day}", "day": day, "ok_hours": 23, "missing": [{"weekday": 1, "hour": 2}]}
             | {"flags": [{"reading": "co", "flag": "dead", "hours": 3}]}
+            | {"tests": [{"reading": "co", "test": "dead", "code": 4, "hours": 3}]}
         ],
         "forecasts": [{**former, **forecast, "_id": f"{station}|f", "p10": level, "p50": level, "p90": level}],
         "forecast_scores": [{"station": station, "_id": f"{station}|s", "day": day, "n": 5}],
@@ -77,7 +78,9 @@ def of_station(station: str, level: float) -> dict[str, list[dict[str, Any]]]:
         *("hourly_measurements_named", "daily_averages_named", "coverage_named", "forecasts_named"),
         *(
             "forecast_scores_named",
-            "guideline_days",
+            "sensor_hours",
+            "test_codes",
+            "completeness_days",
             "daily_pollutants",
             "errata",
             "flag_hours",
@@ -95,14 +98,9 @@ def test_a_view_shows_the_present_name_and_keeps_namesakes_apart(db: Any, view: 
     assert len(set(per_station)) == 1, "no row is doubled or lost"
 
 
-@pytest.mark.parametrize("view", ["station_names", "station_now", "station_map", "station_index"])
+@pytest.mark.parametrize("view", ["station_names", "station_now", "station_map", "station_index", "guideline_year"])
 def test_a_view_of_the_stations_does_so_too(db: Any, view: str) -> None:
     assert {row["station"]: row["station_name"] for row in db[view].find()} == {s: NAMES[s] for s in STATIONS}
-
-
-def test_days_over_the_guideline_are_counted_by_station(db: Any) -> None:
-    days = {row["station_name"]: row["days_above"] for row in db.guideline_days.find({"pollutant": "PM2.5"})}
-    assert days == dict.fromkeys(NAMES.values(), 10)
 
 
 def test_series_of_a_chart_are_one_for_each_station(db: Any) -> None:
@@ -120,6 +118,51 @@ def test_profiles_are_by_station_with_one_of_all(db: Any) -> None:
         sums[row["station_name"]] = sums.get(row["station_name"], 0) + row["pm2_5_sum"]
     today = sum(at.date() == NOW.date() for at in (NOW - timedelta(hours=ago) for ago in range(4)))
     assert sums == {"Market (a)": today, "Market (b)": 2 * today, "School": 3 * today, views.ALL_STATIONS: 6 * today}
+
+
+@pytest.mark.parametrize(
+    ("stations", "names"),
+    [
+        ([("1", "SMART189", "Cocody")], ["Cocody (SMART189)"]),
+        ([("1", "SMART189", ""), ("2", "SMART188", None)], ["SMART189", "SMART188"]),
+        ([("1", "SMART189", "Cocody"), ("2", "SMART188", "Cocody")], ["Cocody (SMART189)", "Cocody (SMART188)"]),
+        ([("1", "SMART189", "Cocody"), ("2", "SMART189", "Plateau")], ["Cocody (SMART189)", "Plateau (SMART189)"]),
+        ([("1", "SMART189", "Cocody"), ("2", "SMART189", "Cocody")], ["Cocody (SMART189, 1)", "Cocody (SMART189, 2)"]),
+        ([("1", "Cocody", "Cocody"), ("2", "Plateau", "")], ["Cocody", "Plateau"]),
+        ([("1", "Cocody", "Cocody"), ("2", "Cocody", "")], ["Cocody (1)", "Cocody (2)"]),
+        ([("1", None, "Cocody"), ("2", 5, 7), ("3", "A", 7)], ["1", "2", "A"]),
+    ],
+)
+def test_the_place_stands_before_the_devices_name(
+    mongod: Mongod, stations: list[tuple[str, Any, Any]], names: list[str]
+) -> None:
+    with MongoClient(mongod.uri) as client:
+        made = client[f"places_{uuid.uuid4().hex[:8]}"]
+        fields = [{"_id": id, "name": name, "place": place} for id, name, place in stations]
+        made.stations.insert_many({k: v for k, v in of.items() if v is not None} for of in fields)
+        made.stations.insert_one({"name": "SMART189", "place": "Cocody"})  # none of ours
+        made.coverage.insert_many({"station": id, "day": "2024-09-09"} for id in (*(s[0] for s in stations), "none"))
+        views.ensure_views(made)
+        expected = {id: name for (id, *_), name in zip(stations, names, strict=True)}
+        assert {row["station"]: row["station_name"] for row in made.station_names.find()} == expected
+        found = {row["station"]: row["station_name"] for row in made.completeness_days.find()}
+        assert found == expected | {"none": "none"}
+        client.drop_database(made.name)
+
+
+def test_what_a_view_looks_up_of_some_stations_is_theirs(db: Any) -> None:
+    for view, most in (("guideline_year", 10), ("guideline_months", 10), ("station_now", 9), ("day_reliability", 20)):
+        ask = {"aggregate": view, "pipeline": [{"$match": {"station": "c"}}], "cursor": {}}
+        plan = db.command("explain", ask, verbosity="executionStats")
+        assert [number for key, number in walk(plan) if key == "collectionScans" and int(number)] == [], view
+        examined = [int(number) for key, number in walk(plan) if key == "totalDocsExamined"]
+        assert sum(examined) <= most + 2 * len(STATIONS), view
+
+
+def walk(plan: Any) -> Iterator[tuple[str, Any]]:
+    for key, value in plan.items() if isinstance(plan, dict) else enumerate(plan) if isinstance(plan, list) else ():
+        yield str(key), value
+        yield from walk(value)
 
 
 def test_a_rename_shows_at_once(db: Any) -> None:
@@ -143,6 +186,12 @@ def test_a_rename_shows_at_once(db: Any) -> None:
         ("hourly_profiles", {"station": {"$in": ["c"]}, "month": {"$gte": "2024-01-01"}}, "station: 1, month: 1"),
         ("hourly_profiles", {"station": None, "month": {"$gte": "2024-01-01"}}, "station: 1, month: 1"),
         ("flag_hours", {"day": {"$gte": "2024-09-09"}}, "day: 1, station: 1"),
+        ("test_codes", {"station": {"$in": ["a"]}, "day": {"$gte": "2024-09-09"}}, "day: 1, station: 1"),
+        ("completeness_days", {"station": {"$in": ["a"]}, "day": {"$gte": "2024-09-09"}}, "day: 1, station: 1"),
+        ("sensor_hours", {"station": {"$in": ["a"]}, "day": {"$gte": "2024-09-09"}}, "station: 1, day: 1"),
+        ("station_now", {"station": {"$in": ["a"]}}, "_id: 1"),
+        ("station_map", {"station": {"$in": ["a"]}}, "_id: 1"),
+        ("guideline_year", {"station": {"$in": ["a"]}}, "_id: 1"),
     ],
 )
 def test_a_filter_on_a_view_reaches_the_index(db: Any, view: str, where: dict[str, Any], index: str) -> None:

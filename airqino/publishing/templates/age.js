@@ -2,7 +2,7 @@
 (function () {
   var d = document, words = WORDS, age = d.getElementById("age"), told = d.getElementById("ago");
   var hours = Math.floor((Date.now() - Date.parse("HOUR_END")) / 36e5);
-  if (hours < 3) {
+  if (hours < STALE_HOURS) {
     if (hours >= -1) told.textContent = words[0];
     return;
   }

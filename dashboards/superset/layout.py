@@ -1,0 +1,218 @@
+"""A dashboard's document: where its charts stand, its filters, its colours and its style."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import colours
+from texts import Texts
+
+__all__ = ["dashboard_document"]
+
+#: Height of each kind of chart, in Superset's units of 8 pixels.
+_HEIGHTS = {"table": 46, "heatmap_v2": 46, "mixed_timeseries": 54, "bubble_v2": 66}
+_HEIGHT = 46
+#: A chart whose rows are stations is made for so many of them; more are scrolled or chosen by the filter.
+_STATIONS = 8
+#: Seconds after which an open dashboard asks again. New data come once an hour.
+_REFRESH = 900
+
+
+def dashboard_document(
+    of: Mapping[str, Any],
+    charts: Mapping[str, Mapping[str, Any]],
+    datasets: Mapping[str, str],
+    periods: Mapping[str, Any],
+    stations: Sequence[str],
+    texts: Texts,
+) -> dict[str, Any]:
+    """Make Superset's document of a dashboard.
+
+    Args:
+        of: The dashboard in the source.
+        charts: Name → document of every chart.
+        datasets: Name → UUID of every dataset.
+        periods: The choices of the filter of the period.
+        stations: Their names, each to have its colour.
+        texts: Of the dashboard's language.
+    """
+    position = _position(of, charts, min(len(stations) or 1, _STATIONS), texts)
+    metadata = {
+        **{"color_scheme": "airqino", "color_scheme_domain": [], "cross_filters_enabled": True, "expanded_slices": {}},
+        **{"filter_bar_orientation": "HORIZONTAL", "refresh_frequency": _REFRESH, "shared_label_colors": []},
+        "label_colors": colours.of_levels(texts) | colours.of_stations(stations, texts),
+        "native_filter_configuration": [_FILTERS[name](datasets, periods, texts) for name in of["filters"]],
+        "timed_refresh_immune_slices": [],
+    }
+    return {
+        **{"dashboard_title": texts(of["title"]), "description": texts(of["description"])},
+        **{"css": _style(charts, texts), "slug": of["slug"][texts.language], "certified_by": None},
+        **{"certification_details": None, "published": True, "position": position, "metadata": metadata},
+        **{"version": "1.0.0", "theme_uuid": None},
+    }
+
+
+def _position(
+    of: Mapping[str, Any], charts: Mapping[str, Mapping[str, Any]], stations: int, texts: Texts
+) -> dict[str, Any]:
+    """Return the tree of rows, tabs and charts, and number the charts by their place."""
+    position: dict[str, Any] = {
+        "DASHBOARD_VERSION_KEY": "v2",
+        "ROOT_ID": {"type": "ROOT", "id": "ROOT_ID", "children": ["GRID_ID"]},
+        "GRID_ID": {"type": "GRID", "id": "GRID_ID", "parents": ["ROOT_ID"], "children": []},
+        "HEADER_ID": {"type": "HEADER", "id": "HEADER_ID", "meta": {"text": texts(of["title"])}},
+    }
+    heights = of.get("heights", {})
+
+    def add(kind: str, parent: str, meta: dict[str, Any]) -> str:
+        number = 1 + sum(item["type"] == kind for item in position.values() if isinstance(item, dict))
+        key = f"{kind}-{number}"
+        above = position[parent]
+        position[key] = {
+            **{"type": kind, "id": key, "parents": [*above.get("parents", []), parent], "children": [], "meta": meta}
+        }
+        above["children"].append(key)
+        return key
+
+    def add_row(parent: str, name: str) -> None:
+        row = add("ROW", parent, {"background": "BACKGROUND_TRANSPARENT"})
+        chart = charts[name]
+        number = 1 + sum(item["type"] == "CHART" for item in position.values() if isinstance(item, dict))
+        known = next((heights[key] for key in heights if name == key or name.startswith(f"{key}_")), None)
+        height = known[0] + known[1] * stations if known else _HEIGHTS.get(chart["viz_type"], _HEIGHT)
+        meta = {
+            "uuid": chart["uuid"],
+            "chartId": number,
+            "sliceName": chart["slice_name"],
+            "width": 12,
+            "height": height,
+        }
+        add("CHART", row, meta)
+
+    for row in of["rows"]:
+        if isinstance(row, str):
+            add_row("GRID_ID", row)
+            continue
+        tabs = add("TABS", "GRID_ID", {})
+        for title, names in row["tabs"].items():
+            tab = add("TAB", tabs, {"text": texts(title), "defaultText": "", "placeholder": ""})
+            for name in names:
+                add_row(tab, name)
+    return position
+
+
+# ----------------------------------------------------------------------------------------------------------- filters
+
+
+def _select(name: str, label: str, about: str, column: str, dataset: str, **control: Any) -> dict[str, Any]:
+    return {
+        **{"id": f"NATIVE_FILTER-{name}", "type": "NATIVE_FILTER", "filterType": "filter_select", "name": label},
+        **{"description": about, "cascadeParentIds": [], "scope": {"rootPath": ["ROOT_ID"], "excluded": []}},
+        "targets": [{"column": {"name": column}, "datasetUuid": dataset}],
+        "controlValues": {
+            **{"defaultToFirstItem": False, "enableEmptyFilter": False, "inverseSelection": False},
+            **{"multiSelect": True, "searchAllOptions": False, **control},
+        },
+        "defaultDataMask": {"extraFormData": {}, "filterState": {}},
+    }
+
+
+def _stations(datasets: Mapping[str, str], _: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
+    about = texts("None chosen: all stations, and of lines the first eight by name")
+    return _select("station", texts("Station"), about, "station_name", datasets["station_now"])
+
+
+def _pollutants(datasets: Mapping[str, str], _: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
+    return _select("pollutant", texts("Pollutant"), texts("None chosen: all"), "pollutant", datasets["station_now"])
+
+
+def _period(datasets: Mapping[str, str], periods: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
+    """A choice of periods by their names: Superset's own filter of time shows `2025-11-26 ≤ col < 2026-11-27`."""
+    chosen = texts(next(name for name, days in periods.items() if days == 366))
+    filter_ = _select(
+        *("period", texts("Period"), texts("Days shown in the charts with a longer span"), "period"),
+        *(datasets["periods"],),
+        **{"multiSelect": False, "enableEmptyFilter": True, "sortMetric": "rows", "sortAscending": True},
+    )
+    filters = [{"col": "period", "op": "IN", "val": [chosen]}]
+    state = {"value": [chosen], "label": chosen}
+    return filter_ | {"defaultDataMask": {"extraFormData": {"filters": filters}, "filterState": state}}
+
+
+def _step(datasets: Mapping[str, str], _: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
+    return {
+        **{
+            "id": "NATIVE_FILTER-step",
+            "type": "NATIVE_FILTER",
+            "filterType": "filter_timegrain",
+            "name": texts("Step"),
+        },
+        **{"description": texts("Of the daily lines: by day, week or month"), "cascadeParentIds": []},
+        **{"scope": {"rootPath": ["ROOT_ID"], "excluded": []}, "targets": [{"datasetUuid": datasets["daily"]}]},
+        **{"controlValues": {}, "defaultDataMask": {"extraFormData": {}, "filterState": {}}},
+    }
+
+
+_FILTERS = {"stations": _stations, "pollutants": _pollutants, "period": _period, "step": _step}
+
+
+# ------------------------------------------------------------------------------------------------------------- style
+
+
+def _style(charts: Mapping[str, Mapping[str, Any]], texts: Texts) -> str:
+    """Return the style: the sentence without a table's head, the air now large, tables as cards on a phone."""
+    now, state = texts("The air now"), texts("State of the data")
+    return _STYLE.replace("STATE", state).replace("NOW", now).replace("HEADINGS", _headings(charts, texts))
+
+
+def _headings(charts: Mapping[str, Mapping[str, Any]], texts: Texts) -> str:
+    """Return the rules that write a column's heading before its cell."""
+    from generate import read_source
+
+    datasets, names = read_source()["datasets"]["datasets"], read_source()["charts"]["charts"]
+    found: dict[str, str] = {}
+    for name, chart in names.items():
+        of = datasets[chart["dataset"]]
+        for column in chart.get("columns", [])[1:]:
+            heading = of.get("labels", {}).get(column) or of.get("computed", {}).get(column, [""])[0]
+            if heading:
+                found[column] = texts(heading)
+        if chart["kind"] == "table":
+            found |= {texts(label).replace(" ", "_"): texts(label) for label in chart.get("metrics", {})}
+    return "\n".join(
+        f'  td[aria-labelledby="header-{key}"]::before {{ content: "{value}"; }}' for key, value in found.items()
+    )
+
+
+_TABLE = '[data-test-viz-type="table"]'
+_STYLE = """\
+[data-test-chart-name="STATE"] thead th, [data-test-chart-name="STATE"] thead th * { color: transparent !important; border: 0 !important; }
+[data-test-chart-name="STATE"] thead th svg, [data-test-chart-name="STATE"] thead th .anticon { display: none; }
+[data-test-chart-name="STATE"] td { font-size: 16px; font-weight: normal !important; white-space: normal !important; background: transparent !important; }
+[data-test-chart-name="NOW"] td { vertical-align: middle; font-size: 15px; }
+[data-test-chart-name="NOW"] td[aria-labelledby="header-now"] { font-size: 30px; font-weight: 600; white-space: nowrap; }
+[data-test-chart-name="NOW"] td[aria-labelledby="header-station_name"] { font-size: 17px; font-weight: 600; }
+[data-test-chart-name="NOW"] td[aria-labelledby="header-level"] { font-size: 17px; font-weight: 600; text-align: center; }
+.header-with-actions [data-test="metadata-bar"] { display: none; }
+@media (max-width: 700px) {
+  .dashboard-content .grid-container { padding-left: 8px; padding-right: 8px; }
+  /* A table's rows become cards, with a column's title before its cell; long tables scroll. Superset draws a table once with its
+     head, hidden, and takes the head's height; what is seen after that is a head and a body, each in a table of its own. */
+  .resizable-container:has([data-test-viz-type="table"]), .dashboard-component-chart-holder:has([data-test-viz-type="table"]), [data-test-viz-type="table"], [data-test-viz-type="table"] :is(.dashboard-chart, .chart-container, .slice_container, .superset-chart-table div) { height: auto !important; }
+  [data-test-viz-type="table"] [role="presentation"]:has(> table > tbody) { max-height: 560px; }
+  [data-test-viz-type="table"] [role="presentation"]:has(> table > thead):not(:has(tbody)) { height: 0 !important; }
+  [data-test-viz-type="table"] :is(table:not(:has(thead)), table:not(:has(thead)) > tbody, table:not(:has(thead)) tr) { display: block; }
+  [data-test-viz-type="table"] table:not(:has(thead)) tr { padding: 8px 0; }
+  [data-test-viz-type="table"] table:not(:has(thead)) td { display: flex; justify-content: space-between; gap: 16px; border: 0 !important; padding: 1px 8px !important; text-align: right !important; white-space: normal !important; }
+  [data-test-viz-type="table"] td::before { color: #666; font-size: 14px; font-weight: normal; text-align: left; }
+  [data-test-viz-type="table"] td:first-child { font-weight: 600; text-align: left !important; }
+  [data-test-viz-type="table"] table:not(:has(thead)) td:empty { display: none; }
+HEADINGS
+  /* The air now: name and age above, what is measured large beside its level, the forecast below. */
+  [data-test-chart-name="NOW"] table:not(:has(thead)) tr { display: grid; grid-template-columns: 1fr auto; align-items: center; }
+  [data-test-chart-name="NOW"] td:is([aria-labelledby="header-station_name"], [aria-labelledby="header-now"], [aria-labelledby="header-level"], [aria-labelledby="header-age"])::before { content: none; }
+  [data-test-chart-name="NOW"] td[aria-labelledby="header-age"] { grid-area: 1 / 2; color: #666; }
+  [data-test-chart-name="NOW"] td[aria-labelledby="header-now"] { grid-area: 2 / 1; text-align: left !important; justify-content: flex-start; }
+  [data-test-chart-name="NOW"] td[aria-labelledby="header-level"] { grid-area: 2 / 2; padding: 6px 14px !important; border-radius: 6px; }
+  [data-test-chart-name="NOW"] td:is([aria-labelledby="header-course"], [aria-labelledby="header-in_1h"], [aria-labelledby="header-in_2h"]) { grid-column: 1 / -1; }
+}
+"""

@@ -1,0 +1,23 @@
+"""The dashboards' addresses and languages."""
+
+__all__ = ["DASHBOARDS", "OPENING", "PUBLIC", "in_language"]
+
+#: Slug → language. The dashboards of a language stand in the same order as those of the other.
+DASHBOARDS = {
+    "air-quality": "en",
+    "data-and-forecast-quality": "en",
+    "qualite-de-l-air": "fr",
+    "qualite-des-donnees": "fr",
+}
+#: Language → the dashboard to land on.
+OPENING = {"en": "air-quality", "fr": "qualite-de-l-air"}
+#: What everybody reads without logging in where SUPERSET_ANONYMOUS is 1.
+PUBLIC = frozenset(OPENING.values())
+
+
+def in_language(slug: str | None, language: str) -> str:
+    """Return the slug of the same dashboard in a language; of none, that of the one to land on."""
+    if slug not in DASHBOARDS:
+        return OPENING[language]
+    of = {each: [s for s, its in DASHBOARDS.items() if its == each] for each in OPENING}
+    return of[language][of[DASHBOARDS[slug]].index(slug)]
