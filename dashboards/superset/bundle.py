@@ -1,7 +1,7 @@
 """The dashboards in Superset: bring the bundles of both languages in, and tell what was changed there since.
 
-Superset's own commands do the work. What they leave out is done here: charts of former bundles go, and the line "now" is
-tied to the chart that it is drawn from.
+Superset's own commands do the work. What they leave out is done here: charts of former bundles go, and the line "now"
+is tied to the chart that it is drawn from.
 """
 
 import json
@@ -10,6 +10,7 @@ from typing import Any
 
 import generate
 import yaml
+from texts import read_source
 
 __all__ = ["changes", "count", "import_bundles"]
 
@@ -78,7 +79,7 @@ def _remove_gone() -> list[str]:
     from superset.extensions import db
     from superset.models.slice import Slice
 
-    gone, kept = generate.read_source()["uuids"]["gone"], []
+    gone, kept = read_source()["uuids"]["gone"], []
     for chart in db.session.query(Slice).filter(Slice.uuid.in_(gone["chart"])):
         if chart.dashboards:
             kept.append(f"chart {chart.slice_name}")
@@ -101,7 +102,7 @@ def changes(stations: Sequence[str] = ()) -> list[str]:
         stations: As at the import.
 
     Returns:
-        For each difference of Superset's export from the bundles, a line with the file, the place in it, and both values.
+        For each difference of Superset's export from the bundles, a line: the file, the place in it, both values.
     """
     from superset.commands.dashboard.export import ExportDashboardsCommand
     from superset.extensions import db

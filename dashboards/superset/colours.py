@@ -91,8 +91,8 @@ def categories() -> list[dict[str, Any]]:
 def schemes() -> list[dict[str, Any]]:
     """Return the scales of colours for Superset, which spreads each evenly over the bounds that a chart gives.
 
-    Of the levels of a pollutant, a colour for each tenth of a µg/m³, from 0 to a tenth above the highest band but one, flat
-    within each level; what lies above has the last colour. Of completeness, from pale to dark, from 0 to 100 %.
+    Of the levels of a pollutant, a colour for each tenth of a µg/m³, from 0 to a tenth above the highest band but one,
+    flat within each level; what lies above has the last colour. Of completeness, from pale to dark, from 0 to 100 %.
     """
     found = []
     for pollutant, bands in _BANDS.items():

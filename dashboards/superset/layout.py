@@ -1,10 +1,10 @@
 """A dashboard's document: where its charts stand, its filters, its colours and its style."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import colours
-from texts import Texts
+from texts import SOURCE, Texts, read_source
 
 __all__ = ["dashboard_document"]
 
@@ -45,7 +45,7 @@ def dashboard_document(
     }
     return {
         **{"dashboard_title": texts(of["title"]), "description": texts(of["description"])},
-        **{"css": _style(charts, texts), "slug": of["slug"][texts.language], "certified_by": None},
+        **{"css": _style(texts), "slug": of["slug"][texts.language], "certified_by": None},
         **{"certification_details": None, "published": True, "position": position, "metadata": metadata},
         **{"version": "1.0.0", "theme_uuid": None},
     }
@@ -126,7 +126,7 @@ def _pollutants(datasets: Mapping[str, str], _: Mapping[str, Any], texts: Texts)
 
 
 def _period(datasets: Mapping[str, str], periods: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
-    """A choice of periods by their names: Superset's own filter of time shows `2025-11-26 ≤ col < 2026-11-27`."""
+    """Offer periods by their names: Superset's own filter of time shows ``2025-11-26 ≤ col < 2026-11-27``."""
     chosen = texts(next(name for name, days in periods.items() if days == 366))
     filter_ = _select(
         *("period", texts("Period"), texts("Days shown in the charts with a longer span"), "period"),
@@ -158,19 +158,18 @@ _FILTERS = {"stations": _stations, "pollutants": _pollutants, "period": _period,
 # ------------------------------------------------------------------------------------------------------------- style
 
 
-def _style(charts: Mapping[str, Mapping[str, Any]], texts: Texts) -> str:
+def _style(texts: Texts) -> str:
     """Return the style: the sentence without a table's head, the air now large, tables as cards on a phone."""
     now, state = texts("The air now"), texts("State of the data")
-    return _STYLE.replace("STATE", state).replace("NOW", now).replace("HEADINGS", _headings(charts, texts))
+    rules = (SOURCE / "style.css").read_text(encoding="utf-8").partition("\n")[2]
+    return rules.replace("STATE", state).replace("NOW", now).replace("HEADINGS", _headings(texts))
 
 
-def _headings(charts: Mapping[str, Mapping[str, Any]], texts: Texts) -> str:
+def _headings(texts: Texts) -> str:
     """Return the rules that write a column's heading before its cell."""
-    from generate import read_source
-
     datasets, names = read_source()["datasets"]["datasets"], read_source()["charts"]["charts"]
     found: dict[str, str] = {}
-    for name, chart in names.items():
+    for chart in names.values():
         of = datasets[chart["dataset"]]
         for column in chart.get("columns", [])[1:]:
             heading = of.get("labels", {}).get(column) or of.get("computed", {}).get(column, [""])[0]
@@ -181,38 +180,3 @@ def _headings(charts: Mapping[str, Mapping[str, Any]], texts: Texts) -> str:
     return "\n".join(
         f'  td[aria-labelledby="header-{key}"]::before {{ content: "{value}"; }}' for key, value in found.items()
     )
-
-
-_TABLE = '[data-test-viz-type="table"]'
-_STYLE = """\
-[data-test-chart-name="STATE"] thead th, [data-test-chart-name="STATE"] thead th * { color: transparent !important; border: 0 !important; }
-[data-test-chart-name="STATE"] thead th svg, [data-test-chart-name="STATE"] thead th .anticon { display: none; }
-[data-test-chart-name="STATE"] td { font-size: 16px; font-weight: normal !important; white-space: normal !important; background: transparent !important; }
-[data-test-chart-name="NOW"] td { vertical-align: middle; font-size: 15px; }
-[data-test-chart-name="NOW"] td[aria-labelledby="header-now"] { font-size: 30px; font-weight: 600; white-space: nowrap; }
-[data-test-chart-name="NOW"] td[aria-labelledby="header-station_name"] { font-size: 17px; font-weight: 600; }
-[data-test-chart-name="NOW"] td[aria-labelledby="header-level"] { font-size: 17px; font-weight: 600; text-align: center; }
-.header-with-actions [data-test="metadata-bar"] { display: none; }
-@media (max-width: 700px) {
-  .dashboard-content .grid-container { padding-left: 8px; padding-right: 8px; }
-  /* A table's rows become cards, with a column's title before its cell; long tables scroll. Superset draws a table once with its
-     head, hidden, and takes the head's height; what is seen after that is a head and a body, each in a table of its own. */
-  .resizable-container:has([data-test-viz-type="table"]), .dashboard-component-chart-holder:has([data-test-viz-type="table"]), [data-test-viz-type="table"], [data-test-viz-type="table"] :is(.dashboard-chart, .chart-container, .slice_container, .superset-chart-table div) { height: auto !important; }
-  [data-test-viz-type="table"] [role="presentation"]:has(> table > tbody) { max-height: 560px; }
-  [data-test-viz-type="table"] [role="presentation"]:has(> table > thead):not(:has(tbody)) { height: 0 !important; }
-  [data-test-viz-type="table"] :is(table:not(:has(thead)), table:not(:has(thead)) > tbody, table:not(:has(thead)) tr) { display: block; }
-  [data-test-viz-type="table"] table:not(:has(thead)) tr { padding: 8px 0; }
-  [data-test-viz-type="table"] table:not(:has(thead)) td { display: flex; justify-content: space-between; gap: 16px; border: 0 !important; padding: 1px 8px !important; text-align: right !important; white-space: normal !important; }
-  [data-test-viz-type="table"] td::before { color: #666; font-size: 14px; font-weight: normal; text-align: left; }
-  [data-test-viz-type="table"] td:first-child { font-weight: 600; text-align: left !important; }
-  [data-test-viz-type="table"] table:not(:has(thead)) td:empty { display: none; }
-HEADINGS
-  /* The air now: name and age above, what is measured large beside its level, the forecast below. */
-  [data-test-chart-name="NOW"] table:not(:has(thead)) tr { display: grid; grid-template-columns: 1fr auto; align-items: center; }
-  [data-test-chart-name="NOW"] td:is([aria-labelledby="header-station_name"], [aria-labelledby="header-now"], [aria-labelledby="header-level"], [aria-labelledby="header-age"])::before { content: none; }
-  [data-test-chart-name="NOW"] td[aria-labelledby="header-age"] { grid-area: 1 / 2; color: #666; }
-  [data-test-chart-name="NOW"] td[aria-labelledby="header-now"] { grid-area: 2 / 1; text-align: left !important; justify-content: flex-start; }
-  [data-test-chart-name="NOW"] td[aria-labelledby="header-level"] { grid-area: 2 / 2; padding: 6px 14px !important; border-radius: 6px; }
-  [data-test-chart-name="NOW"] td:is([aria-labelledby="header-course"], [aria-labelledby="header-in_1h"], [aria-labelledby="header-in_2h"]) { grid-column: 1 / -1; }
-}
-"""

@@ -1,4 +1,4 @@
-"""The air now, written into the page itself: Superset's own code takes many seconds on a slow line before it asks for it."""
+"""The air now, written into the page itself: on a slow line Superset's code takes many seconds before it asks."""
 
 import threading
 from html import escape
@@ -10,14 +10,15 @@ import generate
 import mongodb_sql
 from jinja2 import Environment
 from mongodb_sql import Error
-from texts import Texts
+from texts import Texts, read_source
 
 __all__ = ["air_now"]
 
 #: So many stations, the worst first: a phone shows no more at once.
 _MOST = 6
 _STYLE = """<style>
-#first { padding: 16px 24px; font-family: system-ui, sans-serif; } #first ul { list-style: none; margin: 0; padding: 0; }
+#first { padding: 16px 24px; font-family: system-ui, sans-serif; }
+#first ul { list-style: none; margin: 0; padding: 0; }
 #first li { display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center; padding: 6px 0; }
 #first strong { font-size: 30px; } #first span { padding: 4px 12px; border-radius: 6px; font-weight: 600; }
 body:has([data-test="slice-container"] tbody td) #first { display: none; }
@@ -36,18 +37,19 @@ def air_now(language: str, host: str, database: str) -> str:
     Returns:
         HTML; "" where MongoDB does not answer: the charts then say why.
     """
-    texts = Texts(language, generate.read_source()["glossary"])
+    texts = Texts(language, read_source()["glossary"])
     try:
         rows = _rows(language, texts, host, database)
     except Error:
         return ""
     items = "".join(f"<li>{_item(row, texts)}</li>" for row in rows)
-    return f'<div id="first">{_STYLE}<p>{escape(texts("The air now"))} – {escape(texts("PM2.5"))}</p><ul>{items}</ul></div>'
+    title = escape(f"{texts('The air now')} – {texts('PM2.5')}")
+    return f'<div id="first">{_STYLE}<p>{title}</p><ul>{items}</ul></div>'
 
 
 def _rows(language: str, texts: Texts, host: str, database: str) -> list[tuple[Any, ...]]:
     dataset = generate.bundle(language)[f"datasets/MongoDB/station_now_{language}.yaml"]
-    inner = Environment(autoescape=False).from_string(dataset["sql"]).render(filter_values=lambda *_, **__: [])  # noqa: S701
+    inner = Environment(autoescape=False).from_string(dataset["sql"]).render(filter_values=lambda *_, **__: [])
     told = {column["column_name"]: column["expression"] for column in dataset["columns"]}
     columns = ", ".join(f"({told[name]}) AS {name}" for name in ("now", "level", "age"))
     pollutant = texts("PM2.5")

@@ -1,14 +1,35 @@
-"""What the dashboards say, in one language, from the glossary."""
+"""The source of the dashboards, and what they say in one language, from its glossary."""
 
 import re
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
-__all__ = ["MissingTextError", "Texts"]
+import yaml
+
+__all__ = ["SOURCE", "MissingTextError", "Texts", "read_source", "uuid"]
+
+SOURCE = Path(__file__).parent / "source"
+#: What has no UUID in source/uuids.yaml has one from this and its name.
+_NAMESPACE = UUID("55477cae-4eb0-5c35-8a2e-979797203737")
 
 #: Symbols, units and gaps, which are the same in all languages.
 _SAME = re.compile(r"PM10|NO2|O3|CO|[µm]g/m³|\{unit\}|\{axis\}")
 _MARKED = re.compile(r"_\('((?:[^']|'')*)'\)")
+
+
+@cache
+def read_source() -> dict[str, Any]:
+    """Return the source: the content of each of its YAML files, by the file's name."""
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.glob("*.yaml"))}
+
+
+def uuid(kind: str, name: str, language: str) -> str:
+    """Return the UUID of a dashboard, chart or dataset, the same in every installation."""
+    english = read_source()["uuids"][kind].get(name) or f"{uuid5(_NAMESPACE, f'{kind}/{name}')}"
+    return english if language == "en" else f"{uuid5(UUID(english), language)}"
 
 
 class MissingTextError(ValueError):

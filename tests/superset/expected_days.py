@@ -78,7 +78,7 @@ def calendar(pollutant: str) -> Callable[[Data, str], list[Table]]:
 
 
 def _rounded_up(level: float) -> tuple[float, ...]:
-    """A mean to a tenth, up: 15.01 lies above 15. Of one that is a tenth to all digits that matter, the next one too."""
+    """A mean to a tenth, up: 15.01 lies above 15. Of one that is a tenth but for rounding, the next one as well."""
     return (math.ceil(10 * level - 1e-9) / 10, math.ceil(10 * level + 1e-9) / 10)
 
 

@@ -1,4 +1,4 @@
-"""The bundles go in again and again without doubles, take those of the version before over, and tell what was changed."""
+"""The bundles go in again without doubles, take the version before over, and tell what was changed since."""
 
 import io
 import json
@@ -7,12 +7,12 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import colours
 import generate
 import pytest
 import yaml
-from texts import MissingTextError, Texts
+from texts import MissingTextError, Texts, read_source, uuid
 
-import colours
 from tests.superset.conftest import DASHBOARDS, PASSWORD, ROOT, Site, api_session, charts_of
 
 pytestmark = pytest.mark.superset
@@ -53,9 +53,9 @@ def test_importing_again_makes_nothing_new(site: Site) -> None:
 def test_an_export_tells_what_was_changed_and_an_import_takes_it_back(site: Site) -> None:
     assert site.superset("export").strip() == "no change"
     api = api_session(site, "admin")
-    uuid = generate.uuid("chart", "calendar_o3", "fr")
+    wanted = uuid("chart", "calendar_o3", "fr")
     charts = api.get(f"{site.url}/api/v1/chart/", params={"q": "(page_size:500)"}).json()["result"]
-    (chart,) = (row for row in charts if row["uuid"] == uuid)
+    (chart,) = (row for row in charts if row["uuid"] == wanted)
     title = {"slice_name": "Ozone"}
     assert api.put(f"{site.url}/api/v1/chart/{chart['id']}", json=title).status_code == 200
     assert site.superset("export").splitlines() == [
@@ -78,9 +78,9 @@ def test_what_the_version_before_brought_is_taken_over(site: Site) -> None:
     with zipfile.ZipFile(BEFORE) as archive:
         documents = [yaml.safe_load(archive.read(name)) for name in archive.namelist() if name.endswith(".yaml")]
     old = {document["uuid"] for document in documents if "slice_name" in document or "sql" in document}
-    assert old <= {uuid for kind in ("chart", "dataset") for uuid in _objects(site)[kind]}
-    gone = {uuid for uuids in generate.read_source()["uuids"]["gone"].values() for uuid in uuids}
-    ours = {uuid for objects in _bundled().values() for uuid in objects}
+    assert old <= {one for kind in ("chart", "dataset") for one in _objects(site)[kind]}
+    gone = {one for some in read_source()["uuids"]["gone"].values() for one in some}
+    ours = {one for objects in _bundled().values() for one in objects}
     assert old - ours == gone, "each object of the version before is taken over or goes"
     site.superset("import")
     assert _objects(site) == _bundled()
@@ -99,7 +99,7 @@ def test_the_dashboards_are_those_of_both_languages() -> None:
 
 
 def test_the_glossary_has_each_text_and_no_other() -> None:
-    glossary = generate.read_source()["glossary"]
+    glossary = read_source()["glossary"]
     used: set[str] = set()
     collected = Texts.__call__
     try:
@@ -122,7 +122,7 @@ def test_a_text_without_a_translation_is_named() -> None:
 
 def test_gaps_stay_in_their_order() -> None:
     gap = re.compile(r"%[sd]|\{\w+\}")
-    for english, french in generate.read_source()["glossary"].items():
+    for english, french in read_source()["glossary"].items():
         assert sorted(gap.findall(english)) == sorted(gap.findall(french)), english
         percents = [found for found in gap.findall(english) if found.startswith("%")]
         assert percents == [found for found in gap.findall(french) if found.startswith("%")], english
