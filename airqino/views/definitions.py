@@ -19,7 +19,7 @@ from airqino.views.names import named, station_names
 from airqino.views.now import present, station_index, station_now
 from airqino.views.profiles import ALL_STATIONS, SUMS
 from airqino.views.recent import hourly_levels
-from airqino.views.terms import Document, Pipeline, label, reading_label, unwound
+from airqino.views.terms import Document, Pipeline, reading_label, unwound
 
 __all__ = ["VIEWS", "ensure_views"]
 
@@ -47,7 +47,7 @@ def _revision_log() -> Pipeline:
                 "_id": 0,
                 "station": 1,
                 "station_name": 1,
-                "pollutant": label("reading"),
+                "pollutant": reading_label("$reading"),
                 "observed_at": 1,
                 "seen_at": 1,
                 "change": {"$subtract": ["$new_reading", "$old_reading"]},

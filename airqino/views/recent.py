@@ -2,7 +2,7 @@
 
 from airqino.readings import LABELS, STALE_HOURS, reading
 from airqino.views.names import named
-from airqino.views.terms import Document, Pipeline, before, label, smallest, usable
+from airqino.views.terms import Document, Pipeline, before, reading_label, smallest, usable
 
 __all__ = ["LEVEL_HOURS", "hourly_levels"]
 
@@ -14,11 +14,12 @@ def hourly_levels() -> Pipeline:
     """Return the last 48 hours' readings, and after each station's newest one what was forecast last, one to a row.
 
     The names of forecast series end as Superset's charts expect of a forecast with a band. A forecast that is too low
-    for the sensor to measure is not shown, nor one that was made more than three hours ago.
+    for the sensor to measure is not shown, nor one that was made from a stale hour. The end of a band that is too low is
+    the smallest amount to write.
     """
     levels = [{"pollutant": text, "concentration": usable(name)} for name, text in LABELS.items()]
     bands = [
-        {"suffix": f"__yhat{end}", "concentration": f"${p}"}
+        {"suffix": f"__yhat{end}", "concentration": _at_least_smallest(p)}
         for end, p in (("", "p50"), ("_lower", "p10"), ("_upper", "p90"))
     ]
     # what is written as less than the smallest amount is none: a line at 0 would say that the air will be clean
@@ -28,9 +29,9 @@ def hourly_levels() -> Pipeline:
         if (least := smallest(reading(name))) is not None
     ]
     newest = {"$setWindowFields": {"partitionBy": "$station", "output": {"newest": {"$max": "$issued_at"}}}}
-    shown = {"station": 1, "station_name": 1, "target_at": 1, "pollutant": label("pollutant"), "rows": bands}
+    shown = {"station": 1, "station_name": 1, "target_at": 1, "pollutant": reading_label("$pollutant"), "rows": bands}
     forecasts: Pipeline = [
-        {"$match": {"$expr": {"$gte": ["$issued_at", before("$$NOW", "hour", STALE_HOURS)]}}},
+        {"$match": {"$expr": {"$gt": ["$issued_at", before("$$NOW", "hour", STALE_HOURS + 1)]}}},
         *named(last_at="last_seen_at"),
         newest,
         # a moment is more than none: of a station of which nothing is known all is shown
@@ -45,6 +46,16 @@ def hourly_levels() -> Pipeline:
         *_rows("reading", 1, "$rows.pollutant", "$station_name"),
         {"$unionWith": {"coll": "forecasts", "pipeline": forecasts}},
     ]
+
+
+def _at_least_smallest(quantile: str) -> Document:
+    """Return the end of a band, or the smallest amount to write of a pollutant with a floor: "< 0.01" has no place."""
+    cases = [
+        {"case": {"$eq": ["$pollutant", name]}, "then": {"$max": [f"${quantile}", least]}}
+        for name in LABELS
+        if (least := smallest(reading(name))) is not None
+    ]
+    return {"$switch": {"branches": cases, "default": f"${quantile}"}}
 
 
 def _equal(one: str, other: str) -> Document:

@@ -5,7 +5,7 @@ from typing import Any
 
 from airqino.quality.flags import COUNTED
 from airqino.quality.means import VOUCHED
-from airqino.readings import LABELS, READINGS, STALE_HOURS, Reading, reading
+from airqino.readings import READINGS, STALE_HOURS, Reading, reading
 
 Document = dict[str, Any]
 Pipeline = list[Document]
@@ -119,12 +119,6 @@ def unwound(field: str, kept: Sequence[str], parts: Sequence[str], **computed: o
     """
     rows = dict.fromkeys(("station", "station_name", *kept), 1) | {part: f"${field}.{part}" for part in parts}
     return [{"$unwind": f"${field}"}, {"$project": {"_id": 0, **rows, **computed}}]
-
-
-def label(field: str) -> Document:
-    """Return the pollutant that a field names, as people write it."""
-    cases = [{"case": {"$eq": [f"${field}", name]}, "then": text} for name, text in LABELS.items()]
-    return {"$switch": {"branches": cases, "default": {"$toUpper": f"${field}"}}}
 
 
 def documents_of_station(source: str, pipeline: Pipeline, name: str, **variables: str) -> Document:

@@ -40,7 +40,10 @@ def dashboard_document(
         **{"color_scheme": "airqino", "color_scheme_domain": [], "cross_filters_enabled": True, "expanded_slices": {}},
         **{"filter_bar_orientation": "HORIZONTAL", "refresh_frequency": _REFRESH, "shared_label_colors": []},
         "label_colors": colours.of_levels(texts) | colours.of_stations(stations, texts),
-        "native_filter_configuration": [_FILTERS[name](datasets, periods, texts) for name in of["filters"]],
+        "native_filter_configuration": [
+            _FILTERS[name](datasets, periods, texts) | {"scope": _scope(name, charts, datasets, position)}
+            for name in of["filters"]
+        ],
         "timed_refresh_immune_slices": [],
     }
     return {
@@ -102,11 +105,40 @@ def _position(
 
 # ----------------------------------------------------------------------------------------------------------- filters
 
+#: What a dataset must take of the filters for a filter of the dashboard to reach its charts.
+_TAKES = {
+    "stations": {"stations", "eight stations", "stations and coast", "network"},
+    "period": {"period", "month"},
+    "pollutants": {"pollutants"},
+    "step": set[str](),
+}
+
+
+def _scope(
+    name: str, charts: Mapping[str, Mapping[str, Any]], datasets: Mapping[str, str], position: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return which charts a filter does not change, by their numbers: those whose dataset does not ask for it."""
+    column = {"pollutants": "pollutant"}.get(name)
+    taken = {
+        datasets[dataset]
+        for dataset, of in read_source()["datasets"]["datasets"].items()
+        if _TAKES[name] & {*of.get("filters", [])}
+        or column in {*of["columns"].get("text", []), *of.get("computed", {})}
+    }
+    changed = {
+        chart["uuid"]
+        for chart in charts.values()
+        if chart["dataset_uuid"] in taken or (name == "step" and chart["viz_type"] == "mixed_timeseries")
+    }
+    placed = [item["meta"] for item in position.values() if isinstance(item, dict) and item["type"] == "CHART"]
+    excluded = [meta["chartId"] for meta in placed if meta["uuid"] not in changed]
+    return {"rootPath": ["ROOT_ID"], "excluded": excluded}
+
 
 def _select(name: str, label: str, about: str, column: str, dataset: str, **control: Any) -> dict[str, Any]:
     return {
         **{"id": f"NATIVE_FILTER-{name}", "type": "NATIVE_FILTER", "filterType": "filter_select", "name": label},
-        **{"description": about, "cascadeParentIds": [], "scope": {"rootPath": ["ROOT_ID"], "excluded": []}},
+        **{"description": about, "cascadeParentIds": []},
         "targets": [{"column": {"name": column}, "datasetUuid": dataset}],
         "controlValues": {
             **{"defaultToFirstItem": False, "enableEmptyFilter": False, "inverseSelection": False},
@@ -147,7 +179,7 @@ def _step(datasets: Mapping[str, str], _: Mapping[str, Any], texts: Texts) -> di
             "name": texts("Step"),
         },
         **{"description": texts("Of the daily lines: by day, week or month"), "cascadeParentIds": []},
-        **{"scope": {"rootPath": ["ROOT_ID"], "excluded": []}, "targets": [{"datasetUuid": datasets["daily"]}]},
+        **{"targets": [{"datasetUuid": datasets["daily"]}]},
         **{"controlValues": {}, "defaultDataMask": {"extraFormData": {}, "filterState": {}}},
     }
 

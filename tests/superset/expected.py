@@ -116,7 +116,7 @@ def when_missing(data: Data, lang: str) -> list[Table]:
         for at in pd.date_range(row["day"], periods=asked, freq="h", tz="UTC"):
             if (row["station"], at) not in there:
                 local = at.tz_convert(ZONES[row["station"]])
-                counts[local.hour, local.day_of_week] = counts.get((local.hour, local.dayofweek), 0) + 1
+                counts[local.hour, local.day_of_week] = counts.get((local.hour, local.day_of_week), 0) + 1
     name = say(lang, "Missing hours")
     return [
         [
@@ -140,6 +140,14 @@ def tests(data: Data, lang: str) -> list[Table]:
     return [[{"test_name": test} | dict.fromkeys(codes.values()) | row for test, row in counts.items()]]
 
 
+#: What readings without a daily mean are called.
+_LABELS = {"t": "T", "rh": "RH", "t_int": "T int"}
+
+
+def _moment(lang: str, at: Any) -> str:
+    return f"{on_date(lang, at)}, {clock(lang, at)}"
+
+
 def errata(data: Data, lang: str) -> list[Table]:
     texts = {"invalidate": "does not count", "restore": "counts after all", "comment": "comment"}
     rows = []
@@ -154,8 +162,8 @@ def errata(data: Data, lang: str) -> list[Table]:
                 "station_name": data.names[note["station"]],
                 "of_reading": label(lang, note["reading"]) if note["reading"] in LABELS else say(lang, "all readings"),
                 "noted": noted,
-                "first_hour_text": at_hour(lang, note["first_hour"]),
-                "last_hour_text": at_hour(lang, last) if last else say(lang, "until further notice"),
+                "first_hour_text": _moment(lang, note["first_hour"]),
+                "last_hour_text": _moment(lang, last) if last else say(lang, "until further notice"),
                 **{column: note[column] for column in ("why", "who")},
             }
         )
@@ -164,7 +172,7 @@ def errata(data: Data, lang: str) -> list[Table]:
 
 def revisions(data: Data, lang: str) -> list[Table]:
     rows = read(data, "revisions")
-    names = rows["reading"].map(lambda name: label(lang, name) if name in LABELS else name.upper())
+    names = rows["reading"].map(lambda name: label(lang, name) if name in LABELS else _LABELS[name])
     counts = rows.groupby([rows["seen_at"].dt.strftime("%Y-%m-%d").rename("seen_at"), names.rename("series")]).size()
     return [wide_table(counts.rename("n").astype(float).reset_index(), "seen_at", "series", "n", None)]
 
@@ -207,7 +215,7 @@ def models(data: Data, lang: str) -> list[Table]:
         if model["promoted"]:
             outcome = say(lang, "promoted on %s") % on_date(lang, model["promoted_at"])
         skill = None if model["skill"] is None else number(lang, 100 * model["skill"], 1)
-        row = {"_id": model["_id"], "trained": at_hour(lang, model["trained_at"]), "rows": model["rows"]}
+        row = {"_id": model["_id"], "trained": _moment(lang, model["trained_at"]), "rows": model["rows"]}
         rows.append(row | {"skill_percent": skill, "outcome": outcome})
     return [rows]
 

@@ -124,8 +124,8 @@ def guideline_year(data: Data, lang: str) -> list[Table]:
         if judged != "floor" and valid:
             year = f"{number(lang, mean, digits(name))} {UNITS[name]}"
         if name in ANNUAL:
-            times = f"{number(lang, mean / ANNUAL[name], 1)} ×" if judged == "yes" else "–"
-            annual = f"{times} {ANNUAL[name]} {UNITS[name]}"
+            times = number(lang, mean / ANNUAL[name], 1)
+            annual = f"{times} × {ANNUAL[name]} {UNITS[name]}" if judged == "yes" else "–"
         rows.append(
             {
                 "station_name": data.names[station],

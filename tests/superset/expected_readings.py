@@ -181,14 +181,15 @@ def last_48_hours(pollutant: str) -> Callable[[Data, str], list[Table]]:
             if (amount := concentration(row, pollutant)) is not None
         ]
         made = read(data, "forecasts")
-        made = made[made["issued_at"] >= now - 3 * _HOUR]
+        made = made[made["issued_at"] > now - 4 * _HOUR]
         made = made[made["issued_at"] == made.groupby("station")["issued_at"].transform("max")]
         made = made[(made["pollutant"] == pollutant) & made["p50"].notna()]
         for _, row in made[made["target_at"] > made["station"].map(last)].iterrows():
             if pollutant == "co" and row["p50"] < 0.005:
                 continue
             for quantile, ending in (("p50", "__yhat"), ("p10", "__yhat_lower"), ("p90", "__yhat_upper")):
-                points.append((row["target_at"], row["station_name"] + ending, row[quantile]))
+                told = max(row[quantile], 0.01) if pollutant == "co" else row[quantile]
+                points.append((row["target_at"], row["station_name"] + ending, told))
         frame = pd.DataFrame(points, columns=["observed_at", "series", "level"])
         return [wide_table(frame, "observed_at", "series", "level", "h")]
 
@@ -221,7 +222,7 @@ def where(data: Data, lang: str) -> list[Table]:
         stale = _age(last["observed_at"]) >= 3
         of = say(lang, "no recent reading" if stale else LEVELS[level - 1] if level else "no reading")
         text = say(lang, "no reading") if amount is None else f"{number(lang, amount, 1)} µg/m³"
-        place = f"{data.names[station['_id']]}: {text}, {at_hour(lang, last['observed_at'])} UTC"
+        place = f"{data.names[station['_id']]} – {text}, {at_hour(lang, last['observed_at'])} UTC"
         rows.append(_point(lang, place, of, *at, 1))
         for corner, away in (("south-west", -0.01), ("north-east", 0.01)):
             rows.append(_point(lang, corner, " ", at[0] + away, at[1] + away, 0))

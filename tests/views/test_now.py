@@ -257,9 +257,11 @@ def test_hourly_levels_have_the_newest_forecast_after_the_newest_reading(db: Any
             db.forecasts.insert_many(forecast(name, NOW - ago * HOUR, h, 100 * ago + h) for h in HORIZONS)
     db.forecasts.update_one({"station": "a", "issued_at": NOW - 2 * HOUR, "horizon_h": 9}, {"$set": {"p50": None}})
     db.forecasts.insert_one(forecast("b", NOW - HOUR, 1, None, pollutant="co", p10=0.001, p50=0.004, p90=0.2))
+    db.forecasts.insert_one(forecast("b", NOW - HOUR, 2, None, pollutant="co", p10=-0.001, p50=0.05, p90=0.2))
     views.ensure_views(db)
     shown = {
-        (row["series"], row["observed_at"]): row["concentration"] for row in db.hourly_levels.find({"kind": "forecast"})
+        (row["series"], row["observed_at"]): row["concentration"]
+        for row in db.hourly_levels.find({"pollutant": "PM2.5"})
     }
     expected = {
         (f"{name.upper()}__yhat{end}", NOW + (h - ago) * HOUR): 100 * ago + h
@@ -268,6 +270,8 @@ def test_hourly_levels_have_the_newest_forecast_after_the_newest_reading(db: Any
         for h in HORIZONS
         if (name, end, h) != ("a", "", 9)
     }
+    shown_co = {row["series"]: row["concentration"] for row in db.hourly_levels.find({"pollutant": "CO"})}
+    assert shown_co == {"B__yhat": 0.05, "B__yhat_lower": 0.01, "B__yhat_upper": 0.2}
     assert shown == expected
 
 
