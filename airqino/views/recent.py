@@ -14,8 +14,8 @@ def hourly_levels() -> Pipeline:
     """Return the last 48 hours' readings, and after each station's newest one what was forecast last, one to a row.
 
     The names of forecast series end as Superset's charts expect of a forecast with a band. A forecast that is too low
-    for the sensor to measure is not shown, nor one that was made from a stale hour. The end of a band that is too low is
-    the smallest amount to write.
+    for the sensor to measure is not shown, nor one that was made from a stale hour. The end of a band that is too low
+    is the smallest amount to write.
     """
     levels = [{"pollutant": text, "concentration": usable(name)} for name, text in LABELS.items()]
     bands = [

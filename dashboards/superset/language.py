@@ -20,6 +20,7 @@ __all__ = ["DEFAULT", "formats", "glossary", "language_pack", "of_request", "slu
 
 DEFAULT = os.environ.get("SUPERSET_LOCALE", "")
 _GLOSSARY = Path(__file__).parent / "glossary" / "superset.yaml"
+_QUOTE = re.compile("[\"'`]")
 _PAGE = re.compile(r"/superset/dashboard/([^/]+)/?$")
 
 _NO_BREAK, _NARROW = "\u00a0", "\u202f"
@@ -108,9 +109,12 @@ def language_pack(folder: Path) -> bytes:
         pack = json.loads(origin.read_text(encoding="utf-8"))
         texts = pack["locale_data"]["superset"]
         code = "\n".join(file.read_text(encoding="utf-8") for file in (home / "static/assets").glob("*.js"))
-        kept = {
-            key: text for key, text in texts.items() if not key or (any(text) and (key in code or _quoted(key) in code))
-        }
+        said = {*_QUOTE.split(code)}  # to look each text up in the code itself takes a minute
+
+        def is_said(key: str) -> bool:
+            return key in code or _quoted(key) in code if _QUOTE.search(key) else bool(said & {key, _quoted(key)})
+
+        kept = {key: text for key, text in texts.items() if not key or (any(text) and is_said(key))}
         kept |= {key: text if isinstance(text, list) else [text] for key, text in glossary().items()}
         pack["locale_data"]["superset"] = kept
         beside = path.with_suffix(f".{os.getpid()}")

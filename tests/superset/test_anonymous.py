@@ -109,7 +109,8 @@ def test_a_filters_value_does_not_become_sql(opened: Site, question: dict[str, A
 def test_nothing_else_is_read_or_written(opened: Site, method: str, path: str) -> None:
     session = requests.Session()
     token = session.get(f"{opened.url}/superset/dashboard/air-quality/").text.partition('id="csrf_token"')[2]
-    session.headers |= {"X-CSRFToken": token.partition('value="')[2].partition('"')[0], "Referer": opened.url}
+    csrf = token.partition('value="')[2].partition('"')[0]
+    session.headers.update({"X-CSRFToken": csrf, "Referer": opened.url})
     answer = session.request(method, f"{opened.url}{path}", json={}, allow_redirects=False)
     assert answer.status_code in (401, 403, 404), f"{answer.status_code} {answer.text[:200]}"
 
