@@ -8,7 +8,7 @@ import colorsys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["LEVELS", "PALETTE", "categories", "of_levels", "of_stations", "schemes"]
+__all__ = ["LEVELS", "PALETTE", "categories", "of_names", "of_stations", "schemes"]
 
 #: The levels of the European Air Quality Index and their colours: those of the public page, told apart by colour-blind
 #: readers too.
@@ -76,11 +76,21 @@ def _colour(number: int) -> str:
     return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lightness, saturation))
 
 
-def of_levels(texts: Any) -> dict[str, str]:
-    """Return the colours of the map's classes, by their names."""
-    nothing = dict.fromkeys(("no recent reading", "no reading"), _NOTHING)
-    named = {**LEVELS, **nothing, "coast and lagoon": _COAST}
-    return {texts(name): colour for name, colour in named.items()} | {" ": "#ffffff"}
+#: What is right, in doubt and wrong; and the pollutants.
+_RIGHT, _DOUBT, _WRONG = "#2f6f93", "#e69f00", "#a3243b"
+_NAMED: Mapping[str, str] = {
+    **{"no recent reading": _NOTHING, "no reading": _NOTHING, "coast and lagoon": _COAST},
+    **{"Received": _RIGHT, "No row at the source": _DOUBT, "Request failed": _WRONG},
+    **{"suspect (3): counts": _DOUBT, "failed (4): left out": _WRONG},
+    **{"CO at the floor": _WRONG, "Fine particles in humid air": _RIGHT},
+    **{"Mean chance told, %": _RIGHT, "Days that exceeded, %": _DOUBT, "Number of days": _NOTHING},
+    **dict(zip(("PM2.5", "PM10", "NO2", "O3", "CO"), PALETTE, strict=False)),
+}
+
+
+def of_names(texts: Any) -> dict[str, str]:
+    """Return the colours of the levels, and of what else has a meaning, by its name."""
+    return {texts(name): colour for name, colour in {**LEVELS, **_NAMED}.items()} | {" ": "#ffffff"}
 
 
 def categories() -> list[dict[str, Any]]:

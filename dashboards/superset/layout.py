@@ -39,7 +39,7 @@ def dashboard_document(
     metadata = {
         **{"color_scheme": "airqino", "color_scheme_domain": [], "cross_filters_enabled": True, "expanded_slices": {}},
         **{"filter_bar_orientation": "HORIZONTAL", "refresh_frequency": _REFRESH, "shared_label_colors": []},
-        "label_colors": colours.of_levels(texts) | colours.of_stations(stations, texts),
+        "label_colors": colours.of_names(texts) | colours.of_stations(stations, texts),
         "native_filter_configuration": [
             _FILTERS[name](datasets, periods, texts) | {"scope": _scope(name, charts, datasets, position)}
             for name in of["filters"]

@@ -214,7 +214,7 @@ def models(data: Data, lang: str) -> list[Table]:
         outcome = say(lang, "kept back: the one in use stays")
         if model["promoted"]:
             outcome = say(lang, "promoted on %s") % on_date(lang, model["promoted_at"])
-        skill = None if model["skill"] is None else number(lang, 100 * model["skill"], 1)
+        skill = "–" if model["skill"] is None else number(lang, 100 * model["skill"], 1)
         row = {"_id": model["_id"], "trained": _moment(lang, model["trained_at"]), "rows": model["rows"]}
         rows.append(row | {"skill_percent": skill, "outcome": outcome})
     return [rows]

@@ -41,7 +41,9 @@ _SHARED = frozenset(
     )
 )
 #: Names that Ant Design gives its pictures, such as "down" and "more": nobody sees them.
-_PICTURE = re.compile(r"[a-z]+(-[a-z]+)*|NATIVE_FILTER-\w+")
+_PICTURE = re.compile(r"[a-z]+(-[a-z]+)*")
+#: What is no text: the ids of filters, and the name of the maker beside its picture.
+_NO_TEXT = re.compile(r"NATIVE_FILTER-[\w-]+|Apache Superset")
 
 
 def visible_texts(page: Page) -> list[str]:
@@ -71,6 +73,8 @@ def english_in(texts: Any, exempt: Any = ()) -> list[str]:
     """
     found = []
     for text in texts:
+        if _NO_TEXT.fullmatch(text):
+            continue
         left = text
         for name in exempt:
             left = left.replace(name, " ")
