@@ -29,11 +29,16 @@ _DAY_HOURS = 24
 
 
 def _pipeline_state() -> Pipeline:
-    """Return the newest load of readings and of forecasts: what it reached, and when it was written."""
+    """Return the newest reading and the newest hour that was forecast from, and when they were loaded."""
     newest = {"newest_at": {"$max": {"$ifNull": ["$through", "$issued_at"]}}, "loaded_at": {"$max": "$loaded_at"}}
+    seen: Pipeline = [{"$group": {"_id": None, "at": {"$max": "$last_seen_at"}}}]
+    # a day's load reaches as far as was asked: that something came of its last hours only the stations tell
+    reading_at = {"$ifNull": [{"$first": "$seen.at"}, "$newest_at"]}
     return [
         {"$match": {"kind": {"$in": ["day", "forecast"]}}},
         {"$group": {"_id": "$kind", **newest}},
+        {"$lookup": {"from": "stations", "pipeline": seen, "as": "seen"}},
+        {"$set": {"newest_at": {"$cond": [{"$eq": ["$_id", "day"]}, reading_at, "$newest_at"]}}},
         {"$project": {"_id": 0, "kind": "$_id", "newest_at": 1, "loaded_at": 1}},
     ]
 
@@ -95,10 +100,14 @@ def _test_codes() -> Pipeline:
 def _completeness_days() -> Pipeline:
     """Return how much of each UTC day a station reported, and the most frequent reason why not all."""
     kept = ("station", "station_name", "day", "ok_hours", "absent_hours", "failed_hours", "reason")
-    share = {"$divide": ["$ok_hours", _DAY_HOURS]}
+    today = {"$eq": ["$day", {"$dateToString": {"date": "$$NOW", "format": "%Y-%m-%d"}}]}
+    asked = {"$add": ["$ok_hours", "$absent_hours", "$failed_hours"]}
+    share = {"$cond": [{"$gt": ["$expected_hours", 0]}, {"$divide": ["$ok_hours", "$expected_hours"]}, None]}
     return [
         *named(),
-        {"$project": {"_id": 0, **dict.fromkeys(kept, 1), "expected_hours": {"$literal": _DAY_HOURS}, "share": share}},
+        # of the day under way only hours that are over can have come
+        {"$set": {"expected_hours": {"$cond": [today, asked, _DAY_HOURS]}}},
+        {"$project": {"_id": 0, **dict.fromkeys((*kept, "expected_hours"), 1), "share": share}},
     ]
 
 

@@ -23,8 +23,6 @@ SHOWN = "pm2_5"
 _STEADY = 0.1
 #: Hours before the last one that it is compared with.
 _COMPARED = 3
-#: The forecast of an hour that began longer ago than this is due.
-_LATE_HOURS = 2
 #: What a forecast's reason begins with or holds, and the word for it; any other is the model's.
 _REASONS = {"^no reading": "no_reading", "sensor|^readings ": "sensor"}
 
@@ -126,7 +124,8 @@ def _ahead(pollutant: str, hours: int) -> Document:
         return nothing | {"state": "not_forecast"}
     states = [
         {"case": {"$not": [{"$isNumber": "$$of.p50"}]}, "then": "none"},
-        {"case": {"$lt": ["$$of.target_at", before("$$NOW", "hour", _LATE_HOURS)]}, "then": "late"},
+        # an hour that is over is no forecast any more
+        {"case": {"$lte": ["$$of.target_at", before("$$NOW", "hour", 1)]}, "then": "late"},
         {"case": is_low(reading(pollutant), "$$of.p50"), "then": "low"},
     ]
     reasons = [
@@ -173,6 +172,7 @@ def station_index() -> Pipeline:
             "$project": {
                 **{"_id": 0, "station": 1, "station_name": 1, "last_at": "$hour.observed_at"},
                 **{"overall": level("index"), **{name: level(name) for name in names}},
+                "stale": is_stale(age_hours("$last_seen_at")),
             }
         },
     ]

@@ -1,7 +1,7 @@
 """The view of the last hours: readings, and what is forecast after them."""
 
 from airqino.readings import LABELS, STALE_HOURS, reading
-from airqino.views.names import named
+from airqino.views.names import named, named_stations
 from airqino.views.terms import Document, Pipeline, before, reading_label, smallest, usable
 
 __all__ = ["LEVEL_HOURS", "hourly_levels"]
@@ -12,6 +12,9 @@ LEVEL_HOURS = 48
 
 def hourly_levels() -> Pipeline:
     """Return the last 48 hours' readings, and after each station's newest one what was forecast last, one to a row.
+
+    Beside them each hour has a row of the kind ``hour`` without a concentration: a line then has a gap where there is
+    no reading, instead of a straight piece through hours that nobody measured.
 
     The names of forecast series end as Superset's charts expect of a forecast with a band. A forecast that is too low
     for the sensor to measure is not shown, nor one that was made from a stale hour. The end of a band that is too low
@@ -39,13 +42,31 @@ def hourly_levels() -> Pipeline:
         {"$project": shown},
         *_rows("forecast", "$target_at", 1, {"$concat": ["$station_name", "$rows.suffix"]}),
     ]
+    hours: Pipeline = [
+        *named_stations(),
+        {"$set": {"hour": {"$range": [0, LEVEL_HOURS]}, "pollutant": [*LABELS.values()]}},
+        {"$unwind": "$hour"},
+        {"$unwind": "$pollutant"},
+        {
+            "$project": {
+                **{"_id": 0, "station": 1, "station_name": 1, "pollutant": 1, "series": "$station_name"},
+                **{"kind": {"$literal": "hour"}, "concentration": {"$literal": None}},
+                "observed_at": {"$dateTrunc": {"date": _hours_ago("$hour"), "unit": "hour"}},
+            }
+        },
+    ]
     return [
         {"$match": {"$expr": {"$gte": ["$observed_at", before("$$NOW", "hour", LEVEL_HOURS)]}}},
         *named(),
         {"$project": {"station": 1, "station_name": 1, "observed_at": 1, "rows": levels}},
         *_rows("reading", 1, "$rows.pollutant", "$station_name"),
         {"$unionWith": {"coll": "forecasts", "pipeline": forecasts}},
+        {"$unionWith": {"coll": "stations", "pipeline": hours}},
     ]
+
+
+def _hours_ago(hours: str) -> Document:
+    return {"$dateSubtract": {"startDate": "$$NOW", "unit": "hour", "amount": hours}}
 
 
 def _at_least_smallest(quantile: str) -> Document:

@@ -85,7 +85,7 @@ def age_hours(hour: object) -> Document:
     return {"$subtract": [{"$divide": [{"$subtract": ["$$NOW", hour]}, 3_600_000]}, 1]}
 
 
-def is_stale(age: str) -> Document:
+def is_stale(age: object) -> Document:
     """Tell by a station's `age_h` whether its last hour says nothing of the air now, as the public page does."""
     return {"$cond": [{"$isNumber": age}, {"$gte": [age, STALE_HOURS]}, None]}
 

@@ -17,6 +17,8 @@ from superset.security import SupersetSecurityManager
 
 __all__ = ["SecurityManager", "annotation_charts", "why_refused"]
 
+#: Steps that charts fill a line up to: a smaller one would make rows without end.
+_RULES = {"1D"}
 _RESULTS = {"full", "results", "post_processed", "timegrains"}
 
 
@@ -151,6 +153,11 @@ class _Known:
             yield "columns and metrics are the dataset's"
         if any(isinstance(each.get("val"), dict) for each in query.filter or []):
             yield "a filter's value is a text or a number"
+        if getattr(query, "time_offsets", None):
+            yield "no chart compares with another time"
+        rules = {f"{of}" for of in _values(query.post_processing or [], "rule")}
+        if not rules <= _RULES:
+            yield "the steps are the charts' own"
         extras = query.extras or {}
         if any((extras.get(key) or "") not in self.conditions for key in ("where", "having")):
             yield "conditions are the chart's own"

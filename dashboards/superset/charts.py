@@ -52,7 +52,10 @@ def _chart(
     if "levels" in chart:
         params["conditional_formatting"] = _level_colours(chart["levels"], texts)
     return {
-        **{"slice_name": texts.filled(title, of), "description": texts.filled(chart["about"], of)},
+        **{
+            "slice_name": texts.filled(title, of),
+            "description": texts.filled(chart.get(f"about_{of.get('name')}", chart["about"]), of),
+        },
         **{"certified_by": None, "certification_details": None, "viz_type": chart["kind"]},
         "params": dict(sorted(params.items())),
         **{"query_context": None, "cache_timeout": None, "uuid": uuid("chart", name, texts.language)},

@@ -79,7 +79,8 @@ def ensure_public_role(security_manager: Any, anonymous: bool) -> Any:
         The role.
     """
     role = security_manager.add_role("Public") or security_manager.find_role("Public")
-    rights = [security_manager.find_permission_view_menu(*right) for right in _READING] if anonymous else []
+    reading = [right for right in _READING if right != ("can_log", "Superset")]  # nobody fills the log from outside
+    rights = [security_manager.find_permission_view_menu(*right) for right in reading] if anonymous else []
     if anonymous:
         drawn = {chart.datasource.perm for chart in annotation_charts(security_manager.session)}
         rights += [security_manager.add_permission_view_menu("datasource_access", perm) for perm in sorted(drawn)]

@@ -51,7 +51,7 @@ def decimal(x: float, digits: int, lang: str) -> str:
 
 def amount(x: float | None, digits: int, smallest: float | None, lang: str) -> str | None:
     """Write a concentration; one that rounds to less than the smallest as less than that: a 0.00 would say "clean"."""
-    if x is not None and smallest is not None and abs(x) < smallest / 2:
+    if x is not None and smallest is not None and x < smallest / 2:
         return f"<\u00a0{decimal(smallest, digits, lang)}"
     return decimal(x, digits, lang)
 

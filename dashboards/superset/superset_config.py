@@ -149,6 +149,8 @@ PUBLIC_ROLE_LIKE = None
 AUTH_ROLE_PUBLIC = "Public" if ANONYMOUS else ""
 CUSTOM_SECURITY_MANAGER = anonymous.SecurityManager
 WTF_CSRF_ENABLED = True
+# Bytes of a request: the largest is a bundle that an admin imports by hand.
+MAX_CONTENT_LENGTH = 2_000_000
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = _HTTPS

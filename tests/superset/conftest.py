@@ -73,6 +73,7 @@ class Site:
     environment: dict[str, str] = field(repr=False)
     api: str
     first: datetime
+    opened: datetime
 
     def data(self) -> Data:
         """What the charts must show as things are now."""
@@ -113,7 +114,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with replica_set(folder / "mongo", members=1) as server:
         uris = _with_users(server)
         # at one fixed moment, so that what was fetched can be asked for again
-        with Sandbox(now=datetime.now(UTC)) as sandbox:
+        opened = datetime.now(UTC)
+        with Sandbox(now=opened) as sandbox:
             first = (hour_before_last() - timedelta(days=70)).replace(hour=0, minute=0, second=0, microsecond=0)
             spoil(sandbox, first + timedelta(days=40))
             settings = quick_settings().replace("[staging]\n", f"{FAR_SECTION}[staging]\n")
@@ -134,7 +136,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 "SUPERSET_VIEWER_PASSWORD": PASSWORD,
             }
             url = f"http://127.0.0.1:{environment['SUPERSET_PORT']}"
-            running = Site(url, uris["admin"], uris["reader"], environment, sandbox.url, first)
+            running = Site(url, uris["admin"], uris["reader"], environment, sandbox.url, first, opened)
             fill(running)
             try:
                 assert url in running.superset("up")

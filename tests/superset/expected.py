@@ -49,12 +49,13 @@ def ages(data: Data, lang: str) -> list[Table]:
     ):
         mine = loads[loads["kind"] == kind]
         hour, written = mine[newest].max(), mine["loaded_at"].max()
+        hour = data.hourly["observed_at"].max() if kind == "day" else hour
         rows.append(
             {
                 "what": say(lang, what),
-                "newest_hour": at_hour(lang, hour),
+                "newest_hour": _moment(lang, hour),
                 "hours_old": (now - hour) / pd.Timedelta(hours=1) - 1,
-                "written": at_hour(lang, written),
+                "written": _moment(lang, written),
             }
         )
     return [rows]
@@ -64,10 +65,17 @@ def completeness(data: Data, lang: str) -> list[Table]:
     name = say(lang, "Hours received, %")
     return [
         [
-            {"on_day": row["day"], "station_name": row["station_name"], name: 100 * row["ok_hours"] / 24}
+            {
+                **{"on_day": row["day"], "station_name": row["station_name"]},
+                name: 100 * row["ok_hours"] / (_asked(row) if row["day"] == f"{datetime.now(UTC):%Y-%m-%d}" else 24),
+            }
             for _, row in read(data, "coverage").iterrows()
         ]
     ]
+
+
+def _asked(row: Any) -> int:
+    return int(row["ok_hours"] + row["absent_hours"] + row["failed_hours"])
 
 
 def hours(data: Data, lang: str) -> list[Table]:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tests.superset.raw import ANNUAL, CORRECTED, FLAG_TEXTS, GUIDELINES, LABELS, UNITS, ZONES, Data
@@ -130,9 +129,9 @@ def guideline_year(data: Data, lang: str) -> list[Table]:
             {
                 "station_name": data.names[station],
                 "pollutant": label(lang, name),
-                "over": say(lang, "%d of %d") % (over, valid) if valid else "–",
+                "over": say(lang, "%d of %d") % (over, valid) if valid and judged != "floor" else "–",
                 "limit": f"{GUIDELINES[name]} {UNITS[name]}",
-                "valid": int(np.floor(100 * valid / total + 0.5)),
+                "valid": 100 * valid // total,
                 "year": year,
                 "annual": annual,
                 "note": notes.get(judged, ""),
@@ -182,8 +181,8 @@ def _basis(data: Data, lang: str, day: Any) -> dict[str, Any]:
     vouched = text(day["checked_mean"], floor > 0)
     if floor:
         vouched += say(lang, ", %d h below the sensor’s zero") % floor
-        if floor == hours:
-            vouched = say(lang, "none: all %d h below the sensor’s zero") % floor
+        if 2 * floor >= hours:
+            vouched = say(lang, "none: %d of %d h below the sensor’s zero") % (floor, hours)
     rests_on = f"{hours} h"
     if day["left_out"]:
         left_out = [part.split(" h ") for part in day["left_out"].split(", ")]

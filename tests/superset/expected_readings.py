@@ -10,10 +10,12 @@ from tests.superset.tables import (
     Ordered,
     Table,
     at_hour,
+    clock,
     digits,
     label,
     nothing,
     number,
+    on_date,
     read,
     say,
     shown,
@@ -81,12 +83,13 @@ def _next(lang: str, forecast: pd.DataFrame, pollutant: str) -> str:
         return ""
     if forecast.empty or nothing(forecast["p50"].iloc[0]):
         return say(lang, "no forecast")
-    if forecast["target_at"].iloc[0] < pd.Timestamp.now("UTC") - 2 * _HOUR:
+    at = forecast["target_at"].iloc[0]
+    if at + _HOUR <= pd.Timestamp.now("UTC"):
         return say(lang, "none yet")
     if pollutant == "co" and forecast["p50"].iloc[0] < 0.005:
         return say(lang, "too low to measure")
     p10, p50, p90 = (shown(lang, forecast[p].iloc[0], pollutant) for p in ("p10", "p50", "p90"))
-    return f"{p50} ({p10} – {p90})"
+    return f"{p50} ({p10} – {p90}), {clock(lang, at)}"
 
 
 def _now(data: Data, lang: str) -> list[dict[str, Any]]:
@@ -111,6 +114,7 @@ def _now(data: Data, lang: str) -> list[dict[str, Any]]:
                 "age": _ended(lang, age),
                 "course": "–" if stale else _trend(lang, hours, pollutant),
                 "order": -1 if worst is None else worst,
+                "rank": (stale, -(level or 0)),
             }
             for ahead in (1, 2):
                 next_ = made[(made["pollutant"] == pollutant) & (made["horizon_h"] == ahead)]
@@ -121,12 +125,13 @@ def _now(data: Data, lang: str) -> list[dict[str, Any]]:
 
 def now(data: Data, lang: str) -> list[Table]:
     rows = [row for row in _now(data, lang) if row["pollutant"] == label(lang, "pm2_5")]
-    return [Ordered({k: v for k, v in row.items() if k not in ("order", "pollutant")} for row in rows)]
+    return [Ordered({k: v for k, v in row.items() if k not in ("order", "rank", "pollutant")} for row in rows)]
 
 
 def others_now(data: Data, lang: str) -> list[Table]:
     rows = [row for row in _now(data, lang) if row["pollutant"] != label(lang, "pm2_5")]
-    return [Ordered({k: v for k, v in row.items() if k != "order"} for row in rows)]
+    rows.sort(key=lambda row: (*row["rank"], row["station_name"], row["pollutant"]))
+    return [Ordered({k: v for k, v in row.items() if k not in ("order", "rank")} for row in rows)]
 
 
 def index_now(data: Data, lang: str) -> list[Table]:
@@ -139,10 +144,11 @@ def index_now(data: Data, lang: str) -> list[Table]:
         at = last["observed_at"]
         row = {"station_name": data.names[station]}
         row |= {
-            f"{name}_level": say(lang, LEVELS[level - 1]) if level else "–"
+            f"{name}_level": "" if _age(at) >= 3 else say(lang, LEVELS[level - 1]) if level else "–"
             for name, level in {**levels, "overall": whole}.items()
         }
-        rows.append(row | {"measured": f"{'⚠ ' if _age(at) > 3 else ''}{at_hour(lang, at)}"})
+        old = f"⚠ {on_date(lang, at)}, {clock(lang, at)}"
+        rows.append(row | {"measured": old if _age(at) >= 3 else at_hour(lang, at)})
     return [Ordered(sorted(rows, key=lambda row: row["station_name"]))]
 
 
@@ -222,7 +228,8 @@ def where(data: Data, lang: str) -> list[Table]:
         stale = _age(last["observed_at"]) >= 3
         of = say(lang, "no recent reading" if stale else LEVELS[level - 1] if level else "no reading")
         text = say(lang, "no reading") if amount is None else f"{number(lang, amount, 1)} µg/m³"
-        place = f"{data.names[station['_id']]} – {text}, {at_hour(lang, last['observed_at'])} UTC"
+        hour = last["observed_at"]
+        place = f"{data.names[station['_id']]} – {text}, {on_date(lang, hour)}, {clock(lang, hour)} UTC"
         rows.append(_point(lang, place, of, *at, 1))
         for corner, away in (("south-west", -0.01), ("north-east", 0.01)):
             rows.append(_point(lang, corner, " ", at[0] + away, at[1] + away, 0))

@@ -11,6 +11,8 @@ import requests
 from playwright.sync_api import Browser, Page
 
 from tests.superset.conftest import HEIGHT, Site, open_dashboard
+from tests.superset.test_browser import assert_all_drawn
+from tests.superset.texts import english_in, visible_texts
 
 pytestmark = pytest.mark.superset
 
@@ -44,6 +46,16 @@ def question(opened: Site, browser: Browser) -> dict[str, Any]:
     )
 
 
+@pytest.mark.parametrize("slug", ["air-quality", "qualite-de-l-air"])
+def test_every_chart_is_drawn_in_the_dashboards_language(opened: Site, browser: Browser, slug: str) -> None:
+    with browser.new_context(viewport={"width": 1400, "height": HEIGHT}) as context:
+        page = context.new_page()
+        open_dashboard(page, opened, slug)
+        assert_all_drawn(page, slug)
+        names = [*opened.data().names.values(), "SMART", "Cocody", "Plateau"]
+        assert slug == "air-quality" or english_in(visible_texts(page), names) == []
+
+
 def _post(site: Site, question: dict[str, Any]) -> requests.Response:
     return requests.post(f"{site.url}/api/v1/chart/data", json=question)
 
@@ -72,6 +84,10 @@ _CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "rows behind the chart": lambda q: q.update(result_type="samples"),
     "drilling": lambda q: q.update(result_type="drill_detail"),
     "the SQL": lambda q: q.update(result_type="query"),
+    "another time": lambda q: q["queries"][0].update(time_offsets=["1 year ago"]),
+    "rows without end": lambda q: q["queries"][0].update(
+        post_processing=[{"operation": "resample", "options": {"rule": "1s", "method": "asfreq"}}]
+    ),
     "no chart": lambda q: q["form_data"].pop("slice_id"),
     "no dashboard": lambda q: q["form_data"].pop("dashboardId"),
     "nothing told": lambda q: q.pop("form_data"),

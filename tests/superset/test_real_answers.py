@@ -60,7 +60,7 @@ def real(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
         }
         first = (LAST + shift).replace(hour=0) - timedelta(days=DAYS)
         url = f"http://127.0.0.1:{environment['SUPERSET_PORT']}"
-        running = replace(site, url=url, environment=environment, api=sandbox.url, first=first)
+        running = replace(site, url=url, environment=environment, api=sandbox.url, first=first, opened=now)
         hours = "%Y-%m-%dT%H"
         span = "--start", f"{first:{hours}}", "--stop", f"{now - timedelta(hours=6):{hours}}"
         running.luigi("Backfill", *span, now=now - timedelta(hours=5))
@@ -105,13 +105,15 @@ def test_stations_that_went_silent_are_grey_on_the_map_and_have_no_level(reader:
     assert len({colour[i : i + 2] for i in (1, 3, 5)}) == 1, "grey"
     assert {row["now"] for name in ("now", "others_now") for row in shown[name]} == {silent}
     assert {row["level"] for name in ("now", "others_now") for row in shown[name]} == {""}
+    levels = [value for row in shown["index_now"] for column, value in row.items() if column.endswith("_level")]
+    assert (len(levels), {*levels}) == (5 * len(STATIONS), {""})
     assert shown["state"][0]["sentence"].startswith("⚠")
 
 
 def test_live_no_co_of_0_00_is_drawn_and_no_day_has_a_better_level_than_its_worst_station(
     reader: Page, real: Site
 ) -> None:
-    real.luigi("Hourly")
+    real.luigi("Hourly", now=real.opened)
     real.superset("up")  # forgets the answers it has kept
     hourly = _hourly(real)
     assert (hourly["co"] == 0).mean() > 0.5, "else it shows nothing"

@@ -1,5 +1,6 @@
 """What a reader sees of a page in words, and which of it is English."""
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -64,6 +65,16 @@ def _words(text: str) -> set[str]:
     return {word.lower() for word in _WORD.findall(re.sub(r"%\(\w+\)[sd]|\{[^}]*\}|https?:\S+", " ", text))}
 
 
+@cache
+def _untranslated() -> set[str]:
+    """What Superset itself says in English, where its French is another."""
+    (home,) = (_HERE.parents[1] / ".venv-superset/lib").glob("python3*/site-packages/superset")
+    pack = json.loads((home / "translations/fr/LC_MESSAGES/messages.json").read_text(encoding="utf-8"))
+    texts = pack["locale_data"]["superset"]
+    french = {text for told in texts.values() if isinstance(told, list) for text in told if isinstance(text, str)}
+    return {text for text in texts if len(text) > 2} - french
+
+
 def english_in(texts: Any, exempt: Any = ()) -> list[str]:
     """Return the texts in which a word is English, by the English side of the two glossaries.
 
@@ -79,6 +90,6 @@ def english_in(texts: Any, exempt: Any = ()) -> list[str]:
         for name in exempt:
             left = left.replace(name, " ")
         words = _words(left)
-        if words & _english_words() and not (len(words) < 3 and _PICTURE.fullmatch(text)):
+        if (words & _english_words() or text in _untranslated()) and not (len(words) < 3 and _PICTURE.fullmatch(text)):
             found.append(text)
     return found

@@ -176,8 +176,7 @@ def test_a_forecast_of_an_hour_long_begun_is_late(db: Any) -> None:
     db.forecasts.insert_one(forecast("a", last - HOUR, 1, 9.0))  # made before the last hour was over
     views.ensure_views(db)
     row = db.station_now.find_one({"pollutant": "PM2.5"})
-    late = datetime.now(UTC) - (last + 2 * HOUR) > 2 * HOUR
-    assert (row["next_1h_state"], row["next_2h_state"]) == ("late", "late" if late else "forecast")
+    assert (row["next_1h_state"], row["next_2h_state"]) == ("late", "late")
     assert (row["next_1h_p50"], row["next_1h_at"]) == (None, last + HOUR)
 
 
@@ -195,7 +194,7 @@ def test_the_index_is_that_of_the_last_hour_in_words(db: Any) -> None:
     )
     views.ensure_views(db)
     a, b = sorted(db.station_index.find(), key=lambda row: row["station"])
-    assert a == {"station": "a", "station_name": "A", "last_at": last, "overall": "4 poor"} | {
+    assert a == {"station": "a", "station_name": "A", "last_at": last, "stale": True, "overall": "4 poor"} | {
         **{"pm2_5_index": "2 fair", "pm10_index": "1 good", "no2_index": "4 poor", "o3_index": "6 extremely poor"}
     }
     assert (b["overall"], b["pm2_5_index"], b["no2_index"]) == (None, "3 moderate", None)
@@ -237,6 +236,7 @@ def test_the_present_is_one_row_whatever_there_is(db: Any, loads: list[dict[str,
 
 def test_hourly_levels_have_two_days_and_no_hour_at_the_floor(db: Any) -> None:
     flags = ["ok", "floor", "at_floor", "dead", "out_of_range"]
+    db.stations.insert_one(station("a", NOW - HOUR))
     db.hourly_measurements.insert_many(
         reading("a", NOW - ago * HOUR, 7.0, co=0.0 if "floor" in flag else 0.5, flag="humid", co_flag=flag)
         for ago, flag in enumerate(flags, 1)
@@ -244,7 +244,11 @@ def test_hourly_levels_have_two_days_and_no_hour_at_the_floor(db: Any) -> None:
     db.hourly_measurements.insert_one(reading("a", NOW - 9 * HOUR, None, co=0.004, flag="absent", co_flag="ok"))
     db.hourly_measurements.insert_many(reading("a", NOW - DAY * 2 + ago * HOUR, 8.0) for ago in (-1, 0, 1))
     views.ensure_views(db)
-    rows = list(db.hourly_levels.find())
+    hours = [row for row in db.hourly_levels.find({"kind": "hour", "pollutant": "CO"}) if row["station"] == "a"]
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    assert {row["observed_at"] for row in hours} == {now - n * HOUR for n in range(48)}, "a gap where nothing is"
+    assert {row["concentration"] for row in hours} == {None}
+    rows = list(db.hourly_levels.find({"kind": {"$ne": "hour"}}))
     levels = [(row["pollutant"], row["concentration"]) for row in rows]
     assert sorted(levels) == [("CO", 0.5), *[("PM2.5", 7.0)] * 5, *[("PM2.5", 8.0)]]
     assert {row["kind"] for row in rows} == {"reading"}
@@ -261,7 +265,7 @@ def test_hourly_levels_have_the_newest_forecast_after_the_newest_reading(db: Any
     views.ensure_views(db)
     shown = {
         (row["series"], row["observed_at"]): row["concentration"]
-        for row in db.hourly_levels.find({"pollutant": "PM2.5"})
+        for row in db.hourly_levels.find({"pollutant": "PM2.5", "kind": "forecast"})
     }
     expected = {
         (f"{name.upper()}__yhat{end}", NOW + (h - ago) * HOUR): 100 * ago + h
@@ -270,7 +274,9 @@ def test_hourly_levels_have_the_newest_forecast_after_the_newest_reading(db: Any
         for h in HORIZONS
         if (name, end, h) != ("a", "", 9)
     }
-    shown_co = {row["series"]: row["concentration"] for row in db.hourly_levels.find({"pollutant": "CO"})}
+    shown_co = {
+        row["series"]: row["concentration"] for row in db.hourly_levels.find({"pollutant": "CO", "kind": "forecast"})
+    }
     assert shown_co == {"B__yhat": 0.05, "B__yhat_lower": 0.01, "B__yhat_upper": 0.2}
     assert shown == expected
 

@@ -109,9 +109,15 @@ def test_codes_completeness_and_old_coverage(db: Any) -> None:
     views.ensure_views(db)
     found = [tuple(row[name] for name in ("day", "reading", "test", "code", "hours")) for row in db.test_codes.find()]
     assert found == [("2024-09-09", "CO", "floor", 3, 5), ("2024-09-09", "T int", "stuck", 4, 2)]
-    rows = list(db.completeness_days.find(sort=[("day", 1)]))
+    rows = list(db.completeness_days.find({"day": {"$lt": "2025"}}, sort=[("day", 1)]))
     expected = of_day | {"station_name": "a", "expected_hours": 24, "share": 0.75}
     assert rows == [expected | {"day": "2024-09-08"}, expected | {"day": "2024-09-09"}]
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    db.coverage.insert_one(
+        {"_id": "a|today", "day": today} | of_day | {"ok_hours": 9, "absent_hours": 1, "failed_hours": 0}
+    )
+    (running,) = db.completeness_days.find({"day": today})
+    assert (running["expected_hours"], running["share"]) == (10, 0.9)
 
 
 def test_errata_are_the_notes_that_hold_with_names(db: Any) -> None:
