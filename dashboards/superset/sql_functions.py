@@ -15,7 +15,7 @@ from typing import Any
 
 from babel.dates import format_datetime, get_day_names
 
-__all__ = ["FUNCTIONS", "amount", "at_hour", "clock", "create", "decimal", "month_name", "on_date", "on_day", "weekday"]
+__all__ = ["FUNCTIONS", "amount", "at_hour", "clock", "create", "decimal", "on_date", "weekday"]
 
 _LANGUAGES = ("en", "fr")
 #: English writes 1,234.5; French 1 234,5.
@@ -57,12 +57,6 @@ def amount(x: float | None, digits: int, smallest: float | None, lang: str) -> s
 
 
 @_text
-def on_day(iso: str, lang: str) -> str:
-    """Write the weekday and the day: ``Thu 26 Nov``, ``jeu. 26 nov.``."""
-    return _moment(iso, lang, "EEE {day} MMM")
-
-
-@_text
 def on_date(iso: str, lang: str) -> str:
     """Write the day with its year: ``26 Nov 2026``, ``26 nov. 2026``."""
     return _moment(iso, lang, "{day} MMM y")
@@ -78,12 +72,6 @@ def at_hour(iso: str, lang: str) -> str:
 def clock(iso: str, lang: str) -> str:
     """Write the time of day: ``14:00``, ``14 h``, ``14 h 05``."""
     return _moment(iso, lang, "{clock}")
-
-
-@_text
-def month_name(iso: str, lang: str) -> str:
-    """Write the month with its year: ``Nov 2026``, ``nov. 2026``; ``2026-11`` is enough."""
-    return _moment(f"{iso}-01" if len(iso) == len("2026-11") else iso, lang, "MMM y")
 
 
 @_text
@@ -110,7 +98,7 @@ def _moment(iso: str, lang: str, pattern: str) -> str:
 FUNCTIONS: dict[Callable[..., str | None], int] = {
     decimal: 3,
     amount: 4,
-    **dict.fromkeys((on_day, on_date, at_hour, clock, month_name, weekday), 2),
+    **dict.fromkeys((on_date, at_hour, clock, weekday), 2),
 }
 
 

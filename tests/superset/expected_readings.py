@@ -197,7 +197,8 @@ def last_48_hours(pollutant: str) -> Callable[[Data, str], list[Table]]:
                 told = max(row[quantile], 0.01) if pollutant == "co" else row[quantile]
                 points.append((row["target_at"], row["station_name"] + ending, told))
         frame = pd.DataFrame(points, columns=["observed_at", "series", "level"])
-        return [wide_table(frame, "observed_at", "series", "level", "h")]
+        none = dict.fromkeys(data.names.values())  # each station has a line, if an empty one
+        return [[none | row for row in wide_table(frame, "observed_at", "series", "level", "h")]]
 
     return expected
 
