@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -140,6 +141,8 @@ def shore_around(known: Iterable[dict[str, Any]], config: Settings) -> list[dict
         known: What is known of the stations (`identity`).
         config: The settings.
     """
+    if (path := Path(config.publish.map)).exists() and not path.is_file():
+        return []  # a pipe would make the run wait, which publishing, in a process of its own, does not
     try:
         of = citymap.read(config.publish.map) if config.publish.map else None
     except ConfigError as error:  # scripts/doctor and the public page name it; the stations are loaded all the same
