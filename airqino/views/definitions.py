@@ -11,7 +11,6 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from airqino.quality.notes import KINDS
-from airqino.readings import READINGS
 from airqino.views.daily import daily_pollutants, day_reliability, sensor_hours
 from airqino.views.guideline import guideline_months, guideline_year
 from airqino.views.maps import station_map
@@ -19,7 +18,7 @@ from airqino.views.names import named, station_names
 from airqino.views.now import present, station_index, station_now
 from airqino.views.profiles import ALL_STATIONS, SUMS
 from airqino.views.recent import hourly_levels
-from airqino.views.terms import Document, Pipeline, reading_label, unwound
+from airqino.views.terms import Document, Pipeline, age_hours, is_stale, reading_label, unwound
 
 __all__ = ["VIEWS", "ensure_views"]
 
@@ -29,7 +28,7 @@ _DAY_HOURS = 24
 
 
 def _pipeline_state() -> Pipeline:
-    """Return the newest reading and the newest hour that was forecast from, and when they were loaded."""
+    """Return the newest reading and the newest hour that was forecast from: their age, and when they were loaded."""
     newest = {"newest_at": {"$max": {"$ifNull": ["$through", "$issued_at"]}}, "loaded_at": {"$max": "$loaded_at"}}
     seen: Pipeline = [{"$group": {"_id": None, "at": {"$max": "$last_seen_at"}}}]
     # a day's load reaches as far as was asked: that something came of its last hours only the stations tell
@@ -39,7 +38,13 @@ def _pipeline_state() -> Pipeline:
         {"$group": {"_id": "$kind", **newest}},
         {"$lookup": {"from": "stations", "pipeline": seen, "as": "seen"}},
         {"$set": {"newest_at": {"$cond": [{"$eq": ["$_id", "day"]}, reading_at, "$newest_at"]}}},
-        {"$project": {"_id": 0, "kind": "$_id", "newest_at": 1, "loaded_at": 1}},
+        {"$set": {"age_h": age_hours("$newest_at")}},
+        {
+            "$project": {
+                **{"_id": 0, "kind": "$_id", "newest_at": 1, "loaded_at": 1, "age_h": 1},
+                "stale": is_stale("$age_h"),
+            }
+        },
     ]
 
 
@@ -73,7 +78,6 @@ _OURS: Document = {
 
 def _errata() -> Pipeline:
     """Return the operator's notes that hold, with the station's name and the reading's label; "all" of all readings."""
-    cases = [{"case": {"$eq": ["$reading", of.name]}, "then": of.label} for of in READINGS]
     fields = ("first_hour", "last_hour", "kind", "slope", "zero_offset", "why", "who", "noted_at")
     return [
         {"$match": _OURS | {"active": True}},
@@ -84,7 +88,7 @@ def _errata() -> Pipeline:
                 "note": "$_id",
                 "station": 1,
                 "station_name": 1,
-                "reading": {"$switch": {"branches": cases, "default": "all"}},
+                "reading": reading_label("$reading", "all"),
                 **dict.fromkeys(fields, 1),
             }
         },

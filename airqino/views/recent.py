@@ -8,6 +8,8 @@ __all__ = ["LEVEL_HOURS", "hourly_levels"]
 
 #: Hours of readings that are shown.
 LEVEL_HOURS = 48
+#: Pollutants with a floor, and the smallest amount to write of each.
+_SMALLEST = {name: least for name in LABELS if (least := smallest(reading(name))) is not None}
 
 
 def hourly_levels() -> Pipeline:
@@ -26,11 +28,7 @@ def hourly_levels() -> Pipeline:
         for end, p in (("", "p50"), ("_lower", "p10"), ("_upper", "p90"))
     ]
     # what is written as less than the smallest amount is none: a line at 0 would say that the air will be clean
-    told = [
-        {"$or": [{"pollutant": {"$ne": name}}, {"p50": {"$gte": least / 2}}]}
-        for name in LABELS
-        if (least := smallest(reading(name))) is not None
-    ]
+    told = [{"$or": [{"pollutant": {"$ne": name}}, {"p50": {"$gte": least / 2}}]} for name, least in _SMALLEST.items()]
     newest = {"$setWindowFields": {"partitionBy": "$station", "output": {"newest": {"$max": "$issued_at"}}}}
     shown = {"station": 1, "station_name": 1, "target_at": 1, "pollutant": reading_label("$pollutant"), "rows": bands}
     forecasts: Pipeline = [
@@ -51,7 +49,7 @@ def hourly_levels() -> Pipeline:
             "$project": {
                 **{"_id": 0, "station": 1, "station_name": 1, "pollutant": 1, "series": "$station_name"},
                 **{"kind": {"$literal": "hour"}, "concentration": {"$literal": None}},
-                "observed_at": {"$dateTrunc": {"date": _hours_ago("$hour"), "unit": "hour"}},
+                "observed_at": {"$dateTrunc": {"date": before("$$NOW", "hour", "$hour"), "unit": "hour"}},
             }
         },
     ]
@@ -65,16 +63,11 @@ def hourly_levels() -> Pipeline:
     ]
 
 
-def _hours_ago(hours: str) -> Document:
-    return {"$dateSubtract": {"startDate": "$$NOW", "unit": "hour", "amount": hours}}
-
-
 def _at_least_smallest(quantile: str) -> Document:
     """Return the end of a band, or the smallest amount to write of a pollutant with a floor: "< 0.01" has no place."""
     cases = [
         {"case": {"$eq": ["$pollutant", name]}, "then": {"$max": [f"${quantile}", least]}}
-        for name in LABELS
-        if (least := smallest(reading(name))) is not None
+        for name, least in _SMALLEST.items()
     ]
     return {"$switch": {"branches": cases, "default": f"${quantile}"}}
 

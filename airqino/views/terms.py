@@ -90,7 +90,7 @@ def is_stale(age: object) -> Document:
     return {"$cond": [{"$isNumber": age}, {"$gte": [age, STALE_HOURS]}, None]}
 
 
-def before(moment: object, unit: str, amount: int) -> Document:
+def before(moment: object, unit: str, amount: object) -> Document:
     """Return the moment some time before another."""
     return {"$dateSubtract": {"startDate": moment, "unit": unit, "amount": amount}}
 
@@ -100,10 +100,10 @@ def zone(field: str) -> Document:
     return {"$cond": [{"$eq": [{"$type": field}, "string"]}, field, "UTC"]}
 
 
-def reading_label(field: str) -> Document:
-    """Return the reading that a field names, as people write it."""
+def reading_label(field: str, other: str | None = None) -> Document:
+    """Return the reading that a field names, as people write it; of what is none `other`, or what the field holds."""
     cases = [{"case": {"$eq": [field, of.name]}, "then": of.label} for of in READINGS]
-    return {"$switch": {"branches": cases, "default": field}}
+    return {"$switch": {"branches": cases, "default": field if other is None else other}}
 
 
 def unwound(field: str, kept: Sequence[str], parts: Sequence[str], **computed: object) -> Pipeline:

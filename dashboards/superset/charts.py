@@ -141,13 +141,13 @@ def _line(name: str, height: float) -> dict[str, Any]:
     }
 
 
-def _level_colours(of: Mapping[str, Any], texts: Texts) -> list[dict[str, Any]]:
-    """Colour the cells of a level by its word."""
+def _level_colours(columns: Iterable[str], texts: Texts) -> list[dict[str, Any]]:
+    """Colour the cells of levels by their words."""
     return [
         {
             **{"column": column, "operator": "=", "targetValue": texts(word), "colorScheme": colour},
             **{"columnFormatting": column, "objectFormatting": "BACKGROUND_COLOR", "useGradient": False},
         }
-        for column in of.get("columns", [of.get("column")])
+        for column in columns
         for word, colour in colours.LEVELS.items()
     ]

@@ -55,16 +55,10 @@ _SERIES: Mapping[str, float] = {
 def of_stations(stations: Sequence[str], texts: Any) -> dict[str, str]:
     """Return the colour of each series of each station, by the series' name; no two stations share one."""
     return {
-        f"{station}{texts.sql(_marked(series))[1:-1] if series.startswith(',') else series}": _mix(
-            _colour(number), share
-        )
+        f"{station}{texts(series) if series.startswith(',') else series}": _mix(_colour(number), share)
         for number, station in enumerate(sorted(stations))
         for series, share in _SERIES.items()
     }
-
-
-def _marked(text: str) -> str:
-    return f"_('{text}')"
 
 
 def _colour(number: int) -> str:

@@ -10,11 +10,10 @@ from typing import Any
 
 from charts import chart_documents
 from layout import dashboard_document
-from texts import Texts, read_source, uuid
+from texts import LANGUAGES, Texts, read_source, uuid
 
 __all__ = ["LANGUAGES", "bundle"]
 
-LANGUAGES = ("en", "fr")
 _DATABASE = "8821ab1b-573d-5754-b301-f68e3580ee41"
 _ADDRESS = "mongodb://127.0.0.1:27017/air_quality"  # the real one comes from the environment (superset_config.py)
 _TYPES = {"text": "TEXT", "number": "FLOAT", "time": "TIMESTAMP"}
@@ -119,9 +118,7 @@ def _metric(of: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
 def _select(of: Mapping[str, Any], periods: Mapping[str, Any], texts: Texts) -> str:
     """Return the inner SELECT. For each chart it is read whole, so it asks for what the filters leave."""
     if "view" not in of:
-        rows = (
-            f"SELECT {texts.sql(_quoted(text))} AS period, {days or 36500} AS days" for text, days in periods.items()
-        )
+        rows = (f"SELECT {texts.sql(_quoted(text))} AS period, {days} AS days" for text, days in periods.items())
         return "\nUNION ALL ".join(rows)
     aliases = of.get("aliases", {})
     columns = []

@@ -70,9 +70,8 @@ def _position(
         number = 1 + sum(item["type"] == kind for item in position.values() if isinstance(item, dict))
         key = f"{kind}-{number}"
         above = position[parent]
-        position[key] = {
-            **{"type": kind, "id": key, "parents": [*above.get("parents", []), parent], "children": [], "meta": meta}
-        }
+        parents = [*above.get("parents", []), parent]
+        position[key] = {"type": kind, "id": key, "parents": parents, "children": [], "meta": meta}
         above["children"].append(key)
         return key
 

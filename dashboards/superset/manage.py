@@ -21,11 +21,9 @@ import roles  # noqa: E402
 
 def _stations() -> list[str]:
     """Return the stations' names, as MongoDB holds them now."""
-    from pymongo import MongoClient
-    from superset_config import MONGODB_DATABASE, MONGODB_URI
+    from superset_config import stations_by_name
 
-    with MongoClient(MONGODB_URI, serverSelectionTimeoutMS=5000) as client:
-        return [station["station_name"] for station in client[MONGODB_DATABASE].station_names.find()]
+    return list(stations_by_name())
 
 
 def _as_admin() -> None:

@@ -27,11 +27,12 @@ _READING = (
     ("can_write", "DashboardFilterStateRestApi"),
     # Download a chart's data as CSV or Excel.
     ("can_csv", "Superset"),
-    # The page reports what was opened; without the right each report is an error in the browser's log.
-    ("can_log", "Superset"),
 )
 _RIGHTS = (
     *_READING,
+    # The page reports what was opened; without the right each report is an error in the browser's log. Not for readers
+    # who have not logged in: nobody fills the log from outside.
+    ("can_log", "Superset"),
     # The list of dashboards, by the menu.
     ("menu_access", "Dashboards"),
     # The page asks for it when it comes back to the front, to see whether one is still logged in.
@@ -79,8 +80,7 @@ def ensure_public_role(security_manager: Any, anonymous: bool) -> Any:
         The role.
     """
     role = security_manager.add_role("Public") or security_manager.find_role("Public")
-    reading = [right for right in _READING if right != ("can_log", "Superset")]  # nobody fills the log from outside
-    rights = [security_manager.find_permission_view_menu(*right) for right in reading] if anonymous else []
+    rights = [security_manager.find_permission_view_menu(*right) for right in _READING] if anonymous else []
     if anonymous:
         drawn = {chart.datasource.perm for chart in annotation_charts(security_manager.session)}
         rights += [security_manager.add_permission_view_menu("datasource_access", perm) for perm in sorted(drawn)]

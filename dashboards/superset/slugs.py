@@ -1,16 +1,14 @@
 """The dashboards' addresses and languages."""
 
+from texts import LANGUAGES, read_source
+
 __all__ = ["DASHBOARDS", "OPENING", "PUBLIC", "in_language"]
 
+_SLUGS = [dashboard["slug"] for dashboard in read_source()["dashboards"]["dashboards"].values()]
 #: Slug → language. The dashboards of a language stand in the same order as those of the other.
-DASHBOARDS = {
-    "air-quality": "en",
-    "data-and-forecast-quality": "en",
-    "qualite-de-l-air": "fr",
-    "qualite-des-donnees": "fr",
-}
+DASHBOARDS = {of[language]: language for language in LANGUAGES for of in _SLUGS}
 #: Language → the dashboard to land on.
-OPENING = {"en": "air-quality", "fr": "qualite-de-l-air"}
+OPENING = _SLUGS[0]
 #: What everybody reads without logging in where SUPERSET_ANONYMOUS is 1.
 PUBLIC = frozenset(OPENING.values())
 

@@ -73,7 +73,7 @@ def days_ago(days: int = 0) -> str:
 
 
 @cachetools.cached(cachetools.TTLCache(1, ttl=60), lock=threading.Lock())
-def _stations() -> dict[str, str]:
+def stations_by_name() -> dict[str, str]:
     """Return the ids of all stations by their names, in the order of these: the view tells equal names apart."""
     with MongoClient(MONGODB_URI, serverSelectionTimeoutMS=5000, appname="airqino-superset") as client:
         rows = client[MONGODB_DATABASE].station_names.find().sort("station_name", 1)
@@ -87,10 +87,10 @@ def station_ids(chosen: list[str], most: int = 0) -> str:
         chosen: The names in the filter; one that no station has any more finds nothing.
         most: How many to show where none is chosen, the first by name: hundreds of lines say nothing.
     """
-    stations = _stations()
+    stations = stations_by_name()
     if not stations.keys() >= {*chosen}:  # one that came or was renamed just now
-        _stations.cache.clear()
-        stations = _stations()
+        stations_by_name.cache.clear()
+        stations = stations_by_name()
     ids = [stations.get(name, "") for name in chosen or list(stations)[:most]]
     return quoted(ids)
 

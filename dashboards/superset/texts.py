@@ -9,8 +9,9 @@ from uuid import UUID, uuid5
 
 import yaml
 
-__all__ = ["SOURCE", "MissingTextError", "Texts", "read_source", "uuid"]
+__all__ = ["LANGUAGES", "SOURCE", "MissingTextError", "Texts", "read_source", "uuid"]
 
+LANGUAGES = ("en", "fr")
 SOURCE = Path(__file__).parent / "source"
 #: What has no UUID in source/uuids.yaml has one from this and its name.
 _NAMESPACE = UUID("55477cae-4eb0-5c35-8a2e-979797203737")
@@ -43,14 +44,12 @@ class Texts:
         """Take the glossary: English text → French text."""
         self.language, self._glossary = language, glossary
         self._missing: list[str] = []
-        self.used: set[str] = set()
 
     def __call__(self, text: str) -> str:
         """Return a text of this language. What has no letter but a unit or number is the same in all."""
         text = " ".join(text.split()) if text.strip() else text
         if not re.search(r"[A-Za-z]{2}", text) or _SAME.fullmatch(text):
             return text
-        self.used.add(text)
         if self.language == "en":
             return text
         if text not in self._glossary:
@@ -80,7 +79,7 @@ class Texts:
 
     def jinja(self, condition: str, periods: Mapping[str, Any]) -> str:
         """Put the periods and pollutants, as this language calls them, into a condition."""
-        days = {self(name): 36500 if number is None else number for name, number in periods.items()}
+        days = {self(name): number for name, number in periods.items()}
         pollutants = "filter_values('pollutant')"
         if self("PM2.5") != "PM2.5":
             pollutants += f" | map('replace', {self('PM2.5')!r}, 'PM2.5') | list"

@@ -34,21 +34,29 @@ from slugs import DASHBOARDS  # noqa: E402
 HEIGHT = 8600
 
 
+def _items_of(slug: str, kind: str) -> list[dict[str, Any]]:
+    """What stands on a dashboard of one kind: charts, tabs."""
+    documents = generate.bundle(DASHBOARDS[slug])
+    (position,) = (document["position"] for document in documents.values() if document.get("slug") == slug)
+    return [item for item in position.values() if isinstance(item, dict) and item["type"] == kind]
+
+
 def charts_of(slug: str) -> dict[str, str]:
     """The charts of a dashboard: their titles, and their names in the source."""
     documents = generate.bundle(DASHBOARDS[slug])
-    (position,) = (document["position"] for document in documents.values() if document.get("slug") == slug)
-    shown = {item["meta"]["uuid"] for item in position.values() if isinstance(item, dict) and item["type"] == "CHART"}
+    shown = {item["meta"]["uuid"] for item in _items_of(slug, "CHART")}
     charts = {path: of for path, of in documents.items() if path.startswith("charts/") and of["uuid"] in shown}
     return {of["slice_name"]: path.removeprefix("charts/")[: -len("_en.yaml")] for path, of in charts.items()}
 
 
 def tabs_of(slug: str) -> list[int]:
     """The numbers of charts on the tabs of a dashboard: those of a tab that was never open are not drawn."""
-    documents = generate.bundle(DASHBOARDS[slug])
-    (position,) = (document["position"] for document in documents.values() if document.get("slug") == slug)
-    items = [item for item in position.values() if isinstance(item, dict)]
-    return [len(item["children"]) for item in items if item["type"] == "TAB"]
+    return [len(item["children"]) for item in _items_of(slug, "TAB")]
+
+
+def drawn_at_first(slug: str) -> int:
+    """The number of charts that are drawn before another tab is opened."""
+    return len(charts_of(slug)) - sum(tabs_of(slug)[1:])
 
 
 #: The viewer's and the admin's passwords of this run.
@@ -205,7 +213,7 @@ def open_dashboard(page: Page, site: Site, slug: str) -> dict[str, Response]:
     answers: list[Response] = []
     page.on("response", lambda answer: answers.append(answer) if "/api/v1/chart/data" in answer.url else None)
     page.goto(f"{site.url}/superset/dashboard/{slug}/")
-    drawn = len(charts_of(slug)) - sum(tabs_of(slug)[1:])
+    drawn = drawn_at_first(slug)
     wait_until_drawn(page, drawn)
     for number, charts in enumerate(tabs_of(slug)[1:], 1):
         open_tab(page, number)

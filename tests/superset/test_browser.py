@@ -11,7 +11,16 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from tests.superset.conftest import DASHBOARDS, HEIGHT, Site, charts_of, open_dashboard, open_tab, wait_until_drawn
+from tests.superset.conftest import (
+    DASHBOARDS,
+    HEIGHT,
+    Site,
+    charts_of,
+    drawn_at_first,
+    open_dashboard,
+    open_tab,
+    wait_until_drawn,
+)
 from tests.superset.tables import say
 from tests.superset.texts import english_in, visible_texts
 
@@ -143,7 +152,7 @@ def _apply(page: Page, drawn: int) -> None:
 
 def _open_first_tab(page: Page, site: Site, slug: str) -> int:
     page.goto(f"{site.url}/superset/dashboard/{slug}/")
-    drawn = len(charts_of(slug)) - 18 if "air" in slug else len(charts_of(slug))
+    drawn = drawn_at_first(slug)
     wait_until_drawn(page, drawn)
     return drawn
 

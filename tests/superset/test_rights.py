@@ -1,6 +1,5 @@
 """The viewer looks and nothing else; Superset's MongoDB user reads and nothing else."""
 
-import runpy
 from typing import Any
 
 import pytest
@@ -9,14 +8,12 @@ from playwright.sync_api import Page, expect
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from tests.superset.conftest import ROOT, Site
+from tests.superset.conftest import DASHBOARDS, Site
 
 pytestmark = pytest.mark.superset
 
 #: What somebody would set in place of the password.
 _MINE = "x" * 12
-
-DASHBOARDS_BY_LANGUAGE: dict[str, str] = runpy.run_path(str(ROOT / "dashboards/superset/slugs.py"))["DASHBOARDS"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +87,7 @@ def _languages(page: Page) -> tuple[str, str, str]:
 
 def test_a_page_speaks_its_dashboards_language_whatever_was_open_before(page: Page, site: Site) -> None:
     english, french = ("Dashboards", "August", "."), ("Tableaux de bord", "août", ",")
-    for slug, language in (*DASHBOARDS_BY_LANGUAGE.items(), ("air-quality", "en")):
+    for slug, language in (*DASHBOARDS.items(), ("air-quality", "en")):
         page.goto(f"{site.url}/superset/dashboard/{slug}/")
         assert _languages(page) == (french if language == "fr" else english), slug
     page.goto(f"{site.url}/lang/fr")
@@ -98,7 +95,7 @@ def test_a_page_speaks_its_dashboards_language_whatever_was_open_before(page: Pa
 
 
 def test_without_logging_in_there_is_nothing_to_read(site: Site) -> None:
-    for slug in DASHBOARDS_BY_LANGUAGE:
+    for slug in DASHBOARDS:
         answer = requests.get(f"{site.url}/superset/dashboard/{slug}/", allow_redirects=False)
         assert (answer.status_code, "/login/" in answer.headers.get("Location", "")) == (302, True)
     assert requests.get(f"{site.url}/api/v1/dashboard/").status_code == 401

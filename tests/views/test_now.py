@@ -288,3 +288,25 @@ def test_hourly_levels_have_no_forecast_of_hours_ago_or_of_hours_that_are_measur
     views.ensure_views(db)
     rows = list(db.hourly_levels.find({"series": {"$regex": "yhat$"}}))
     assert sorted((r["station"], r["observed_at"]) for r in rows) == [("b", NOW + (h - 2) * HOUR) for h in HORIZONS[1:]]
+
+
+def test_the_state_tells_the_newest_reading_and_not_the_hour_that_was_asked_for(db: Any) -> None:
+    db.stations.insert_many([station("a", NOW - 5 * HOUR), station("b", NOW - 7 * HOUR)])
+    db.loads.insert_many(
+        [
+            {"_id": "day|x", "kind": "day", "through": NOW - HOUR, "loaded_at": NOW},
+            {"_id": "forecast|x", "kind": "forecast", "issued_at": NOW - HOUR, "loaded_at": NOW},
+            {"_id": "score|x", "kind": "score", "loaded_at": NOW},
+        ]
+    )
+    views.ensure_views(db)
+    told = {row["kind"]: row for row in db.pipeline_state.find()}
+    now = datetime.now(UTC)
+    ages = {kind: (now - hour).total_seconds() / 3600 - 1 for kind, hour in _NEWEST.items()}
+    assert {kind: row["newest_at"] for kind, row in told.items()} == _NEWEST
+    assert {kind: round(row["age_h"], 1) for kind, row in told.items()} == pytest.approx(ages, abs=0.1)
+    assert {kind: row["stale"] for kind, row in told.items()} == {"day": True, "forecast": False}
+
+
+#: Of each kind of load.
+_NEWEST = {"day": NOW - 5 * HOUR, "forecast": NOW - HOUR}
