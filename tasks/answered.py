@@ -17,7 +17,7 @@ from tasks import targets
 from tasks.settings.reading import Settings
 from tasks.stations import note_place
 
-__all__ = ["StationHour", "none_answered", "policy", "stage_answers"]
+__all__ = ["StationHour", "none_answered", "policy", "row_content", "stage_answers"]
 
 log = logging.getLogger("airqino.fetch")
 
@@ -74,7 +74,7 @@ def stage_answers(
                 continue
             finding = raw.finding(answers[station], hour, readings[station], config.now)
             row, changes = raw.merge(rows.get(station), station, hour, finding, rules)
-            if only_changes and _content(row) == _content(rows[station]):
+            if only_changes and row_content(row) == row_content(rows[station]):
                 continue
             rows[station], changed[hour] = row, rows
             revisions[hour.date()] += changes
@@ -100,14 +100,14 @@ def _write(changed: dict[datetime, dict[str, dict[str, Any]]], exchanges: str) -
     table = pa.Table.from_pylist(rows, schema=raw.SCHEMA)
     begin = 0
     for hour, by_station in sorted(changed.items()):
-        fingerprint = parquet.digest([_content(row) for _, row in sorted(by_station.items())])
+        fingerprint = parquet.digest([row_content(row) for _, row in sorted(by_station.items())])
         hour_table = table.slice(begin, len(by_station))
         parquet.write(targets.raw(hour).path, hour_table, content=fingerprint, extra={"exchanges": exchanges})
         begin += len(by_station)
 
 
-def _content(row: dict[str, Any]) -> list[Any]:
-    """Return what of a row counts in the fingerprint."""
+def row_content(row: dict[str, Any]) -> list[Any]:
+    """Return what of a raw row counts in its hour's fingerprint."""
     return [row[name] for name in raw.SCHEMA.names if name not in raw.BOOKKEEPING]
 
 

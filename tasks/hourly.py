@@ -21,7 +21,7 @@ from tasks.reread import RereadMonth
 from tasks.score import ScoreForecasts, retrain_days
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage
-from tasks.staged import lost_days
+from tasks.staged import lost_days, lost_scores
 from tasks.train import TrainModel, monday
 from tasks.verify import VerifyDocuments
 from tasks.versions import DAYS_PER_RUN, older_days
@@ -88,7 +88,7 @@ class Hourly(Stage):
         return promotion.is_outdated()
 
     def _afterwards(self) -> list[luigi.Task]:
-        scores = [ScoreForecasts(day=day) for day in self._days()]
+        scores = [ScoreForecasts(day=day) for day in sorted({*self._days(), *lost_scores()})]
         training = TrainModel(day=self.hour.date() if self._is_outdated else monday(self.hour.date()))
         return [training, Forecast(hour=self.hour), *self._unloaded(), *scores, LoadStations()]
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -13,14 +13,17 @@ from airqino.times import DAY, HOUR, day_range, day_start, hour_range
 from tasks import targets
 from tasks.settings.reading import settings
 from tasks.settings.sections import Station
+from tasks.versions import loads_by_day
 
-__all__ = ["MissingHours", "missing_hours", "overdue_hours"]
+__all__ = ["MissingHours", "first_day", "in_all", "missing_hours", "overdue_hours"]
 
 #: Days whose raw hours are read: today's hourly table may be an hour old. Of older ones the tables say it.
 _RAW_DAYS = 7
 
 #: Station and hour → status; ``settled`` is an absent hour that is not asked for again.
 _Known = Mapping[tuple[str, datetime], str]
+#: Station → how many of a day's hours have each status.
+_Statuses = Mapping[str, Counter[str]]
 
 
 class MissingHours(NamedTuple):
@@ -44,40 +47,79 @@ class MissingHours(NamedTuple):
 
 
 def missing_hours(
-    paths: Paths, stations: Mapping[str, Station], last_hour: datetime, tables_only: bool = False
-) -> MissingHours:
-    """Count what is missing by the staged files.
+    paths: Paths,
+    stations: Mapping[str, Station],
+    last_hour: datetime,
+    tables_only: bool = False,
+    since: date | None = None,
+) -> dict[str, MissingHours]:
+    """Count what is missing by the staged files, for each station.
 
     Args:
         paths: The staging root.
         stations: The configured stations.
         last_hour: The last hour that is published.
         tables_only: Look at the hourly tables of the days before yesterday alone, and move no damaged file away.
+        since: The first day (`first_day`); default: the first that is staged.
     """
-    first_day = _first_day(paths)
+    begin = since or _first_staged(paths)
     last_day = last_hour.date() - 2 * DAY if tables_only else last_hour.date()
-    days = day_range(first_day, last_day) if first_day else []
+    days = day_range(begin, last_day) if begin else []
     rereadable = last_hour.date() - _RAW_DAYS * DAY
     known = {d: _known(paths, d, by_raw=not tables_only, at_once=not tables_only and d >= rereadable) for d in days}
-    return _counted({day: _statuses_of(day, stations, last_hour, of_day) for day, of_day in known.items()})
+    return _counted({day: _statuses_of(day, stations, last_hour, of_day) for day, of_day in known.items()}, stations)
 
 
-def _counted(by_day: Mapping[date, Counter[str]]) -> MissingHours:
-    counts = sum(by_day.values(), Counter[str]())
-    open_days = [day for day, found in sorted(by_day.items()) if found["never asked"] or found["failed"]]
+def in_all(by_station: Mapping[str, MissingHours]) -> MissingHours:
+    """Return the sum over stations."""
+    of = by_station.values()
+    return MissingHours(
+        sum(found.never_asked for found in of),
+        sum(found.failed for found in of),
+        sum(found.absent for found in of),
+        sum(found.settled for found in of),
+        min((found.first_day for found in of if found.first_day), default=None),
+        max((found.last_day for found in of if found.last_day), default=None),
+    )
+
+
+def _counted(by_day: Mapping[date, _Statuses], stations: Iterable[str]) -> dict[str, MissingHours]:
+    return {station: _counted_of(station, by_day) for station in stations}
+
+
+def _counted_of(station: str, by_day: Mapping[date, _Statuses]) -> MissingHours:
+    counts, open_days = Counter[str](), []
+    for day, statuses in sorted(by_day.items()):
+        found = statuses.get(station, Counter[str]())
+        counts += found
+        if found["never asked"] or found["failed"]:
+            open_days.append(day)
     first, last = (open_days[0], open_days[-1]) if open_days else (None, None)
     absent = counts["absent"] + counts["settled"]
     return MissingHours(counts["never asked"], counts["failed"], absent, counts["settled"], first, last)
 
 
-def _statuses_of(day: date, stations: Mapping[str, Station], last_hour: datetime, known: _Known) -> Counter[str]:
-    """Count a day's hours in service by their status."""
+def _statuses_of(day: date, stations: Mapping[str, Station], last_hour: datetime, known: _Known) -> _Statuses:
+    """Count a day's hours in service by their status, for each station."""
     hours = hour_range(day_start(day), min(day_start(day) + DAY - HOUR, last_hour))
-    keys = ((id_, hour) for id_, station in stations.items() for hour in hours if station.active(hour))
-    return Counter(known.get(key, "never asked") for key in keys)
+    return {
+        id_: Counter(known.get((id_, hour), "never asked") for hour in hours if station.active(hour))
+        for id_, station in stations.items()
+    }
 
 
-def _first_day(paths: Paths) -> date | None:
+def first_day() -> date | None:
+    """Return the first day of which anything is known: staged, or, if the staging root was lost, loaded into MongoDB.
+
+    None where there is none.
+
+    Raises:
+        MongoError: It does not answer.
+    """
+    return min(filter(None, (_first_staged(targets.paths()), *loads_by_day(targets.database()))), default=None)
+
+
+def _first_staged(paths: Paths) -> date | None:
     return next((day for day in paths.days() if any(paths.raw_hours(day).glob("*.parquet"))), None)
 
 
@@ -105,19 +147,19 @@ def overdue_hours() -> MissingHours:
         MongoError: It does not answer.
     """
     config, paths = settings(), targets.paths()
-    first_day, end = _first_day(paths), (config.last_hour - config.airqino.late_window_hours * HOUR).date()
-    if first_day is None or first_day >= end:
+    begin, end = first_day(), (config.last_hour - config.airqino.late_window_hours * HOUR).date()
+    if begin is None or begin >= end:
         return MissingHours()
     stations = {station: config.station(station) for station in config.airqino.stations}
     pipeline: list[dict[str, Any]] = [
-        {"$match": {"day": {"$gte": f"{first_day}", "$lt": f"{end}"}, "station": {"$in": list(stations)}}},
+        {"$match": {"day": {"$gte": f"{begin}", "$lt": f"{end}"}, "station": {"$in": list(stations)}}},
         {"$group": {"_id": "$day", "ok": {"$sum": "$ok_hours"}, "absent": {"$sum": "$absent_hours"}}},
     ]
     found = mongo.ask(targets.database(), lambda db: list(db["coverage"].aggregate(pipeline)))
     hours = {row["_id"]: row["ok"] + row["absent"] for row in found if isinstance(row["_id"], str)}
-    days = [d for d in day_range(first_day, end - DAY) if hours.get(f"{d}", 0) < _in_service(d, stations)]
-    last_hour = config.last_hour
-    return _counted({d: _statuses_of(d, stations, last_hour, _known(paths, d, by_raw=True)) for d in days})
+    days = [d for d in day_range(begin, end - DAY) if hours.get(f"{d}", 0) < _in_service(d, stations)]
+    of_days = {d: _statuses_of(d, stations, config.last_hour, _known(paths, d, by_raw=True)) for d in days}
+    return in_all(_counted(of_days, stations))
 
 
 def _in_service(day: date, stations: Mapping[str, Station]) -> int:

@@ -1,7 +1,9 @@
 """Staged files as Luigi targets: what is damaged is moved away and is from then on as if it were not there."""
 
+import contextlib
 import json
 import logging
+from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,12 @@ from airqino.errors import DamagedFileError
 from airqino.readings import unit_of
 from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
+from airqino.times import HOUR, day_start
 from tasks.settings.reading import settings
 
-__all__ = ["ParquetTarget", "frame", "lost_days", "paths", "set_aside"]
+__all__ = [
+    "ParquetTarget", "frame", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "paths", "set_aside",
+]  # fmt: skip
 
 log = logging.getLogger("airqino.staging")
 
@@ -118,16 +123,43 @@ def paths() -> Paths:
     return Paths(Path(settings().staging.root))
 
 
+#: What is built, or fetched, with its day.
+_OF_DAYS = ("hourly.parquet", "daily.parquet", "revisions.parquet")
+
+
+def lost_files(paths: Paths) -> list[Path]:
+    """Return the files that were damaged, moved away, and are not there again."""
+    found = (_original(path, paths) for path in paths.quarantine.rglob(files.SET_ASIDE))
+    return sorted({path for path in found if not path.exists()})
+
+
+def _original(path: Path, paths: Paths) -> Path:
+    """Return where a file of the quarantine was."""
+    return paths.root / path.relative_to(paths.quarantine).with_name(path.name.rsplit(".", 2)[0])
+
+
 def lost_days() -> list[date]:
-    """Return the days of which a damaged raw hour, or table, was moved away and is not there again."""
-    root, quarantine = paths().root, paths().quarantine
-    lost = set()
-    for path in quarantine.glob(f"[0-9]*-[0-9]*-[0-9]*/**/{files.SET_ASIDE}"):
-        original = root / path.relative_to(quarantine).with_name(path.name.rsplit(".", 2)[0])
-        is_made_again = original.parent.name == "raw" or original.name in ("hourly.parquet", "daily.parquet")
-        if is_made_again and not original.exists():
-            lost.add(date.fromisoformat(path.relative_to(quarantine).parts[0]))
-    return sorted(lost)
+    """Return the days of which a damaged raw hour, table or ledger was moved away and is not there again."""
+    return _days_of(path for path in lost_files(paths()) if path.parent.name == "raw" or path.name in _OF_DAYS)
+
+
+def lost_scores() -> list[date]:
+    """Return the days whose scores were damaged, moved away, and are not there again."""
+    return _days_of(path for path in lost_files(paths()) if path.name == "scores.parquet")
+
+
+def lost_forecasts() -> list[datetime]:
+    """Return the hours whose forecasts were damaged, moved away, and are not there again."""
+    gone = [path for path in lost_files(paths()) if path.parent.name == "forecast" and path.stem.isdigit()]
+    return sorted(day_start(day) + int(path.stem) * HOUR for path in gone for day in _days_of([path]))
+
+
+def _days_of(found: Iterable[Path]) -> list[date]:
+    days = set()
+    for path in found:
+        with contextlib.suppress(ValueError):
+            days.add(date.fromisoformat(path.relative_to(paths().root).parts[0]))
+    return sorted(days)
 
 
 def set_aside(path: Path, error: DamagedFileError) -> None:

@@ -8,9 +8,9 @@ from airqino.stores import mongo
 from airqino.times import DAY, HOUR, day_start
 from tasks import forecast, score, targets
 from tasks.daily import DailyMeans
-from tasks.errata import restore_lost
 from tasks.load import LoadDay, load_days, loaded_days, restore_ledgers
 from tasks.parameters import DaysParameter
+from tasks.restored import restore_staging
 from tasks.settings.reading import settings
 from tasks.stage import Stage, alone
 from tasks.stored import Difference, compare, differences, tell
@@ -82,7 +82,7 @@ def verify(days: Sequence[date], mend: bool = True) -> Iterator[Verified]:
         StagingError: Another run holds a stage for long.
     """
     if mend:
-        restore_lost()
+        restore_staging()
     days = [day for day in days if targets.paths().raw_hours(day).is_dir()]
     if not days:
         return

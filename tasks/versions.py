@@ -1,18 +1,23 @@
-"""What the staged tables and the documents mean in this version, and which days an older one has left.
+"""What the staged tables and the documents mean in this version, and which days it has not loaded yet.
 
-The row in ``loads`` of each day holds the version that it was loaded by. Days of an older one come over by themselves,
-some in each hourly run; nothing is asked of the API for them but what is due.
+The row in ``loads`` of each day holds the version that it was loaded by; those of 0.3 and before hold none. Days of an
+older one, and days that were never loaded, come over by themselves, some in each hourly run; nothing is asked of the
+API for them but what is due.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
+from typing import Any
 
 from airqino.stores import mongo
 from airqino.stores.paths import Paths
 from tasks import targets
 
-__all__ = ["DAILY", "DAYS_PER_RUN", "HOURLY", "OLDER", "VERSION", "older_days", "staged_days", "what_is_left"]
+__all__ = [
+    "DAILY", "DAYS_PER_RUN", "DAY_LOADS", "HOURLY", "VERSION", "by_day", "days_to_load", "loads_by_day", "older_days",
+    "what_is_left",
+]  # fmt: skip
 
 #: Raise when the meaning of hourly.parquet changes: all of it is then rebuilt as it is asked for.
 HOURLY = 2
@@ -26,37 +31,55 @@ VERSION = f"{HOURLY}.{DAILY}.{_DOCUMENTS}"
 #: Days of an older version that an hourly run loads anew, beside its own.
 DAYS_PER_RUN = 31
 
-#: The rows in ``loads`` of such days; those of 0.3 and before hold no version.
-OLDER = {"kind": "day", "version": {"$ne": VERSION}}
+#: The rows in ``loads`` of days, whatever version has written them.
+DAY_LOADS = {"kind": "day"}
 
 
 def older_days() -> list[date]:
-    """Return the days that an older version has loaded and that are still staged, the newest first.
+    """Return the staged days that MongoDB does not hold as this version loads them, the newest first.
+
+    An older version has loaded them, or none has: the database was lost, or is another one.
 
     Raises:
         MongoError: MongoDB does not answer.
     """
-    found = mongo.ask(targets.database(), lambda db: list(db["loads"].find(OLDER, {"_id": 1})))
-    return staged_days((record["_id"] for record in found), targets.paths())
+    return days_to_load(loads_by_day(targets.database()), targets.paths())
 
 
-def staged_days(loads: Iterable[object], paths: Paths) -> list[date]:
-    """Return the days, the newest first, of some rows in ``loads``; without those whose raw hours are not staged.
+def loads_by_day(database: mongo.Database) -> dict[date, dict[str, Any]]:
+    """Return the rows in ``loads`` by day, with their ``version`` and ``loaded_at``; what is no day's is left out.
 
-    Args:
-        loads: Their ``_id``. What is no day's is left out.
-        paths: The staging root's.
+    Raises:
+        MongoError: MongoDB does not answer.
     """
-    days = set()
+    wanted = {"version": 1, "loaded_at": 1}
+    return by_day(mongo.ask(database, lambda db: list(db["loads"].find(DAY_LOADS, wanted))))
+
+
+def by_day(loads: Iterable[dict[str, Any]]) -> dict[date, dict[str, Any]]:
+    """Return rows of ``loads`` by day; what is no day's is left out."""
+    found = {}
     for load in loads:
         with contextlib.suppress(ValueError):
-            kind, _, text = f"{load}".partition("|")
+            kind, _, text = f"{load['_id']}".partition("|")
             day = date.fromisoformat(text)
-            if load == f"{kind}|{day}" and kind == "day" and paths.raw_hours(day).is_dir():
-                days.add(day)
-    return sorted(days, reverse=True)
+            if load["_id"] == f"{kind}|{day}" and kind == "day":
+                found[day] = load
+    return found
+
+
+def days_to_load(loads: Mapping[date, Mapping[str, Any]], paths: Paths) -> list[date]:
+    """Return the staged days, the newest first, without those that this version has loaded.
+
+    Args:
+        loads: Their rows in ``loads``.
+        paths: The staging root's.
+    """
+    staged = [day for day in paths.days() if paths.raw_hours(day).is_dir()]
+    return sorted((day for day in staged if loads.get(day, {}).get("version") != VERSION), reverse=True)
 
 
 def what_is_left(days: int) -> str:
-    """Return what there is to say of some days of an older version."""
-    return f"{days} days were loaded by an older version; each hourly run loads {DAYS_PER_RUN} of them anew"
+    """Return what there is to say of some days that this version has not loaded."""
+    are = "1 day is" if days == 1 else f"{days} days are"
+    return f"{are} staged, but not loaded as this version does; each hourly run loads {DAYS_PER_RUN} of them"

@@ -113,6 +113,11 @@ class Paths:
         return self.root / "last_success.json"
 
     @property
+    def runs(self) -> Path:
+        """Return the file of the commands that ran."""
+        return self.root / "runs.parquet"
+
+    @property
     def probe(self) -> Path:
         """Return the file of the last report on the API's habits."""
         return self.root / "probe.json"
@@ -128,7 +133,7 @@ class Paths:
         return self.root / "demo"
 
     def lock(self, name: str) -> Path:
-        """Return a lock file: ``hourly``, ``run``, ``alerts``, ``alerts.sending``, ``notes``, or ``stage.<task>``."""
+        """Return a lock file: ``hourly``, ``run``, ``alerts``, ``alerts.sending``, ``notes``, ``runs``, or ``stage.<task>``."""
         return self.root / f".{name}.lock"
 
 

@@ -11,9 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from airqino.errors import ConfigError, StagingError
 from airqino.times import HOUR, day_start, format_hour, next_month, parse_hour
-from tasks import targets
 from tasks.cli.running import lock, luigi_run, positive, preflight, scheduler
-from tasks.errata import restore_lost
+from tasks.missing import first_day
+from tasks.restored import restore_staging
 from tasks.settings.reading import refuse_unpublished, settings
 
 
@@ -43,13 +43,14 @@ def main(argv: Sequence[str]) -> int:
     workers = "parallel tasks (default 1; on two cores more is slower)"
     parser.add_argument("--workers", type=positive, default=1, help=workers)
     arguments = parser.parse_args(argv)
-    start = parse_hour(arguments.start) if arguments.start else _first_staged()
+    start = parse_hour(arguments.start) if arguments.start else None
     stop = parse_hour(arguments.stop) if arguments.stop else settings().last_hour
-    if start > stop:
-        raise ConfigError(f"START {format_hour(start)} lies after STOP {format_hour(stop)}: swap them")
     refuse_unpublished(stop, "STOP")
+    if start and start > stop:
+        raise ConfigError(f"START {format_hour(start)} lies after STOP {format_hour(stop)}: swap them")
     preflight()
-    restore_lost()
+    restore_staging()
+    start = start or _first_known()
     options = [
         "--workers",
         f"{arguments.workers}",
@@ -59,13 +60,12 @@ def main(argv: Sequence[str]) -> int:
     return _run(list(_months(start, stop)), options)
 
 
-def _first_staged() -> datetime:
-    days = targets.paths().days()
-    if not days:
+def _first_known() -> datetime:
+    if (day := first_day()) is None:
         raise ConfigError(
             "nothing is staged yet, so there is no first hour to begin at: name START, such as 2023-09-10T11"
         )
-    return day_start(days[0])
+    return day_start(day)
 
 
 def _run(chunks: list[tuple[datetime, datetime]], options: list[str]) -> int:

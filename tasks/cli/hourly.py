@@ -14,10 +14,10 @@ from airqino.times import format_hour, parse_hour
 from tasks import logs, targets
 from tasks.cli.main import FAILED, USAGE, Stopped, TimeOver
 from tasks.cli.running import lock, luigi_run, positive, preflight, scheduler
-from tasks.errata import restore_lost
 from tasks.instruments import hook
 from tasks.instruments.run import Run, check
 from tasks.limits import time_limit
+from tasks.restored import restore_staging
 from tasks.settings.reading import refuse_unpublished, settings
 
 log = logging.getLogger("airqino.run")
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
         seconds = settings().airqino.run_seconds
         with time_limit(seconds, TimeOver(seconds)):
             preflight()
-            restore_lost()
+            restore_staging()
             code = _alone(hour, arguments.workers)
     except MongoError as error:
         run.unfinished(f"{error}")

@@ -1,59 +1,77 @@
-"""airqino status: what is there, what is missing, and why."""
+"""airqino status: the one screen of who is on call: how things are, what needs a person, and the command that heals."""
 
 import argparse
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.filesize import decimal
-from rich.table import Table
 
-from airqino.errors import MongoError
-from airqino.readings import POLLUTANTS, reading
+from airqino.errors import MongoError, StagingError
+from airqino.readings import POLLUTANTS
 from airqino.source.raw import NO_ROW
-from airqino.stores import mongo
-from airqino.times import DAY, HOUR, format_hour, hour_range, runs_of
+from airqino.stores import models, mongo
+from airqino.times import DAY, HOUR, hour_range, runs_of
 from tasks import targets
 from tasks.cli.disk import database_use, staging_use
-from tasks.missing import missing_hours
+from tasks.cli.overview import show
+from tasks.instruments import incidents, needs, runs
+from tasks.instruments.observed import observe
+from tasks.missing import first_day, in_all, missing_hours
+from tasks.restored import unstaged_days
 from tasks.served import served
 from tasks.settings.reading import settings
 from tasks.stations import station_name
-from tasks.versions import older_days, what_is_left
+from tasks.versions import older_days
 
-#: Why an hour has no reading, from the pipeline outwards.
-REASONS = ("pipeline down", "API down", "station off", "sensor absent")
-#: How far back to look.
+#: How far back gaps are told.
 DAYS = 7
+#: Runs that are told.
+_RUNS = 3
+#: Collected from MongoDB; None where it does not answer.
+_FROM_MONGODB = ("last_load", "last_forecast", "database", "older_version_days", "unstaged_days", "sensor_faults")
 
 
 def status() -> dict[str, Any]:
     """Collect what `airqino status` shows.
 
     Returns:
-        ``last_hour`` (the last one published), ``stations`` (id, name, newest hour with a reading, its age in hours,
-        gaps), ``last_load``, ``last_forecast`` and ``database`` (None without MongoDB, whose error is in ``mongodb``),
-        ``late``, ``open`` (station-hours since the first staged one that were never asked for, failed or had no row;
-        see `tasks.missing`), ``older_version_days`` (how many days an older version has loaded; None without
-        MongoDB), ``sensor_faults`` (station → sensor → flag; None without MongoDB), ``published`` (the hour of the
-        public page; None without one), and ``disk``; see `tasks.cli.disk`.
+        ``now``, ``last_hour`` (the last one published), ``environment``, ``stations`` (id, name, newest hour with a
+        reading, its age in hours, station-hours missing since the first one, gaps of the last days), ``open`` (the
+        same in all stations; see `tasks.missing`), ``late``, ``needs`` (see `tasks.instruments.needs`), ``alerts``
+        (the open incidents as they are written down), ``champion`` (its version; None without one), ``skill``
+        (pollutant → mean 7-day skill an hour ahead), ``runs`` (the last ones), ``mongodb`` (ok, or why not), what is
+        collected from it (None where it does not answer), ``published`` (the hour of the public page; None without
+        one), and ``disk``; see `tasks.cli.disk`.
     """
-    config = settings()
+    config, root = settings(), targets.paths().root
+    database, begin = _database()
     configured = {station: config.station(station) for station in config.airqino.stations}
-    stations = [_station(station) for station in configured]
+    missing = missing_hours(targets.paths(), configured, config.last_hour, since=begin)
+    stations = [_station(station) | {"missing": missing[station]._asdict()} for station in configured]
     newest = max((s["newest_hour"] for s in stations if s["newest_hour"]), default=None)
     age = (config.last_hour - newest) / HOUR if newest else None
+    state = observe(root, asks_database=database["mongodb"] == "ok")
     return {
+        "now": config.now,
         "last_hour": config.last_hour,
         "project": config.airqino.project,
         "stations": stations,
         "age_hours": age,
         "late": age is None or age > config.status.max_age_hours,
-        "open": missing_hours(targets.paths(), configured, config.last_hour)._asdict(),
-        **_database(),
+        "needs": needs.all_needs(state, in_all(missing), database["mongodb"], newest),
+        "open": in_all(missing)._asdict(),
+        "alerts": [{"key": i.key, "since": i.since, "title": i.title} for i in incidents.read(root).open()],
+        "champion": _champion(),
+        "skill": _skill(state.scores),
+        "runs": [
+            {"command": of.command, "began_at": of.began_at, "outcome": of.outcome, "reason": of.reason}
+            | {"seconds": of.duration.total_seconds() if of.duration is not None else None}
+            for of in runs.read(root)[-_RUNS:]
+        ],
+        **database,
         "published": of.hour if (of := served()) else None,
         "disk": staging_use(),
     }
@@ -69,9 +87,9 @@ def _station(station: str) -> dict[str, Any]:
         if not config.station(station).active(hour):
             continue
         if row is None:
-            gaps["pipeline down", ""].append(hour)
+            gaps["not asked", ""].append(hour)
         elif row["status"] == "failed":
-            gaps["API down", row["reason"]].append(hour)
+            gaps["API failed", row["reason"]].append(hour)
         elif row["status"] == "absent":
             gaps["station off", "" if row["reason"] == NO_ROW else row["reason"]].append(hour)
         else:
@@ -83,6 +101,7 @@ def _station(station: str) -> dict[str, Any]:
         "station": station,
         "name": station_name(station, config),
         "newest_hour": newest,
+        "age_hours": (config.last_hour - newest) / HOUR if newest else None,
         "gaps": [
             {"reason": reason, "detail": detail, "first": first, "last": last, "hours": int((last - first) / HOUR) + 1}
             for (reason, detail), of in gaps.items()
@@ -91,7 +110,8 @@ def _station(station: str) -> dict[str, Any]:
     }
 
 
-def _database() -> dict[str, Any]:
+def _database() -> tuple[dict[str, Any], Any]:
+    """Return what MongoDB says, and the first day of which anything is known; None where it does not answer."""
     try:
         database = targets.database()
         return {
@@ -100,11 +120,11 @@ def _database() -> dict[str, Any]:
             "last_forecast": mongo.newest(database, "forecasts", "issued_at"),
             "database": database_use(database),
             "older_version_days": len(older_days()),
+            "unstaged_days": len(unstaged_days()),
             "sensor_faults": _sensor_faults(database),
-        }
+        }, first_day()
     except MongoError as error:
-        nothing = dict.fromkeys(("last_load", "last_forecast", "database", "older_version_days", "sensor_faults"))
-        return {"mongodb": str(error), **nothing}
+        return {"mongodb": str(error), **dict.fromkeys(_FROM_MONGODB)}, None
 
 
 def _sensor_faults(database: mongo.Database) -> dict[str, dict[str, str]]:
@@ -119,85 +139,39 @@ def _sensor_faults(database: mongo.Database) -> dict[str, dict[str, str]]:
     return {station: of for station, of in faults.items() if of}
 
 
-def _show(found: dict[str, Any], console: Console) -> None:
-    table = Table(title=f"Project {found['project']}, stations over the last {DAYS} days", title_justify="left")
-    for column in ("station", "newest hour (UTC)", "hours missing", *REASONS):
-        table.add_column(column, justify="left" if column in ("station", "newest hour (UTC)") else "right")
-    for station in found["stations"]:
-        hours = Counter[str]()
-        for gap in station["gaps"]:
-            hours[gap["reason"]] += gap["hours"]
-        newest = format_hour(station["newest_hour"]) if station["newest_hour"] else f"none in {DAYS} days"
-        missing = sum(hours[reason] for reason in REASONS[:3])
-        name = f"{station['name']} ({station['station']})"
-        table.add_row(name, newest, f"{missing}", *(f"{hours[reason] or '–'}" for reason in REASONS))
-    console.print(table)
-    for station in found["stations"]:
-        for gap in station["gaps"][-8:]:
-            span = format_hour(gap["first"]) + (f"…{format_hour(gap['last'])}" if gap["hours"] > 1 else "")
-            detail = f" ({gap['detail']})" if gap["detail"] else ""
-            console.print(f"  {station['name']}: {span}, {gap['hours']} h: {gap['reason']}{detail}", highlight=False)
-    for station in found["stations"]:
-        for sensor, flag in ((found["sensor_faults"] or {}).get(station["station"]) or {}).items():
-            told = f"{reading(sensor).label} says nothing of the air: {flag.replace('_', ' ')}"
-            console.print(f"  {station['name']}: {told} (docs/alerts.md, section sensor_dead)", highlight=False)
-    hours = found["open"]
-    if hours["never_asked"] or hours["failed"]:
-        counts = f"{hours['never_asked']} station-hours were never asked for, {hours['failed']} failed"
-        span = f"{hours['first_day']} … {hours['last_day']}"
-        console.print(f"since the first staged hour: {counts} ({span})", highlight=False)
-        console.print("  to fetch what is missing: scripts/backfill")
-    if hours["absent"]:
-        counts = f"the source had no row for {hours['absent']} station-hours, {hours['settled']} of them settled"
-        console.print(f"since the first staged hour: {counts}", highlight=False)
-        console.print("  if they have come there since: scripts/backfill; for settled ones: scripts/backfill --again")
-    console.print(f"MongoDB: {found['mongodb']}", highlight=False)
-    if found["mongodb"] == "ok":
-        console.print(f"last load: {_moment(found['last_load'])}; last forecast: {_moment(found['last_forecast'])}")
-    if settings().publish.root:
-        hour = format_hour(found["published"]) if found["published"] else "nothing is published yet: scripts/publish"
-        console.print(f"public page: {hour}, in {settings().publish.root}", highlight=False, soft_wrap=True)
-    if found["older_version_days"]:
-        console.print(what_is_left(found["older_version_days"]), highlight=False)
-        console.print("  to load them all at once: scripts/backfill")
-    console.print(_room(found["disk"], found["database"]), highlight=False)
-    if found["late"]:
-        age = "there is none" if found["age_hours"] is None else f"it is {found['age_hours']:.0f} h old"
-        limit = settings().status.max_age_hours
-        console.print(f"[bold red]late[/]: the newest hour should be at most {limit} h old, {age}")
+def _champion() -> str | None:
+    try:
+        champion = models.read_champion(targets.paths().champion)
+    except StagingError as error:
+        return f"cannot be read: {error}"
+    return champion.version if champion else None
 
 
-def _room(disk: dict[str, Any], database: dict[str, Any] | None) -> str:
-    free = f"{disk['free_share']:.0%} of its disk ({decimal(disk['free_bytes'])}) free"
-    growth = disk["growth_bytes_per_day"]
-    pace = f", {decimal(int(growth))} a day: enough for {_span(disk['days_until_full'])}" if growth else ""
-    ours = database["database_bytes"] if database else None
-    documents = f"; database: {decimal(ours)}" if ours is not None else ""
-    return f"staging root: {decimal(disk['staging_bytes'])}, {free}{pace}{documents}"
-
-
-def _span(days: float) -> str:
-    return f"{days:.0f} days" if days < 730 else f"{days / 365.25:.0f} years"
-
-
-def _moment(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "never"
+def _skill(scores: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the mean skill over the stations, an hour ahead, of each pollutant that has any."""
+    skills: dict[str, list[float]] = defaultdict(list)
+    for row in scores:
+        if row["horizon_h"] == 1 and row["skill"] is not None and row["skill"] == row["skill"]:
+            skills[row["pollutant"]].append(row["skill"])
+    return {pollutant: sum(of) / len(of) for pollutant, of in skills.items()}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print the status; 1 when the newest hour is older than allowed, or MongoDB does not answer."""
+    """Print the status; 1 when something needs a person."""
     parser = argparse.ArgumentParser(
         "airqino status",
-        description="Show the newest hour of each station, the gaps of the last 7 days and why they are there, what is "
-        "missing since the first staged hour and the command that fetches it, the last load and the last forecast, and "
-        "room on the disk. Exits 1 when the newest hour is older than [status] max_age_hours, or when "
-        "MongoDB does not answer.",
+        description="Show on one screen how things are: what needs a person, and the command that heals it; each "
+        "station's newest hour and what is missing since the first one; sensors to service, the forecast, the last "
+        "runs, and room on the disk. Changes nothing.",
+        epilog="exit codes: 0 nothing needs a person now; 1 something does: do what the screen says; 2 a setting or "
+        "an argument is wrong. Sensors to service and drifting forecasts can wait for a working day",
     )
     parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--all", action="store_true", help="all stations, and all gaps of the last 7 days")
     arguments = parser.parse_args(argv)
     found = status()
     if arguments.json:
         print(json.dumps(found, indent=1, default=lambda moment: moment.isoformat()))
     else:
-        _show(found, Console())
-    return 1 if found["late"] or found["mongodb"] != "ok" else 0
+        show(found, Console(highlight=False), everything=arguments.all)
+    return 1 if any(need["urgent"] for need in found["needs"]) else 0

@@ -24,7 +24,7 @@ from airqino.stores.paths import Paths
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.doctor.source import clock
 from tasks.settings.sections import Mongo, Staging
-from tasks.versions import OLDER, staged_days, what_is_left
+from tasks.versions import DAY_LOADS, by_day, days_to_load, what_is_left
 
 __all__ = ["NAMES", "encryption", "examine", "missing_actions", "version"]
 
@@ -229,8 +229,9 @@ def _indexes(client: MongoClient[Document], database: str) -> Result:
 
 
 def _days(database: Database[Document], root: Path) -> Result:
-    name, loads = "MongoDB days", database["loads"].find(OLDER, {"_id": 1})
-    if days := staged_days((load["_id"] for load in loads), Paths(root)):
-        cure = "wait for the hourly runs; scripts/backfill loads all of them at once"
+    name = "MongoDB days"
+    loads = by_day(database["loads"].find(DAY_LOADS, {"version": 1}))
+    if days := days_to_load(loads, Paths(root)):
+        cure = "wait for the hourly runs; scripts/verify loads all of them at once"
         return warning(name, what_is_left(len(days)), cure)
-    return ok(name, "none was loaded by an older version")
+    return ok(name, "all that are staged are loaded")

@@ -16,7 +16,7 @@ from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.instruments.observed import last_success
-from tasks.missing import missing_hours
+from tasks.missing import in_all, missing_hours
 from tasks.settings.sections import AirQino, Alerts, Staging, Station
 
 __all__ = ["NAMES", "examine", "missing"]
@@ -55,7 +55,8 @@ def missing(staging: Staging | None, airqino: AirQino | None, stations: Mapping[
     if staging is None or airqino is None:
         return
     configured = {station: stations.get(station, Station()) for station in airqino.stations}
-    found = missing_hours(Paths(Path(staging.root)), configured, airqino.last_hour(airqino.moment()), tables_only=True)
+    last_hour = airqino.last_hour(airqino.moment())
+    found = in_all(missing_hours(Paths(Path(staging.root)), configured, last_hour, tables_only=True))
     if found.never_asked or found.failed:
         counts = f"{found.never_asked} station-hours were never asked for, {found.failed} failed"
         cure = "scripts/backfill fetches all that is missing since the first staged hour"

@@ -115,7 +115,9 @@ def _silent(state: PipelineState, limits: Alerts) -> Iterator[Incident]:
         limit = state.last_hour - limits.silent_hours * HOUR
         if station.in_service and station.asked and (station.newest is None or station.newest <= limit):
             since = station.newest + HOUR if station.newest else state.now
-            title, text = texts.station_silent(station.name, station.station, station.newest, station.reason)
+            title, text = texts.station_silent(
+                station.name, station.station, station.newest, station.reason, state.last_hour
+            )
             yield Incident(kind="station_silent", subject=station.station, since=since, title=title, text=text)
 
 
@@ -168,8 +170,9 @@ def _mass_revision(state: PipelineState, limits: Alerts) -> Iterator[Incident]:
 
 def _damaged(state: PipelineState) -> Iterator[Incident]:
     if state.damaged:
-        title, text = texts.damaged_file([path for path, _ in state.damaged])
-        yield Incident(kind="damaged_file", since=min(at for _, at in state.damaged), title=title, text=text)
+        title, text = texts.damaged_file([path for path, _ in state.damaged], state.gone)
+        gone, since = [f"{path}" for path in state.gone], min(at for _, at in state.damaged)
+        yield Incident(kind="damaged_file", since=since, title=title, text=text, units=gone)
 
 
 def _missing(state: PipelineState) -> Iterator[Incident]:

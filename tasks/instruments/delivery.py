@@ -2,6 +2,7 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tasks.instruments.incidents import Book, Incident
 from tasks.settings.reading import settings, staging_root
 from tasks.settings.secrets import redact
 
-__all__ = ["deliver"]
+__all__ = ["deliver", "send_unwritten"]
 
 log = logging.getLogger("instruments.delivery")
 
@@ -55,6 +56,28 @@ def deliver(root: Path, urls: str) -> bool:
         log.warning("alerts: %s failed (%s); the next run tries again", channels.display_name(urls, channel), reason)
     hook.mark_sent()
     return not failures
+
+
+def send_unwritten(root: Path, urls: str, error: Exception, holding: Iterable[Incident]) -> bool:
+    """Send what cannot be written down, such as on a full disk: one message, and again whenever this is asked.
+
+    Args:
+        root: The staging root.
+        urls: ``[alerts] urls``.
+        error: Why it cannot be written down.
+        holding: The incidents; those that a channel knows of already are left out.
+
+    Returns:
+        Whether every channel took it.
+    """
+    known = {incident.key for incident in incidents.read(root).open() if incident.notified}
+    new = {incident.key: incident for incident in holding if incident.key not in known}
+    message = texts.unwritten(redact(f"{error}"), list(new.values()))
+    results = channels.send({channel: (url, [message]) for channel, url in channels.urls_by_id(urls).items()})
+    for channel, result in results.items():
+        if not result.sent:
+            log.warning("alerts: %s failed (%s)", channels.display_name(urls, channel), result.reason)
+    return all(result.sent for result in results.values())
 
 
 def _record(book: Book, sent: Incident, channel: str) -> None:

@@ -28,7 +28,7 @@ from tasks.instruments.tally import Tally
 from tasks.settings.reading import settings, staging_root
 from tasks.settings.secrets import redact
 
-__all__ = ["count_into", "mark_hourly_run", "mark_sent", "record_failure", "send_at_exit"]
+__all__ = ["count_into", "mark_hourly_run", "mark_sent", "record_failure", "send_at_exit", "unwritten"]
 
 log = logging.getLogger("instruments.hook")
 
@@ -39,6 +39,8 @@ _SENDING_SECONDS = 90
 #: One byte, shared with forked workers: whether this run changed an incident and nothing was sent since.
 _unsent = mmap.mmap(-1, 1)
 _tally: Tally | None = None
+#: Incidents of this process that could not be written down, such as on a full disk: they are sent all the same.
+unwritten: list[Incident] = []
 #: Whether this process, or the one that forked it, is the hourly run.
 _hourly = False
 
@@ -67,10 +69,9 @@ def record_failure(family: str, parameters: Mapping[str, str], reason: str, unit
         reason: Why it failed; secrets are masked here.
         units: The hours or days that have to succeed for the incident to end.
     """
-    title, text = texts.task_failed(family, parameters, redact(reason))
+    title, text = texts.task_failed(family, parameters, redact(reason), by_itself=_hourly)
     subject, now = f"{family}{'' if _hourly else _PAST}", datetime.now(UTC)
-    incident = Incident(kind="task_failed", subject=subject, since=now, title=title, text=text, units=units)
-    _change_book(lambda book: book.begin(incident))
+    _begin(Incident(kind="task_failed", subject=subject, since=now, title=title, text=text, units=units))
 
 
 @luigi.Task.event_handler(luigi.Event.BROKEN_TASK)  # type: ignore[untyped-decorator]
@@ -140,8 +141,7 @@ def _open_shape_changed(asked: set[tuple[str, datetime]], answers: Mapping[str, 
     reasons = {s: f"{answer.error}" for s, answer in answers.items() if isinstance(answer.error, UnexpectedShapeError)}
     if reasons.keys() == answers.keys() >= {*settings().active_stations(newest)}:
         title, text = texts.answers_unread(reasons, newest)
-        incident = Incident(kind="shape_changed", since=datetime.now(UTC), title=title, text=text)
-        _change_book(lambda book: book.begin(incident))
+        _begin(Incident(kind="shape_changed", since=datetime.now(UTC), title=title, text=text))
 
 
 @luigi.Task.event_handler(stage.DRIFT)  # type: ignore[untyped-decorator]
@@ -155,14 +155,25 @@ def _on_drift(task: Any, begun: list[tuple[str, str]]) -> None:
     _change_book(open_each)
 
 
-def _change_book(change: Callable[[Book], None]) -> None:
-    """Change the incidents, and remember that messages are to be sent; a full disk stops no task."""
+def _begin(incident: Incident) -> None:
+    if not _change_book(lambda book: book.begin(incident)):
+        unwritten.append(incident)
+
+
+def _change_book(change: Callable[[Book], None]) -> bool:
+    """Change the incidents, and remember that messages are to be sent; a full disk stops no task.
+
+    Returns:
+        Whether it is written down.
+    """
     try:
         with incidents.book(staging_root()) as book:
             change(book)
         _unsent[0] = 1
     except (OSError, StagingError) as error:
-        log.warning("alerts.json cannot be used (%s): no alert of this", getattr(error, "strerror", None) or error)
+        log.warning("alerts.json cannot be used: %s", getattr(error, "strerror", None) or error)
+        return False
+    return True
 
 
 def _units(task: luigi.Task) -> list[str]:

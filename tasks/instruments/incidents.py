@@ -51,7 +51,7 @@ class Incident(Struct, kw_only=True, rename={"subject": "what", "notified": "tol
         since: When it began.
         title: One line.
         text: What it is, and what to do.
-        units: Of a failed task the hours or days that have not succeeded yet.
+        units: Of a failed task the hours or days that have not succeeded yet; of damaged files those not there again.
         ended_at: When it ended; kept until every channel that knows of the beginning knows of the end.
         notified: Channel → "start" or "end", whichever was sent last. In JSON ``told``.
     """
@@ -102,7 +102,8 @@ class Book(Struct, kw_only=True):
         else:
             incident.notified, incident.since = previous.notified, previous.since
             incident.title = previous.title  # its end is sent under the same title
-            incident.units = sorted({*previous.units, *incident.units})
+            if incident.kind == "task_failed":
+                incident.units = sorted({*previous.units, *incident.units})
         self.incidents[incident.key] = incident
 
     def end(self, key: str) -> None:

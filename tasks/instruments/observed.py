@@ -20,6 +20,7 @@ from tasks import targets
 from tasks.instruments.shape import Shape, Staged, observe_shape
 from tasks.missing import MissingHours, overdue_hours
 from tasks.settings.reading import Settings, settings
+from tasks.staged import lost_files
 from tasks.stations import station_name
 
 __all__ = ["SENSORS", "PipelineState", "StationRevisions", "StationState", "Success", "last_success", "observe"]
@@ -92,6 +93,7 @@ class PipelineState:
         revisions: Those of the last day; None where MongoDB does not answer.
         disk_free: Free share of the staging root's disk.
         damaged: The damaged files that were set aside in the last day, and when.
+        gone: Of these, by their own names, those that are not there again.
         shape: Which documented readings no station sends any more.
         overdue: Hours that hourly runs do not fetch any more; None where MongoDB does not answer.
     """
@@ -104,6 +106,7 @@ class PipelineState:
     disk_free: float | None
     success: Success | None
     damaged: tuple[tuple[Path, datetime], ...] = ()
+    gone: tuple[Path, ...] = ()
     shape: Shape = field(default_factory=Shape)
     overdue: MissingHours | None = None
 
@@ -118,12 +121,13 @@ class PipelineState:
         return sum(r.readings for r in self.revisions or () if abs(r.seen_at - self.now) < millisecond)
 
 
-def observe(root: Path) -> PipelineState:
-    """Read the state once, from a staging root and MongoDB."""
+def observe(root: Path, asks_database: bool = True) -> PipelineState:
+    """Read the state once, from a staging root and, unless it is known not to answer, MongoDB."""
     config = settings()
     last_seen, revisions, overdue = {}, None, None
     with contextlib.suppress(MongoError):  # the task that needs MongoDB reports it
-        last_seen, revisions, overdue = _last_seen(), _revisions(config.now), overdue_hours()
+        if asks_database:
+            last_seen, revisions, overdue = _last_seen(), _revisions(config.now), overdue_hours()
     hours = hour_range(config.last_hour - _DAYS * DAY + HOUR, config.last_hour)
     staged = [(hour, targets.raw_day(hour.date()).rows.get(hour, {})) for hour in hours]
     return PipelineState(
@@ -135,6 +139,7 @@ def observe(root: Path) -> PipelineState:
         disk_free=_disk_free(root),
         success=last_success(root),
         damaged=_damaged(root),
+        gone=tuple(lost_files(Paths(root))),
         shape=observe_shape(staged, config.last_hour),
         overdue=overdue,
     )

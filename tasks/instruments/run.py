@@ -11,9 +11,11 @@ from typing import NamedTuple
 import requests
 from pymongo import monitoring
 
+from airqino.errors import StagingError
 from airqino.times import HOUR, format_hour
 from tasks.instruments import conditions, hook, incidents, metrics, observed
-from tasks.instruments.delivery import deliver
+from tasks.instruments.conditions import Evaluation
+from tasks.instruments.delivery import deliver, send_unwritten
 from tasks.instruments.observed import PipelineState, note_success, observe
 from tasks.instruments.tally import Tally, Writes
 from tasks.settings.reading import settings, staging_root
@@ -95,19 +97,31 @@ class Checked(NamedTuple):
     conclusive: bool
 
 
-def check(root: Path) -> Checked:
-    """Evaluate the conditions of a staging root, and send the channels what is new."""
+def check(root: Path, insist: bool = True) -> Checked:
+    """Evaluate the conditions of a staging root, and send the channels what is new.
+
+    Args:
+        root: The staging root.
+        insist: Whether to send what holds even where it cannot be written down who was told of it.
+    """
     config, state, evaluated, delivered = settings().alerts, None, False, False
     with _warning_only("looking at the state of things"):
-        root.mkdir(parents=True, exist_ok=True)
-        state = observe(root)
-        with incidents.book(root) as book:
-            evaluation = conditions.evaluate(state, config, datetime.now(UTC), book.watching_since)
-            conditions.update(book, evaluation)
+        evaluation = Evaluation([], frozenset())
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            state = observe(root)
+            evaluation = conditions.evaluate(state, config, datetime.now(UTC), incidents.read(root).watching_since)
+            with incidents.book(root) as book:
+                conditions.update(book, evaluation)
+        except (OSError, StagingError) as error:
+            if insist:
+                send_unwritten(root, config.urls, error, [*evaluation.holding, *hook.unwritten])
+            raise
         evaluated = not evaluation.failed
     with _warning_only("sending alerts"):
-        deliver(root, config.urls)
-        delivered = True
+        if evaluated or state:
+            deliver(root, config.urls)
+            delivered = True
     return Checked(state, evaluated and delivered)
 
 

@@ -42,6 +42,21 @@ def message(phase: str, incidents: Sequence[Incident]) -> Message:
     )
 
 
+def unwritten(error: str, incidents: Sequence[Incident]) -> Message:
+    """Return the message about what is wrong where it cannot be written down who was told of it."""
+    root = staging_root().resolve()
+    parts = [_began(incident) for incident in incidents]
+    title = incidents[0].title if incidents else f"the staging root {root} cannot be used"
+    told = _lines(
+        f"Alerts cannot be written down under {root}: {error}. No run can write anything there either. This message",
+        "comes again with each hourly run, and its end is not told, until the folder can be written. What to do:",
+        "scripts/doctor",
+        look=f"df -h {shlex.quote(str(root))}; docs/alerts.md, section disk_low",
+    )
+    where = f"Host {socket.gethostname()}, {Path.cwd()}."
+    return Message(f"[AirQino] {title}", "\n\n".join([told, *parts, where]) + "\n", "failure", key="unwritten")
+
+
 def _began(incident: Incident) -> str:
     return f"{incident.title}, since {_moment(incident.since)}.\n{incident.text}"
 
@@ -52,12 +67,20 @@ def _over(incident: Incident) -> str:
     return f"Over: {incident.title}. It lasted {span}. You do not have to do anything."
 
 
-def task_failed(family: str, parameters: Mapping[str, str], reason: str) -> TitleAndText:
-    """Return the text about a task that failed, with the command that runs it again."""
+def task_failed(family: str, parameters: Mapping[str, str], reason: str, by_itself: bool = True) -> TitleAndText:
+    """Return the text about a task that failed, with the command that runs it again.
+
+    Args:
+        family: The name of the task's class.
+        parameters: The task's parameters, as on the command line.
+        reason: Why it failed.
+        by_itself: Whether the next hourly run tries it again.
+    """
+    again = "the next hourly run tries again by itself" if by_itself else "no hourly run tries this again"
     times = " ".join(text for name, text in parameters.items() if name in ("hour", "day", "start", "stop") and text)
     return f"{family} failed for {_short(times)}" if times else f"{family} failed", _lines(
         f"Why: {' '.join(reason.split())[:1000]}",
-        "Staged files are kept, and the next hourly run tries again by itself. To try again now:",
+        f"Staged files are kept, and {again}. To try again now:",
         command_for(family, parameters),
         look=f'scripts/status; in {log_path()} the lines with "task":"{family}" or "trace":{{"id":"{RUN_ID}"}}',
     )
@@ -99,14 +122,17 @@ def no_success(hour: str, last: datetime, limit: int) -> TitleAndText:
     )
 
 
-def station_silent(name: str, station: str, newest: datetime | None, reason: str) -> TitleAndText:
+def station_silent(name: str, station: str, newest: datetime | None, reason: str, hour: datetime) -> TitleAndText:
     """Return the text about a station that sends nothing."""
     last = f"Its newest hour with a reading is {format_hour(newest)}" if newest else "It has never sent a reading"
     why = f"The API says of the last hour: {reason}" if reason else "The API gives no reason"
     again = f"scripts/rerun FetchHour --hour {format_hour(newest + HOUR)} --backfill" if newest else "scripts/hourly"
     return f"station {name} ({station}) is silent", _lines(
         f"{last} (UTC). {why}. The other stations go on, and later runs fetch the hours that come late.",
-        "It is off, has no network, or was taken down: call the person who looks after it. To ask the API for it now:",
+        "It is off, has no network, or was taken down: call the person who looks after it. If it will not come back,",
+        f"the line valid_to = {format_hour(newest or hour)} in its section [stations.{station}] of the settings ends this",
+        "alert.",
+        "To ask the API for it now:",
         again,
         look="scripts/status: it shows whether the station is off or the API fails",
     )
@@ -204,17 +230,22 @@ def mass_revision(spans: Sequence[tuple[str, str, int, datetime, datetime]]) -> 
     )
 
 
-def damaged_file(paths: Sequence[Path]) -> TitleAndText:
-    """Return the text about damaged files that were set aside."""
+def damaged_file(paths: Sequence[Path], gone: Sequence[Path]) -> TitleAndText:
+    """Return the text about damaged files that were set aside; `gone` are those that are not there again yet."""
     quarantine = Paths(staging_root()).quarantine.resolve()
-    shown = "; ".join(f"{path}" for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
     files = "a damaged file was" if len(paths) == 1 else f"{len(paths)} damaged files were"
-    return f"{files} set aside under {quarantine}", _lines(
-        f"{shown}. The next hourly run fetches raw hours again, builds derived tables again, and restores from MongoDB",
-        "what was published. A disk that damages files will do so again: look at it. To make them again now:",
-        "scripts/hourly",
-        look=f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail; this ends a day after the last such file",
-    )
+    if gone:
+        how = "An hourly run fetches or restores them, and builds again what is derived from them. To do it now:"
+        told, command = f"Not there again yet: {_listed(gone)}.", "scripts/hourly"
+    else:
+        how = "A disk that damages files does so again: copy the back-ups elsewhere. What the kernel says of it:"
+        told, command = f"All of it is there again; kept of what was damaged: {_listed(paths)}.", "dmesg | tail -50"
+    look = f"ls -lR {shlex.quote(str(quarantine))}; this ends a day after the last such file"
+    return f"{files} set aside under {quarantine}", _lines(told, how, command, look=look)
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return "; ".join(f"{path}" for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
 
 
 def hours_missing(never_asked: int, failed: int, first: date, last: date) -> TitleAndText:
