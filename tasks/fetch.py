@@ -23,10 +23,12 @@ from airqino.source.client import Answer, Client
 from airqino.times import DAY, HOUR, day_start, format_hour
 from tasks import targets
 from tasks.answered import StationHour, none_answered, policy, stage_answers
+from tasks.from_documents import restore_hours
 from tasks.parameters import HoursParameter
 from tasks.settings.reading import Settings, refuse_unpublished, settings
 from tasks.settings.sections import AirQino
 from tasks.stage import FETCHED, Stage, exclusive
+from tasks.staged import lost_days
 from tasks.stations import has_answered, refuse_others
 
 log = logging.getLogger("airqino.fetch")
@@ -66,6 +68,8 @@ class FetchHour(Stage):
     @exclusive
     def run(self) -> None:
         """Ask each station once for each span of due hours; write what came."""
+        if lost := {*lost_days()} & {hour.date() for hour in self.hour}:
+            restore_hours(lost)  # the source may not have them any more
         config, asked = settings(), self._due()
         with client(config.airqino, seconds=config.airqino.asking_seconds) as api:
             # the newest first: if the time is over, what is late stays late

@@ -81,6 +81,8 @@ def verify(days: Sequence[date], mend: bool = True) -> Iterator[Verified]:
         MongoError: MongoDB does not answer.
         StagingError: Another run holds a stage for long.
     """
+    for day in days:
+        targets.raw_day(day)  # which sets aside what is damaged, so that it comes back first
     if mend:
         restore_staging()
     days = [day for day in days if targets.paths().raw_hours(day).is_dir()]

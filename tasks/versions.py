@@ -69,14 +69,19 @@ def by_day(loads: Iterable[dict[str, Any]]) -> dict[date, dict[str, Any]]:
 
 
 def days_to_load(loads: Mapping[date, Mapping[str, Any]], paths: Paths) -> list[date]:
-    """Return the staged days, the newest first, without those that this version has loaded.
+    """Return the staged days, the newest first, without those that this version has built and loaded.
 
     Args:
         loads: Their rows in ``loads``.
         paths: The staging root's.
     """
     staged = [day for day in paths.days() if paths.raw_hours(day).is_dir()]
-    return sorted((day for day in staged if loads.get(day, {}).get("version") != VERSION), reverse=True)
+    return [day for day in reversed(staged) if not _is_loaded(day, loads, paths)]
+
+
+def _is_loaded(day: date, loads: Mapping[date, Mapping[str, Any]], paths: Paths) -> bool:
+    tables = paths.hourly(day), paths.daily(day)  # gone where the raw hours were restored
+    return loads.get(day, {}).get("version") == VERSION and all(path.exists() for path in tables)
 
 
 def what_is_left(days: int) -> str:

@@ -11,7 +11,7 @@ from typing import IO
 
 from airqino.errors import StagingError
 
-__all__ = ["SET_ASIDE", "TEMPORARY", "free_room", "link", "probe", "set_aside", "write", "write_folder"]
+__all__ = ["SET_ASIDE", "TEMPORARY", "free_room", "link", "mount_point", "probe", "set_aside", "write", "write_folder"]
 
 #: Pattern of the temporary names. What bears one for long was left behind by a process that was killed.
 TEMPORARY = ".*.tmp"
@@ -110,6 +110,12 @@ def free_room(folder: Path) -> tuple[int, float]:
     """
     disk = shutil.disk_usage(folder)
     return disk.free, disk.free / (disk.used + disk.free)
+
+
+def mount_point(path: Path) -> Path:
+    """Return the folder where the file system of a path begins."""
+    path = path.resolve()
+    return next((p for p in (path, *path.parents) if p.is_mount()), Path("/"))
 
 
 def set_aside(path: Path, root: Path, quarantine: Path) -> Path:

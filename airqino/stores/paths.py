@@ -133,7 +133,7 @@ class Paths:
         return self.root / "demo"
 
     def lock(self, name: str) -> Path:
-        """Return a lock file: ``hourly``, ``run``, ``alerts``, ``alerts.sending``, ``notes``, ``runs``, or ``stage.<task>``."""
+        """Return a lock file: that of ``hourly``, ``run``, ``alerts``, ``runs``, ``stage.<task>`` and the like."""
         return self.root / f".{name}.lock"
 
 

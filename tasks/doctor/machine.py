@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shlex
 import struct
 import time
 from collections.abc import Iterator, Mapping
@@ -86,7 +87,8 @@ def _space(root: Path, share: float) -> Result:
     free, free_share = files.free_room(root)
     finding = f"{free_share:.0%} free ({free / 1e9:.1f} GB)"
     if free_share < share:
-        cure = f"make room, or move STAGING_ROOT to a larger disk. To see what fills it: du -xh {root} | sort -h | tail"
+        look = f"du -axh {shlex.quote(f'{files.mount_point(root)}')} | sort -h | tail"
+        cure = f"make room, or move STAGING_ROOT to a larger disk. To see what fills it: {look}"
         return failed("disk space", f"{finding}, less than [alerts] disk_free_share = {share:g}", cure)
     return ok("disk space", finding)
 

@@ -188,9 +188,9 @@ def _units(task: luigi.Task) -> list[str]:
 def _resolved_by(task: luigi.Task, incident: Incident) -> set[str]:
     """Return the units of a failed task that are right, now that `task` has succeeded or was found complete.
 
-    An `Hourly` resolves all that the hourly run failed at up to its own hour, but for `Publish`, which comes after it
-    and resolves itself: what is published of an hour stands for those before. Any other incident is resolved by the
-    same task for the same hours or days, in whichever run.
+    An `Hourly` resolves all that the hourly run failed at up to its own hour, or in the future, but for `Publish`,
+    which comes after it and resolves itself: what is published of an hour stands for those before. Any other incident
+    is resolved by the same task for the same hours or days, in whichever run.
     """
     if incident.kind != "task_failed":
         return set()
@@ -199,7 +199,8 @@ def _resolved_by(task: luigi.Task, incident: Incident) -> set[str]:
     if family == task.task_family == "Publish" or (
         task.task_family == "Hourly" and is_of_hourly_run and family != "Publish"
     ):
-        return {unit for unit in units if unit <= _units(task)[0]}
+        # what a clock that was ahead had asked for is in the future now
+        return {unit for unit in units if unit <= _units(task)[0] or unit > format_hour(settings().last_hour)}
     if family == task.task_family:
         return units & set(_units(task))
     return set()

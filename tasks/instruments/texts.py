@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airqino.readings import reading
+from airqino.stores.files import mount_point
 from airqino.stores.paths import Paths
 from airqino.times import HOUR, format_hour
 from tasks.instruments.channels import Message
@@ -130,9 +131,8 @@ def station_silent(name: str, station: str, newest: datetime | None, reason: str
     return f"station {name} ({station}) is silent", _lines(
         f"{last} (UTC). {why}. The other stations go on, and later runs fetch the hours that come late.",
         "It is off, has no network, or was taken down: call the person who looks after it. If it will not come back,",
-        f"the line valid_to = {format_hour(newest or hour)} in its section [stations.{station}] of the settings ends this",
-        "alert.",
-        "To ask the API for it now:",
+        f"the line valid_to = {format_hour(newest or hour)} in its section [stations.{station}] of the settings ends",
+        "this alert. To ask the API for it now:",
         again,
         look="scripts/status: it shows whether the station is off or the API fails",
     )
@@ -235,12 +235,13 @@ def damaged_file(paths: Sequence[Path], gone: Sequence[Path]) -> TitleAndText:
     quarantine = Paths(staging_root()).quarantine.resolve()
     files = "a damaged file was" if len(paths) == 1 else f"{len(paths)} damaged files were"
     if gone:
-        how = "An hourly run fetches or restores them, and builds again what is derived from them. To do it now:"
+        how = "An hourly run fetches or restores them, and builds again what is derived from them; scripts/verify then"
+        how += " reads all other files. To do it now:"
         told, command = f"Not there again yet: {_listed(gone)}.", "scripts/hourly"
     else:
-        how = "A disk that damages files does so again: copy the back-ups elsewhere. What the kernel says of it:"
-        told, command = f"All of it is there again; kept of what was damaged: {_listed(paths)}.", "dmesg | tail -50"
-    look = f"ls -lR {shlex.quote(str(quarantine))}; this ends a day after the last such file"
+        how = "A disk that damages files does so again: copy the back-ups elsewhere. To read all other files, too:"
+        told, command = f"All of it is there again; kept of what was damaged: {_listed(paths)}.", "scripts/verify"
+    look = f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail; this ends a day after the last such file"
     return f"{files} set aside under {quarantine}", _lines(told, how, command, look=look)
 
 
@@ -263,8 +264,8 @@ def disk_low(free: float, limit: float) -> TitleAndText:
     root = staging_root().resolve()
     return f"only {free:.1%} of the disk of {root} is free", _lines(
         f"The limit is {limit:.0%}. On a full disk every run fails; no staged file is lost. To see what fills it:",
-        f"du -xsh {shlex.quote(str(root))}/* | sort -h | tail",
-        look="df -h; you may delete old logs under logs/, but no raw hours: nothing can bring them back",
+        f"du -axh {shlex.quote(str(mount_point(root)))} | sort -h | tail",
+        look="docs/maintenance.md, When the disk fills: what may be deleted. The next hourly run does the rest",
     )
 
 

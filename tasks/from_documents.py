@@ -1,0 +1,88 @@
+"""Raw hours made from their documents, where their files are gone: the source may not have them any more."""
+
+import json
+import logging
+from collections.abc import Collection, Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from airqino.readings import NAMES, POLLUTANTS
+from airqino.source import raw
+from airqino.stores import mongo, parquet
+from airqino.times import DAY, day_start, floor_hour, format_hour, runs_of
+from tasks import targets
+from tasks.answered import row_content
+from tasks.versions import loads_by_day
+
+__all__ = ["restore_hours"]
+
+log = logging.getLogger("airqino.staging")
+
+#: Days whose documents are read at a time.
+_CHUNK = 31
+
+
+def restore_hours(days: Collection[date]) -> None:
+    """Write the raw hours of some days that have no file, from what MongoDB holds of them.
+
+    Raises:
+        StagingError: A file cannot be written.
+        MongoError: The database cannot be reached, or refuses.
+    """
+    loaded = loads_by_day(targets.database())
+    wanted, restored = sorted({*days} & loaded.keys()), list[date]()
+    for begin in range(0, len(wanted), _CHUNK):
+        restored += _restore_hours(wanted[begin : begin + _CHUNK], loaded)
+    for first, last in runs_of(map(day_start, restored), DAY):
+        span = f"{first:%Y-%m-%d}" + (f" … {last:%Y-%m-%d}" if last > first else "")
+        log.warning("%s: raw hours were gone from the staging root: restored from MongoDB", span)
+
+
+def _restore_hours(days: list[date], loaded: Mapping[date, Mapping[str, Any]]) -> list[date]:
+    """Write the raw hours of some days that have no file; return the days of which some came back."""
+    span = {"$gte": day_start(days[0]), "$lt": day_start(days[-1]) + DAY}
+    hours: dict[datetime, list[dict[str, Any]]] = {}
+    for document in mongo.find(targets.database(), "hourly_measurements", {"observed_at": span}):
+        if (row := _row(document, loaded)) and row["observed_at"].date() in days:
+            hours.setdefault(row["observed_at"], []).append(row)
+    gone = {hour: rows for hour, rows in hours.items() if not targets.raw(hour).exists()}
+    for hour, rows in sorted(gone.items()):
+        rows.sort(key=lambda row: row["station"])
+        content = parquet.digest([row_content(row) for row in rows])
+        table = pa.Table.from_pylist(rows, schema=raw.SCHEMA)
+        # no request brought them: what fields an answer had is not known
+        parquet.write(targets.raw(hour).path, table, content=content, extra={"exchanges": json.dumps([])})
+    return sorted({hour.date() for hour in gone})
+
+
+def _row(document: Mapping[str, Any], loaded: Mapping[date, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return the raw row that a document was made of; None where no row of ours makes it."""
+    station, at = document.get("station"), document.get("observed_at")
+    if not (isinstance(station, str) and station.isdigit() and isinstance(at, datetime)) or at != floor_hour(at):
+        return None
+    if document["_id"] != f"{station}|{format_hour(at)}" or not isinstance(document.get("provisional"), bool):
+        return None
+    values = {name: _reported(document, name) for name in NAMES}
+    if not all(value is None or isinstance(value, float) for value in values.values()):
+        return None
+    seen = loaded.get(at.date(), {}).get("loaded_at")
+    if not isinstance(seen, datetime):
+        seen = datetime.now(UTC)
+    return {
+        "station": station,
+        "observed_at": at,
+        "status": "ok",
+        "reason": "",
+        "final": not document["provisional"],
+        **values,
+        **dict.fromkeys(("read_at", "seen_at", "checked_at"), seen),
+        "attempts": 0,
+    }
+
+
+def _reported(document: Mapping[str, Any], name: str) -> Any:
+    """Return what the station reported: where the operator has calibrated it, not the reading itself."""
+    reported = document.get(f"{name}_raw") if name in POLLUTANTS else None
+    return document.get(name) if reported is None else reported
