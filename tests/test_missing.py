@@ -11,7 +11,7 @@ from support.inprocess import Stages, configured, forget
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 from airqino.stores.paths import Paths
-from tasks.missing import MissingHours, missing_hours, overdue_hours
+from tasks.missing import MissingHours, in_all, missing_hours, overdue_hours
 from tasks.settings.sections import Station
 
 ONE, OTHER = "283181971", "283164601"
@@ -62,7 +62,7 @@ def test_by_the_files(stages: Stages, api: Sandbox, tables_only: bool) -> None:
     last = FIRST + 3 * DAY - HOUR if tables_only else FIRST + DAY + 11 * HOUR
 
     def found() -> MissingHours:
-        return missing_hours(Paths(stages.root), service, last, tables_only)
+        return in_all(missing_hours(Paths(stages.root), service, last, tables_only))
 
     never = 0 if tables_only else 2 * 12  # with tables only, what is younger than two days is left out
     by_day = date(2026, 3, 10), date(2026, 3, 10) if tables_only else date(2026, 3, 11)
@@ -70,10 +70,13 @@ def test_by_the_files(stages: Stages, api: Sandbox, tables_only: bool) -> None:
     api.now = NOW + 25 * HOUR
     assert stages.run(api.now, days, hours(0, 23))
     assert found() == (never, 12, 2, 2, *by_day)  # the absent ones are settled
+    of = missing_hours(Paths(stages.root), service, last, tables_only)
+    days = (None, None) if tables_only else (by_day[1], by_day[1])
+    assert of == {ONE: (never // 2, 0, 2, 2, *days), OTHER: (never // 2, 12, 0, 0, *by_day)}
 
 
 def test_nothing_is_missing_where_nothing_is_staged(tmp_path: Path) -> None:
-    assert missing_hours(Paths(tmp_path), {ONE: Station()}, FIRST) == MissingHours()
+    assert missing_hours(Paths(tmp_path), {ONE: Station()}, FIRST) == {ONE: MissingHours()}
 
 
 def test_of_days_that_hourly_runs_do_not_look_after(

@@ -1,5 +1,6 @@
 """Delivery: send each channel what it lacks; what fails is sent again by the next run."""
 
+import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
@@ -70,7 +71,9 @@ def send_unwritten(root: Path, urls: str, error: Exception, holding: Iterable[In
     Returns:
         Whether every channel took it.
     """
-    known = {incident.key for incident in incidents.read(root).open() if incident.notified}
+    known = set()
+    with contextlib.suppress(OSError):  # nor may it be readable
+        known = {incident.key for incident in incidents.read(root).open() if incident.notified}
     new = {incident.key: incident for incident in holding if incident.key not in known}
     message = texts.unwritten(redact(f"{error}"), list(new.values()))
     results = channels.send({channel: (url, [message]) for channel, url in channels.urls_by_id(urls).items()})

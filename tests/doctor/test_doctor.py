@@ -10,12 +10,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pymongo import MongoClient
 from support.healthy import Deployment, Server, wait_for
 
 from airqino.sandbox.mongod import Mongod
+from airqino.stores import parquet
 from tasks.doctor import database
+from tasks.versions import VERSION
 
 NOW = datetime.now(UTC)
 CLOSED = "http://127.0.0.1:9"
@@ -114,9 +117,19 @@ def probed_long_ago(healthy: Deployment) -> None:
 
 
 def empty_file(healthy: Deployment) -> None:
-    path = healthy.root / f"{datetime.now(UTC):%Y-%m-%d}" / "raw" / "00.parquet"
-    path.parent.mkdir(parents=True)
-    path.touch()
+    folder = built(healthy, datetime.now(UTC))
+    (folder / "raw" / "00.parquet").touch()
+
+
+def built(healthy: Deployment, at: datetime) -> Path:
+    """A day that was built and loaded, as far as names tell."""
+    folder = healthy.root / f"{at:%Y-%m-%d}"
+    (folder / "raw").mkdir(parents=True)
+    for name in ("hourly.parquet", "daily.parquet"):
+        parquet.write(folder / name, pa.table({"observed_at": pa.array([], pa.timestamp("us", "UTC"))}))
+    load = {"_id": f"day|{folder.name}", "kind": "day", "version": VERSION}
+    healthy.database.database["loads"].replace_one({"_id": load["_id"]}, load, upsert=True)
+    return folder
 
 
 def lost_notes(healthy: Deployment) -> None:
@@ -135,9 +148,7 @@ def damaged_model(healthy: Deployment) -> None:
 
 
 def staged_long_ago(healthy: Deployment) -> None:
-    folder = healthy.root / f"{NOW - timedelta(days=5):%Y-%m-%d}" / "raw"
-    folder.mkdir(parents=True)
-    (folder / "00.parquet").touch()
+    (built(healthy, NOW - timedelta(days=5)) / "raw" / "00.parquet").touch()
 
 
 def no_champion(healthy: Deployment) -> None:
@@ -229,7 +240,12 @@ BROKEN = {
     "may only read": (user("reader", "Reader-S3cret"), "✗ MongoDB rights", "createIndex, insert, update", "etl_writer"),
     "an index less": (an_index_less, "! MongoDB indexes", "daily_averages (day, station)", "scripts/hourly"),
     "an old view": (an_old_view, "! MongoDB indexes", "view station_now", "scripts/hourly"),
-    "an older version": (days_of_an_older_version, "! MongoDB days", "2 days were loaded by", "scripts/backfill"),
+    "an older version": (
+        days_of_an_older_version,
+        "! MongoDB days",
+        "2 days are staged, but not loaded",
+        "scripts/verify",
+    ),
     "root cannot be made": (root_below_a_file, "✗ staging root", "cannot be written", "STAGING_ROOT"),
     "disk full": (cfg("[alerts]\ndisk_free_share = 1\n"), "✗ disk space", "% free", "make room"),
     "left-over file": (leftover, "! temporary files", ".daily.parquet.4711.tmp", "-mmin +60"),

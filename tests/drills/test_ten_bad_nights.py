@@ -49,6 +49,7 @@ class Night:
             "COLUMNS": "80",
         }
         self.done: list[str] = []
+        self.changed: tuple[datetime, str] = NIGHT, pipeline.env["LUIGI_CONFIG_PATH"]
         self.log: list[str] = []
 
     def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -139,8 +140,9 @@ def quiet(tmp_path: Path, evening: Pipeline, night: Night) -> Iterator[Callable[
         def until_the_same_hour() -> dict[str, Any]:
             night.sandbox.clear_faults()
             undisturbed = Night(stack.enter_context(evening.copied(tmp_path / "quiet")), night.sandbox, night.web)
-            undisturbed.pipeline.env["LUIGI_CONFIG_PATH"] = night.pipeline.env["LUIGI_CONFIG_PATH"]
             while undisturbed.now < night.now:
+                if undisturbed.now >= night.changed[0]:
+                    undisturbed.pipeline.env["LUIGI_CONFIG_PATH"] = night.changed[1]
                 step = DAY if night.now - undisturbed.now > DAY else HOUR
                 undisturbed.now = min(undisturbed.now + step, night.now)
                 done = undisturbed.run("hourly")
@@ -267,6 +269,7 @@ def test_a_station_is_retired(night: Night, quiet: Any, tmp_path: Path) -> None:
     settings = tmp_path / "airqino.cfg"
     settings.write_text(f"{Path(night.pipeline.env['LUIGI_CONFIG_PATH']).read_text()}\n{section}\n{line}\n")
     night.pipeline.env["LUIGI_CONFIG_PATH"] = f"{settings}"
+    night.changed = night.now, f"{settings}"
     assert night.cron() == [0], night.log
     night.follow()
     assert any("resolved" in title and "silent" in title for title in night.web.titles)

@@ -1,0 +1,90 @@
+"""What is gone from the staging root comes back from MongoDB as it was, and nothing else is made of documents."""
+
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import pyarrow.parquet as pq
+import pytest
+from support.deployment import WHEN, Pipeline
+
+from airqino.sandbox.server import Sandbox
+
+NOW = datetime(2026, 3, 20, 12, 5, tzinfo=UTC)
+STATION = "283181971"
+
+
+def rows(pipeline: Pipeline) -> dict[tuple[str, datetime], dict[str, object]]:
+    """The readings that are staged, from the raw files, without the times at which things were done."""
+    found = [row for path in sorted(pipeline.root.glob("*/raw/*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return {
+        (row["station"], row["observed_at"]): {k: v for k, v in row.items() if k not in WHEN}
+        for row in found
+        if row["status"] == "ok"
+    }
+
+
+@pytest.fixture
+def filled(pipeline: Pipeline, sandbox: Sandbox) -> Pipeline:
+    """Fourteen days, five of them older than hourly runs look back, with a calibration."""
+    sandbox.now = NOW
+    pipeline.env["AIRQINO_NOW"] = f"{NOW:%Y-%m-%dT%H:%M}"
+    assert pipeline.backfill("2026-03-07T00").returncode == 0
+    note = ("calibrate", STATION, "co", "2026-03-08..2026-03-09", "--offset", "0.5", "--why", "zero", "--who", "me")
+    assert pipeline.script("note", *note, "--now").returncode == 0
+    return pipeline
+
+
+def test_lost_readings_come_back_as_the_station_reported_them(filled: Pipeline, sandbox: Sandbox) -> None:
+    before, documents = rows(filled), filled.documents("hourly_measurements")
+    shutil.rmtree(filled.root)
+    sandbox.add_fault("server_error_500")
+    assert filled.hourly().returncode in (0, 30)  # the source is away, too
+    assert rows(filled) == before
+    sandbox.clear_faults()
+    assert filled.hourly().returncode == 0
+    assert {key: filled.documents("hourly_measurements")[key] for key in documents} == documents
+
+
+def test_what_the_source_has_changed_meanwhile_is_a_revision(filled: Pipeline, sandbox: Sandbox) -> None:
+    at = NOW.replace(minute=0) - timedelta(days=3)
+    key = f"{STATION}|{at:%Y-%m-%dT%H}"
+    old = filled.documents("hourly_measurements")[key]["pm2_5"]
+    shutil.rmtree(filled.root)
+    sandbox.override(STATION, at, {"CO": 0.4, "PM2.5": old + 7})
+    assert filled.backfill().returncode == 0  # from the first day that MongoDB has loaded
+    sandbox.now = NOW + timedelta(hours=1)
+    filled.env["AIRQINO_NOW"] = f"{sandbox.now:%Y-%m-%dT%H:%M}"
+    assert filled.script("run", "FetchHour", "--hour", f"{at:%Y-%m-%dT%H}", "--again").returncode == 0
+    assert filled.hourly().returncode == 0
+    changed = [d for d in filled.documents("revisions").values() if d["reading"] == "pm2_5"]
+    assert [(d["old_reading"], d["new_reading"]) for d in changed] == [(old, old + 7)]
+    assert filled.documents("hourly_measurements")[key]["pm2_5"] == old + 7
+
+
+def test_a_document_that_no_row_of_ours_makes_is_left_alone(filled: Pipeline) -> None:
+    at, collection = datetime(2026, 3, 8, 5, tzinfo=UTC), filled.database["hourly_measurements"]
+    before = rows(filled)
+    whole = collection.find_one({"_id": f"{STATION}|2026-03-08T05"})
+    odd = [
+        {"_id": "a", "station": "../../victim"},
+        {"_id": "b", "pm2_5": "12"},
+        {"_id": f"{STATION}|2026-03-08T05:30", "observed_at": at + timedelta(minutes=30)},
+        {"_id": f"1|{at:%Y-%m-%dT%H}", "station": 1},
+        {"_id": f"7|{at:%Y-%m-%dT%H}", "station": "7", "provisional": "no"},
+        {"_id": f"8|{at:%Y-%m-%dT%H}", "station": "8", "pm2_5": ["12"]},
+    ]
+    collection.insert_many([whole | of for of in odd])
+    shutil.rmtree(filled.root)
+    assert filled.hourly().returncode == 0
+    assert {key: of for key, of in rows(filled).items() if key in before} == before
+    assert {station for station, _ in rows(filled)} == {station for station, _ in before}
+    assert not list(filled.root.parent.rglob("victim*"))
+
+
+def test_days_of_a_lost_database_are_loaded_by_the_hourly_runs(filled: Pipeline) -> None:
+    wanted = {name: filled.documents(name) for name in ("hourly_measurements", "daily_averages", "coverage")}
+    filled.client.drop_database(filled.database_name)
+    assert "14 days are staged, but not loaded" in filled.script("status").stdout
+    assert filled.hourly().returncode == 0
+    assert {name: filled.documents(name) for name in wanted} == wanted
+    assert "not loaded" not in filled.script("status").stdout
