@@ -1,6 +1,6 @@
 """Names that come from outside and become a part of a path, a query or a URL: what each may be, in one place.
 
-What is no such name is refused where it comes in, with a message that says where that is; `stores.paths` asks once more.
+What is no such name is refused where it comes in, with a message that says where that is; `stores.paths` asks again.
 """
 
 import re

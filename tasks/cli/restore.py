@@ -24,8 +24,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--only", choices=("staging", "database"), help="restore one of them")
     parser.add_argument("--drop", action="store_true", help="drop the database's collections first")
     arguments = parser.parse_args(argv)
-    about = archive.check(arguments.file)
-    staging, database = arguments.only != "database", arguments.only != "staging" and bool(about["documents"])
+    about = archive.check(arguments.file, targets.paths().root)
+    staging, database = arguments.only != "database", arguments.only != "staging" and bool(about.documents)
     preflight()
     with lock("run", wait=60) as alone:
         if not alone:

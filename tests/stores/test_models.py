@@ -101,14 +101,18 @@ def test_a_damaged_card_is_found(tmp_path: Path, damage: Callable[[bytes], bytes
 def test_the_champions_file_keeps_its_keys(tmp_path: Path) -> None:
     (tmp_path / "champion.json").write_text(CHAMPION)
     champion = models.read_champion(tmp_path / "champion.json")
-    assert champion == Champion("2024-09-16", "2024-09-09T00:05:00+00:00", ("2024-09-02",), (("1", "co"),), "2024-09-02")
+    assert champion == Champion(
+        "2024-09-16", "2024-09-09T00:05:00+00:00", ("2024-09-02",), (("1", "co"),), "2024-09-02"
+    )
     models.write_champion(tmp_path / "champion.json", champion)
     written = json.loads((tmp_path / "champion.json").read_text())
     assert len(written.pop("checksum")) == 64
     assert written == json.loads(CHAMPION)
 
 
-@pytest.mark.parametrize(("old", "new"), [("{", "["), ("09-16", "09-23"), ("T00:", "T80:"), ("2024-09-02", "2024-09-03")])
+@pytest.mark.parametrize(
+    ("old", "new"), [("{", "["), ("09-16", "09-23"), ("T00:", "T80:"), ("2024-09-02", "2024-09-03")]
+)
 def test_a_damaged_file_of_the_champion_is_found(tmp_path: Path, old: str, new: str) -> None:
     path = tmp_path / "champion.json"
     models.write_champion(path, Champion("2024-09-16", "2024-09-09T00:05:00+00:00", ("2024-09-02",)))
