@@ -6,15 +6,14 @@ What is no such name is refused where it comes in, with a message that says wher
 import re
 from datetime import date
 
-__all__ = ["STATION", "file_name", "is_database", "station_id", "version_name"]
+__all__ = ["DATABASE", "STATION", "file_name", "station_id", "version_name"]
 
-#: Pattern of a station's id. It ends in ``\\Z``: ``$`` would let a line break follow.
+#: Pattern of a station's id. It ends in ``\Z``: ``$`` would let a line break follow.
 STATION = r"^[0-9]{1,18}\Z"
+#: Pattern of a database's name; MongoDB's own, of users and of the members' state, may not be ours.
+DATABASE = r"^(?!(?i:admin|config|local)\Z)[A-Za-z0-9_-]{1,63}\Z"
 #: A name that stays in its folder wherever it is written: none is hidden, none is longer than a file system allows.
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
-_DATABASE = re.compile(r"[A-Za-z0-9_-]{1,63}")
-#: MongoDB's own databases: users, and the members' own state.
-_SERVERS = ("admin", "config", "local")
 
 
 def station_id(text: object) -> str:
@@ -51,11 +50,6 @@ def file_name(text: object) -> str:
     if isinstance(text, str) and _FILE.fullmatch(text):
         return text
     raise ValueError(f"{_shown(text)} is no plain file name")
-
-
-def is_database(text: str) -> bool:
-    """Tell whether a database may bear a name: MongoDB's own may not be ours."""
-    return _DATABASE.fullmatch(text) is not None and text.lower() not in _SERVERS
 
 
 def _shown(text: object) -> str:

@@ -49,10 +49,12 @@ class RereadMonth(Stage):
                 rotation.write(state)
 
     def _due(self, state: rotation.Rotation, config: Settings) -> list[str]:
-        due = []
+        due, this_week = [], monday(config.now.date())
         for station in config.airqino.stations:
             turn = state.stations.get(station)
-            if turn is None or (turn.week < monday(self.day) and _try_again(turn, config)):
+            if turn is None or turn.week > this_week:  # a clock that was ahead wrote it: nobody would ask until then
+                due.append(station)
+            elif turn.week < monday(self.day) and _try_again(turn, config):
                 due.append(station)
         return due
 

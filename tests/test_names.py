@@ -1,5 +1,7 @@
 """What a name from outside may be."""
 
+import re
+
 import pytest
 
 from airqino import names
@@ -31,13 +33,14 @@ def test_a_version_is_written_in_one_way(text: str) -> None:
         names.version_name(text)
 
 
-@pytest.mark.parametrize("text", ["admin", "Local", "config", "a.b", "a/b", "", "$x", "x" * 64])
+@pytest.mark.parametrize("text", ["admin", "Local", "config", "a.b", "a/b", "", "$x", "x" * 64, "air\n"])
 def test_the_servers_own_databases_are_not_ours(text: str) -> None:
-    assert not names.is_database(text)
+    assert not re.search(names.DATABASE, text)
 
 
 def test_a_database_has_a_plain_name() -> None:
-    assert names.is_database("air_quality-2")
+    assert re.search(names.DATABASE, "air_quality-2")
+    assert re.search(names.DATABASE, "admin2")
 
 
 @pytest.mark.parametrize("text", ["../../victim", "/victim"])

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
 
 from airqino.errors import StagingError
 from airqino.quality.notes import active
@@ -67,7 +68,7 @@ def missing(staging: Staging | None, airqino: AirQino | None, stations: Mapping[
 def _root(root: Path) -> Result:
     name, cure = "staging root", "make the folder, let the pipeline's user write in it, or correct STAGING_ROOT"
     if not root.exists() and not _blocked(root):
-        return warning(name, f"{root} is not there yet", f"the first run makes it; or: mkdir -p {root}")
+        return warning(name, f"{root} is not there yet", f"the first run makes it; or: mkdir -p {quote(f'{root}')}")
     try:
         files.probe(root)
     except OSError as error:
@@ -85,7 +86,7 @@ def _space(root: Path, share: float) -> Result:
     free, free_share = files.free_room(root)
     finding = f"{free_share:.0%} free ({free / 1e9:.1f} GB)"
     if free_share < share:
-        cure = f"make room, or move STAGING_ROOT to a larger disk. To see what fills it: du -xh {root} | sort -h | tail"
+        cure = f"make room, or move STAGING_ROOT to a larger disk. To see what fills it: du -xh {quote(f'{root}')} | sort -h | tail"
         return failed("disk space", f"{finding}, less than [alerts] disk_free_share = {share:g}", cure)
     return ok("disk space", finding)
 
@@ -95,7 +96,7 @@ def _leftovers(root: Path) -> Result:
     leftovers = [path for path in root.rglob(files.TEMPORARY) if _changed(path) < old]
     if leftovers:
         finding = f"{len(leftovers)} left behind by runs that were killed: {_first_three(leftovers, root)}"
-        cure = f"find {root} -name '{files.TEMPORARY}' -mmin +60 -prune -exec rm -r {{}} +"
+        cure = f"find {quote(f'{root}')} -name '{files.TEMPORARY}' -mmin +60 -prune -exec rm -r {{}} +"
         return warning("temporary files", finding, cure)
     return ok("temporary files", "none left behind")
 
@@ -185,7 +186,8 @@ def _success(root: Path, limit: timedelta) -> Result:
     if success is None and not path.exists():
         return warning(name, "no hourly run has succeeded yet", "run one, and read what it prints: scripts/hourly")
     if success is None:
-        return warning(name, f"{path} cannot be read", f"rm {path}; the next run that succeeds writes it again")
+        cure = f"rm {quote(f'{path}')}; the next run that succeeds writes it again"
+        return warning(name, f"{path} cannot be read, or lies in the future", cure)
     age = datetime.now(UTC) - success.at
     finding = f"{success.hour}, {age / HOUR:.1f} h ago"
     if age > limit:

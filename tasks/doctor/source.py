@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from pathlib import Path
+from shlex import quote
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -94,7 +95,7 @@ def _credentials(airqino: AirQino, answers: Iterable[Answer]) -> Result:
         if isinstance(error, errors.CredentialsError):
             return failed(name, finding, cure)
         if "token endpoint" in finding:
-            cure = f"check AIRQINO_TOKEN_URL and the network: curl -sSI {airqino.token_url}"
+            cure = f"check AIRQINO_TOKEN_URL and the network: curl -sSI {quote(airqino.token_url)}"
             return failed(name, finding, cure)
     if not airqino.username:
         return skipped(name, "AIRQINO_USERNAME is not set: requests are sent without a token")
@@ -107,7 +108,7 @@ def _api(airqino: AirQino, answers: Mapping[str, Answer]) -> Result:
     for error in failures.values():
         cure = next((cure for kind, cure in _CURES.items() if isinstance(error, kind)), "")
         whose = "" if len(failures) == len(answers) else f" (of {', '.join(failures)}; the others answer)"
-        return failed("API", f"{airqino.base_url}: {error}{whose}", cure.format(url=airqino.base_url))
+        return failed("API", f"{airqino.base_url}: {error}{whose}", cure.format(url=quote(airqino.base_url)))
     slowest = max(answer.exchange.seconds for answer in answers.values())
     return ok("API", f"{airqino.base_url} answers in {slowest:.1f} s, in the right form")
 

@@ -1,18 +1,21 @@
 """Parts of the doctor on their own."""
 
+import os
+import shlex
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 from support.deployment import ROOT
 
-from tasks.doctor import checks, database, source
+from tasks.doctor import checks, database, machine, source
 from tasks.settings import secrets
-from tasks.settings.sections import Station
+from tasks.settings.sections import Staging, Station
 
 
 def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,3 +107,13 @@ def test_places_and_zones() -> None:
     assert "5837 km apart" in source.places(far, now)[-1]
     twice = {"a": Station(latitude=5, longitude=-4), "b": Station(latitude=5, longitude=-4)}
     assert "the same coordinates" in source.places(twice, now)[0]
+
+
+def test_a_command_to_paste_takes_a_folder_as_one_word(tmp_path: Path) -> None:
+    root = tmp_path / "air; rm -r quality"
+    root.mkdir()
+    leftover = root / ".daily.parquet.0.tmp"
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    cures = [result.cure for result in machine.examine(Staging(root=f"{root}"), None) if "find" in result.cure]
+    assert [shlex.split(cure)[:2] for cure in cures] == [["find", f"{root}"]]
