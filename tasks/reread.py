@@ -52,9 +52,9 @@ class RereadMonth(Stage):
         due, this_week = [], monday(config.now.date())
         for station in config.airqino.stations:
             turn = state.stations.get(station)
-            if turn is None or turn.week > this_week:  # a clock that was ahead wrote it: nobody would ask until then
-                due.append(station)
-            elif turn.week < monday(self.day) and _try_again(turn, config):
+            # a week still to come was written under a clock that was ahead: nobody would ask until then
+            is_unknown = turn is None or turn.week > this_week
+            if is_unknown or (turn and turn.week < monday(self.day) and _try_again(turn, config)):
                 due.append(station)
         return due
 

@@ -47,6 +47,7 @@ def test_a_month_that_has_just_ended_waits_for_those_that_were_read_earlier() ->
 
 def test_what_was_written_is_read_and_what_is_damaged_begins_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert rotation.read() == Rotation()
+    (root / "2024-01-05").mkdir()
     turn = Turn(week=WEEK, read_at={"2024-01": BEFORE}, failed_at=BEFORE, attempts=2)
     rotation.write(Rotation(stations={"1": turn}, unloaded=[date(2024, 1, 5)]))
     assert rotation.read() == Rotation(stations={"1": turn}, unloaded=[date(2024, 1, 5)])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from airqino import views
 from airqino.errors import MongoError, StagingError
-from airqino.stores import archive, mongo
+from airqino.stores import archive, indexes, mongo
 from tasks import targets
 from tasks.cli.running import lock, preflight
 from tasks.settings.reading import settings
@@ -58,6 +58,6 @@ def _refuse_documents(drop: bool) -> None:
 
 def _load(file: Path) -> int:
     database = targets.database()
-    mongo.ensure_indexes(database, settings().mongo.retention_days)
-    mongo.ask(database, views.ensure_views)
+    indexes.ensure_indexes(database, settings().mongo.retention_days)
+    mongo.build(database, views.ensure_views)
     return sum(mongo.replace(database, collection, some) for collection, some in archive.documents(file))

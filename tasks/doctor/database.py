@@ -18,8 +18,7 @@ from pymongo import MongoClient, WriteConcern, errors
 from pymongo.database import Database
 
 from airqino import views
-from airqino.stores import mongo as store
-from airqino.stores import refusals
+from airqino.stores import indexes, refusals
 from airqino.stores.paths import Paths
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.doctor.source import clock
@@ -36,7 +35,7 @@ NAMES = ("MongoDB", *(f"MongoDB {aspect}" for aspect in _ASPECTS))
 #: The oldest server that the loads and the dashboards' views were tried with.
 _OLDEST = (6, 0)
 _TIMEOUT = 3.0
-_COLLECTIONS = ("models", *store.INDEXES)
+_COLLECTIONS = ("models", *indexes.INDEXES)
 _ACTIONS = frozenset({"find", "insert", "update", "createIndex"})
 _VIEW_ACTIONS = frozenset({"createCollection", "collMod"})
 
@@ -214,9 +213,9 @@ def _indexes(client: MongoClient[Document], database: str) -> Result:
     if "loads" not in collections:
         return ok(name, "none yet: the first load makes them")
     missing = []
-    for collection, needed in store.INDEXES.items():
-        indexes = db[collection].index_information() if collection in collections else {}
-        keys = [tuple(index["key"]) for index in indexes.values()]
+    for collection, needed in indexes.INDEXES.items():
+        there = db[collection].index_information() if collection in collections else {}
+        keys = [tuple(index["key"]) for index in there.values()]
         wanted = {fields: tuple((field, 1) for field in fields) for fields in needed}
         missing += [f"{collection} ({', '.join(fields)})" for fields, key in wanted.items() if key not in keys]
     for view, (source, pipeline) in views.VIEWS.items():

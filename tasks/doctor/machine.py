@@ -86,7 +86,8 @@ def _space(root: Path, share: float) -> Result:
     free, free_share = files.free_room(root)
     finding = f"{free_share:.0%} free ({free / 1e9:.1f} GB)"
     if free_share < share:
-        cure = f"make room, or move STAGING_ROOT to a larger disk. To see what fills it: du -xh {quote(f'{root}')} | sort -h | tail"
+        fills = f"du -xh {quote(f'{root}')} | sort -h | tail"
+        cure = f"make room, or move STAGING_ROOT to a larger disk. To see what fills it: {fills}"
         return failed("disk space", f"{finding}, less than [alerts] disk_free_share = {share:g}", cure)
     return ok("disk space", finding)
 

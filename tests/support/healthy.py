@@ -18,7 +18,7 @@ from pymongo.errors import PyMongoError
 from airqino import views
 from airqino.sandbox.mongod import find_mongod, free_port
 from airqino.sandbox.server import Account, Sandbox
-from airqino.stores import models, mongo
+from airqino.stores import indexes, models
 from support.deployment import OURS, ROOT
 from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 from tasks import doctor
@@ -81,9 +81,9 @@ class Secured:
 
     def loaded(self) -> None:
         """As after a load."""
-        mongo.ensure_indexes.cache_clear()
+        indexes.ensure_indexes.cache_clear()
         views.ensure_views.cache_clear()
-        mongo.ensure_indexes(self.database)
+        indexes.ensure_indexes(self.database)
         views.ensure_views(self.database)
         self.database["loads"].replace_one({"_id": "day|2024-09-09"}, {}, upsert=True)
 
