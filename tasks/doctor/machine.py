@@ -1,4 +1,7 @@
-"""Check the staging root: its disk, the files in it, the run that uses it, and when a run last succeeded."""
+"""Check the staging root: its disk, the files in it, the run that uses it, and when a run last succeeded.
+
+What reads tables takes a second to load: it is loaded where it is needed, while other checks wait for their servers.
+"""
 
 import contextlib
 import fcntl
@@ -11,18 +14,13 @@ from pathlib import Path
 from shlex import quote
 
 from airqino.errors import StagingError
-from airqino.quality.notes import active
-from airqino.stores import files, notebook, parquet
+from airqino.stores import files
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR
 from tasks.doctor.checks import Result, failed, ok, warning
-from tasks.instruments.observed import last_success
-from tasks.missing import missing_hours
 from tasks.settings.sections import AirQino, Alerts, Staging, Station
 
-__all__ = ["NAMES", "examine", "missing"]
-
-NAMES = ("staging root", "disk space", "temporary files", "staged files", "notes", "runs under way", "last success")
+__all__ = ["examine", "missing"]
 
 #: A write takes seconds: an older temporary file was left behind by a run that was killed.
 _LEFTOVER_SECONDS = 3600
@@ -55,6 +53,8 @@ def missing(staging: Staging | None, airqino: AirQino | None, stations: Mapping[
     """Check that no hour since the first staged one was never asked for, or failed."""
     if staging is None or airqino is None:
         return
+    from tasks.missing import missing_hours
+
     configured = {station: stations.get(station, Station()) for station in airqino.stations}
     found = missing_hours(Paths(Path(staging.root)), configured, airqino.last_hour(airqino.moment()), tables_only=True)
     if found.never_asked or found.failed:
@@ -110,6 +110,8 @@ def _changed(path: Path) -> float:
 
 
 def _files(root: Path) -> Result:
+    from airqino.stores import parquet
+
     today = datetime.now(UTC).date()
     readable, damaged = 0, []
     for day in (today - n * DAY for n in range(_DAYS)):
@@ -127,6 +129,9 @@ def _files(root: Path) -> Result:
 
 
 def _notes(root: Path) -> Result:
+    from airqino.quality.notes import active
+    from airqino.stores import notebook
+
     path = Paths(root).notes
     try:
         notes = notebook.read(path)
@@ -182,6 +187,8 @@ def _command(pid: int) -> str:
 
 
 def _success(root: Path, limit: timedelta) -> Result:
+    from tasks.instruments.observed import last_success
+
     name, path = "last success", Paths(root).last_success
     success = last_success(root)
     if success is None and not path.exists():

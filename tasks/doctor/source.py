@@ -19,12 +19,10 @@ from tasks.doctor.checks import Result, failed, ok, skipped, warning
 from tasks.fetch import client
 from tasks.settings.sections import AirQino, Staging, Station
 
-__all__ = ["NAMES", "clock", "examine", "places", "probed"]
-
-NAMES = ("credentials", "API", "stations", "clock")
+__all__ = ["clock", "examine", "places", "probed"]
 
 #: Connect and read time-outs in seconds; a token and an answer must both fit into the time of a check.
-_TIMEOUT = (2.0, 3.0)
+_TIMEOUT = (1.5, 3.0)
 #: Seconds in which the stations are asked; the limit on requests says how many that are.
 _ASKING = 2
 #: If two stations of one network are further apart than this, a coordinate has probably lost its sign or digits.

@@ -13,7 +13,7 @@ import trustme
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from airqino.sandbox.mongod import find_mongod, free_port
+from airqino.sandbox.mongod import UNCOMPRESSED, find_mongod, free_port
 
 ADMIN_PASSWORD = "Adm1n-S3cret"
 
@@ -67,7 +67,7 @@ class ReplicaSet:
         command = [
             *(str(find_mongod()), "--dbpath", str(data), "--logpath", str(self.folder / f"{port}.log"), "--logappend"),
             *("--bind_ip", "127.0.0.1", "--port", f"{port}", "--replSet", "rs0", "--nounixsocket", "--quiet"),
-            *("--networkMessageCompressors", "disabled"),
+            *UNCOMPRESSED,
             *("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(self.certificate)),
             *("--tlsCAFile", str(self.ca_file), "--tlsAllowConnectionsWithoutCertificates"),
             *("--keyFile", str(self.key), "--wiredTigerCacheSizeGB", "0.25", *options),
