@@ -8,12 +8,17 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo
+
+from msgspec import Meta
 
 from airqino.errors import ConfigError
 
 T = TypeVar("T")
+
+#: A moment in a file of ours: one without an offset from UTC, which could not be compared with now, is a damaged one.
+Moment = Annotated[datetime, Meta(tz=True)]
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

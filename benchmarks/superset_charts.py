@@ -29,7 +29,7 @@ from views import DAY, HOUR, NOW, documents  # noqa: E402
 from airqino import views  # noqa: E402
 from airqino.readings import LABELS  # noqa: E402
 from airqino.sandbox.mongod import Mongod, free_port  # noqa: E402
-from airqino.stores import mongo  # noqa: E402
+from airqino.stores import indexes, mongo  # noqa: E402
 from tests.superset import conftest as site  # noqa: E402
 
 TRIES = 3
@@ -38,7 +38,7 @@ TRIES = 3
 def fill(db: mongo.Database, count: int, days: int) -> None:
     """Insert what the charts read, beside the documents of `views`: stations, profiles, loads."""
     stations = [f"{283000000 + number}" for number in range(count)]
-    mongo.ensure_indexes(db)
+    indexes.ensure_indexes(db)
     db.stations.insert_many(
         {"_id": station, "name": f"SMART{number:03}", "place": "Cocody", "latitude": 5.3 + number / 1000}
         | {"longitude": -4.0, "time_zone": "Africa/Abidjan", "last_seen_at": NOW - HOUR, "sensor_faults": {}}

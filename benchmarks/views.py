@@ -22,7 +22,7 @@ from rich.table import Table
 from airqino import views
 from airqino.readings import FORECAST, HORIZONS, NAMES, POLLUTANTS
 from airqino.sandbox.mongod import Mongod
-from airqino.stores import mongo
+from airqino.stores import indexes, mongo
 
 Document = dict[str, Any]
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -114,7 +114,7 @@ def main() -> None:
     table = Table("query", "rows", "median, s", title=f"{len(stations)} stations, {len(days)} days")
     with tempfile.TemporaryDirectory() as folder, Mongod(Path(folder)) as mongod, MongoClient(mongod.uri) as client:
         db: mongo.Database = client["views"]
-        mongo.ensure_indexes(db)
+        indexes.ensure_indexes(db)
         db.stations.insert_many(
             {"_id": station, "name": f"SMART{number % 190}", "place": "Cocody" if number % 2 else "", "latitude": 5.3}
             | {"longitude": -4.0, "time_zone": "Africa/Abidjan", "last_seen_at": NOW - HOUR, "sensor_faults": {}}

@@ -12,7 +12,7 @@ import msgspec
 
 from airqino import views
 from airqino.quality.notes import Note, problem
-from airqino.stores import mongo, notebook
+from airqino.stores import indexes, mongo, notebook
 from tasks import notes, targets
 from tasks.clean import CleanDay
 from tasks.load import LoadDay
@@ -121,8 +121,8 @@ def _apply(seconds: float) -> list[date]:
     looked_at: list[date] = []
     _record(wanted, pending)  # before the documents: if this process is killed, the next one knows the days
     database = targets.database()
-    mongo.ensure_indexes(database, settings().mongo.retention_days)
-    mongo.ask(database, views.ensure_views)
+    indexes.ensure_indexes(database, settings().mongo.retention_days)
+    mongo.build(database, views.ensure_views)
     mongo.replace(database, "notes", [d if d["_id"] in wanted else d | {"active": False} for d in changed])
     while pending:
         chunk = sorted(pending)[-_CHUNK:]

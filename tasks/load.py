@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from airqino import views
 from airqino.source import raw
-from airqino.stores import mongo
+from airqino.stores import indexes, mongo
 from airqino.times import DAY, day_range, day_start
 from tasks import documents, notes, targets
 from tasks.clean import DayTask
@@ -85,7 +85,7 @@ def load_days(days: Collection[date]) -> None:
     mongo.update(database, "stations", documents.station_updates(measured, config))
     # a UTC day touches two local days where a station is not on UTC
     local = {date.fromisoformat(document["day"]) for document in measured}
-    mongo.ask(database, lambda db: views.refresh_profiles(db, local, kept_since.date()))
+    mongo.build(database, lambda db: views.refresh_profiles(db, local, kept_since.date()))
     targets.record_loads({_target(day): (inputs[day], _record(day, of)) for day, of in made.items()})
 
 
@@ -136,8 +136,8 @@ def _stations_fingerprint(identities: dict[str, Document], config: Settings) -> 
 def _prepared_database(config: Settings) -> mongo.Database:
     """Return the database, with its indexes and views."""
     database = targets.database()
-    mongo.ensure_indexes(database, config.mongo.retention_days)
-    mongo.ask(database, views.ensure_views)
+    indexes.ensure_indexes(database, config.mongo.retention_days)
+    mongo.build(database, views.ensure_views)
     return database
 
 

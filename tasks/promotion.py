@@ -266,13 +266,17 @@ def fetch(store: Registry, version: str) -> None:
     """Get a version that is not in the staging root from the registry.
 
     Raises:
-        RegistryError: The registry cannot be asked, or does not know the version.
+        RegistryError: The registry cannot be asked, does not know the version, or holds something else in its place.
     """
     files = store.files(version)
     try:
         about = models.decode_card(files.pop(CARD))
     except (KeyError, ValueError) as error:
         raise RegistryError(f"version {version} has no readable {CARD} in the model registry") from error
+    try:
+        models.check_fetched(version, about, files)
+    except ValueError as error:
+        raise RegistryError(f"version {version} in the model registry is not used: {error}") from None
     models.save(folder(version), files, about)
 
 

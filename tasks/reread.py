@@ -49,10 +49,12 @@ class RereadMonth(Stage):
                 rotation.write(state)
 
     def _due(self, state: rotation.Rotation, config: Settings) -> list[str]:
-        due = []
+        due, this_week = [], monday(config.now.date())
         for station in config.airqino.stations:
             turn = state.stations.get(station)
-            if turn is None or (turn.week < monday(self.day) and _try_again(turn, config)):
+            # a week still to come was written under a clock that was ahead: nobody would ask until then
+            is_unknown = turn is None or turn.week > this_week
+            if is_unknown or (turn and turn.week < monday(self.day) and _try_again(turn, config)):
                 due.append(station)
         return due
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, field
 
 from airqino.stores import files
-from airqino.times import day_start, next_month
+from airqino.times import Moment, day_start, next_month
 from tasks.staged import paths
 
 __all__ = ["Rotation", "Turn", "month_after", "month_start", "next_months", "read", "write"]
@@ -30,8 +30,8 @@ class Turn(Struct, kw_only=True):
     """
 
     week: date
-    read_at: dict[str, datetime] = field(default_factory=dict)
-    failed_at: datetime | None = None
+    read_at: dict[str, Moment] = field(default_factory=dict)
+    failed_at: Moment | None = None
     attempts: int = 0
 
 
@@ -66,9 +66,11 @@ def next_months(turn: Turn, days: Iterable[date], before: datetime) -> list[str]
 
 
 def read() -> Rotation:
-    """Read the file; nothing is known where there is none, or a damaged one."""
+    """Read the file; nothing is known where there is none, or a damaged one. A day that is not staged is left out."""
     try:
-        return msgspec.json.decode(paths().rotation.read_bytes(), type=Rotation)
+        known = msgspec.json.decode(paths().rotation.read_bytes(), type=Rotation)
+        known.unloaded = sorted({*known.unloaded} & {*paths().days()}) if known.unloaded else []
+        return known
     except FileNotFoundError:
         return Rotation()
     except (OSError, msgspec.MsgspecError) as error:

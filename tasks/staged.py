@@ -6,10 +6,9 @@ import logging
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import luigi
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +18,9 @@ from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
 from airqino.times import HOUR, day_start
 from tasks.settings.reading import settings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "ParquetTarget", "frame", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "paths", "set_aside",
@@ -92,7 +94,7 @@ class ParquetTarget(luigi.Target):
         table = self.table()
         return [] if table is None else table.to_pylist()
 
-    def write(self, table: pa.Table | pd.DataFrame, inputs: str | None = None, **extra: str) -> bool:
+    def write(self, table: "pa.Table | pd.DataFrame", inputs: str | None = None, **extra: str) -> bool:
         """Write the file atomically, unless it holds exactly this already.
 
         The metadata's ``units`` holds the unit of each column with a concentration or weather, as JSON.
@@ -105,7 +107,7 @@ class ParquetTarget(luigi.Target):
         Returns:
             Whether the file was written.
         """
-        if isinstance(table, pd.DataFrame):
+        if not isinstance(table, pa.Table):
             table = pa.Table.from_pandas(table, preserve_index=False)
         texts = {"inputs": inputs} if inputs else {}
         if units := {name: unit for name in table.column_names if (unit := unit_of(name))}:
@@ -113,7 +115,7 @@ class ParquetTarget(luigi.Target):
         return parquet.write(self.path, table, extra=extra | texts)
 
 
-def frame(targets: list[ParquetTarget]) -> pd.DataFrame:
+def frame(targets: list[ParquetTarget]) -> "pd.DataFrame":
     """Return the rows of several files as one data frame; empty where none exists."""
     return parquet.frame(target.table() for target in targets)
 

@@ -115,7 +115,7 @@ def identity(station: str, config: Settings) -> dict[str, Any]:
 
 def locations(config: Settings) -> dict[str, Location]:
     """Return every station that is configured, has a section, or ever answered, as the open data describe it."""
-    answered = {path.stem for path in targets.paths().station("*").parent.glob("*.parquet") if path.stem.isdigit()}
+    answered = {path.stem for path in targets.paths().stations.glob("*.parquet") if path.stem.isdigit()}
     found = {}
     for station in sorted({*config.airqino.stations, *config.stations, *answered}):
         known, correction = identity(station, config), config.station(station).correction

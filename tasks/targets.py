@@ -87,16 +87,30 @@ def fingerprint(*content: Any) -> str:
     return parquet.digest(content)
 
 
-def database() -> mongo.Database:
-    """Return the pipeline's database; the connection is opened once in each process."""
-    return database_at(settings().mongo.uri)
+def database(seconds: float | None = None) -> mongo.Database:
+    """Return the pipeline's database; the connection is opened once in each process.
+
+    Args:
+        seconds: For somebody who waits at a screen: the most to wait for a server, for a new primary, and for an
+            answer. None takes the settings' limits.
+    """
+    return database_at(settings().mongo.uri, seconds)
 
 
-def database_at(uri: str) -> mongo.Database:
+def database_at(uri: str, seconds: float | None = None) -> mongo.Database:
     """Return the pipeline's database at a connection string, with the other settings as they are."""
     config = settings().mongo
-    tls = {"tls_ca_file": config.tls_ca_file, "tls_certificate_key_file": config.tls_certificate_key_file}
-    return mongo.database(uri, config.database, config.timeout_seconds, config.failover_seconds, **tls)
+    limits = config.timeout_seconds, config.failover_seconds
+    if seconds is not None:
+        limits = min(config.timeout_seconds, seconds), min(config.failover_seconds, seconds)
+    return mongo.database(
+        uri,
+        config.database,
+        *limits,
+        tls_ca_file=config.tls_ca_file,
+        tls_certificate_key_file=config.tls_certificate_key_file,
+        longest=seconds,
+    )
 
 
 def kept_since() -> datetime:

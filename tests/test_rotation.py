@@ -8,9 +8,10 @@ import pytest
 from luigi.configuration import get_config
 
 from tasks import Hourly, rotation
-from tasks.reread import _parts
+from tasks.reread import RereadMonth, _parts
 from tasks.rotation import Rotation, Turn, next_months
 from tasks.settings import reading
+from tasks.train import monday
 
 DAYS = [date(2024, 1, 1) + timedelta(days=n) for n in range(150)]  # to the end of May
 WEEK = date(2024, 5, 27)
@@ -46,6 +47,7 @@ def test_a_month_that_has_just_ended_waits_for_those_that_were_read_earlier() ->
 
 def test_what_was_written_is_read_and_what_is_damaged_begins_anew(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert rotation.read() == Rotation()
+    (root / "2024-01-05").mkdir()
     turn = Turn(week=WEEK, read_at={"2024-01": BEFORE}, failed_at=BEFORE, attempts=2)
     rotation.write(Rotation(stations={"1": turn}, unloaded=[date(2024, 1, 5)]))
     assert rotation.read() == Rotation(stations={"1": turn}, unloaded=[date(2024, 1, 5)])
@@ -70,3 +72,30 @@ def test_a_month_is_cut_into_spans_that_fit_one_request() -> None:
     assert [(first.day, last.day, last.hour) for first, last in hours["2"]] == [(1, 15, 23), (16, 30, 23), (31, 31, 23)]
     assert len(list(_parts({"1": "2024-01"}, timedelta(days=31)))) == 1
     assert list(_parts({}, timedelta(days=31))) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"stations": {"1": {"week": "2024-05-27", "read_at": {"2024-01": "2024-05-01T00:00:00"}}}}',
+        '{"stations": {"1": {"week": "2024-05-27", "failed_at": "2024-05-01T00:00:00"}}}',
+    ],
+)
+def test_a_moment_without_its_offset_is_damage(root: Path, text: str) -> None:
+    rotation.paths().rotation.write_text(text)
+    assert rotation.read() == Rotation()
+
+
+def test_a_day_that_is_not_staged_is_not_to_be_loaded(root: Path) -> None:
+    (root / "2024-05-01" / "raw").mkdir(parents=True)
+    rotation.write(Rotation(unloaded=[date(2024, 5, 1), date(2050, 1, 1)]))
+    assert rotation.read().unloaded == [date(2024, 5, 1)]
+
+
+def test_a_week_that_is_still_to_come_is_a_wrong_clocks(root: Path) -> None:
+    config = reading.settings()
+    ahead = Rotation(stations={s: Turn(week=date(2090, 1, 2)) for s in config.airqino.stations})
+    task = RereadMonth(day=config.now.date())
+    assert task._due(ahead, config) == [*config.airqino.stations]
+    now = Rotation(stations={s: Turn(week=monday(config.now.date())) for s in config.airqino.stations})
+    assert task._due(now, config) == []

@@ -238,7 +238,7 @@ def _of_staging(
     notes = notebook.read(paths.notes) if table == "changes" else []
     there = set(pc.unique(found["station"]).to_pylist()) if found is not None else set()
     there |= {note.station for note in notes if note.station}
-    known = there | {path.stem for path in paths.station("*").parent.glob("*.parquet")}
+    known = there | {path.stem for path in paths.stations.glob("*.parquet")}
     taken = {of: locations.get(of, Location(of)) for of in sorted(there & {*stations} if stations else there)}
     made = TABLES[table].schema.empty_table() if found is None else _MAKE[table](found, taken)
     return pa.concat_tables([made, rows.said(notes, taken)]) if notes else made, known

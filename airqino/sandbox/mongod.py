@@ -15,7 +15,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from airqino.errors import MongoError
 
-__all__ = ["Mongod", "find_mongod", "free_port"]
+__all__ = ["UNCOMPRESSED", "Mongod", "find_mongod", "free_port"]
+
+#: How every mongod here is started: the 6.0.5 that the `sandbox` extra brings shows parts of its memory to whoever
+#: sends it messages compressed by zlib (CVE-2025-14847).
+UNCOMPRESSED = ("--networkMessageCompressors", "disabled")
 
 
 def find_mongod() -> Path:
@@ -77,7 +81,7 @@ class Mongod:
         command = [
             *(str(find_mongod()), "--dbpath", str(self.folder / "data"), "--logpath", str(log), "--logappend"),
             *("--bind_ip", "127.0.0.1", "--port", str(self.port), "--replSet", "rs0"),
-            *("--wiredTigerCacheSizeGB", "0.5", "--nounixsocket", "--quiet", *self.options),
+            *("--wiredTigerCacheSizeGB", "0.5", "--nounixsocket", "--quiet", *UNCOMPRESSED, *self.options),
         ]
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

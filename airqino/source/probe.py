@@ -12,7 +12,7 @@ import msgspec
 from airqino.errors import RequestRefusedError, UnknownStationError
 from airqino.source.seen import Asked, Seen
 from airqino.source.shift import shift_of
-from airqino.times import HOUR, floor_hour
+from airqino.times import HOUR, Moment, floor_hour
 
 __all__ = ["CLOCK_TOLERANCE", "Outcome", "Report", "Verdict", "verdicts"]
 
@@ -38,7 +38,7 @@ class Verdict(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """The verdicts on an API, as they are kept in a file."""
 
-    at: datetime
+    at: Moment
     base_url: str
     station: str
     verdicts: tuple[Verdict, ...]

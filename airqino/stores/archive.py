@@ -6,23 +6,30 @@ writes them.
 
 import contextlib
 import io
-import json
 import os
+import re
+import shutil
 import sqlite3
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import bson
+import bson.errors
+import msgspec
+from bson.codec_options import DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 
 from airqino.errors import StagingError
 from airqino.stores import files, mongo
 
-__all__ = ["check", "documents", "extract", "write"]
+__all__ = ["Manifest", "check", "documents", "extract", "write"]
 
 Document = dict[str, Any]
 
@@ -33,9 +40,30 @@ _SQLITE_COMPANIONS = ("-journal", "-wal", "-shm")
 #: Documents that go to the server at once.
 _BATCH = 2000
 _RAW: Any = bson.CodecOptions(document_class=RawBSONDocument)
+#: Such as the client's (`mongo.database`): a moment beyond Python's, in a document of others, is no error.
+_OPTIONS: bson.CodecOptions[Document] = bson.CodecOptions(
+    tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+#: MongoDB's limit on a document, with what it allows itself beyond.
+_LARGEST_DOCUMENT = 16 * 1024 * 1024 + 16 * 1024
+_LARGEST_MANIFEST = 1_000_000
+#: How much a back-up may unpack to, by its size. Ours unpack to 2 to 30 times as much, zeros to 1000 times.
+_LARGEST_RATIO, _LARGEST_REST = 100, 64_000_000
 
 
-def write(path: Path, root: Path, db: mongo.Database | None) -> Document:
+class Manifest(msgspec.Struct):
+    """What an archive holds.
+
+    Attributes:
+        files: How many staged files.
+        documents: How many documents, by collection; empty where the database was left out.
+    """
+
+    files: int = 0
+    documents: dict[str, int] = {}
+
+
+def write(path: Path, root: Path, db: mongo.Database | None) -> Manifest:
     """Write an archive; it bears its name only when it is whole.
 
     Args:
@@ -44,13 +72,13 @@ def write(path: Path, root: Path, db: mongo.Database | None) -> Document:
         db: The database; None leaves it out.
 
     Returns:
-        Its list: ``files``, and ``documents`` by collection.
+        What it holds.
 
     Raises:
         StagingError: A file cannot be read or written.
         MongoError: The database cannot be read.
     """
-    manifest: Document = {"files": 0, "documents": {}}
+    manifest = Manifest()
 
     def fill(archive: IO[bytes]) -> None:
         with (
@@ -58,12 +86,12 @@ def write(path: Path, root: Path, db: mongo.Database | None) -> Document:
             tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar,
         ):
             scratch = Path(folder)
-            manifest["files"] = sum(_add(tar, root, file, scratch) for file in _files(root))
+            manifest.files = sum(_add(tar, root, file, scratch) for file in _files(root))
             if db is not None:
-                manifest["documents"] = _dump(db, scratch)
-                for collection in manifest["documents"]:
+                manifest.documents = _dump(db, scratch)
+                for collection in manifest.documents:
                     tar.add(scratch / f"{collection}.bson", f"database/{collection}.bson")
-            text = json.dumps(manifest, indent=1).encode()
+            text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
             entry = tarfile.TarInfo(_MANIFEST)
             entry.size = len(text)
             tar.addfile(entry, io.BytesIO(text))
@@ -117,59 +145,149 @@ def _add(tar: tarfile.TarFile, root: Path, file: Path, scratch: Path) -> bool:
     return True
 
 
-def check(path: Path) -> Document:
-    """Read an archive to its end.
+def check(path: Path, root: Path) -> Manifest:
+    """Read an archive to its end, before anything of it is written: somebody may have made or changed it.
+
+    Args:
+        path: The archive.
+        root: The staging root that its files would go into; it need not be there.
 
     Returns:
         Its list, as `write` returned it.
 
     Raises:
-        StagingError: It cannot be read, is damaged, or is no back-up.
+        StagingError: It cannot be read, is damaged, is no back-up, holds what no back-up has, or the disk has no room.
     """
+    most, size, seen = _LARGEST_RATIO * _size(path) + _LARGEST_REST, 0, set[str]()
+    about = None
+    for entry, content in _entries(path):
+        size += entry.size
+        if about or entry.name in seen:
+            raise StagingError(f"{path} is no back-up: {entry.name} is in it twice, or after its end")
+        if size > most:
+            raise StagingError(f"{path} is no back-up: it unpacks to {size / 1e6:.0f} MB or more")
+        seen.add(entry.name)
+        if entry.name == _MANIFEST:
+            about = _manifest(path, content)
+        elif entry.name.startswith("database/"):
+            for _ in _raw_documents(path, entry.name, content):
+                pass
+    if about is None:
+        raise StagingError(f"{path} is no back-up: it holds no {_MANIFEST}")
+    staged = sum(name.startswith("staging/") for name in seen)
+    if staged != about.files:
+        raise StagingError(f"{path} is not whole: it holds {staged} of {about.files} files")
+    _check_room(path, size, root)
+    return about
+
+
+def _size(path: Path) -> int:
     try:
-        with tarfile.open(path, "r|gz") as tar:
-            for entry in tar:
-                if entry.name == _MANIFEST and (file := tar.extractfile(entry)):
-                    about: Document = json.load(file)
-                    return about
-    except (OSError, EOFError, tarfile.TarError, ValueError) as error:
-        raise StagingError(f"{path} cannot be read as a back-up: {error}") from error
-    raise StagingError(f"{path} is no back-up: it holds no {_MANIFEST}")
+        return path.stat().st_size
+    except OSError as error:
+        raise StagingError(f"{path} cannot be read as a back-up: {error.strerror or error}") from error
+
+
+def _manifest(path: Path, content: IO[bytes]) -> Manifest:
+    try:
+        return msgspec.json.decode(content.read(_LARGEST_MANIFEST), type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise StagingError(f"{path} is no back-up: its {_MANIFEST} cannot be read ({error})") from None
+
+
+def _check_room(path: Path, size: int, root: Path) -> None:
+    nearest = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.is_dir())
+    free, _ = files.free_room(nearest)
+    if size > free:
+        needed = f"it needs {size / 1e6:.0f} MB, and the disk of {root} has {free / 1e6:.0f} MB"
+        raise StagingError(f"there is no room for {path}: {needed}")
 
 
 def extract(path: Path, root: Path) -> int:
-    """Write an archive's staged files.
+    """Write an archive's staged files; what is there already, such as the log of this month, stays as it is.
 
     Returns:
-        How many there were.
+        How many were written.
 
     Raises:
-        StagingError: A file cannot be written, or would lie outside `root`.
+        StagingError: A file cannot be written, or is none that a back-up has.
     """
     count = 0
-    for name, content in _entries(path, "staging"):
-        if name.is_absolute() or ".." in name.parts:
-            raise StagingError(f"{path} names a file outside of the staging root: {name}")
-        files.write(root / name, content.read())
-        count += 1
+    for entry, content in _entries(path):
+        target = root / PurePosixPath(entry.name).relative_to("staging") if entry.name.startswith("staging/") else None
+        if target and not os.path.lexists(target):
+            files.write(target, partial(shutil.copyfileobj, content))
+            count += 1
     return count
 
 
 def documents(path: Path) -> Iterator[tuple[str, list[Document]]]:
-    """Yield an archive's documents: (collection, some of its documents)."""
-    options: bson.CodecOptions[Document] = bson.CodecOptions(tz_aware=True)
-    for name, content in _entries(path, "database"):
-        some: list[Document] = []
-        for document in bson.decode_file_iter(content, options):
-            some.append(document)
-            if len(some) == _BATCH:
-                yield name.stem, some
-                some = []
-        yield name.stem, some
+    """Yield an archive's documents: (collection, some of its documents).
+
+    Raises:
+        StagingError: They are damaged, or none that a back-up has.
+    """
+    for entry, content in _entries(path):
+        if not entry.name.startswith("database/"):
+            continue
+        name = PurePosixPath(entry.name).stem
+        raw = _raw_documents(path, entry.name, content)
+        while some := [_decoded(path, entry.name, document) for document in islice(raw, _BATCH)]:
+            yield name, some
 
 
-def _entries(path: Path, folder: str) -> Iterator[tuple[PurePosixPath, Any]]:
-    with tarfile.open(path, "r|gz") as tar:
-        for entry in tar:
-            if entry.isfile() and entry.name.startswith(f"{folder}/") and (content := tar.extractfile(entry)):
-                yield PurePosixPath(entry.name).relative_to(folder), content
+def _raw_documents(path: Path, name: str, content: IO[bytes]) -> Iterator[bytes]:
+    """Yield the documents of a file of them, each as it lies there; none can be larger than MongoDB takes."""
+    while head := content.read(4):
+        size = int.from_bytes(head, "little")
+        if len(head) == 4 and 5 <= size <= _LARGEST_DOCUMENT:
+            document = head + content.read(size - 4)
+            if len(document) == size and document[-1] == 0:
+                yield document
+                continue
+        raise StagingError(f"{path}: {name} is damaged")
+
+
+def _decoded(path: Path, name: str, document: bytes) -> Document:
+    with contextlib.suppress(bson.errors.BSONError):
+        found = bson.decode(document, _OPTIONS)
+        if "_id" in found:
+            return found
+    raise StagingError(f"{path}: {name} is damaged: a document in it cannot be read, or has no _id")
+
+
+def _entries(path: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    """Yield an archive's files, each with what is in it; what no back-up has is refused.
+
+    Raises:
+        StagingError: It cannot be read, or something in it is none of ours.
+    """
+    try:
+        with tarfile.open(path, "r|gz") as tar:
+            for entry in tar:
+                if entry.isdir() and _is_within(entry.name):  # of an archive that was packed again by hand
+                    continue
+                content = tar.extractfile(entry) if entry.isreg() and not entry.issparse() else None
+                if content is None or not _is_ours(entry.name):
+                    kind = "" if content else " (a link, a device or the like)"
+                    raise StagingError(
+                        f"{path} is no back-up of ours: it holds {entry.name!r}{kind}; nothing of it is used"
+                    )
+                yield entry, content
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        raise StagingError(f"{path} cannot be read as a back-up: {error}") from error
+
+
+def _is_within(name: str) -> bool:
+    """Tell whether a name stays below the folder that it is put into, and no part of it is hidden."""
+    return bool(name) and not name.startswith("/") and not any(part.startswith(".") for part in name.split("/"))
+
+
+def _is_ours(name: str) -> bool:
+    """Tell whether a back-up has a file of this name: `write` leaves out what begins with a dot."""
+    top, _, rest = name.partition("/")
+    if top == "database":
+        collection = rest.removesuffix(".bson")
+        is_plain = re.fullmatch(r"[^/$\0]+", collection) is not None and not collection.startswith("system.")
+        return is_plain and rest == f"{collection}.bson" and _is_within(name)
+    return name == _MANIFEST or (top == "staging" and bool(rest) and _is_within(name))

@@ -1,7 +1,12 @@
-"""Models on disk: a folder for each version, written whole or not at all, and a small file that names the champion."""
+"""Models on disk: a folder for each version, written whole or not at all, and a small file that names the champion.
 
+Cards come from the registry and back-ups too: what they name is checked before it becomes a path.
+"""
+
+import contextlib
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,11 +15,12 @@ import msgspec
 from msgspec import Struct, field
 
 from airqino.errors import DamagedFileError, StagingError
+from airqino.names import file_name, version_name
 from airqino.stores import files
 
 __all__ = [
-    "CARD", "Champion", "ModelCard", "annotate", "card", "decode_card", "load", "read_champion", "save", "versions",
-    "write_champion",
+    "CARD", "Champion", "ModelCard", "annotate", "card", "check_fetched", "decode_card", "load", "read_champion",
+    "save", "versions", "write_champion",
 ]  # fmt: skip
 
 #: Name of a version's card in its folder, and in the registry.
@@ -78,8 +84,7 @@ def save(folder: Path, content_by_name: dict[str, bytes], about: ModelCard) -> N
     Raises:
         StagingError: The folder cannot be written.
     """
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in content_by_name.items()}
-    card = _sealed(msgspec.to_builtins(msgspec.structs.replace(about, sha256=sums)))
+    card = _sealed(msgspec.to_builtins(msgspec.structs.replace(about, sha256=_sums(content_by_name))))
     files.write_folder(folder, {**content_by_name, CARD: card})
 
 
@@ -124,7 +129,27 @@ def decode_card(content: bytes) -> ModelCard:
     """
     about = msgspec.json.decode(content, type=ModelCard)
     _check(content, about.trained_at, about.promoted_at)
+    for name in about.sha256:
+        file_name(name)
     return about
+
+
+def check_fetched(version: str, about: ModelCard, content_by_name: Mapping[str, bytes]) -> None:
+    """Check that a card and files are those of a version, before they are saved as such.
+
+    Args:
+        version: The version that was asked for.
+        about: The card that came.
+        content_by_name: The files that came, without the card.
+
+    Raises:
+        ValueError: It is another version's card, or the files are not those that it was made for.
+    """
+    if about.trained_for != version:
+        raise ValueError(f"its {CARD} is that of {about.trained_for or 'none'}")
+    sums = _sums(content_by_name)
+    if wrong := sorted(name for name in {*sums, *about.sha256} if sums.get(name) != about.sha256.get(name)):
+        raise ValueError(f"{wrong[0]} is not as it was recorded")
 
 
 def load(folder: Path) -> dict[str, bytes]:
@@ -151,8 +176,14 @@ def load(folder: Path) -> dict[str, bytes]:
 
 
 def versions(root: Path) -> list[str]:
-    """Return the names of the versions that are there, oldest first."""
-    return sorted(path.name for path in root.glob("[0-9]*") if path.is_dir())
+    """Return the names of the versions that are there, oldest first; a folder of another name is none."""
+    return sorted(path.name for path in root.glob("[0-9]*") if _is_version(path.name) and path.is_dir())
+
+
+def _is_version(name: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(version_name(name))
+    return False
 
 
 def read_champion(path: Path) -> Champion | None:
@@ -165,6 +196,8 @@ def read_champion(path: Path) -> Champion | None:
     try:
         champion = msgspec.json.decode(content := path.read_bytes(), type=Champion)
         _check(content, champion.promoted_at)
+        for version in (champion.version, *champion.predecessors, *filter(None, [champion.alias_version])):
+            version_name(version)
         return champion
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -200,6 +233,10 @@ def _check(content: bytes, *moments: str | None) -> None:
         raise ValueError("it is not as it was written")
     for moment in filter(None, moments):
         datetime.fromisoformat(moment)
+
+
+def _sums(content_by_name: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in content_by_name.items()}
 
 
 def _json(content: dict[str, Any]) -> bytes:

@@ -1,11 +1,12 @@
 """MongoDB: replace-upserts by a deterministic ``_id``, acknowledged by a majority.
 
-Clients do not survive a fork, so each process opens its own.
+No call waits for ever: for the members to confirm a write as long as a failover may take, for any request ten times as
+long. Clients do not survive a fork, so each process opens its own.
 """
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -15,17 +16,16 @@ import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
-from pymongo.collection import Collection
 from pymongo.database import Database as _Database
-from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutError
 
 from airqino.errors import MongoError
 from airqino.stores import refusals
 
 __all__ = [
-    "INDEXES", "Database", "ask", "collections", "count", "count_by_day", "database", "decoded", "distinct", "encoded",
-    "ensure_indexes", "existing", "find", "find_encoded", "find_many", "find_one", "newest", "ping", "replace",
-    "update",
+    "Database", "ask", "build", "collections", "count", "count_by_day", "database", "decoded", "distinct",
+    "encoded", "existing", "find", "find_encoded", "find_many", "find_one", "newest", "ping",
+    "replace", "update",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -36,26 +36,11 @@ _PATIENCE = 30
 _unreachable: dict[int, tuple[float, str]] = {}
 #: Clients (by id) that have found a server.
 _met: set[int] = set()
+#: How many times as long as a failover one request may take, unless something else is said.
+_LONGEST = 10
 #: Seconds between two tries during a failover.
 _BREATH = 0.2
-#: The server's code for a document with arrays in two fields of an index.
-_PARALLEL_ARRAYS = 171
-#: Name of the index by which hourly documents expire.
-EXPIRY = "expiry"
 Database = _Database[Document]
-
-#: The fields (ascending) of every index, for the queries of the loads, the commands, the views and the dashboards.
-INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "hourly_measurements": (("observed_at", "station"), ("station", "observed_at")),
-    "daily_averages": (("day", "station"), ("station", "day")),
-    "coverage": (("day", "station"),),
-    "forecasts": (("issued_at", "station"), ("station", "issued_at"), ("target_at", "station")),
-    "forecast_scores": (("day", "station"), ("station", "day")),
-    "revisions": (("observed_at", "station"), ("seen_at",)),
-    "profiles": (("station", "month"), ("month", "weekday")),
-    "stations": (("name",),),
-    "loads": (("kind", "loaded_at"), ("kind", "issued_at"), ("kind", "version")),
-}
 
 
 def database(
@@ -66,6 +51,7 @@ def database(
     *,
     tls_ca_file: str = "",
     tls_certificate_key_file: str = "",
+    longest: float | None = None,
 ) -> Database:
     """Return the database, connected by this process's own client.
 
@@ -73,9 +59,12 @@ def database(
         uri: Connection string.
         name: The database.
         timeout: Seconds to look for a server at first.
-        failover: Seconds to wait, once a server has answered, for a new primary or for the server to be back.
+        failover: Seconds to wait, once a server has answered, for a new primary or for the server to be back; and for
+            a majority of the members to confirm a write.
         tls_ca_file: PEM file of the CA that signed the servers' certificates; given, TLS is on.
         tls_certificate_key_file: PEM file of our own certificate and its key; given, TLS is on.
+        longest: Seconds that one request may take; None is ten times as long as a failover: an index of years of hours
+            takes minutes.
 
     Returns:
         The database; nothing was sent yet.
@@ -83,20 +72,24 @@ def database(
     Raises:
         MongoError: The connection string or a TLS file is wrong.
     """
-    return _client(os.getpid(), uri, timeout, failover, tls_ca_file, tls_certificate_key_file)[name]
+    limits = timeout, failover, _LONGEST * failover if longest is None else longest
+    return _client(os.getpid(), uri, limits, tls_ca_file, tls_certificate_key_file)[name]
 
 
 @lru_cache(maxsize=4)
 def _client(
-    _pid: int, uri: str, timeout: float, failover: float, ca_file: str, certificate_key_file: str
+    _pid: int, uri: str, limits: tuple[float, float, float], ca_file: str, certificate_key_file: str
 ) -> MongoClient[Document]:
+    timeout, failover, longest = limits
     files: dict[str, Any] = {"tlsCAFile": ca_file, "tlsCertificateKeyFile": certificate_key_file}
     try:
         client: MongoClient[Document] = MongoClient(
             uri,
             serverSelectionTimeoutMS=int(failover * 1000),
             connectTimeoutMS=int(timeout * 1000),
+            socketTimeoutMS=int(longest * 1000),  # of a server that is gone without a word
             w="majority",
+            wTimeoutMS=int(failover * 1000),  # else a set whose members do not follow makes us wait for ever
             retryWrites=True,
             tz_aware=True,
             datetime_conversion="DATETIME_AUTO",  # a moment beyond Python's, in a document of others, is no error
@@ -137,10 +130,23 @@ def ask(db: Database, work: Callable[[Database], T]) -> T:
         hosts = ",".join(f"{host}:{port}" for host, port in servers)
         where = refusals.without_credentials(f"mongodb://{hosts}/{db.name}")
         reason = refusals.explain(f"MongoDB at {where}", error, refusals.server_errors(servers.values()))
-        if isinstance(error, ServerSelectionTimeoutError):
+        if isinstance(error, ServerSelectionTimeoutError) or refusals.is_unconfirmed(error):
             _unreachable[client] = time.monotonic(), reason
             _met.discard(client)
         raise MongoError(reason) from error
+
+
+def build(db: Database, work: Callable[[Database], T]) -> T:
+    """Ask for what the server itself may take long for, as `ask` does: indexes, views, ``$merge``.
+
+    An index waits for every member that holds data, whatever the write concern says; the limit is the server's too.
+    """
+
+    def limited(db: Database) -> T:
+        with pymongo.timeout(db.client.options.pool_options.socket_timeout):
+            return work(db)
+
+    return ask(db, limited)
 
 
 def _meet(db: Database) -> None:
@@ -178,40 +184,6 @@ def ping(db: Database) -> None:
         MongoError: None does, or it refuses us.
     """
     ask(db, lambda db: db.command("ping"))
-
-
-@lru_cache(maxsize=8)
-def ensure_indexes(db: Database, retention_days: int = 0) -> None:
-    """Make the indexes that are missing; asked once per process and database.
-
-    Args:
-        db: The database.
-        retention_days: Days after which MongoDB drops an hourly document; 0: never.
-    """
-
-    def make(db: Database) -> None:
-        for collection, indexes in INDEXES.items():
-            for fields in indexes:
-                try:
-                    db[collection].create_index(list(fields))
-                except OperationFailure as error:
-                    if error.code != _PARALLEL_ARRAYS:  # in a document of others; `scripts/doctor` names the index
-                        raise
-        _expire(db["hourly_measurements"], retention_days * 86_400)
-
-    ask(db, make)
-
-
-def _expire(collection: Collection[Document], seconds: int) -> None:
-    """Make, change or drop the index by which documents expire."""
-    index = collection.index_information().get(EXPIRY)
-    if index is None and seconds:
-        collection.create_index("observed_at", name=EXPIRY, expireAfterSeconds=seconds)
-    elif index is not None and not seconds:
-        collection.drop_index(EXPIRY)
-    elif index is not None and index["expireAfterSeconds"] != seconds:
-        new = {"name": EXPIRY, "expireAfterSeconds": seconds}
-        collection.database.command("collMod", collection.name, index=new)
 
 
 def collections(db: Database) -> list[str]:

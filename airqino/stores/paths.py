@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+from airqino.names import station_id, version_name
+
 __all__ = ["Paths"]
 
 
@@ -60,9 +62,18 @@ class Paths:
         """Return the scores of the forecasts for a day."""
         return self.partition(day) / "scores.parquet"
 
+    @property
+    def stations(self) -> Path:
+        """Return the folder of what the API says of stations."""
+        return self.root / "stations"
+
     def station(self, station: str) -> Path:
-        """Return what the API says of a station: name and coordinates."""
-        return self.root / "stations" / f"{station}.parquet"
+        """Return what the API says of a station: name and coordinates.
+
+        Raises:
+            ValueError: It is no station's id.
+        """
+        return self.stations / f"{station_id(station)}.parquet"
 
     @property
     def notes(self) -> Path:
@@ -80,8 +91,12 @@ class Paths:
         return self.root / "models"
 
     def model(self, version: str | date) -> Path:
-        """Return the folder of a model version."""
-        return self.models / f"{version}"
+        """Return the folder of a model version.
+
+        Raises:
+            ValueError: It is none's name.
+        """
+        return self.models / version_name(f"{version}")
 
     @property
     def champion(self) -> Path:

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from pymongo import errors
 from pymongo.server_description import ServerDescription
 
-__all__ = ["explain", "explain_settings", "server_errors", "without_credentials"]
+__all__ = ["explain", "explain_settings", "is_unconfirmed", "server_errors", "without_credentials"]
 
 #: MongoDB's error codes; 8000 is Atlas's own.
 _UNAUTHORIZED, _AUTHENTICATION, _ATLAS = 13, 18, 8000
 
+_MAJORITY = "a majority of its members must be up (rs.status() tells which are not)"
 _TIMES = "renew it on the server, or set this machine's clock"
 _NAME = "name the server in MONGODB_URI as its certificate does, or have one made for this name"
 #: Part of OpenSSL's error (pymongo keeps only its text) → our message.
@@ -77,6 +78,13 @@ def explain(where: str, error: errors.PyMongoError, servers: Iterable[Exception 
     """
     if isinstance(error, errors.ServerSelectionTimeoutError):
         return _unreachable(where, list(servers))
+    if is_unconfirmed(error):
+        return f"{where}: its members do not confirm writes; {_MAJORITY}"
+    if isinstance(error, errors.PyMongoError) and error.timeout:
+        return (
+            f"{where} did not finish what was asked in time; an index or a $merge waits for all members that hold data "
+            "(rs.status() tells which are down), or the server is overloaded; the next run tries again"
+        )
     if isinstance(error, errors.BulkWriteError):
         return f"{where} refused: a write failed (code {error.code})"
     if isinstance(error, errors.OperationFailure):
@@ -84,12 +92,20 @@ def explain(where: str, error: errors.PyMongoError, servers: Iterable[Exception 
     return f"{where}: {type(error).__name__}; the next run loads what is staged"
 
 
+def is_unconfirmed(error: errors.PyMongoError) -> bool:
+    """Tell whether a write was done, but too few members of the set confirmed it in time."""
+    if isinstance(error, errors.BulkWriteError):
+        unconfirmed, refused = (error.details or {}).get("writeConcernErrors"), (error.details or {}).get("writeErrors")
+        return bool(unconfirmed) and not refused
+    return isinstance(error, errors.WriteConcernError)
+
+
 def _unreachable(where: str, reasons: Sequence[Exception | None]) -> str:
     for openssl_text, text in _TLS.items():
         if any(openssl_text in str(reason) for reason in reasons):
             return f"{where}: {text}"
     if None in reasons:
-        return f"{where} has no primary; a majority of its members must be up (rs.status() tells which are not)"
+        return f"{where} has no primary; {_MAJORITY}"
     return f"{where} cannot be reached; start it (systemctl start mongod), or correct MONGODB_URI"
 
 

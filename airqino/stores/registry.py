@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import requests
 
 from airqino.errors import DamagedFileError, RegistryError
+from airqino.names import file_name, version_name
 
 __all__ = ["ALIAS", "EXPERIMENT", "MODEL", "Record", "Registry", "check_file"]
 
@@ -115,13 +116,23 @@ class Registry:
         """Return the version that has the alias, or None.
 
         Raises:
-            RegistryError: It cannot be asked.
+            RegistryError: It cannot be asked, or what bears the alias is no version of ours.
         """
         with self._connected() as client:
             for model in client.search_registered_models(f"name = '{MODEL}'"):
                 if number := model.aliases.get(ALIAS):
-                    return str(client.get_model_version(MODEL, number).tags.get("version")) or None
+                    return self._named(client.get_model_version(MODEL, number))
             return None
+
+    def _named(self, registered: Any) -> str:
+        """Return the name of a registered version, which whoever may write to the registry has chosen."""
+        try:
+            return version_name(registered.tags.get("version"))
+        except ValueError as error:
+            raise RegistryError(
+                f"the model registry at {self._where()}: version {registered.version} of {MODEL}, which has the alias "
+                f"{ALIAS}, has a tag version that names none: {error}; correct the tag, or move the alias"
+            ) from None
 
     def move_alias(self, version: str) -> None:
         """Move the alias to a version.
@@ -141,7 +152,7 @@ class Registry:
         with self._connected() as client, tempfile.TemporaryDirectory() as folder:
             run = self._find(client, version).run_id
             path = Path(client.download_artifacts(run, "model", folder))
-            return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+            return {file_name(file.name): file.read_bytes() for file in sorted(path.iterdir())}
 
     def _find(self, client: Any, version: str) -> Any:
         """Return the registered version of that name; the newest, should it have been trained twice."""

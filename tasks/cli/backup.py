@@ -39,6 +39,6 @@ def main(argv: Sequence[str]) -> int:
         if not alone:
             raise StagingError("another run has held the staging root for 15 minutes: see what it does, then try again")
         about = archive.write(path, root, database)
-    documents = sum(about["documents"].values())
-    print(f"{path}: {about['files']} files, {documents} documents, {path.stat().st_size / 1e6:.1f} MB")
+    documents = sum(about.documents.values())
+    print(f"{path}: {about.files} files, {documents} documents, {path.stat().st_size / 1e6:.1f} MB")
     return 0

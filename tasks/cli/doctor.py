@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from tasks.doctor import examine
 from tasks.doctor.checks import Outcome, Result
@@ -40,11 +37,16 @@ def main(argv: Sequence[str]) -> int:
         found = {"healthy": healthy, "checks": [msgspec.to_builtins(result) for result in results]}
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
-        _show(results, Console(width=None if Console().is_terminal else 140))
+        _show(results)
     return 0 if healthy else 1
 
 
-def _show(results: Sequence[Result], console: Console) -> None:
+def _show(results: Sequence[Result]) -> None:
+    from rich.console import Console  # loaded after the checks, which wait for servers
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(width=None if Console().is_terminal else 140)
     table = Table(show_header=False)
     table.add_column()
     table.add_column(no_wrap=True)

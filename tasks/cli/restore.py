@@ -6,7 +6,7 @@ from pathlib import Path
 
 from airqino import views
 from airqino.errors import MongoError, StagingError
-from airqino.stores import archive, mongo
+from airqino.stores import archive, indexes, mongo
 from tasks import targets
 from tasks.cli.running import lock, preflight
 from tasks.settings.reading import settings
@@ -24,8 +24,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--only", choices=("staging", "database"), help="restore one of them")
     parser.add_argument("--drop", action="store_true", help="drop the database's collections first")
     arguments = parser.parse_args(argv)
-    about = archive.check(arguments.file)
-    staging, database = arguments.only != "database", arguments.only != "staging" and bool(about["documents"])
+    about = archive.check(arguments.file, targets.paths().root)
+    staging, database = arguments.only != "database", arguments.only != "staging" and bool(about.documents)
     preflight()
     with lock("run", wait=60) as alone:
         if not alone:
@@ -58,6 +58,6 @@ def _refuse_documents(drop: bool) -> None:
 
 def _load(file: Path) -> int:
     database = targets.database()
-    mongo.ensure_indexes(database, settings().mongo.retention_days)
-    mongo.ask(database, views.ensure_views)
+    indexes.ensure_indexes(database, settings().mongo.retention_days)
+    mongo.build(database, views.ensure_views)
     return sum(mongo.replace(database, collection, some) for collection, some in archive.documents(file))

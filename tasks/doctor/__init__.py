@@ -13,8 +13,15 @@ from tasks.doctor.trigger import trigger
 
 __all__ = ["examine"]
 
-#: Seconds for all checks together; with the start of Python, the whole stays below ten.
+#: Seconds for all checks together, of which some may wait for an answer that is slow to come. Where nothing answers at
+#: all, they end in two: nobody waits longer for a connection than a second and a half. What takes long to load, as all
+#: that reads tables, is loaded by the checks that need it, while others wait for their servers.
 _SECONDS = 7.5
+#: The results of the checks that build on each other.
+_SOURCE = ("credentials", "API", "stations", "clock")
+_ASPECTS = ("version", "TLS", "clock", "members", "rights", "indexes", "days")
+_MONGODB = ("MongoDB", *(f"MongoDB {aspect}" for aspect in _ASPECTS))
+_MACHINE = ("staging root", "disk space", "temporary files", "staged files", "notes", "runs under way", "last success")
 
 
 def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
@@ -27,20 +34,20 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
     Returns:
         One result for each check, in the order in which they build on each other.
     """
-    deployed = configuration.read()
+    of = configuration.read()
     groups = [
-        Group(("configuration",), lambda: [configuration.configuration(deployed, system)]),
+        Group(("configuration",), lambda: [configuration.configuration(of, system)]),
         Group(("Python and packages",), lambda: [configuration.packages(repository)]),
-        Group(("secrets",), lambda: [configuration.permissions(repository, system, deployed.mongo)]),
-        Group(source.NAMES, lambda: source.examine(deployed.airqino, deployed.stations)),
-        Group(("probe",), lambda: source.probed(deployed.airqino, deployed.staging)),
-        Group(database.NAMES, lambda: database.examine(deployed.mongo, deployed.staging)),
-        Group(machine.NAMES, lambda: machine.examine(deployed.staging, deployed.alerts)),
-        Group(("missing hours",), lambda: machine.missing(deployed.staging, deployed.airqino, deployed.stations)),
-        Group(("luigid",), lambda: services.luigid(deployed.luigid)),
-        Group(services.REGISTRY, lambda: services.registry(deployed.forecast, deployed.staging)),
-        Group(("alerts",), lambda: services.alerts(deployed.alerts)),
-        Group(("public page",), lambda: services.public_page(deployed.publish)),
+        Group(("secrets",), lambda: [configuration.permissions(repository, system, of.mongo)]),
+        Group(_SOURCE, lambda: source.examine(of.airqino, of.stations)),
+        Group(("probe",), lambda: source.probed(of.airqino, of.staging)),
+        Group(_MONGODB, lambda: database.examine(of.mongo, of.staging)),
+        Group(_MACHINE, lambda: machine.examine(of.staging, of.alerts)),
+        Group(("missing hours",), lambda: machine.missing(of.staging, of.airqino, of.stations)),
+        Group(("luigid",), lambda: services.luigid(of.luigid)),
+        Group(("model registry", "champion"), lambda: services.registry(of.forecast, of.staging)),
+        Group(("alerts",), lambda: services.alerts(of.alerts)),
+        Group(("public page",), lambda: services.public_page(of.publish)),
         Group(("trigger",), lambda: trigger(repository, system)),
     ]
     return run(groups, _SECONDS)

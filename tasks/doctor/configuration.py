@@ -5,6 +5,7 @@ Each section is read on its own, so that one with a mistake does not stop the ch
 
 import os
 import re
+import shlex
 import stat
 import sys
 import warnings
@@ -170,7 +171,7 @@ def permissions(repository: Path, system: Path, mongo: sections.Mongo | None) ->
         paths.append(Path(mongo.tls_certificate_key_file))
     files = [path for path in paths if path.is_file()]
     if readable := [f"{path}" for path in files if path.stat().st_mode & stat.S_IROTH]:
-        return warning(name, f"others can read {', '.join(readable)}", f"chmod o-rwx {' '.join(readable)}")
+        return warning(name, f"others can read {', '.join(readable)}", f"chmod o-rwx {shlex.join(readable)}")
     shown = ", ".join(map(str, files))
     return ok(name, f"{shown}: others cannot read it" if files else "no file with secrets")
 

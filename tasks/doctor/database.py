@@ -1,7 +1,7 @@
 """Check that MongoDB can be reached, is secured, and gives us the rights that we need, without changing anything.
 
 The server lists the rights (``connectionStatus``). One write is tried: it matches no document, but waits for a majority
-of the members, as the loads do.
+of the members, as the loads do. What takes a second to load is loaded when the server has answered.
 """
 
 import contextlib
@@ -17,26 +17,23 @@ from typing import Any
 from pymongo import MongoClient, WriteConcern, errors
 from pymongo.database import Database
 
-from airqino import views
-from airqino.stores import mongo as store
-from airqino.stores import refusals
+from airqino.stores import indexes, refusals
 from airqino.stores.paths import Paths
 from tasks.doctor.checks import Result, failed, ok, warning
 from tasks.doctor.source import clock
 from tasks.settings.sections import Mongo, Staging
-from tasks.versions import DAY_LOADS, by_day, days_to_load, what_is_left
 
-__all__ = ["NAMES", "encryption", "examine", "missing_actions", "version"]
+__all__ = ["encryption", "examine", "missing_actions", "version"]
 
 Document = dict[str, Any]
 
-_ASPECTS = ("version", "TLS", "clock", "members", "rights", "indexes", "days")
-NAMES = ("MongoDB", *(f"MongoDB {aspect}" for aspect in _ASPECTS))
-
-#: The oldest server that the loads and the dashboards' views were tried with.
-_OLDEST = (6, 0)
-_TIMEOUT = 3.0
-_COLLECTIONS = ("models", *store.INDEXES)
+#: The oldest server that the loads and the dashboards' views were tried with, and the oldest that is still maintained.
+_OLDEST, _MAINTAINED = (6, 0), (7, 0)
+#: The first of each release that is mended; in those before, zlib shows memory to whoever asks (CVE-2025-14847).
+_MENDED = ((6, 0, 27), (7, 0, 28), (8, 0, 17), (8, 2, 3))
+#: Seconds to find a server, and for an answer of one that was found.
+_FINDING, _TIMEOUT = 1.2, 3.0
+_COLLECTIONS = ("models", *indexes.INDEXES)
 _ACTIONS = frozenset({"find", "insert", "update", "createIndex"})
 _VIEW_ACTIONS = frozenset({"createCollection", "collMod"})
 
@@ -59,12 +56,12 @@ def examine(config: Mongo | None, staging: Staging | None) -> Iterator[Result]:
 
 
 def _client(config: Mongo) -> MongoClient[Document]:
-    limit = int(min(config.timeout_seconds, _TIMEOUT) * 1000)
+    finding, limit = (int(min(config.timeout_seconds, most) * 1000) for most in (_FINDING, _TIMEOUT))
     tls: Document = {"tlsCAFile": config.tls_ca_file, "tlsCertificateKeyFile": config.tls_certificate_key_file}
     return MongoClient(
         config.uri,
-        serverSelectionTimeoutMS=limit,
-        connectTimeoutMS=limit,
+        serverSelectionTimeoutMS=finding,
+        connectTimeoutMS=finding,
         socketTimeoutMS=limit,
         tz_aware=True,
         appname="airqino-doctor",
@@ -80,7 +77,8 @@ def _connected(client: MongoClient[Document], config: Mongo, staging: Staging | 
     users = [user["user"] for user in login["authenticatedUsers"]]
     hosts = list(client.topology_description.server_descriptions())
     yield _access(where, users, [host for host, _ in hosts])
-    yield version(str(client.server_info()["version"]))
+    compressors = client.admin.command("hello", compression=["zlib"]).get("compression", [])
+    yield version(str(client.server_info()["version"]), "zlib" in compressors)
     yield encryption(client.options.pool_options._ssl_context, [host for host, _ in hosts])
     yield from clock("MongoDB clock", "MongoDB's", [hello["localTime"].replace(tzinfo=UTC)], datetime.now(UTC))
     yield _members(client, hello)
@@ -117,11 +115,23 @@ def _upgrade() -> str:
     return f"upgrade MongoDB to {_OLDEST[0]}.{_OLDEST[1]} or newer, one major version at a time"
 
 
-def version(text: str) -> Result:
-    """Check that the server is not older than the versions that were tried."""
-    if tuple(int(part) for part in re.findall(r"\d+", text)[:2]) < _OLDEST:
-        return failed("MongoDB version", text, _upgrade())
-    return ok("MongoDB version", text)
+def version(text: str, has_zlib: bool) -> Result:
+    """Check that the server is not older than the versions that were tried, is maintained, and shows no memory.
+
+    Args:
+        text: The version, such as 7.0.28.
+        has_zlib: Whether it takes messages that zlib has compressed.
+    """
+    name, numbers = "MongoDB version", tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+    if numbers < _OLDEST:
+        return failed(name, text, _upgrade())
+    mended = next((first for first in _MENDED if first[:2] >= numbers[:2]), ())
+    doubts = [f"{text} is past its end of life"] if numbers < _MAINTAINED else []
+    cures = ["upgrade to 7.0 or newer, one major version at a time"] if doubts else []
+    if has_zlib and numbers < mended:
+        doubts.append(f"{text} shows memory to whoever can reach it (CVE-2025-14847, zlib is on)")
+        cures.append(f"take {'.'.join(map(str, mended))} or newer, or set net.compression.compressors: disabled")
+    return warning(name, "; ".join(doubts), "; ".join(cures)) if doubts else ok(name, text)
 
 
 def _is_loopback(host: str) -> bool:
@@ -190,6 +200,8 @@ def missing_actions(database: str, privileges: Iterable[Mapping[str, Any]]) -> d
     Returns:
         By collection; one that lacks nothing is left out. Collections that lack the same share one entry.
     """
+    from airqino import views
+
     needed = {**dict.fromkeys(_COLLECTIONS, _ACTIONS), **dict.fromkeys(views.VIEWS, _VIEW_ACTIONS)}
     lacking: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for collection, actions in needed.items():
@@ -209,14 +221,16 @@ def _covers(resource: Mapping[str, Any], database: str, collection: str) -> bool
 
 
 def _indexes(client: MongoClient[Document], database: str) -> Result:
+    from airqino import views
+
     name, db = "MongoDB indexes", client[database]
     collections = {collection["name"]: collection for collection in db.list_collections()}
     if "loads" not in collections:
         return ok(name, "none yet: the first load makes them")
     missing = []
-    for collection, needed in store.INDEXES.items():
-        indexes = db[collection].index_information() if collection in collections else {}
-        keys = [tuple(index["key"]) for index in indexes.values()]
+    for collection, needed in indexes.INDEXES.items():
+        there = db[collection].index_information() if collection in collections else {}
+        keys = [tuple(index["key"]) for index in there.values()]
         wanted = {fields: tuple((field, 1) for field in fields) for fields in needed}
         missing += [f"{collection} ({', '.join(fields)})" for fields, key in wanted.items() if key not in keys]
     for view, (source, pipeline) in views.VIEWS.items():
@@ -229,6 +243,8 @@ def _indexes(client: MongoClient[Document], database: str) -> Result:
 
 
 def _days(database: Database[Document], root: Path) -> Result:
+    from tasks.versions import DAY_LOADS, by_day, days_to_load, what_is_left
+
     name = "MongoDB days"
     loads = by_day(database["loads"].find(DAY_LOADS, {"version": 1}))
     if days := days_to_load(loads, Paths(root)):

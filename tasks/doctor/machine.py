@@ -1,28 +1,26 @@
-"""Check the staging root: its disk, the files in it, the run that uses it, and when a run last succeeded."""
+"""Check the staging root: its disk, the files in it, the run that uses it, and when a run last succeeded.
+
+What reads tables takes a second to load: it is loaded where it is needed, while other checks wait for their servers.
+"""
 
 import contextlib
 import fcntl
 import os
-import shlex
 import struct
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
 
 from airqino.errors import StagingError
-from airqino.quality.notes import active
-from airqino.stores import files, notebook, parquet
+from airqino.stores import files
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR
 from tasks.doctor.checks import Result, failed, ok, warning
-from tasks.instruments.observed import last_success
-from tasks.missing import in_all, missing_hours
 from tasks.settings.sections import AirQino, Alerts, Staging, Station
 
-__all__ = ["NAMES", "examine", "missing"]
-
-NAMES = ("staging root", "disk space", "temporary files", "staged files", "notes", "runs under way", "last success")
+__all__ = ["examine", "missing"]
 
 #: A write takes seconds: an older temporary file was left behind by a run that was killed.
 _LEFTOVER_SECONDS = 3600
@@ -55,6 +53,8 @@ def missing(staging: Staging | None, airqino: AirQino | None, stations: Mapping[
     """Check that no hour since the first staged one was never asked for, or failed."""
     if staging is None or airqino is None:
         return
+    from tasks.missing import in_all, missing_hours
+
     configured = {station: stations.get(station, Station()) for station in airqino.stations}
     last_hour = airqino.last_hour(airqino.moment())
     found = in_all(missing_hours(Paths(Path(staging.root)), configured, last_hour, tables_only=True))
@@ -69,7 +69,7 @@ def missing(staging: Staging | None, airqino: AirQino | None, stations: Mapping[
 def _root(root: Path) -> Result:
     name, cure = "staging root", "make the folder, let the pipeline's user write in it, or correct STAGING_ROOT"
     if not root.exists() and not _blocked(root):
-        return warning(name, f"{root} is not there yet", f"the first run makes it; or: mkdir -p {root}")
+        return warning(name, f"{root} is not there yet", f"the first run makes it; or: mkdir -p {quote(f'{root}')}")
     try:
         files.probe(root)
     except OSError as error:
@@ -87,7 +87,7 @@ def _space(root: Path, share: float) -> Result:
     free, free_share = files.free_room(root)
     finding = f"{free_share:.0%} free ({free / 1e9:.1f} GB)"
     if free_share < share:
-        look = f"du -axh {shlex.quote(f'{files.mount_point(root)}')} | sort -h | tail"
+        look = f"du -axh {quote(f'{files.mount_point(root)}')} | sort -h | tail"
         cure = f"make room, or move STAGING_ROOT to a larger disk. To see what fills it: {look}"
         return failed("disk space", f"{finding}, less than [alerts] disk_free_share = {share:g}", cure)
     return ok("disk space", finding)
@@ -98,7 +98,7 @@ def _leftovers(root: Path) -> Result:
     leftovers = [path for path in root.rglob(files.TEMPORARY) if _changed(path) < old]
     if leftovers:
         finding = f"{len(leftovers)} left behind by runs that were killed: {_first_three(leftovers, root)}"
-        cure = f"find {root} -name '{files.TEMPORARY}' -mmin +60 -prune -exec rm -r {{}} +"
+        cure = f"find {quote(f'{root}')} -name '{files.TEMPORARY}' -mmin +60 -prune -exec rm -r {{}} +"
         return warning("temporary files", finding, cure)
     return ok("temporary files", "none left behind")
 
@@ -111,6 +111,8 @@ def _changed(path: Path) -> float:
 
 
 def _files(root: Path) -> Result:
+    from airqino.stores import parquet
+
     today = datetime.now(UTC).date()
     readable, damaged = 0, []
     for day in (today - n * DAY for n in range(_DAYS)):
@@ -128,6 +130,9 @@ def _files(root: Path) -> Result:
 
 
 def _notes(root: Path) -> Result:
+    from airqino.quality.notes import active
+    from airqino.stores import notebook
+
     path = Paths(root).notes
     try:
         notes = notebook.read(path)
@@ -183,12 +188,15 @@ def _command(pid: int) -> str:
 
 
 def _success(root: Path, limit: timedelta) -> Result:
+    from tasks.instruments.observed import last_success
+
     name, path = "last success", Paths(root).last_success
     success = last_success(root)
     if success is None and not path.exists():
         return warning(name, "no hourly run has succeeded yet", "run one, and read what it prints: scripts/hourly")
     if success is None:
-        return warning(name, f"{path} cannot be read", f"rm {path}; the next run that succeeds writes it again")
+        cure = f"rm {quote(f'{path}')}; the next run that succeeds writes it again"
+        return warning(name, f"{path} cannot be read, or lies in the future", cure)
     age = datetime.now(UTC) - success.at
     finding = f"{success.hour}, {age / HOUR:.1f} h ago"
     if age > limit:

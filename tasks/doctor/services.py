@@ -17,11 +17,10 @@ from airqino.stores.paths import Paths
 from tasks.doctor.checks import Result, ok, warning
 from tasks.settings.sections import Alerts, Forecasting, Publishing, Staging
 
-__all__ = ["REGISTRY", "alerts", "luigid", "public_page", "registry"]
+__all__ = ["alerts", "luigid", "public_page", "registry"]
 
-REGISTRY = ("model registry", "champion")
-
-_TIMEOUT = 2.0
+#: Seconds to connect to a server, and for its answer.
+_TIMEOUT = (1.5, 2.0)
 
 
 def luigid(url: str) -> Iterator[Result]:
@@ -50,7 +49,7 @@ def registry(forecast: Forecasting | None, staging: Staging | None) -> Iterator[
 
 def _registry(uri: str) -> Result:
     """Check without MLflow: its import takes seconds, and it makes a file that is not there."""
-    name, where = REGISTRY[0], _shown(uri)
+    name, where = "model registry", _shown(uri)
     cure = "start it, or correct MLFLOW_TRACKING_URI; until then forecasts go on, but trainings are not recorded"
     try:
         if uri.startswith("sqlite"):
@@ -64,14 +63,14 @@ def _registry(uri: str) -> Result:
         else:
             parts = urlsplit(uri)
             port = parts.port or (5432 if uri.startswith("postgresql") else 3306)
-            socket.create_connection((parts.hostname or "localhost", port), _TIMEOUT).close()
+            socket.create_connection((parts.hostname or "localhost", port), _TIMEOUT[0]).close()
     except (OSError, ValueError, sqlite3.Error) as error:  # requests' errors are OSErrors
         return warning(name, f"{where} cannot be used ({type(error).__name__})", cure)
     return ok(name, f"{where} answers")
 
 
 def _champion(paths: Paths) -> Result:
-    name = REGISTRY[1]
+    name = "champion"
     try:
         champion = models.read_champion(paths.champion)
     except StagingError:

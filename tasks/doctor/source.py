@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from pathlib import Path
+from shlex import quote
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -18,12 +19,10 @@ from tasks.doctor.checks import Result, failed, ok, skipped, warning
 from tasks.fetch import client
 from tasks.settings.sections import AirQino, Staging, Station
 
-__all__ = ["NAMES", "clock", "examine", "places", "probed"]
-
-NAMES = ("credentials", "API", "stations", "clock")
+__all__ = ["clock", "examine", "places", "probed"]
 
 #: Connect and read time-outs in seconds; a token and an answer must both fit into the time of a check.
-_TIMEOUT = (2.0, 3.0)
+_TIMEOUT = (1.5, 3.0)
 #: Seconds in which the stations are asked; the limit on requests says how many that are.
 _ASKING = 2
 #: If two stations of one network are further apart than this, a coordinate has probably lost its sign or digits.
@@ -94,7 +93,7 @@ def _credentials(airqino: AirQino, answers: Iterable[Answer]) -> Result:
         if isinstance(error, errors.CredentialsError):
             return failed(name, finding, cure)
         if "token endpoint" in finding:
-            cure = f"check AIRQINO_TOKEN_URL and the network: curl -sSI {airqino.token_url}"
+            cure = f"check AIRQINO_TOKEN_URL and the network: curl -sSI {quote(airqino.token_url)}"
             return failed(name, finding, cure)
     if not airqino.username:
         return skipped(name, "AIRQINO_USERNAME is not set: requests are sent without a token")
@@ -107,7 +106,7 @@ def _api(airqino: AirQino, answers: Mapping[str, Answer]) -> Result:
     for error in failures.values():
         cure = next((cure for kind, cure in _CURES.items() if isinstance(error, kind)), "")
         whose = "" if len(failures) == len(answers) else f" (of {', '.join(failures)}; the others answer)"
-        return failed("API", f"{airqino.base_url}: {error}{whose}", cure.format(url=airqino.base_url))
+        return failed("API", f"{airqino.base_url}: {error}{whose}", cure.format(url=quote(airqino.base_url)))
     slowest = max(answer.exchange.seconds for answer in answers.values())
     return ok("API", f"{airqino.base_url} answers in {slowest:.1f} s, in the right form")
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from airqino.errors import MongoError
+from airqino.errors import ConfigError, MongoError
 from airqino.quality.flags import FAULTS
 from airqino.readings import POLLUTANTS
 from airqino.stores import files, mongo
 from airqino.stores.paths import Paths
-from airqino.times import DAY, HOUR, hour_range
+from airqino.times import DAY, HOUR, Moment, hour_range, parse_hour
 from tasks import targets
 from tasks.instruments.shape import Shape, Staged, observe_shape
 from tasks.missing import MissingHours, overdue_hours
@@ -79,7 +79,7 @@ class Success(msgspec.Struct):
     """The last hourly run that succeeded: the hour it was for, and when it ended."""
 
     hour: str
-    at: datetime
+    at: Moment
 
 
 @dataclass(frozen=True)
@@ -146,11 +146,16 @@ def observe(root: Path, asks_database: bool = True) -> PipelineState:
 
 
 def last_success(root: Path) -> Success | None:
-    """Return the last hourly run that succeeded; None where none is known."""
+    """Return the last hourly run that succeeded; None where none is known.
+
+    One that is still to come is none: a clock that was ahead wrote it, and no missing run would be told until then.
+    """
     try:
-        return msgspec.json.decode(Paths(root).last_success.read_bytes(), type=Success)
-    except (OSError, ValueError):
+        success = msgspec.json.decode(Paths(root).last_success.read_bytes(), type=Success)
+        parse_hour(success.hour)
+    except (OSError, ValueError, ConfigError):
         return None
+    return success if success.at < datetime.now(UTC) + HOUR else None
 
 
 def note_success(root: Path, hour: str, at: datetime) -> None:

@@ -16,6 +16,7 @@ from luigi.configuration import get_config
 from msgspec import Struct
 
 from airqino.errors import ConfigError
+from airqino.names import station_id
 from airqino.times import format_hour
 from tasks.settings import luigi_cfg, sections
 from tasks.settings.sections import OPTIONS, SECTIONS, Station
@@ -24,6 +25,8 @@ __all__ = ["Settings", "refuse_unpublished", "section", "settings", "staging_roo
 
 S = TypeVar("S", bound=Struct)
 
+#: What the name of a station's section begins with; its id follows.
+_STATION = "stations."
 _SECRET = {(option.section, option.name) for option in OPTIONS if option.secret}
 _VARIABLES = {(option.section, option.name): option.variable for option in OPTIONS if option.variable}
 
@@ -98,7 +101,7 @@ def settings() -> Settings:
         raise ConfigError(luigi_cfg.BROKEN)
     _point_luigi_to_luigid()
     values: dict[str, Any] = {name: section(struct, name) for name, struct in SECTIONS.items()}
-    stations = {name.removeprefix("stations."): section(Station, name) for name in station_sections()}
+    stations = {name.removeprefix(_STATION): section(Station, name) for name in station_sections()}
     return Settings(**values, stations=stations, now=values["airqino"].moment())
 
 
@@ -117,7 +120,7 @@ def text(section: str, option: str) -> str:
 
 def station_sections() -> list[str]:
     """Return the names of the sections on stations."""
-    return [name for name in get_config().sections() if name.startswith("stations.")]
+    return [name for name in get_config().sections() if name.startswith(_STATION)]
 
 
 def section(struct: type[S], name: str) -> S:
@@ -127,6 +130,11 @@ def section(struct: type[S], name: str) -> S:
         ConfigError: A value or an option's name is wrong, or two options do not go together.
     """
     hints, config = get_type_hints(struct, include_extras=True), get_config()
+    if name.startswith(_STATION):
+        try:
+            station_id(name.removeprefix(_STATION))
+        except ValueError as error:
+            raise ConfigError(f"luigi.cfg [{name}]: {error}") from None
     if unknown := {*(config.options(name) if config.has_section(name) else ())} - hints.keys():
         raise ConfigError(f"luigi.cfg [{name}] {min(unknown)}: no such option; there are {', '.join(sorted(hints))}")
     texts = {option: _text(name, option) for option in hints}

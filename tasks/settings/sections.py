@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
+from airqino import names
 from airqino.errors import ConfigError
 from airqino.opendata.about import LICENCES
 from airqino.readings import CORE_HOURS, HORIZONS, LONGEST_HORIZON
@@ -26,7 +27,7 @@ __all__ = [
 
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="a URL that begins with http:// or https://")]
 OptionalUrl = Annotated[str, Meta(pattern=r"^(https?://[^\s/]+.*)?$", description="empty, or an http(s) URL")]
-StationId = Annotated[str, Meta(pattern=r"^[0-9]{1,18}$")]
+StationId = Annotated[str, Meta(pattern=names.STATION)]
 StationIds = Annotated[tuple[StationId, ...], Meta(min_length=1, description="numeric station ids, comma-separated")]
 Seconds = Annotated[float, Meta(gt=0, le=3600, description="a number of seconds above 0, at most 3600")]
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1000")]
@@ -179,7 +180,7 @@ class Mongo(Struct, frozen=True, kw_only=True):
     ] = "mongodb://127.0.0.1:27017"
     database: Annotated[
         str,
-        Meta(pattern=r"^[A-Za-z0-9_-]{1,63}$", description="letters, digits, _ and -, at most 63"),
+        Meta(pattern=names.DATABASE, description="letters, digits, _ and -, at most 63; not admin, config or local"),
         Variable("MONGODB_DATABASE"),
     ] = "air_quality"
     timeout_seconds: Seconds = 5.0

@@ -1,18 +1,21 @@
 """Parts of the doctor on their own."""
 
+import os
+import shlex
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 from support.deployment import ROOT
 
-from tasks.doctor import checks, database, source
+from tasks.doctor import checks, database, machine, source
 from tasks.settings import secrets
-from tasks.settings.sections import Station
+from tasks.settings.sections import Staging, Station
 
 
 def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,10 +45,31 @@ def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up(mon
 
 
 @pytest.mark.parametrize(
-    ("text", "outcome"), [("6.0.5", "ok"), ("8.2.1-rc0", "ok"), ("5.0.31", "failed"), ("4.4", "failed")]
+    ("text", "has_zlib", "outcome", "says"),
+    [
+        ("4.4", False, "failed", "4.4"),
+        ("5.0.32", True, "failed", "5.0.32"),
+        ("6.0.27", True, "warning", "6.0.27 is past its end of life"),
+        ("6.0.5", False, "warning", "6.0.5 is past its end of life"),
+        ("6.0.5", True, "warning", "6.0.5 is past its end of life; 6.0.5 shows memory"),
+        ("7.0.27", True, "warning", "7.0.27 shows memory"),
+        ("7.0.27", False, "ok", "7.0.27"),
+        ("7.0.28", True, "ok", "7.0.28"),
+        ("8.0.16", True, "warning", "8.0.16 shows memory"),
+        ("8.0.17", True, "ok", "8.0.17"),
+        ("8.1.2", True, "warning", "8.1.2 shows memory"),
+        ("8.2.1-rc0", True, "warning", "8.2.1-rc0 shows memory"),
+        ("8.2.3", True, "ok", "8.2.3"),
+        ("9.0.0", True, "ok", "9.0.0"),
+    ],
 )
-def test_old_servers(text: str, outcome: str) -> None:
-    assert database.version(text).outcome == outcome
+def test_old_servers(text: str, has_zlib: bool, outcome: str, says: str) -> None:
+    result = database.version(text, has_zlib)
+    assert result.outcome == outcome
+    assert result.finding.startswith(says)
+    assert (result.cure == "") == (outcome == "ok")
+    if "shows memory" in says:
+        assert "net.compression.compressors: disabled" in result.cure
 
 
 @pytest.mark.parametrize(
@@ -104,3 +128,13 @@ def test_places_and_zones() -> None:
     assert "5837 km apart" in source.places(far, now)[-1]
     twice = {"a": Station(latitude=5, longitude=-4), "b": Station(latitude=5, longitude=-4)}
     assert "the same coordinates" in source.places(twice, now)[0]
+
+
+def test_a_command_to_paste_takes_a_folder_as_one_word(tmp_path: Path) -> None:
+    root = tmp_path / "air; rm -r quality"
+    root.mkdir()
+    leftover = root / ".daily.parquet.0.tmp"
+    leftover.touch()
+    os.utime(leftover, (0, 0))
+    cures = [result.cure for result in machine.examine(Staging(root=f"{root}"), None) if "find" in result.cure]
+    assert [shlex.split(cure)[:2] for cure in cures] == [["find", f"{root}"]]

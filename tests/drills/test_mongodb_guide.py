@@ -71,6 +71,7 @@ class Machine:
             (etc / name).chmod(0o400)
         for port in self.ports:
             own = self.here(config).replace("27017", f"{port}")
+            own = own.replace("net:\n", "net:\n  compression: {compressors: disabled}\n")  # the one here is an old one
             own = re.sub(r"/var/(lib|log)\b", rf"/var/\1/{port}", own)
             for kind in ("lib", "log"):
                 (self.folder / "var" / kind / f"{port}").mkdir(parents=True)

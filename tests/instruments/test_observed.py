@@ -15,6 +15,7 @@ from airqino.sandbox.server import Sandbox
 from airqino.stores import parquet
 from tasks import stage
 from tasks.instruments.incidents import read
+from tasks.instruments.observed import Success, last_success, note_success
 
 NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -168,3 +169,20 @@ def test_the_event_of_a_drift_opens_the_incident_that_the_scores_confirm(
     (one,) = read(tmp_path).open()
     assert one.key == "drift|77 co"
     assert "2024-09-09" in one.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"hour": "2024-09-09T10", "at": "2024-09-09T11:05:00"}',
+        '{"hour": "2024-09-09T10", "at": "2999-01-01T00:00:00Z"}',
+        '{"hour": "\\u001b[2J", "at": "2024-09-09T11:05:00Z"}',
+        '{"hour": 7, "at": "2024-09-09T11:05:00Z"}',
+        "",
+    ],
+)
+def test_a_last_success_that_cannot_be_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "last_success.json").write_text(text)
+    assert last_success(tmp_path) is None
+    note_success(tmp_path, "2024-09-09T10", datetime(2024, 9, 9, 11, 5, tzinfo=UTC))
+    assert last_success(tmp_path) == Success("2024-09-09T10", datetime(2024, 9, 9, 11, 5, tzinfo=UTC))

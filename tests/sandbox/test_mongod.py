@@ -20,6 +20,14 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("own-mongod")
 
 
+def test_it_listens_on_loopback_alone_and_takes_no_compressed_message(folder):
+    """The 6.0.5 that the `sandbox` extra brings has CVE-2025-14847, which needs zlib."""
+    with Mongod(folder / "plain") as server, MongoClient(server.uri) as client:
+        options = client.admin.command("getCmdLineOpts")["parsed"]["net"]
+        assert options["bindIp"] == "127.0.0.1"
+        assert client.admin.command("hello", compression=["zlib", "snappy", "zstd"]).get("compression", []) == []
+
+
 def test_it_keeps_its_data_over_stop_kill_and_another_port(folder):
     with Mongod(folder) as first:
         assert listens(first.port)

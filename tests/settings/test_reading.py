@@ -116,7 +116,11 @@ WRONG = [
     ("quality", "stuck_hours", "1", "a whole number from 2 to 24"),
     ("quality", "dead_share", "1.01", "a number above 0, at most 1"),
     ("quality", "valid_share", "0", "a number above 0, at most 1"),
-    ("mongo", "database", "air.quality", "letters, digits, _ and -, at most 63"),
+    *(
+        ("mongo", "database", name, "letters, digits, _ and -, at most 63; not admin, config or local")
+        for name in ("air.quality", "admin", "Local")
+    ),
+    ("airqino", "stations", "../1", "numeric station ids, comma-separated"),
     ("mongo", "timeout_seconds", "soon", "a number of seconds above 0, at most 3600"),
     *(("forecast", "horizons", hours, "hours from 1 to 23, comma-separated") for hours in ("0,1", "1,2,24", "1,soon")),
     ("forecast", "train_days", "0", "a whole number from 1 to 1000"),
@@ -135,6 +139,12 @@ WRONG = [
 def test_a_wrong_value_is_told_with_section_option_value_and_what_is_allowed(read, section, option, value, allowed):
     message = error_of(read, f"[{section}]\n{option} = {value}\n")
     assert message == f"luigi.cfg [{section}] {option} = {value!r}: allowed is {allowed}"
+
+
+@pytest.mark.parametrize("id_", ["../../victim", "SMART189", "1/2", "1" * 19, ""])
+def test_a_section_of_a_station_bears_its_id(read, id_):
+    message = error_of(read, f"[stations.{id_}]\nname = mine\n")
+    assert message == f"luigi.cfg [stations.{id_}]: {id_!r} is no station's id: that is a number of at most 18 digits"
 
 
 @pytest.mark.parametrize("hours", ["2, 1", "1, 3", "6, 12", "1, 2, 2"])

@@ -24,7 +24,7 @@ UNTRAINED = (
 )
 CHAMPION = (
     '{"alias": "2024-09-02", "aside": [["1", "co"]], "before": ["2024-09-02"], '
-    '"promoted_at": "2024-09-09T00:05:00+00:00", "version": "v"}'
+    '"promoted_at": "2024-09-09T00:05:00+00:00", "version": "2024-09-16"}'
 )
 
 
@@ -101,17 +101,21 @@ def test_a_damaged_card_is_found(tmp_path: Path, damage: Callable[[bytes], bytes
 def test_the_champions_file_keeps_its_keys(tmp_path: Path) -> None:
     (tmp_path / "champion.json").write_text(CHAMPION)
     champion = models.read_champion(tmp_path / "champion.json")
-    assert champion == Champion("v", "2024-09-09T00:05:00+00:00", ("2024-09-02",), (("1", "co"),), "2024-09-02")
+    assert champion == Champion(
+        "2024-09-16", "2024-09-09T00:05:00+00:00", ("2024-09-02",), (("1", "co"),), "2024-09-02"
+    )
     models.write_champion(tmp_path / "champion.json", champion)
     written = json.loads((tmp_path / "champion.json").read_text())
     assert len(written.pop("checksum")) == 64
     assert written == json.loads(CHAMPION)
 
 
-@pytest.mark.parametrize(("old", "new"), [("{", "["), ('"v"', '"w"'), ("T00:", "T80:"), ("2024-09-02", "2024-09-03")])
+@pytest.mark.parametrize(
+    ("old", "new"), [("{", "["), ("09-16", "09-23"), ("T00:", "T80:"), ("2024-09-02", "2024-09-03")]
+)
 def test_a_damaged_file_of_the_champion_is_found(tmp_path: Path, old: str, new: str) -> None:
     path = tmp_path / "champion.json"
-    models.write_champion(path, Champion("v", "2024-09-09T00:05:00+00:00", ("2024-09-02",)))
+    models.write_champion(path, Champion("2024-09-16", "2024-09-09T00:05:00+00:00", ("2024-09-02",)))
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(DamagedFileError, match=r"champion\.json cannot be read"):
         models.read_champion(path)

@@ -14,7 +14,7 @@ from pymongo.server_description import ServerDescription
 
 from airqino.errors import MongoError
 from airqino.sandbox.mongod import Mongod
-from airqino.stores import mongo, refusals
+from airqino.stores import indexes, mongo, refusals
 
 AT = datetime(2024, 9, 9, 10, tzinfo=UTC)
 
@@ -96,16 +96,16 @@ def test_a_write_that_the_server_refuses_is_told_without_its_content(db):
 
 
 def test_indexes_are_made_once_and_may_be_asked_for_again(db):
-    mongo.ensure_indexes(db)
-    mongo.ensure_indexes.cache_clear()  # as a new process
-    mongo.ensure_indexes(db)
-    for collection, wanted in mongo.INDEXES.items():
+    indexes.ensure_indexes(db)
+    indexes.ensure_indexes.cache_clear()  # as a new process
+    indexes.ensure_indexes(db)
+    for collection, wanted in indexes.INDEXES.items():
         there = {tuple(index["key"]) for index in db[collection].index_information().values()}
         assert there == {(("_id", 1),), *(tuple((field, 1) for field in fields) for fields in wanted)}
 
 
 def test_a_day_is_found_by_its_index(db):
-    mongo.ensure_indexes(db)
+    indexes.ensure_indexes(db)
     mongo.replace(db, "hourly_measurements", hours(24))
     plan = db["hourly_measurements"].find({"observed_at": {"$gte": AT, "$lt": AT + timedelta(hours=3)}}).explain()
     assert plan["executionStats"]["totalDocsExamined"] == 3
@@ -155,7 +155,7 @@ def test_a_wrong_connection_string_is_told_without_its_password(uri):
     "ask",
     [
         mongo.ping,
-        lambda db: mongo.ensure_indexes.__wrapped__(db),
+        lambda db: indexes.ensure_indexes.__wrapped__(db),
         lambda db: mongo.find_one(db, "loads", "x"),
         lambda db: mongo.replace(db, "loads", [{"_id": "x"}]),
         lambda db: mongo.update(db, "loads", [({"_id": "x"}, {"$set": {"a": 1}}, True)]),
@@ -181,6 +181,72 @@ def test_a_server_that_takes_connections_and_says_nothing_is_told_within_the_tim
         with pytest.raises(MongoError, match="cannot be reached"):
             mongo.ping(db)
         assert time.monotonic() - began < 3
+
+
+def test_one_that_says_nothing_after_it_was_found_is_told_within_the_longest(mongod):
+    """A host that is gone without a word: the connection stands, and nothing comes through it any more."""
+    with Stopped(mongod.port) as between:
+        db = mongo.database(f"mongodb://127.0.0.1:{between.port}/?directConnection=true", "x", 0.5, 0.5, longest=1.0)
+        mongo.ping(db)
+        between.stop()
+        thread = threading.Thread(target=lambda: failures.append(error_of(lambda: mongo.find_one(db, "loads", "x"))))
+        failures = []
+        thread.start()
+        thread.join(30)
+    assert len(failures) == 1, "it still waits"
+    assert "MongoDB at" in failures[0]
+
+
+def error_of(work):
+    try:
+        work()
+    except MongoError as error:
+        return f"{error}"
+    return ""
+
+
+class Stopped:
+    """A port that passes everything on to another, until it is stopped: then it takes all and passes nothing on."""
+
+    def __init__(self, port):
+        self.server, self.to = socket.create_server(("127.0.0.1", 0)), port
+        self.port, self.sockets, self.passes = self.server.getsockname()[1], [], True
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                taken, _ = self.server.accept()
+            except OSError:
+                return
+            beyond = socket.create_connection(("127.0.0.1", self.to))
+            self.sockets += [taken, beyond]
+            for one, other in ((taken, beyond), (beyond, taken)):
+                threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
+
+    def _pass(self, one, other):
+        try:
+            while content := one.recv(65536):
+                if self.passes:
+                    other.sendall(content)
+        except OSError:
+            return
+
+    def stop(self):
+        self.passes = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for each in (self.server, *self.sockets):
+            each.close()
+
+
+def test_more_stations_than_a_first_answer_holds_have_profiles(db):
+    """Within a limit of time an answer in several parts is read to its end."""
+    mongo.replace(db, "stations", [{"_id": f"{n}"} for n in range(300)])
+    assert len(mongo.build(db, lambda db: list(db["stations"].find({})))) == 300
 
 
 def test_a_server_just_found_missing_is_not_waited_for_again_until_a_while_has_passed(monkeypatch):
@@ -244,7 +310,8 @@ def test_writes_are_acknowledged_by_a_majority_and_may_be_repeated(mongod, db):
     finally:
         monitoring._LISTENERS.command_listeners.remove(listener)
     writes = [command for name, command in sent if name in ("update", "aggregate")]
-    assert [command["writeConcern"] for command in writes] == [{"w": "majority"}] * 3
+    # of a majority that does not confirm nobody waits for ever
+    assert [command["writeConcern"] for command in writes] == [{"w": "majority", "wtimeout": 30_000}] * 3
     assert ["txnNumber" in command for command in writes] == [True, True, False]  # $merge is repeated by `ask`
 
 

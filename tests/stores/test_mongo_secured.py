@@ -15,7 +15,7 @@ from support.deployment import ROOT
 from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 
 from airqino.errors import MongoError
-from airqino.sandbox.mongod import Mongod, find_mongod, free_port
+from airqino.sandbox.mongod import UNCOMPRESSED, Mongod, find_mongod, free_port
 from airqino.stores import mongo
 
 SECRET = "S3cret"
@@ -85,7 +85,7 @@ class tls_server:  # noqa: N801
         (folder / "data").mkdir()
         command = [
             *(str(find_mongod()), "--dbpath", str(folder / "data"), "--logpath", str(folder / "mongod.log")),
-            *("--bind_ip", "127.0.0.1", "--port", f"{self.port}", "--nounixsocket", "--quiet", *options),
+            *("--bind_ip", "127.0.0.1", "--port", f"{self.port}", "--nounixsocket", "--quiet", *UNCOMPRESSED, *options),
             *("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(certificate)),
             *("--tlsCAFile", str(certificates.ca_file)),
         ]

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pymongo import MongoClient
 
 from airqino.sandbox.mongod import Mongod
-from airqino.stores.mongo import ensure_indexes
+from airqino.stores.indexes import ensure_indexes
 from airqino.views import ensure_views
 
 FOLDER = str(Path(__file__).resolve().parents[2] / "dashboards/superset")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from airqino.sandbox.mongod import find_mongod, free_port
+from airqino.sandbox.mongod import UNCOMPRESSED, find_mongod, free_port
 from support.deployment import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
@@ -47,7 +47,7 @@ class Members:
         data.mkdir()
         command = [part.replace("/tls/", f"{self.tls}/") for part in COMPOSE["services"]["mongo1"]["command"]]
         command = ["--bind_ip=127.0.0.1" if part == "--bind_ip_all" else part for part in command[1:]]
-        here = [f"--dbpath={data}", f"--port={port}", f"--logpath={data}.log", "--nounixsocket"]
+        here = [f"--dbpath={data}", f"--port={port}", f"--logpath={data}.log", "--nounixsocket", *UNCOMPRESSED]
         return subprocess.Popen([str(find_mongod()), *command, *here], stdout=subprocess.DEVNULL)
 
     def initiate(self) -> subprocess.CompletedProcess[str]:

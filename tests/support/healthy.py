@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -16,13 +17,13 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from airqino import views
-from airqino.sandbox.mongod import find_mongod, free_port
+from airqino.sandbox.mongod import UNCOMPRESSED, find_mongod, free_port
 from airqino.sandbox.server import Account, Sandbox
-from airqino.stores import models, mongo
+from airqino.stores import indexes, models
 from support.deployment import OURS, ROOT
 from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 from tasks import doctor
-from tasks.doctor.checks import Result
+from tasks.doctor.checks import Result, ok
 
 DATABASE = "air_quality"
 #: Passwords and tokens that no output may hold.
@@ -39,7 +40,8 @@ class Server:
         self.process = subprocess.Popen(
             [
                 *(f"{find_mongod()}", "--dbpath", f"{folder / 'data'}", "--port", f"{self.port}"),
-                *("--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", *options),
+                *("--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"),
+                *(options or UNCOMPRESSED),
             ],
             stdout=(folder / "log").open("w"),
         )
@@ -81,11 +83,18 @@ class Secured:
 
     def loaded(self) -> None:
         """As after a load."""
-        mongo.ensure_indexes.cache_clear()
+        indexes.ensure_indexes.cache_clear()
         views.ensure_views.cache_clear()
-        mongo.ensure_indexes(self.database)
+        indexes.ensure_indexes(self.database)
         views.ensure_views(self.database)
         self.database["loads"].replace_one({"_id": "day|2024-09-09"}, {}, upsert=True)
+
+
+def _as_if_maintained(result: Result) -> Result:
+    """Take the age of the mongod that the tests have for no fault of a deployment."""
+    if result.name == "MongoDB version" and re.fullmatch(r"6\.0\.\d+ is past its end of life", result.finding):
+        return ok(result.name, result.finding)
+    return result
 
 
 class Deployment:
@@ -159,7 +168,8 @@ class Deployment:
         results = doctor.examine(self.repository, self.system)
         for secret in SECRETS:
             assert secret not in repr(results)
-        return {result.name: result for result in results}
+        self.examined = {result.name: result for result in results}
+        return {name: _as_if_maintained(result) for name, result in self.examined.items()}
 
     def wrong(self) -> dict[str, Result]:
         """What is not as it should be."""

@@ -13,7 +13,7 @@ import trustme
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from airqino.sandbox.mongod import find_mongod, free_port
+from airqino.sandbox.mongod import UNCOMPRESSED, find_mongod, free_port
 
 ADMIN_PASSWORD = "Adm1n-S3cret"
 
@@ -40,8 +40,15 @@ class ReplicaSet:
     """Members that trust each other by a key file, and take nobody without TLS and a password."""
 
     def __init__(
-        self, folder: Path, certificates: Certificates, certificate: Path, members: int = 3, election_ms: int = 2000
+        self,
+        folder: Path,
+        certificates: Certificates,
+        certificate: Path,
+        members: int = 3,
+        election_ms: int = 2000,
+        arbiter: bool = False,
     ) -> None:
+        self.arbiter = arbiter
         self.folder, self.ca_file = folder, certificates.ca_file
         self.ports = [free_port() for _ in range(members)]
         self.certificate, self.key = certificate, folder / "key"
@@ -60,6 +67,7 @@ class ReplicaSet:
         command = [
             *(str(find_mongod()), "--dbpath", str(data), "--logpath", str(self.folder / f"{port}.log"), "--logappend"),
             *("--bind_ip", "127.0.0.1", "--port", f"{port}", "--replSet", "rs0", "--nounixsocket", "--quiet"),
+            *UNCOMPRESSED,
             *("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(self.certificate)),
             *("--tlsCAFile", str(self.ca_file), "--tlsAllowConnectionsWithoutCertificates"),
             *("--keyFile", str(self.key), "--wiredTigerCacheSizeGB", "0.25", *options),
@@ -68,11 +76,12 @@ class ReplicaSet:
 
     def _initiate(self, election_ms: int) -> None:
         """Make the set, and its first user while the server still takes one from loopback."""
-        of = {
-            "_id": "rs0",
-            "members": [{"_id": n, "host": f"localhost:{port}"} for n, port in enumerate(self.ports)],
-            "settings": {"electionTimeoutMillis": election_ms},
-        }
+        made = [{"_id": n, "host": f"localhost:{port}", "priority": int(n == 0)} for n, port in enumerate(self.ports)]
+        if self.arbiter:  # it votes and holds nothing
+            made[-1] |= {"arbiterOnly": True, "priority": 0}
+        else:
+            made = [{**member, "priority": 1} for member in made]
+        of = {"_id": "rs0", "members": made, "settings": {"electionTimeoutMillis": election_ms}}
         first = f"mongodb://localhost:{self.ports[0]}/?directConnection=true"
         with self.client(first) as client:
             _until(lambda: client.admin.command("replSetInitiate", of))
@@ -119,10 +128,10 @@ class ReplicaSet:
 
 
 @contextlib.contextmanager
-def replica_set(folder: Path, members: int = 3, election_ms: int = 2000) -> Iterator[ReplicaSet]:
-    """A replica set whose members are called ``localhost``."""
+def replica_set(folder: Path, members: int = 3, election_ms: int = 2000, arbiter: bool = False) -> Iterator[ReplicaSet]:
+    """A replica set whose members are called ``localhost``; with an arbiter the last one is it."""
     certificates = Certificates(folder / "tls")
-    made = ReplicaSet(folder, certificates, certificates.issue("server", "localhost"), members, election_ms)
+    made = ReplicaSet(folder, certificates, certificates.issue("server", "localhost"), members, election_ms, arbiter)
     try:
         yield made
     finally:

@@ -10,7 +10,7 @@ from pymongo import MongoClient
 
 from airqino import views
 from airqino.sandbox.mongod import Mongod
-from airqino.stores import mongo
+from airqino.stores import indexes
 
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 #: Two stations of one name, another, and one of which nothing is known.
@@ -23,7 +23,7 @@ def db(mongod: Mongod) -> Iterator[Any]:
     """A few documents of each station, some as 0.2 wrote them: with the name of then."""
     with MongoClient(mongod.uri, tz_aware=True) as client:
         made = client[f"names_{uuid.uuid4().hex[:8]}"]
-        mongo.ensure_indexes(made)
+        indexes.ensure_indexes(made)
         made.stations.insert_many(
             {"_id": station, "name": name, "latitude": 5.0, "longitude": -4.0, "last_seen_at": NOW}
             for station, name in STATIONS.items()
