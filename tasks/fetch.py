@@ -1,5 +1,6 @@
 """FetchHour: from the AirQino API to one raw file per hour."""
 
+import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from airqino.errors import (
     AllStationsFailedError,
     ClockError,
     ConfigError,
+    MongoError,
     NotAskedError,
     TookTooLongError,
     UnknownStationError,
@@ -69,7 +71,8 @@ class FetchHour(Stage):
     def run(self) -> None:
         """Ask each station once for each span of due hours; write what came."""
         if lost := {*lost_days()} & {hour.date() for hour in self.hour}:
-            restore_hours(lost)  # the source may not have them any more
+            with contextlib.suppress(MongoError):  # the source has most of them; a run that loads tells of MongoDB
+                restore_hours(lost)  # the source may not have them any more
         config, asked = settings(), self._due()
         with client(config.airqino, seconds=config.airqino.asking_seconds) as api:
             # the newest first: if the time is over, what is late stays late
