@@ -15,6 +15,7 @@ from airqino.errors import DamagedFileError
 from airqino.readings import unit_of
 from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
+from tasks.environment import check_root
 from tasks.settings.reading import settings
 
 __all__ = ["ParquetTarget", "frame", "lost_days", "paths", "set_aside"]
@@ -114,8 +115,14 @@ def frame(targets: list[ParquetTarget]) -> pd.DataFrame:
 
 
 def paths() -> Paths:
-    """Return the layout of the staging root."""
-    return Paths(Path(settings().staging.root))
+    """Return the layout of the staging root.
+
+    Raises:
+        ConfigError: It belongs to another environment.
+    """
+    root = Path(settings().staging.root)
+    check_root(root)
+    return Paths(root)
 
 
 def lost_days() -> list[date]:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import mongo, parquet
 from airqino.times import HOUR, day_range, day_start
+from tasks.environment import check_database
 from tasks.settings.reading import settings
 from tasks.staged import ParquetTarget as ParquetTarget
 from tasks.staged import paths as paths
@@ -88,8 +89,14 @@ def fingerprint(*content: Any) -> str:
 
 
 def database() -> mongo.Database:
-    """Return the pipeline's database; the connection is opened once in each process."""
-    return database_at(settings().mongo.uri)
+    """Return the pipeline's database; the connection is opened once in each process.
+
+    Raises:
+        ConfigError: It belongs to another environment.
+    """
+    found = database_at(settings().mongo.uri)
+    check_database(found)
+    return found
 
 
 def database_at(uri: str) -> mongo.Database:

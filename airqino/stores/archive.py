@@ -35,22 +35,23 @@ _BATCH = 2000
 _RAW: Any = bson.CodecOptions(document_class=RawBSONDocument)
 
 
-def write(path: Path, root: Path, db: mongo.Database | None) -> Document:
+def write(path: Path, root: Path, db: mongo.Database | None, about: Document) -> Document:
     """Write an archive; it bears its name only when it is whole.
 
     Args:
         path: The archive.
         root: The staging root.
         db: The database; None leaves it out.
+        about: What else its list says.
 
     Returns:
-        Its list: ``files``, and ``documents`` by collection.
+        Its list: ``files``, and ``documents`` by collection, beside `about`.
 
     Raises:
         StagingError: A file cannot be read or written.
         MongoError: The database cannot be read.
     """
-    manifest: Document = {"files": 0, "documents": {}}
+    manifest: Document = {**about, "files": 0, "documents": {}}
 
     def fill(archive: IO[bytes]) -> None:
         with (

@@ -9,6 +9,7 @@ from airqino.errors import StagingError
 from airqino.stores import archive, mongo
 from tasks import targets
 from tasks.cli.running import lock
+from tasks.settings.reading import settings
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     with lock("run", wait=900) as alone:
         if not alone:
             raise StagingError("another run has held the staging root for 15 minutes: see what it does, then try again")
-        about = archive.write(path, root, database)
+        about = archive.write(path, root, database, {"environment": settings().airqino.environment})
     documents = sum(about["documents"].values())
     print(f"{path}: {about['files']} files, {documents} documents, {path.stat().st_size / 1e6:.1f} MB")
     return 0

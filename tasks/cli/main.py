@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "demo": "run the whole pipeline on servers of its own, in about a minute",
         "doctor": "check this deployment, and say what to do about what is wrong",
+        "settings": "show where the settings come from, and what they change",
         "probe": "ask the API which of our assumptions about it hold",
         "stations": "list the API's stations beside those configured, add one",
         "backfill": "fetch, average, load and perhaps forecast a past range of hours",

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airqino import views
-from airqino.errors import MongoError, StagingError
+from airqino.errors import ConfigError, MongoError, StagingError
 from airqino.stores import archive, mongo
-from tasks import targets
+from tasks import environment, targets
 from tasks.cli.running import lock, preflight
 from tasks.settings.reading import settings
 
@@ -25,8 +25,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--drop", action="store_true", help="drop the database's collections first")
     arguments = parser.parse_args(argv)
     about = archive.check(arguments.file)
+    theirs = about.get("environment")
+    if theirs not in (None, settings().airqino.environment):
+        told = environment.explain(f"{arguments.file}", f"{theirs}")
+        raise ConfigError(f"{told}: to restore it here, say AIRQINO_ENVIRONMENT={theirs}")
     staging, database = arguments.only != "database", arguments.only != "staging" and bool(about["documents"])
-    preflight()
+    preflight(adopt=False)  # the back-up brings its own marks
     with lock("run", wait=60) as alone:
         if not alone:
             raise StagingError("a run is under way: stop its trigger (cron, timer) and try again")

@@ -21,21 +21,21 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
     """Check everything, side by side.
 
     Args:
-        repository: The folder of constraints.txt and .env.
-        system: The root of the file system, which holds cron's files and the environment file.
+        repository: The folder of constraints.txt, luigi.cfg and .env.
+        system: The root of the file system, which holds cron's files.
 
     Returns:
         One result for each check, in the order in which they build on each other.
     """
     deployed = configuration.read()
     groups = [
-        Group(("configuration",), lambda: [configuration.configuration(deployed, system)]),
+        Group(("configuration",), lambda: [configuration.configuration(deployed, repository)]),
         Group(("Python and packages",), lambda: [configuration.packages(repository)]),
-        Group(("secrets",), lambda: [configuration.permissions(repository, system, deployed.mongo)]),
+        Group(("secrets",), lambda: [configuration.permissions(repository, deployed.mongo)]),
         Group(source.NAMES, lambda: source.examine(deployed.airqino, deployed.stations)),
         Group(("probe",), lambda: source.probed(deployed.airqino, deployed.staging)),
-        Group(database.NAMES, lambda: database.examine(deployed.mongo, deployed.staging)),
-        Group(machine.NAMES, lambda: machine.examine(deployed.staging, deployed.alerts)),
+        Group(database.NAMES, lambda: database.examine(deployed.mongo, deployed.staging, deployed.airqino)),
+        Group(machine.NAMES, lambda: machine.examine(deployed.staging, deployed.alerts, deployed.airqino)),
         Group(("missing hours",), lambda: machine.missing(deployed.staging, deployed.airqino, deployed.stations)),
         Group(("luigid",), lambda: services.luigid(deployed.luigid)),
         Group(services.REGISTRY, lambda: services.registry(deployed.forecast, deployed.staging)),

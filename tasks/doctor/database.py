@@ -21,16 +21,17 @@ from airqino import views
 from airqino.stores import mongo as store
 from airqino.stores import refusals
 from airqino.stores.paths import Paths
-from tasks.doctor.checks import Result, failed, ok, warning
+from tasks.doctor.checks import Result, failed, ok, same_environment, warning
 from tasks.doctor.source import clock
-from tasks.settings.sections import Mongo, Staging
+from tasks.environment import of_database
+from tasks.settings.sections import AirQino, Mongo, Staging
 from tasks.versions import OLDER, staged_days, what_is_left
 
 __all__ = ["NAMES", "encryption", "examine", "missing_actions", "version"]
 
 Document = dict[str, Any]
 
-_ASPECTS = ("version", "TLS", "clock", "members", "rights", "indexes", "days")
+_ASPECTS = ("version", "TLS", "clock", "members", "rights", "environment", "indexes", "days")
 NAMES = ("MongoDB", *(f"MongoDB {aspect}" for aspect in _ASPECTS))
 
 #: The oldest server that the loads and the dashboards' views were tried with.
@@ -41,9 +42,9 @@ _ACTIONS = frozenset({"find", "insert", "update", "createIndex"})
 _VIEW_ACTIONS = frozenset({"createCollection", "collMod"})
 
 
-def examine(config: Mongo | None, staging: Staging | None) -> Iterator[Result]:
+def examine(config: Mongo | None, staging: Staging | None, airqino: AirQino | None) -> Iterator[Result]:
     """Check the connection first and what was loaded last; stop where the next check makes no sense."""
-    if config is None:
+    if config is None or airqino is None:
         return
     try:
         client = _client(config)
@@ -52,7 +53,7 @@ def examine(config: Mongo | None, staging: Staging | None) -> Iterator[Result]:
         return
     with contextlib.closing(client):
         try:
-            yield from _connected(client, config, staging)
+            yield from _connected(client, config, staging, airqino.environment)
         except errors.PyMongoError as error:
             servers = client.topology_description.server_descriptions().values()
             yield _refusal(config, error, refusals.server_errors(servers))
@@ -72,7 +73,7 @@ def _client(config: Mongo) -> MongoClient[Document]:
     )
 
 
-def _connected(client: MongoClient[Document], config: Mongo, staging: Staging | None) -> Iterator[Result]:
+def _connected(client: MongoClient[Document], config: Mongo, staging: Staging | None, ours: str) -> Iterator[Result]:
     where, database = refusals.without_credentials(config.uri), client[config.database]
     database.command({"listCollections": 1, "nameOnly": True, "authorizedCollections": True})
     login = client.admin.command({"connectionStatus": 1, "showPrivileges": True})["authInfo"]
@@ -87,6 +88,8 @@ def _connected(client: MongoClient[Document], config: Mongo, staging: Staging | 
     rights = _rights(client, config.database, login["authenticatedUserPrivileges"] if users else None)
     yield rights
     if rights.outcome != "failed":
+        cure = "correct MONGODB_URI, MONGODB_DATABASE or AIRQINO_ENVIRONMENT: each environment has its own"
+        yield same_environment("MongoDB environment", of_database(client[config.database]), ours, cure)
         yield _indexes(client, config.database)
         if staging is not None:
             yield _days(client[config.database], Path(staging.root))

@@ -14,14 +14,24 @@ from airqino.quality.notes import active
 from airqino.stores import files, notebook, parquet
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR
-from tasks.doctor.checks import Result, failed, ok, warning
+from tasks.doctor.checks import Result, failed, ok, same_environment, warning
+from tasks.environment import of_root
 from tasks.instruments.observed import last_success
 from tasks.missing import missing_hours
 from tasks.settings.sections import AirQino, Alerts, Staging, Station
 
 __all__ = ["NAMES", "examine", "missing"]
 
-NAMES = ("staging root", "disk space", "temporary files", "staged files", "notes", "runs under way", "last success")
+NAMES = (
+    "staging root",
+    "environment",
+    "disk space",
+    "temporary files",
+    "staged files",
+    "notes",
+    "runs under way",
+    "last success",
+)
 
 #: A write takes seconds: an older temporary file was left behind by a run that was killed.
 _LEFTOVER_SECONDS = 3600
@@ -32,9 +42,9 @@ _LONG_HOURS = 1
 _LOCKS = {"hourly": "an hourly run", "run": "an hourly run or a backfill"}
 
 
-def examine(staging: Staging | None, alerts: Alerts | None) -> Iterator[Result]:
+def examine(staging: Staging | None, alerts: Alerts | None, airqino: AirQino | None) -> Iterator[Result]:
     """Check the folder, then the files in it."""
-    if staging is None:
+    if staging is None or airqino is None:
         return
     root = Path(staging.root)
     result = _root(root)
@@ -42,6 +52,8 @@ def examine(staging: Staging | None, alerts: Alerts | None) -> Iterator[Result]:
     if result.outcome != "ok":
         return
     limits = alerts or Alerts()
+    cure = f"correct STAGING_ROOT or AIRQINO_ENVIRONMENT; if the mark is wrong, {Paths(root).environment}"
+    yield same_environment("environment", of_root(root), airqino.environment, cure)
     yield _space(root, limits.disk_free_share)
     yield _leftovers(root)
     yield _files(root)

@@ -124,7 +124,7 @@ def public_page(config: Publishing | None) -> Iterator[Result]:
     except OSError as error:
         yield warning(name, f"{root} cannot be written ({error.strerror})", cure)
     except ConfigError as error:
-        yield warning(name, f"{error}", "correct luigi.cfg [publish] map")
+        yield warning(name, f"{error}", "correct [publish] map")
     else:
         rights = config.licence or "no licence, so nobody may use the data: set [publish] licence"
         yield ok(name, f"{root}; {rights}")

@@ -9,7 +9,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
-from support.deployment import OURS, ROOT, Pipeline
+from support.deployment import ROOT, Pipeline, without_settings
 
 AIRQINO = Path(sys.executable).with_name("airqino")
 #: As a user meets them: try it, set it up, run it, look after it, keep it, study it.
@@ -17,6 +17,7 @@ ORDER = [
     *(
         "demo",
         "doctor",
+        "settings",
         "probe",
         "stations",
         "backfill",
@@ -36,7 +37,7 @@ ORDER = [
 
 
 def airqino(*arguments: str, folder: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    kept = without_settings()
     return subprocess.run([AIRQINO, *arguments], cwd=folder, env=kept | env, capture_output=True, text=True, timeout=60)
 
 

@@ -1,12 +1,11 @@
 """deploy/env: each file loads over luigi.cfg, changes what it names and nothing else, and the environment wins."""
 
 import configparser
-import os
 import subprocess
 import sys
 
 import pytest
-from support.deployment import OURS, ROOT
+from support.deployment import ROOT, without_settings
 
 FILES = sorted((ROOT / "deploy" / "env").glob("*.cfg"))
 DUMP = """
@@ -30,7 +29,7 @@ def loaded(**env: str) -> dict[str, dict[str, dict[str, object]]]:
     """All settings as a process of the pipeline has them."""
     import json
 
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    clean = without_settings()
     done = subprocess.run(
         [sys.executable, "-c", DUMP], cwd=ROOT, env=clean | env, capture_output=True, text=True, timeout=60
     )

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import time
 
-from support.deployment import OURS, ROOT
+from support.deployment import ROOT, without_settings
 from support.healthy import SECRETS, Deployment
 
 
 def doctor_of(healthy: Deployment, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    kept = without_settings()
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "tasks.cli", "doctor", *arguments],

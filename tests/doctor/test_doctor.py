@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
+from support.deployment import ROOT
 from support.healthy import Deployment, Server, wait_for
 
 from airqino.sandbox.mongod import Mongod
@@ -24,7 +25,7 @@ CLOSED = "http://127.0.0.1:9"
 def test_a_healthy_deployment_is_all_well(healthy: Deployment) -> None:
     results = healthy.examine()
     assert {name: r for name, r in results.items() if r.outcome != "ok"} == {}
-    assert len(results) == 30
+    assert len(results) == 32
     assert results["credentials"].finding == "the token endpoint gives operator a token"
     assert results["MongoDB"].finding.endswith(" answers writer")
     assert results["MongoDB TLS"].finding == "on"
@@ -149,11 +150,29 @@ def open_env_file(healthy: Deployment) -> None:
     (healthy.repository / ".env").chmod(0o644)
 
 
-def env_file_not_loaded(healthy: Deployment) -> None:
-    path = healthy.system / "etc" / "airqino" / "airqino.env"
-    path.parent.mkdir()
-    path.write_text("STAGING_ROOT='x'\nALERT_URLS=''\nPUSHGATEWAY_URL='http://h'\n")
-    path.chmod(0o640)
+def env_file(text: str, mode: int = 0o640) -> Callable[[Deployment], None]:
+    def write(healthy: Deployment) -> None:
+        path = healthy.folder / "etc" / "airqino.env"
+        path.parent.mkdir()
+        path.write_text(text)
+        path.chmod(mode)
+        healthy.env["AIRQINO_CONFIG_DIR"] = f"{path.parent}"
+
+    return write
+
+
+def edited_luigi_cfg(healthy: Deployment) -> None:
+    text = (ROOT / "luigi.cfg").read_text().replace("retries = 3", "retries = 4")
+    (healthy.repository / "luigi.cfg").write_text(text)
+
+
+def anothers_root(healthy: Deployment) -> None:
+    (healthy.root / "environment").write_text("test\n")
+
+
+def anothers_database(healthy: Deployment) -> None:
+    loads = healthy.database.database["loads"]
+    loads.replace_one({"_id": "environment"}, {"environment": "test"}, upsert=True)
 
 
 def other_pins(healthy: Deployment) -> None:
@@ -188,7 +207,26 @@ BROKEN = {
     "half the credentials": (env(AIRQINO_PASSWORD=""), "✗ configuration", "AIRQINO_PASSWORD", "correct"),
     "misspelt section": (cfg("[alert]\nurls =\n"), "! configuration", "is [alerts] meant?", "correct"),
     "misspelt variable": (env(MONGODB_URL="mongodb://h"), "! configuration", "is MONGODB_URI meant?", "correct"),
-    "environment not loaded": (env_file_not_loaded, "! configuration", "sets PUSHGATEWAY_URL, which", "correct"),
+    "another value than cron's": (
+        env_file("STAGING_ROOT='x'\nALERT_URLS=''\nPUSHGATEWAY_URL='http://h'\n"),
+        "! configuration",
+        "this shell sets STAGING_ROOT otherwise than ",
+        "correct",
+    ),
+    "edited luigi.cfg": (
+        edited_luigi_cfg,
+        "! configuration",
+        "luigi.cfg was edited ([airqino] retries; 1 in all)",
+        "/repository && scripts/settings --move-out",
+    ),
+    "readable airqino.env": (env_file("AIRQINO_PROJECT='AQ54'\n", 0o644), "! secrets", "airqino.env", "chmod o-rwx"),
+    "another environment's root": (anothers_root, "✗ environment", "it belongs to test", "STAGING_ROOT"),
+    "another environment's database": (
+        anothers_database,
+        "✗ MongoDB environment",
+        "it belongs to test",
+        "MONGODB_DATABASE",
+    ),
     "other packages": (other_pins, "! Python and packages", "(tested: 1.0)", "scripts/install"),
     "readable .env": (open_env_file, "! secrets", ".env", "chmod o-rwx"),
     "no credentials": (no_credentials, "✗ credentials", "no credentials are set", "AIRQINO_USERNAME"),
@@ -209,7 +247,7 @@ BROKEN = {
     "another shape": (fault("wrong_shape"), "✗ API", "another shape", "response.py"),
     "one station fails": (fault("server_error", station="283164601"), "✗ API", "(of 283164601;", "catch up"),
     "unknown station": (fault("unknown_station", station="283164601"), "✗ stations", "283164601", "AIRQINO_STATIONS"),
-    "sign lost": (cfg("[stations.283164601]\nlongitude = 3.957688\n"), "! stations", "876 km apart", "luigi.cfg"),
+    "sign lost": (cfg("[stations.283164601]\nlongitude = 3.957688\n"), "! stations", "876 km apart", "airqino.cfg"),
     "no place": (env(AIRQINO_STATIONS="1"), "! stations", "1 has no latitude", "[stations.<id>]"),
     "clock behind": (clock_off(10), "✗ clock", "10 min behind", "set-ntp"),
     "clock ahead": (clock_off(-180), "✗ clock", "180 min ahead of", "set-ntp"),

@@ -19,7 +19,7 @@ from airqino import views
 from airqino.sandbox.mongod import find_mongod, free_port
 from airqino.sandbox.server import Account, Sandbox
 from airqino.stores import models, mongo
-from support.deployment import OURS, ROOT
+from support.deployment import NO_SETTINGS, OURS, ROOT
 from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 from tasks import doctor
 from tasks.doctor.checks import Result
@@ -86,6 +86,7 @@ class Secured:
         mongo.ensure_indexes(self.database)
         views.ensure_views(self.database)
         self.database["loads"].replace_one({"_id": "day|2024-09-09"}, {}, upsert=True)
+        self.database["loads"].delete_one({"_id": "environment"})
 
 
 class Deployment:
@@ -145,6 +146,7 @@ class Deployment:
     def examine(self) -> dict[str, Result]:
         for variable in [name for name in os.environ if name.startswith(OURS)]:
             self.monkeypatch.delenv(variable)
+        self.monkeypatch.setenv("AIRQINO_CONFIG_DIR", NO_SETTINGS)
         for variable, value in self.env.items():
             self.monkeypatch.setenv(variable, value)
         overlay = self.folder / "overlay.cfg"
