@@ -3,11 +3,11 @@
 import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from airqino.errors import StagingError
 from airqino.stores import archive, mongo
 from tasks import targets
+from tasks.cli.arguments import caller_path
 from tasks.cli.running import lock
 from tasks.settings.reading import settings
 
@@ -20,7 +20,9 @@ def main(argv: Sequence[str]) -> int:
         "for a run that is under way, and holds back the next. Only the staging root must be kept: from it "
         "`airqino backfill` makes the documents again, without asking the API.",
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="where to write it; better on another machine's disk")
+    parser.add_argument(
+        "folder", metavar="DIR", type=caller_path, help="where to write it; better on another machine's disk"
+    )
     parser.add_argument("--no-database", action="store_true", help="leave the documents out")
     arguments = parser.parse_args(argv)
     folder, root = arguments.folder.absolute(), targets.paths().root.absolute()

@@ -8,6 +8,7 @@ from airqino import views
 from airqino.errors import ConfigError, MongoError, StagingError
 from airqino.stores import archive, mongo
 from tasks import environment, targets
+from tasks.cli.arguments import caller_path
 from tasks.cli.running import lock, preflight
 from tasks.settings.reading import settings
 
@@ -20,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
         "empty: move the staging root away first; --drop empties the database. The user of MONGODB_URI needs the "
         "rights of `ops` (`airqino mongo-users`).",
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="what `airqino backup` wrote")
+    parser.add_argument("file", metavar="FILE", type=caller_path, help="what `airqino backup` wrote")
     parser.add_argument("--only", choices=("staging", "database"), help="restore one of them")
     parser.add_argument("--drop", action="store_true", help="drop the database's collections first")
     arguments = parser.parse_args(argv)

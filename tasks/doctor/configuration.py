@@ -179,7 +179,7 @@ def packages(repository: Path) -> Result:
         if (version := installed.get(package.lower().replace("_", "-"))) not in (None, pinned)
     ]
     if different:
-        rebuild = "rm -rf .venv && scripts/install"
+        rebuild = "scripts/install --again"
         return warning(name, f"Python {python}; {', '.join(different[:5])}, {len(different)} in all", rebuild)
     return ok(name, f"Python {python}; packages as in constraints.txt")
 

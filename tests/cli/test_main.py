@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from configparser import ConfigParser
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,21 @@ def test_the_version_is_that_of_setup_cfg_and_the_changelog() -> None:
     assert (done.returncode, done.stdout) == (0, f"airqino {version}\n")
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert next(heading for heading in headings if heading != "Unreleased") == version
+
+
+def test_a_pull_without_an_install_is_told(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tasks", tmp_path / "copied" / "tasks")
+    (tmp_path / "copied" / "setup.cfg").write_text("[metadata]\nversion = 99.1.2\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.cli", "--version"],
+        cwd=tmp_path / "copied",
+        env=without_settings() | {"PYTHONPATH": f"{tmp_path / 'copied'}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"airqino 99.1.2 (installed: {version('airqino-pipeline')}; run scripts/install)\n"
 
 
 #: Runs a command, then tells what it has imported: the heavy modules, and those of commands.
