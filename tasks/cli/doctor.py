@@ -45,13 +45,16 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _show(results: Sequence[Result], console: Console) -> None:
-    table = Table(show_header=False)
-    table.add_column()
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    """Print a line for each check, and below it what to do, unbroken: a terminal wraps it, and it can be copied."""
+    width = max(len(result.name) for result in results)
     for result in results:
-        cure = f"\n[bold]→ {escape(result.cure)}[/]" if result.cure else ""
-        table.add_row(_OUTCOMES[result.outcome][0], escape(result.name), escape(result.finding) + cure)
-    console.print(table, highlight=False)
+        table = Table.grid(padding=(0, 1))
+        table.add_column()
+        table.add_column(width=width)
+        table.add_column(overflow="fold")
+        table.add_row(_OUTCOMES[result.outcome][0], escape(result.name), escape(result.finding))
+        console.print(table, highlight=False)
+        for number, line in enumerate(result.cure.splitlines()):
+            console.print(f"[bold]{'  ' if number else '  → '}{escape(line)}[/]", highlight=False, soft_wrap=True)
     counts = Counter(result.outcome for result in results)
     console.print(", ".join(f"{counts[o]} {words}" for o, (_, words) in _OUTCOMES.items() if counts[o]))

@@ -10,6 +10,7 @@ from pathlib import Path
 from tasks.doctor import configuration, database, machine, services, source
 from tasks.doctor.checks import Group, Result, run
 from tasks.doctor.trigger import trigger
+from tasks.settings import reading
 
 __all__ = ["examine"]
 
@@ -41,6 +42,6 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
         Group(services.REGISTRY, lambda: services.registry(deployed.forecast, deployed.staging)),
         Group(("alerts",), lambda: services.alerts(deployed.alerts)),
         Group(("public page",), lambda: services.public_page(deployed.publish)),
-        Group(("trigger",), lambda: trigger(repository, system)),
+        Group(("trigger",), lambda: trigger(repository, system, reading.staging_root())),
     ]
     return run(groups, _SECONDS)

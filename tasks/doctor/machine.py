@@ -94,7 +94,10 @@ def _blocked(root: Path) -> bool:
 
 
 def _space(root: Path, share: float) -> Result:
-    free, free_share = files.free_room(root)
+    try:
+        free, free_share = files.free_room(root)
+    except OSError as error:
+        return warning("disk space", f"{root}: {error.strerror}", "check STAGING_ROOT")
     finding = f"{free_share:.0%} free ({free / 1e9:.1f} GB)"
     if free_share < share:
         cure = f"make room, or move STAGING_ROOT to a larger disk. To see what fills it: du -xh {root} | sort -h | tail"

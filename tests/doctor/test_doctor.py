@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -415,3 +416,37 @@ def test_a_users_own_crontab(healthy: Deployment) -> None:
     (folder / "crontab").chmod(0o755)
     healthy.env["PATH"] = f"{folder}"
     assert healthy.examine()["trigger"].finding == "crontab of this user"
+
+
+@pytest.mark.parametrize("name", ["repository", "it's a 100% repository"])
+def test_the_line_for_cron_works_as_it_is_pasted(healthy: Deployment, name: str) -> None:
+    """From cron's bare environment: with the settings' folder, and what it prints kept in a log."""
+    healthy.repository = healthy.repository.rename(healthy.folder / name)
+    script, etc = healthy.repository / "scripts" / "hourly", healthy.folder / "e t c"
+    script.parent.mkdir()
+    script.write_text('#!/bin/sh\necho "settings in $AIRQINO_CONFIG_DIR"\necho trouble >&2\n')
+    script.chmod(0o755)
+    etc.mkdir()
+    healthy.env["AIRQINO_CONFIG_DIR"], healthy.env["HOME"] = f"{etc}", f"{healthy.folder}"
+    healthy.crontab("other", "")
+    healthy.monkeypatch.setattr(import_module("tasks.doctor.trigger"), "_LOGS", healthy.folder / "no logs")
+    cure = healthy.examine()["trigger"].cure
+    assert "first put AIRQINO_BASE_URL," in cure  # this shell's alone
+    line = cure.splitlines()[-1]
+    minute, command = re.fullmatch(r"(\d+) \* \* \* \* (.*)", line).groups()
+    assert minute == "5"
+    assert "%" not in command.replace(r"\%", "")  # what cron takes for the end of the line
+    bare = {"HOME": f"{healthy.folder}", "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
+    done = subprocess.run(["/bin/sh", "-c", command.replace(r"\%", "%")], env=bare, cwd="/", capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    log = healthy.folder / "airqino-hourly.log"
+    assert log.read_text() == f"settings in {etc}\ntrouble\n"
+
+
+def test_the_search_path_is_shown_in_its_order(healthy: Deployment) -> None:
+    healthy.env["AIRQINO_CONFIG_DIR"] = f"{healthy.folder / 'etc'}"
+    (healthy.folder / "etc").mkdir()
+    found = healthy.examine()["configuration"].finding
+    files = [f"{path}" for path in (ROOT / "luigi.cfg", healthy.folder / "quick.cfg", healthy.folder / "overlay.cfg")]
+    assert found.startswith(", ".join(files))
+    assert re.search(r"airqino\.env \(absent\), and \d+ variables of this process$", found)
