@@ -90,8 +90,14 @@ def luigi_run(arguments: Sequence[str]) -> int:
 
     Returns:
         The exit code set in luigi.cfg ``[retcode]``.
+
+    Raises:
+        ConfigError: A setting is wrong, or staging root or database belong to another environment.
     """
     from luigi.retcodes import run_with_retcodes
+
+    if not {"--help", "--help-all", "-h"} & {*arguments}:
+        targets.paths(), targets.database()
 
     try:
         run_with_retcodes(["--module", "tasks.graph", *arguments])
