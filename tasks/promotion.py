@@ -7,6 +7,7 @@ moved the alias on the registry's side, the next training, or ``scripts/models``
 import contextlib
 import logging
 from datetime import date, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -31,13 +32,18 @@ def folder(version: str | date) -> Path:
     return targets.paths().model(version)
 
 
-def registry() -> Registry:
+def registry() -> Registry | None:
     """Return the registry of the settings: a SQLite file under the staging root where none is named.
 
     If that file is damaged, it is moved away, and the next training makes another.
+
+    Returns:
+        None where none is named or there, nor MLflow installed: models are kept in the staging root alone.
     """
     path = targets.paths().registry
     if not (uri := settings().forecast.tracking_uri):
+        if not path.exists() and find_spec("mlflow") is None:
+            return None
         try:
             check_file(path)
         except DamagedFileError as error:
@@ -244,12 +250,14 @@ def set_fallback(pairs: frozenset[tuple[str, str]]) -> None:
         models.write_champion(targets.paths().champion, replace(now, fallback=tuple(sorted(pairs))))
 
 
-def follow_alias(store: Registry) -> None:
+def follow_alias(store: Registry | None) -> None:
     """Promote the version that the registry's alias is at, where somebody moved it; fetch it if need be.
 
     Raises:
         RegistryError: The registry cannot be asked.
     """
+    if store is None:
+        return
     named, ours = store.alias_version(), champion()
     if not named or (ours and named in (ours.version, ours.alias_version)):
         return
@@ -262,12 +270,14 @@ def follow_alias(store: Registry) -> None:
     promote(named)
 
 
-def fetch(store: Registry, version: str) -> None:
+def fetch(store: Registry | None, version: str) -> None:
     """Get a version that is not in the staging root from the registry.
 
     Raises:
-        RegistryError: The registry cannot be asked, does not know the version, or holds something else in its place.
+        RegistryError: There is none, it cannot be asked, does not know the version, or holds something else.
     """
+    if store is None:
+        raise RegistryError("there is no model registry (scripts/install registry adds MLflow)")
     files = store.files(version)
     try:
         about = models.decode_card(files.pop(CARD))
@@ -288,13 +298,13 @@ def _restore(version: str) -> None:
     log.warning("model %s: restored from the registry", version)
 
 
-def sync_alias(store: Registry) -> None:
+def sync_alias(store: Registry | None) -> None:
     """Move the registry's alias to the champion.
 
     Raises:
         RegistryError: The registry cannot be asked, or does not know the version.
     """
-    if (ours := champion()) is None:
+    if store is None or (ours := champion()) is None:
         return
     if store.alias_version() != ours.version:
         store.move_alias(ours.version)

@@ -17,6 +17,7 @@ from airqino.readings import unit_of
 from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
 from airqino.times import HOUR, day_start
+from tasks.environment import check_root
 from tasks.settings.reading import settings
 
 if TYPE_CHECKING:
@@ -121,8 +122,14 @@ def frame(targets: list[ParquetTarget]) -> "pd.DataFrame":
 
 
 def paths() -> Paths:
-    """Return the layout of the staging root."""
-    return Paths(Path(settings().staging.root))
+    """Return the layout of the staging root.
+
+    Raises:
+        ConfigError: It belongs to another environment.
+    """
+    root = Path(settings().staging.root)
+    check_root(root)
+    return Paths(root)
 
 
 #: What is built, or fetched, with its day.

@@ -20,6 +20,7 @@ import pyarrow as pa
 from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import mongo, parquet
 from airqino.times import HOUR, day_range, day_start
+from tasks.environment import check_database
 from tasks.settings.reading import settings
 from tasks.staged import ParquetTarget as ParquetTarget
 from tasks.staged import paths as paths
@@ -93,8 +94,13 @@ def database(seconds: float | None = None) -> mongo.Database:
     Args:
         seconds: For somebody who waits at a screen: the most to wait for a server, for a new primary, and for an
             answer. None takes the settings' limits.
+
+    Raises:
+        ConfigError: It belongs to another environment.
     """
-    return database_at(settings().mongo.uri, seconds)
+    found = database_at(settings().mongo.uri, seconds)
+    check_database(found)
+    return found
 
 
 def database_at(uri: str, seconds: float | None = None) -> mongo.Database:

@@ -19,7 +19,7 @@ from airqino.forecasting.model import ForecastModel, Recipe, train
 from airqino.forecasting.scoring import DriftLimits, null_if_undefined
 from airqino.stores import models
 from airqino.stores.models import ModelCard
-from airqino.stores.registry import Record
+from airqino.stores.registry import Record, Registry
 from airqino.times import day_range, day_start
 from tasks import model_documents, promotion, targets
 from tasks.clean import thresholds
@@ -100,13 +100,13 @@ def _policy() -> Policy:
 
 def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
     """Train, compare, save, promote, and keep a record in the registry, which may be away."""
-    config, store, registered = settings().forecast, promotion.registry(), True
+    config, store = settings().forecast, promotion.registry()
     if len(history) < config.min_train_days:
         raise InsufficientHistoryError(f"{len(history)} days staged, {config.min_train_days} needed")
     try:
         promotion.follow_alias(store)
     except RegistryError as error:
-        registered = False
+        store = None
         log.warning("%s; version %s is not recorded there, the champion stays as it is cached", error, day)
     readings = frame(history)
     until = pd.Timestamp(day_start(day))
@@ -123,8 +123,8 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
     elif live is not None and live.version == outcome.against:
         promotion.set_fallback(outcome.fallback)
     log.info("model %s: %s", day, outcome.reason)
-    if registered:
-        _record(day, model, files, card)
+    if store is not None:
+        _record(store, day, model, files, card)
 
 
 def _opponent(day: date) -> Opponent | None:
@@ -170,7 +170,7 @@ def _card(day: date, model: ForecastModel, outcome: Outcome, days: int) -> Model
     )
 
 
-def _record(day: date, model: ForecastModel, files: dict[str, bytes], card: ModelCard) -> None:
+def _record(store: Registry, day: date, model: ForecastModel, files: dict[str, bytes], card: ModelCard) -> None:
     """Keep the training in the registry, and move its alias to the champion."""
     names = ("trained_from", "trained_until", "days", "rows", "fingerprint", "against", "reason")
     params = {name: str(getattr(card, name)) for name in names} | {k: str(v) for k, v in model.recipe.items()}
@@ -182,7 +182,6 @@ def _record(day: date, model: ForecastModel, files: dict[str, bytes], card: Mode
         texts={"inputs.json": json.dumps({key: of.scaling.inputs for key, of in model.models.items()}, indent=1)},
         figures=_figures(model),
     )
-    store = promotion.registry()
     try:
         store.record(record)
         promotion.sync_alias(store)

@@ -1,18 +1,22 @@
 """Real parts for the tests: a mongod, a sandbox API, and the pipeline as its commands run it."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
-from support.deployment import Pipeline
+from support.deployment import NO_SETTINGS, Pipeline
 
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 
 # A shell's background job ignores SIGINT, and so would all that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test reads the settings of the machine that it runs on.
+os.environ["AIRQINO_CONFIG_DIR"] = NO_SETTINGS
 
 # A property holds or not, however busy the machine is.
 hypothesis.settings.register_profile("any machine", deadline=None)

@@ -36,7 +36,7 @@ def find_mongod() -> Path:
         if (path := Path(folder) / "db" / "bin" / "mongod").exists():
             path.chmod(0o755)
             return path
-    raise MongoError("no mongod found: run scripts/install, put one on PATH, or name it in MONGOD")
+    raise MongoError("no mongod found: run scripts/install sandbox, put one on PATH, or name it in MONGOD")
 
 
 def free_port() -> int:

@@ -57,19 +57,22 @@ class Manifest(msgspec.Struct):
     Attributes:
         files: How many staged files.
         documents: How many documents, by collection; empty where the database was left out.
+        environment: That of the root and the database; None in those of 0.7.0 and before.
     """
 
     files: int = 0
     documents: dict[str, int] = {}
+    environment: str | None = None
 
 
-def write(path: Path, root: Path, db: mongo.Database | None) -> Manifest:
+def write(path: Path, root: Path, db: mongo.Database | None, environment: str) -> Manifest:
     """Write an archive; it bears its name only when it is whole.
 
     Args:
         path: The archive.
         root: The staging root.
         db: The database; None leaves it out.
+        environment: The environment that they belong to.
 
     Returns:
         What it holds.
@@ -78,7 +81,7 @@ def write(path: Path, root: Path, db: mongo.Database | None) -> Manifest:
         StagingError: A file cannot be read or written.
         MongoError: The database cannot be read.
     """
-    manifest = Manifest()
+    manifest = Manifest(environment=environment)
 
     def fill(archive: IO[bytes]) -> None:
         with (

@@ -1,6 +1,7 @@
 """The one way to write a file: whole, on disk before it bears its name, under a temporary name nobody else can have."""
 
 import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -106,9 +107,11 @@ def free_room(folder: Path) -> tuple[int, float]:
         without what the file system keeps back for root or under a quota.
 
     Raises:
-        OSError: There is no such folder.
+        OSError: There is no such folder, or its file system, such as /proc, has no size.
     """
     disk = shutil.disk_usage(folder)
+    if not disk.used + disk.free:
+        raise OSError(errno.ENODATA, "its file system has no size")
     return disk.free, disk.free / (disk.used + disk.free)
 
 

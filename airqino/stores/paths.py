@@ -76,6 +76,11 @@ class Paths:
         return self.stations / f"{station_id(station)}.parquet"
 
     @property
+    def environment(self) -> Path:
+        """Return the file that names the environment to which the root belongs."""
+        return self.root / "environment"
+
+    @property
     def notes(self) -> Path:
         """Return the file of the operator's notes."""
         return self.root / "operator" / "notes.jsonl"

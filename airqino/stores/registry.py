@@ -213,7 +213,7 @@ class Registry:
         except RegistryError:
             raise
         except ImportError as error:
-            raise RegistryError(f"the model registry needs MLflow: run scripts/install ({error})") from error
+            raise RegistryError(f"the model registry needs MLflow: run scripts/install registry ({error})") from error
         except Exception as error:  # MLflow, SQLAlchemy, alembic, requests and the file system each have their own
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
             raise RegistryError(f"the model registry at {self._where()} cannot be used: {reason}") from error

@@ -12,6 +12,7 @@ import msgspec
 
 from airqino.errors import ConfigError, StagingError
 from tasks import logs
+from tasks.environment import check_root
 from tasks.instruments import channels, incidents
 from tasks.instruments.channels import Message
 from tasks.instruments.incidents import Incident
@@ -45,6 +46,12 @@ def main(argv: Sequence[str]) -> int:
     if (arguments.command == "end") != bool(arguments.key):
         parser.error("end needs the key of an incident; no other command takes one")
     settings()
+    root = staging_root()
+    check_root(root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)  # one that is there and full is a matter for an alert
+    except OSError as error:
+        raise StagingError(f"staging root {root} cannot be made ({error.strerror}); check STAGING_ROOT") from error
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
         logs.start_logging()  # standard output is the answer's, whatever [logging] console says
     if arguments.command == "test":

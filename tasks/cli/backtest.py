@@ -22,6 +22,7 @@ from airqino.quality.flags import flag_history
 from airqino.readings import CORE_HOURS, FORECAST, reading
 from airqino.source.response import VALUES, parse
 from airqino.times import format_hour, parse_hour
+from tasks.cli.arguments import caller_path
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         "came and with 'no change'.",
     )
     responses = "folder with <station>.json as the API answered"
-    parser.add_argument("--responses", type=Path, required=True, metavar="DIR", help=responses)
+    parser.add_argument("--responses", type=caller_path, required=True, metavar="DIR", help=responses)
     first = "first hour of issue, such as 2024-05-01T00 (UTC)"
     parser.add_argument("--start", metavar="HOUR", help=first)
     parser.add_argument("--stop", metavar="HOUR", help="last hour of issue, such as 2024-06-30T23 (UTC)")
@@ -40,14 +41,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--window", action="append", default=[], metavar="START..STOP", help=more)
     retrain = "train once before START (default), or before each week"
     parser.add_argument("--retrain", choices=("once", "weekly"), default="once", help=retrain)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores as a list of records")
+    parser.add_argument("--json", type=caller_path, metavar="FILE", help="also write the scores as a list of records")
     days = "also write the scores of the chance of a bad day, and their reliability"
-    parser.add_argument("--days", type=Path, metavar="FILE", help=days)
+    parser.add_argument("--days", type=caller_path, metavar="FILE", help=days)
     figures = "also draw the skill over the horizon and the reliability of those chances (needs matplotlib)"
-    parser.add_argument("--figures", type=Path, metavar="DIR", help=figures)
+    parser.add_argument("--figures", type=caller_path, metavar="DIR", help=figures)
     parser.add_argument(
         "--history",
-        type=Path,
+        type=caller_path,
         nargs="*",
         metavar="PATH",
         help="older answers (<station>.as-of-<day>.json, or folders of them) for hours before those of <station>.json; "

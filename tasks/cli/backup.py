@@ -3,12 +3,13 @@
 import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from airqino.errors import StagingError
 from airqino.stores import archive, mongo
 from tasks import targets
+from tasks.cli.arguments import caller_path
 from tasks.cli.running import lock
+from tasks.settings.reading import settings
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,7 +20,9 @@ def main(argv: Sequence[str]) -> int:
         "for a run that is under way, and holds back the next. Only the staging root must be kept: from it "
         "`airqino backfill` makes the documents again, without asking the API.",
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="where to write it; better on another machine's disk")
+    parser.add_argument(
+        "folder", metavar="DIR", type=caller_path, help="where to write it; better on another machine's disk"
+    )
     parser.add_argument("--no-database", action="store_true", help="leave the documents out")
     arguments = parser.parse_args(argv)
     folder, root = arguments.folder.absolute(), targets.paths().root.absolute()
@@ -38,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     with lock("run", wait=900) as alone:
         if not alone:
             raise StagingError("another run has held the staging root for 15 minutes: see what it does, then try again")
-        about = archive.write(path, root, database)
+        about = archive.write(path, root, database, settings().airqino.environment)
     documents = sum(about.documents.values())
     print(f"{path}: {about.files} files, {documents} documents, {path.stat().st_size / 1e6:.1f} MB")
     return 0

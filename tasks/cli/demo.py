@@ -1,14 +1,11 @@
 """airqino demo: the whole pipeline on parts of its own, in about a minute."""
 
 import argparse
-import contextlib
-import json
 import os
-import signal
+import shlex
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,121 +15,32 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from airqino.errors import ConfigError, PipelineError, StagingError
+from airqino.errors import ConfigError
 from airqino.readings import CORE_HOURS, POLLUTANTS, reading
-from airqino.sandbox.mongod import Mongod, free_port
+from airqino.stores import files
 from airqino.stores.paths import Paths
-from tasks.settings.reading import staging_root
+from tasks.cli.demo_servers import Servers
+from tasks.environment import of_root
+from tasks.settings import luigi_cfg
+from tasks.settings.sections import Staging
 
 DAYS = 60
 HINDCAST_DAYS = 7
 #: Beyond the 47 h after the end of its day when a reading is read again.
 REVISED_HOURS = 50
 REVISED_STATION = "283164601"
+#: Whose data the demo's are, and its settings: a week of hindsight on synthetic air says nothing of drift.
+ENVIRONMENT = "demo"
+SETTINGS = f"""[airqino]
+environment = {ENVIRONMENT}
+
+[forecast]
+drift_skill = -1
+drift_coverage_low = 0.01
+drift_coverage_high = 1
+"""
 #: In the repository only, not in an installed package.
 SUPERSET = Path(__file__).parents[2] / "scripts" / "superset"
-
-
-class Servers:
-    """The sandbox API, mongod and luigid of the demo; their ports and pids lie in the demo's folder."""
-
-    def __init__(self, root: Path) -> None:
-        """Find those still running from a run with --keep."""
-        self.root, self.file = root, root / "servers.json"
-        self.ports: dict[str, int] = {}
-        self.pids: dict[str, int] = {}
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # or a damaged file
-            known = json.loads(self.file.read_text())
-            running = {name: pid for name, pid in known["pids"].items() if _alive(pid) and _is_ours(name, pid)}
-            self.ports, self.pids = known["ports"], running
-            if running.keys() != known["pids"].keys():  # after a reboot, or when one died: start anew
-                self.stop()
-
-    @property
-    def public(self) -> Path:
-        """Return the folder of the public page."""
-        return self.root / "public"
-
-    def start(self) -> None:
-        """Start what is not running, on free ports of the loopback interface."""
-        if self.pids:
-            return
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StagingError(f"{self.root} cannot be made ({error.strerror}); check STAGING_ROOT") from error
-        mongod = Mongod(self.root / "mongod")
-        self.ports, self.pids = {"mongod": mongod.port}, {"mongod": mongod.pid}
-        self._spawn("sandbox", [sys.executable, "-m", "tasks.cli", "sandbox", "--port"], "/__stats")
-        luigid = [sys.executable, "-c", "import luigi.cmdline as c; c.luigid()", "--address", "127.0.0.1"]
-        self._spawn("luigid", [*luigid, "--state-path", str(self.root / "luigid.state"), "--port"], "/")
-        self.file.write_text(json.dumps({"ports": self.ports, "pids": self.pids}))
-
-    def _spawn(self, name: str, command: list[str], probe: str) -> None:
-        port = free_port()
-        log = (self.root / f"{name}.log").open("ab")
-        process = subprocess.Popen([*command, str(port)], stdout=log, stderr=log, start_new_session=True)
-        self.ports[name], self.pids[name] = port, process.pid
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and process.poll() is None:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{probe}", timeout=2):
-                return
-            time.sleep(0.05)
-        self.stop()
-        raise PipelineError(f"{name} did not start; see {self.root / f'{name}.log'}")
-
-    def stop(self) -> None:
-        """Stop them all and wait until they are gone."""
-        for pid in self.pids.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and any(_alive(pid) for pid in self.pids.values()):
-            time.sleep(0.05)
-        self.file.unlink(missing_ok=True)
-        self.pids = {}
-
-    def environment(self) -> dict[str, str]:
-        """Return the settings that make the pipeline use these servers."""
-        return {
-            "AIRQINO_BASE_URL": self.url("sandbox"),
-            "MONGODB_URI": f"mongodb://127.0.0.1:{self.ports['mongod']}/?directConnection=true",
-            "LUIGID_URL": self.url("luigid"),
-            "STAGING_ROOT": str(self.root),
-            "PUBLISH_ROOT": str(self.public),
-        }
-
-    def url(self, name: str) -> str:
-        """Return a server's URL."""
-        return f"http://127.0.0.1:{self.ports[name]}"
-
-    def tell_sandbox(self, path: str, **content: Any) -> None:
-        """Set the sandbox's clock, or change what it answers."""
-        url = f"{self.url('sandbox')}/__{path}"
-        request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
-        urllib.request.urlopen(request, timeout=5).close()
-
-    def requests(self) -> int:
-        """Return how many data requests the sandbox has answered so far."""
-        with urllib.request.urlopen(f"{self.url('sandbox')}/__stats", timeout=5) as reply:
-            return int(json.load(reply)["data_requests"])
-
-
-def _is_ours(name: str, pid: int) -> bool:
-    """Tell whether a process id still belongs to the server we started: ids are used again after a reboot."""
-    with contextlib.suppress(OSError):
-        return name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
-
-
-def _alive(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):  # a child of ours that ended is no longer there once it was waited for
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 def main(argv: Sequence[str]) -> int:
@@ -149,7 +57,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--superset", action="store_true", help=superset)
     arguments = parser.parse_args(argv)
     console = Console(highlight=False)
-    servers = Servers(Paths(staging_root()).demo)
+    servers = Servers(_root())
+    if not arguments.stop:
+        _be_on_its_own(servers.settings, argv)
     if arguments.superset and not SUPERSET.exists():
         raise ConfigError(f"there is no {SUPERSET}: for --superset run scripts/demo in a clone of the repository")
     if arguments.stop:
@@ -172,6 +82,28 @@ def main(argv: Sequence[str]) -> int:
     if code == 0:  # the last line, to be opened in a browser
         console.print(f"the public page: {(servers.public / 'index.html').absolute()}", soft_wrap=True)
     return code
+
+
+def _root() -> Path:
+    """Return the demo's folder: never below the machine's staging root, and itself where that is exported as one."""
+    named = "" if "STAGING_ROOT" in luigi_cfg.FROM_FILE else os.environ.get("STAGING_ROOT", "").strip()
+    root = Path(named or Staging().root)
+    return root if of_root(root) == ENVIRONMENT else Paths(root).demo
+
+
+def _be_on_its_own(own: Path, argv: Sequence[str]) -> None:
+    """Begin anew with the demo's own folder of settings, in place of the machine's: they were read before we came.
+
+    Raises:
+        StagingError: The folder cannot be written.
+    """
+    if own == luigi_cfg.DIRECTORY:
+        return
+    files.write(own / "airqino.cfg", SETTINGS.encode())
+    kept = {name: value for name, value in os.environ.items() if name not in luigi_cfg.FROM_FILE}
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "tasks.cli", "demo", *argv]
+    os.execve(sys.executable, command, kept | {"AIRQINO_CONFIG_DIR": str(own)})
 
 
 def _superset(action: str, servers: Servers) -> int:
@@ -199,8 +131,8 @@ def _pipeline(servers: Servers, took: dict[str, float], console: Console) -> int
     first, hindcast, end = (format_hour(last - ago) for ago in (DAYS * DAY, HINDCAST_DAYS * DAY, HOUR))
     steps: list[tuple[str, Callable[[Sequence[str]], int], list[str]]] = [
         (f"backfilling {DAYS} days", backfill.main, [first, end]),
-        ("running the current hour", hourly.main, []),
         (f"forecasting the last {HINDCAST_DAYS} days in hindsight", backfill.main, [hindcast, end, "--hindcast"]),
+        ("running the current hour", hourly.main, []),  # the last, so that nothing is left for the next run
         ("publishing the page and the open data", publish.main, []),
     ]
     for title, run, arguments in steps:
@@ -289,21 +221,36 @@ def _number(value: float | None) -> str:
 def _band(forecast: dict[str, Any], digits: int) -> str:
     if forecast["p50"] is None:
         return "–"
-    if reading(forecast["pollutant"]).floor is not None and forecast["p50"] < 0.5 * 10**-digits:
-        return "too low"  # for the sensor to tell
-    p10, p50, p90 = (f"{forecast[p]:.{digits}f}" for p in ("p10", "p50", "p90"))
+    if _end(forecast, "p50", digits) == "too low":
+        return "too low"
+    p10, p50, p90 = (_end(forecast, p, digits) for p in ("p10", "p50", "p90"))
     return f"{p50} ({p10}–{p90})"
 
 
+def _end(forecast: dict[str, Any], quantile: str, digits: int) -> str:
+    """Return a number of a forecast; what the sensor cannot tell from nothing is no number."""
+    too_low = reading(forecast["pollutant"]).floor is not None and forecast[quantile] < 0.5 * 10**-digits
+    return "too low" if too_low else f"{forecast[quantile]:.{digits}f}"
+
+
 def _where(servers: Servers, keep: bool, console: Console) -> None:
+    from tasks.instruments import incidents
+
     paths = Paths(servers.root)
     console.print(
         f"staged Parquet files: {paths.partition(datetime.now(UTC))}/, models: {paths.models}/, log: {paths.logs}/"
     )
+    for incident in incidents.read(servers.root).open():
+        console.print(f"open alert, as of any such sensor: {incident.title}")
     if keep and servers.pids:
         console.print(f"luigid: {servers.url('luigid')}/static/visualiser/index.html")
         console.print(f"sandbox: {servers.url('sandbox')}/__stats")
         console.print(f"MongoDB: {servers.environment()['MONGODB_URI']}, database air_quality")
+        console.print("to run other commands on them, paste this into a shell:")
+        places = ("STAGING_ROOT", "PUBLISH_ROOT")
+        for name, value in servers.environment().items():
+            text = str(Path(value).absolute()) if name in places else value
+            console.print(f"export {name}={shlex.quote(text)}", markup=False, soft_wrap=True)
         console.print("stop them with: scripts/demo --stop")
     else:
         console.print("the servers are stopped; scripts/demo --keep leaves them running to look at")

@@ -4,7 +4,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from airqino.errors import MongoError
+from airqino.errors import MongoError, StagingError
 from airqino.stores import files, mongo
 from tasks import targets
 from tasks.settings.reading import settings
@@ -22,6 +22,9 @@ def staging_use() -> dict[str, Any]:
         ``staging_bytes`` (as allocated: thousands of small files take more room than they hold), ``free_bytes`` and
         ``free_share`` of the disk, ``growth_bytes_per_day`` (mean of the last 30 whole days that are staged; None
         without any) and ``days_until_full`` (at this pace).
+
+    Raises:
+        StagingError: Its file system has no size.
     """
     paths, today = targets.paths(), settings().now.date()
     root, days = paths.root, paths.days()
@@ -29,7 +32,10 @@ def staging_use() -> dict[str, Any]:
     recent = [sizes[paths.partition(day).name] for day in days if today - timedelta(days=DAYS) <= day < today]
     growth = sum(recent) / len(recent) if recent else None
     path = root.absolute()
-    free, free_share = files.free_room(next(p for p in (path, *path.parents) if p.exists()))
+    try:
+        free, free_share = files.free_room(next(p for p in (path, *path.parents) if p.exists()))
+    except OSError as error:
+        raise StagingError(f"staging root {root}: {error.strerror}; check STAGING_ROOT") from error
     return {
         "staging_bytes": sum(sizes.values()),
         "free_bytes": free,

@@ -42,18 +42,21 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _show(results: Sequence[Result]) -> None:
+    """Print a line for each check, and below it what to do, unbroken: a terminal wraps it, and it can be copied."""
     from rich.console import Console  # loaded after the checks, which wait for servers
     from rich.markup import escape
     from rich.table import Table
 
     console = Console(width=None if Console().is_terminal else 140)
-    table = Table(show_header=False)
-    table.add_column()
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    width = max(len(result.name) for result in results)
     for result in results:
-        cure = f"\n[bold]→ {escape(result.cure)}[/]" if result.cure else ""
-        table.add_row(_OUTCOMES[result.outcome][0], escape(result.name), escape(result.finding) + cure)
-    console.print(table, highlight=False)
+        table = Table.grid(padding=(0, 1))
+        table.add_column()
+        table.add_column(width=width)
+        table.add_column(overflow="fold")
+        table.add_row(_OUTCOMES[result.outcome][0], escape(result.name), escape(result.finding))
+        console.print(table, highlight=False)
+        for number, line in enumerate(result.cure.splitlines()):
+            console.print(f"[bold]{'  ' if number else '  → '}{escape(line)}[/]", highlight=False, soft_wrap=True)
     counts = Counter(result.outcome for result in results)
     console.print(", ".join(f"{counts[o]} {words}" for o, (_, words) in _OUTCOMES.items() if counts[o]))

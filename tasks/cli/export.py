@@ -3,12 +3,12 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from airqino.errors import ConfigError
 from airqino.opendata.about import Location
 from airqino.stores import files
 from tasks import targets
+from tasks.cli.arguments import caller_path
 from tasks.settings.reading import settings
 from tasks.stations import locations
 
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--table", choices=_TABLES, default="daily", help="default: daily")
     parser.add_argument("--format", choices=_FORMATS, default="csv", help="default: csv; xlsx needs openpyxl")
     parser.add_argument("--station", metavar="STATION", help="id or name; default: all")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default, of csv alone: standard output")
+    parser.add_argument("--out", type=caller_path, metavar="FILE", help="default, of csv alone: standard output")
     return parser
 
 

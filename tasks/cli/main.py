@@ -10,7 +10,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from configparser import ConfigParser
 from importlib.metadata import version
+from pathlib import Path
 from types import MappingProxyType
 
 from airqino.errors import ConfigError, PipelineError
@@ -24,6 +26,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "demo": "run the whole pipeline on servers of its own, in about a minute",
         "doctor": "check this deployment, and say what to do about what is wrong",
+        "settings": "show where the settings come from, and what they change",
         "probe": "ask the API which of our assumptions about it hold",
         "stations": "list the API's stations beside those configured, add one",
         "backfill": "fetch, average, load and perhaps forecast a past range of hours",
@@ -132,9 +135,13 @@ def _dispatch(arguments: Sequence[str]) -> int:
         + "\n\n`airqino COMMAND --help` shows its arguments, and its exit codes if they are more than 0 and 2.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"airqino {version('airqino-pipeline')}")
+    parser.add_argument("--version", action="store_true", help="show which version this is")
     parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
-    name = parser.parse_args(arguments[:1]).command
+    asked = parser.parse_args(arguments[:1])
+    if asked.version:
+        print(f"airqino {_version()}")
+        return 0
+    name = asked.command
     if name is None:
         parser.print_help()
         return USAGE
@@ -144,6 +151,14 @@ def _dispatch(arguments: Sequence[str]) -> int:
         raise ConfigError(f"there is no command {name}{meant} `airqino --help` lists them")
     command: Callable[[Sequence[str]], int] = importlib.import_module(f"tasks.cli.{name.replace('-', '_')}").main
     return command(arguments[1:])
+
+
+def _version() -> str:
+    """Return the checkout's version, and the installed one where it is another: somebody pulled without installing."""
+    installed, setup = version("airqino-pipeline"), ConfigParser(interpolation=None)
+    setup.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")  # an installed package has none
+    ours = setup.get("metadata", "version", fallback=installed)
+    return ours if ours == installed else f"{ours} (installed: {installed}; run scripts/install)"
 
 
 def _unwind_at_sigterm() -> None:

@@ -4,11 +4,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 from airqino.stores import files
 from airqino.times import day_start
 from tasks import targets
+from tasks.cli.arguments import caller_path
 from tasks.settings.reading import Settings, refuse_unpublished, settings
 from tasks.stations import public_stations
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     stations = public_stations(config.airqino.stations, config)
     told = month.take(tables, stations, config.last_hour, _service(config))
     text = report.html(told, arguments.language, config.publish.city, config.common_zone)
-    path = arguments.out or Path(f"report-{first:%Y-%m}.html")
+    path = arguments.out or caller_path(f"report-{first:%Y-%m}.html")
     files.write(path, text.encode())  # whole or not at all
     days = f", to date: up to {told.last}" if told.under_way else ""
     print(f"{path}: {len(told.stations)} stations{days}", file=sys.stderr)
@@ -45,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("month", metavar="MONTH", help="such as 2024-03")
     parser.add_argument("--language", choices=_LANGUAGES, default="fr", help="default: fr")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: report-MONTH.html in the current folder")
+    parser.add_argument(
+        "--out", type=caller_path, metavar="FILE", help="default: report-MONTH.html in the current folder"
+    )
     return parser
 
 

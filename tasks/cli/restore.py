@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airqino import views
-from airqino.errors import MongoError, StagingError
+from airqino.errors import ConfigError, MongoError, StagingError
 from airqino.stores import archive, indexes, mongo
-from tasks import targets
+from tasks import environment, targets
+from tasks.cli.arguments import caller_path
 from tasks.cli.running import lock, preflight
 from tasks.settings.reading import settings
 
@@ -20,13 +21,16 @@ def main(argv: Sequence[str]) -> int:
         "empty: move the staging root away first; --drop empties the database. The user of MONGODB_URI needs the "
         "rights of `ops` (`airqino mongo-users`).",
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="what `airqino backup` wrote")
+    parser.add_argument("file", metavar="FILE", type=caller_path, help="what `airqino backup` wrote")
     parser.add_argument("--only", choices=("staging", "database"), help="restore one of them")
     parser.add_argument("--drop", action="store_true", help="drop the database's collections first")
     arguments = parser.parse_args(argv)
     about = archive.check(arguments.file, targets.paths().root)
+    if about.environment not in (None, settings().airqino.environment):
+        told = environment.explain(f"{arguments.file}", f"{about.environment}")
+        raise ConfigError(f"{told}: to restore it here, say AIRQINO_ENVIRONMENT={about.environment}")
     staging, database = arguments.only != "database", arguments.only != "staging" and bool(about.documents)
-    preflight()
+    preflight(adopt=False)  # the back-up brings its own marks
     with lock("run", wait=60) as alone:
         if not alone:
             raise StagingError("a run is under way: stop its trigger (cron, timer) and try again")

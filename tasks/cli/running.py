@@ -12,7 +12,7 @@ from luigi.configuration import get_config
 from airqino.errors import StagingError
 from airqino.stores import files, mongo
 from airqino.stores.locks import held
-from tasks import targets
+from tasks import environment, targets
 from tasks.settings.reading import settings
 
 __all__ = ["check_staging", "lock", "luigi_run", "positive", "preflight", "scheduler"]
@@ -26,15 +26,21 @@ def positive(text: str) -> int:
     return number
 
 
-def preflight() -> None:
+def preflight(adopt: bool = True) -> None:
     """Check settings, staging and MongoDB before anything is written.
 
+    Args:
+        adopt: Mark a new staging root and database as this environment's.
+
     Raises:
-        PipelineError: One of them is not usable.
+        PipelineError: One of them is not usable, or belongs to another environment.
     """
     settings()
+    root, database = targets.paths().root, targets.database()
     check_staging()
-    mongo.ping(targets.database())
+    mongo.ping(database)
+    if adopt:
+        environment.adopt(root, database)
 
 
 def check_staging() -> None:
@@ -84,8 +90,14 @@ def luigi_run(arguments: Sequence[str]) -> int:
 
     Returns:
         The exit code set in luigi.cfg ``[retcode]``.
+
+    Raises:
+        ConfigError: A setting is wrong, or staging root or database belong to another environment.
     """
     from luigi.retcodes import run_with_retcodes
+
+    if not {"--help", "--help-all", "-h"} & {*arguments}:
+        targets.paths(), targets.database()
 
     try:
         run_with_retcodes(["--module", "tasks.graph", *arguments])

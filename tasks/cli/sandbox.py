@@ -4,7 +4,6 @@ import argparse
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from airqino.errors import ConfigError
@@ -12,6 +11,7 @@ from airqino.sandbox import habits
 from airqino.sandbox.faults import KINDS, Fault
 from airqino.sandbox.handlers import parse_time
 from airqino.sandbox.server import Account, Sandbox
+from tasks.cli.arguments import caller_path
 
 DEFAULT_PORT = 8765
 
@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default %(default)s)")
-    parser.add_argument("--replay", type=Path, metavar="DIR", help="serve DIR/<station>.json, real answers of the API")
+    parser.add_argument(
+        "--replay", type=caller_path, metavar="DIR", help="serve DIR/<station>.json, real answers of the API"
+    )
     parser.add_argument("--now", type=_argument(parse_time), metavar="ISO", help="freeze the clock at a time, UTC")
     known = "know only these; any other is 404"
     parser.add_argument("--stations", type=lambda text: text.split(","), metavar="A,B", help=known)

@@ -20,19 +20,20 @@ from airqino.source.listing import Listed, Listing, sensors, stations
 from airqino.times import DAY, format_hour
 from tasks.cli.main import FAILED
 from tasks.fetch import client
+from tasks.settings import luigi_cfg
 from tasks.settings.editing import operators_file, save, with_station
 from tasks.settings.reading import Settings, settings
 from tasks.stations import station_name
 
 _YEAR = 365 * DAY
-#: Names that Luigi reads from luigi.cfg as they are.
+#: Names that Luigi reads from a file as they are.
 _PLAIN = re.compile(r"[\w][\w .,'()/+-]*")
 
 _EPILOG = """--add takes an id or a name of the list. It asks for the station's last year, and writes [stations.ID]
-into the file that LUIGI_CONFIG_PATH names, else into luigi.cfg, and the id into [airqino] stations. Where
-AIRQINO_STATIONS is set it says what to set instead. What the API says of place and first reading becomes a comment, for
-you to check. exit codes: 0 done; 2 a setting or argument is wrong, the API refuses the account or does not know the
-project, or the file cannot be written; 30 the API did not answer, or nothing that can be read"""
+into airqino.cfg in /etc/airqino, or in the folder that AIRQINO_CONFIG_DIR names, and the id into [airqino] stations.
+Where AIRQINO_STATIONS is set it says what to set instead. What the API says of place and first reading becomes a
+comment, for you to check. exit codes: 0 done; 2 a setting or argument is wrong, the API refuses the account or does not
+know the project, or the file cannot be written; 30 the API did not answer, or nothing that can be read"""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "airqino stations",
         description="List the stations of the API's project ([airqino] project) beside those that are configured, and "
-        "add a new one to luigi.cfg.",
+        "add a new one to airqino.cfg.",
         epilog=_EPILOG,
     )
     parser.add_argument("--add", metavar="STATION", help="configure a station of the list, by its id or name")
@@ -159,11 +160,13 @@ def _add(api: Client, told: Listed, config: Settings) -> int:
     ids = (*stations_, *([station] if station not in stations_ else []))
     in_environment = bool(os.environ.get("AIRQINO_STATIONS", "").strip())
     added = with_station("", station, options, notes)
-    text = with_station(path.read_text(encoding="utf-8"), station, options, notes, () if in_environment else ids)
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = with_station(before, station, options, notes, () if in_environment else ids)
     save(path, text)
     print(f"{path} has now:\n\n{added}")
     if in_environment and station not in stations_:
-        print(f"AIRQINO_STATIONS is set and wins over luigi.cfg. Set it to {','.join(ids)}")
+        place = f", in {luigi_cfg.ENV_FILE}" if "AIRQINO_STATIONS" in luigi_cfg.FROM_FILE else ""
+        print(f"AIRQINO_STATIONS is set and wins over {path.name}. Set it to {','.join(ids)}{place}")
     first = format_hour(hours[0] if hours else config.last_hour)
     print(f"Correct its place, then run scripts/doctor and scripts/backfill {first} {format_hour(config.last_hour)}")
     return 0

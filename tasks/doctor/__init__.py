@@ -10,6 +10,7 @@ from pathlib import Path
 from tasks.doctor import configuration, database, machine, services, source
 from tasks.doctor.checks import Group, Result, run
 from tasks.doctor.trigger import trigger
+from tasks.settings import reading
 
 __all__ = ["examine"]
 
@@ -19,35 +20,38 @@ __all__ = ["examine"]
 _SECONDS = 7.5
 #: The results of the checks that build on each other.
 _SOURCE = ("credentials", "API", "stations", "clock")
-_ASPECTS = ("version", "TLS", "clock", "members", "rights", "indexes", "days")
+_ASPECTS = ("version", "TLS", "clock", "members", "rights", "environment", "indexes", "days")
 _MONGODB = ("MongoDB", *(f"MongoDB {aspect}" for aspect in _ASPECTS))
-_MACHINE = ("staging root", "disk space", "temporary files", "staged files", "notes", "runs under way", "last success")
+_MACHINE = (
+    *("staging root", "environment", "disk space", "temporary files", "staged files", "notes", "runs under way"),
+    "last success",
+)
 
 
 def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
     """Check everything, side by side.
 
     Args:
-        repository: The folder of constraints.txt and .env.
-        system: The root of the file system, which holds cron's files and the environment file.
+        repository: The folder of constraints.txt, luigi.cfg and .env.
+        system: The root of the file system, which holds cron's files.
 
     Returns:
         One result for each check, in the order in which they build on each other.
     """
     of = configuration.read()
     groups = [
-        Group(("configuration",), lambda: [configuration.configuration(of, system)]),
+        Group(("configuration",), lambda: [configuration.configuration(of, repository)]),
         Group(("Python and packages",), lambda: [configuration.packages(repository)]),
-        Group(("secrets",), lambda: [configuration.permissions(repository, system, of.mongo)]),
+        Group(("secrets",), lambda: [configuration.permissions(repository, of.mongo)]),
         Group(_SOURCE, lambda: source.examine(of.airqino, of.stations)),
         Group(("probe",), lambda: source.probed(of.airqino, of.staging)),
-        Group(_MONGODB, lambda: database.examine(of.mongo, of.staging)),
-        Group(_MACHINE, lambda: machine.examine(of.staging, of.alerts)),
+        Group(_MONGODB, lambda: database.examine(of.mongo, of.staging, of.airqino)),
+        Group(_MACHINE, lambda: machine.examine(of.staging, of.alerts, of.airqino)),
         Group(("missing hours",), lambda: machine.missing(of.staging, of.airqino, of.stations)),
         Group(("luigid",), lambda: services.luigid(of.luigid)),
         Group(("model registry", "champion"), lambda: services.registry(of.forecast, of.staging)),
         Group(("alerts",), lambda: services.alerts(of.alerts)),
         Group(("public page",), lambda: services.public_page(of.publish)),
-        Group(("trigger",), lambda: trigger(repository, system)),
+        Group(("trigger",), lambda: trigger(repository, system, reading.staging_root())),
     ]
     return run(groups, _SECONDS)

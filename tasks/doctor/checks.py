@@ -14,7 +14,7 @@ import msgspec
 
 from tasks.settings.secrets import redact
 
-__all__ = ["Group", "Outcome", "Result", "failed", "ok", "run", "skipped", "warning"]
+__all__ = ["Group", "Outcome", "Result", "failed", "ok", "run", "same_environment", "skipped", "warning"]
 
 Outcome = Literal["ok", "warning", "failed", "skipped"]
 
@@ -61,6 +61,13 @@ class Group:
 
     names: tuple[str, ...]
     check: Callable[[], Iterable[Result]]
+
+
+def same_environment(name: str, mark: str | None, ours: str, cure: str) -> Result:
+    """Check that what bears a mark belongs to this environment."""
+    if mark not in (None, ours):
+        return failed(name, f"it belongs to {mark}, and the settings are those of {ours}: every run refuses", cure)
+    return ok(name, ours if mark else f"{ours}, as soon as a run has marked it")
 
 
 def run(groups: Sequence[Group], seconds: float) -> list[Result]:

@@ -1,4 +1,4 @@
-"""Check luigi.cfg, the version of Python and of the packages, and that others cannot read the secrets.
+"""Check the settings' files, the version of Python and of the packages, and that others cannot read the secrets.
 
 Each section is read on its own, so that one with a mistake does not stop the checks that need the others.
 """
@@ -24,10 +24,11 @@ from luigi.configuration import LuigiConfigParser, get_config
 
 from airqino.errors import ConfigError
 from tasks.doctor.checks import Result, failed, ok, warning
-from tasks.settings import luigi_cfg, reading, sections
+from tasks.settings import env_file, luigi_cfg, reading, sections
+from tasks.settings.editing import differences
 from tasks.settings.options import Secret
 
-__all__ = ["ENV_FILE", "Deployment", "configuration", "packages", "permissions", "read"]
+__all__ = ["Deployment", "configuration", "packages", "permissions", "read"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -38,8 +39,6 @@ _LUIGI_SECTIONS = {
     "scheduler": luigi.scheduler.scheduler,
     "retcode": luigi.retcodes.retcode,
 }
-#: The file from which cron's line and the services of deploy/ take the settings and secrets.
-ENV_FILE = "etc/airqino/airqino.env"
 _OLDEST_PYTHON = (3, 11)
 
 
@@ -89,19 +88,38 @@ def _luigi_errors() -> list[str]:
                 warnings.simplefilter("ignore")  # about options that other parts of Luigi read
                 section()
         except (ValueError, luigi.parameter.ParameterException) as error:
-            errors.append(f"luigi.cfg [{name}]: {error}")
+            errors.append(f"section [{name}]: {error}")
     return errors
 
 
-def configuration(deployment: Deployment, system: Path) -> Result:
+def configuration(deployment: Deployment, repository: Path) -> Result:
     """Check that every section can be read, and that no name looks misspelt."""
     name = "configuration"
     if errors := [*deployment.errors, *_unread_files()]:
         return failed(name, "; ".join(errors), "correct the file or variable named; luigi.cfg explains every option")
-    if doubts := [*_misspelt(), *_pretended(deployment), *_not_loaded(system / ENV_FILE)]:
+    if doubts := [*_misspelt(), *_pretended(deployment), *_hidden()]:
         return warning(name, "; ".join(doubts), "correct it, unless it was meant")
-    files = ", ".join(path for path in LuigiConfigParser._config_paths if Path(path).is_file())
-    return ok(name, f"{files}, and {sum(v in os.environ for v in sections.ENVIRONMENT)} environment variables")
+    if moved_out := _edited(repository):
+        return warning(name, *moved_out)
+    return ok(name, _search_path())
+
+
+def _search_path() -> str:
+    """Return the files that settings may come from, in the order in which they override each other."""
+    files = luigi_cfg.sources(LuigiConfigParser._config_paths)
+    told = [f"{source.path}{'' if source.there else ' (absent)'}" for source in files]
+    own = sum(name in os.environ and name not in luigi_cfg.FROM_FILE for name in sections.ENVIRONMENT)
+    return f"{', '.join(told)}, and {own} variables of this process"
+
+
+def _edited(repository: Path) -> tuple[str, str] | None:
+    """Return that the checkout's luigi.cfg was edited, and the command that moves the changes out of it."""
+    path = repository / "luigi.cfg"
+    if not path.is_file() or not (found := differences(path, luigi_cfg.SHIPPED)):
+        return None
+    names = [f"[{section}] {option}" for section, options in found.items() for option in options]
+    told = f"{path} was edited ({', '.join(names[:3])}; {len(names)} in all): the next upgrade collides with it"
+    return told, f"as root: cd {shlex.quote(f'{repository}')} && scripts/settings --move-out"
 
 
 def _unread_files() -> list[str]:
@@ -113,7 +131,7 @@ def _unread_files() -> list[str]:
 def _misspelt() -> list[str]:
     known_sections = [*sections.SECTIONS, *_LUIGI_SECTIONS]
     doubts = [
-        f"luigi.cfg has a section [{name}]: is [{close[0]}] meant?"
+        f"{_named_in(name)} has a section [{name}]: is [{close[0]}] meant?"
         for name in get_config().sections()
         if name not in known_sections
         and not name.startswith("stations.")
@@ -125,20 +143,24 @@ def _misspelt() -> list[str]:
     return doubts
 
 
+def _named_in(section: str) -> str:
+    options = get_config().options(section) or [""]
+    return luigi_cfg.where(LuigiConfigParser._config_paths, section, options[0])
+
+
 def _pretended(deployment: Deployment) -> list[str]:
     now = deployment.airqino.now if deployment.airqino else ""
     return [f"[airqino] now (AIRQINO_NOW) pretends that it is {now}: every run does the same hour"] if now else []
 
 
-def _not_loaded(path: Path) -> list[str]:
-    """Return which variables this shell lacks that cron's line and the service load."""
-    try:
-        names = re.findall(r"(?m)^(?:export )?([A-Z_]+)=(?!(?:''|\"\")?$)", path.read_text())
-    except OSError:
-        return []
-    unset = [n for n in names if n in (*sections.ENVIRONMENT, "LUIGI_CONFIG_PATH") and n not in os.environ]
-    text = f"{path} sets {', '.join(unset[:3])}, which this shell lacks: set -a; . {path}; set +a, then check again"
-    return [text] if unset else []
+def _hidden() -> list[str]:
+    """Return which variables this shell sets otherwise than airqino.env: what cron starts does not know them."""
+    path = luigi_cfg.directory() / luigi_cfg.ENV_FILE.name
+    said = env_file.values(path) if not luigi_cfg.BROKEN else {}
+    of_shell = {name: os.environ.get(name, "") for name in (*sections.ENVIRONMENT, "LUIGI_CONFIG_PATH")}
+    names = [name for name, value in of_shell.items() if value and said.get(name) not in (None, "", value)]
+    text = f"this shell sets {', '.join(names[:3])} otherwise than {path}, which is what cron uses: unset it"
+    return [text] if names else []
 
 
 def packages(repository: Path) -> Result:
@@ -157,15 +179,15 @@ def packages(repository: Path) -> Result:
         if (version := installed.get(package.lower().replace("_", "-"))) not in (None, pinned)
     ]
     if different:
-        rebuild = "rm -rf .venv && scripts/install"
+        rebuild = "scripts/install --again"
         return warning(name, f"Python {python}; {', '.join(different[:5])}, {len(different)} in all", rebuild)
     return ok(name, f"Python {python}; packages as in constraints.txt")
 
 
-def permissions(repository: Path, system: Path, mongo: sections.Mongo | None) -> Result:
+def permissions(repository: Path, mongo: sections.Mongo | None) -> Result:
     """Check that only their owner and group can read files with secrets."""
     name = "secrets"
-    paths = [repository / ".env", repository / "deploy" / ".env", system / ENV_FILE]
+    paths = [repository / ".env", repository / "deploy" / ".env", luigi_cfg.directory() / luigi_cfg.ENV_FILE.name]
     paths += [path for path in map(Path, LuigiConfigParser._config_paths) if path.is_file() and _holds_secret(path)]
     if mongo and mongo.tls_certificate_key_file:
         paths.append(Path(mongo.tls_certificate_key_file))

@@ -19,9 +19,10 @@ from pymongo.database import Database
 
 from airqino.stores import indexes, refusals
 from airqino.stores.paths import Paths
-from tasks.doctor.checks import Result, failed, ok, warning
+from tasks.doctor.checks import Result, failed, ok, same_environment, warning
 from tasks.doctor.source import clock
-from tasks.settings.sections import Mongo, Staging
+from tasks.environment import of_database
+from tasks.settings.sections import AirQino, Mongo, Staging
 
 __all__ = ["encryption", "examine", "missing_actions", "version"]
 
@@ -38,9 +39,9 @@ _ACTIONS = frozenset({"find", "insert", "update", "createIndex"})
 _VIEW_ACTIONS = frozenset({"createCollection", "collMod"})
 
 
-def examine(config: Mongo | None, staging: Staging | None) -> Iterator[Result]:
+def examine(config: Mongo | None, staging: Staging | None, airqino: AirQino | None) -> Iterator[Result]:
     """Check the connection first and what was loaded last; stop where the next check makes no sense."""
-    if config is None:
+    if config is None or airqino is None:
         return
     try:
         client = _client(config)
@@ -49,7 +50,7 @@ def examine(config: Mongo | None, staging: Staging | None) -> Iterator[Result]:
         return
     with contextlib.closing(client):
         try:
-            yield from _connected(client, config, staging)
+            yield from _connected(client, config, staging, airqino.environment)
         except errors.PyMongoError as error:
             servers = client.topology_description.server_descriptions().values()
             yield _refusal(config, error, refusals.server_errors(servers))
@@ -69,7 +70,7 @@ def _client(config: Mongo) -> MongoClient[Document]:
     )
 
 
-def _connected(client: MongoClient[Document], config: Mongo, staging: Staging | None) -> Iterator[Result]:
+def _connected(client: MongoClient[Document], config: Mongo, staging: Staging | None, ours: str) -> Iterator[Result]:
     where, database = refusals.without_credentials(config.uri), client[config.database]
     database.command({"listCollections": 1, "nameOnly": True, "authorizedCollections": True})
     login = client.admin.command({"connectionStatus": 1, "showPrivileges": True})["authInfo"]
@@ -85,6 +86,8 @@ def _connected(client: MongoClient[Document], config: Mongo, staging: Staging | 
     rights = _rights(client, config.database, login["authenticatedUserPrivileges"] if users else None)
     yield rights
     if rights.outcome != "failed":
+        cure = "correct MONGODB_URI, MONGODB_DATABASE or AIRQINO_ENVIRONMENT: each environment has its own"
+        yield same_environment("MongoDB environment", of_database(client[config.database]), ours, cure)
         yield _indexes(client, config.database)
         if staging is not None:
             yield _days(client[config.database], Path(staging.root))

@@ -17,7 +17,8 @@ from airqino.errors import StagingError
 from airqino.stores import files
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR
-from tasks.doctor.checks import Result, failed, ok, warning
+from tasks.doctor.checks import Result, failed, ok, same_environment, warning
+from tasks.environment import of_root
 from tasks.settings.sections import AirQino, Alerts, Staging, Station
 
 __all__ = ["examine", "missing"]
@@ -31,9 +32,9 @@ _LONG_HOURS = 1
 _LOCKS = {"hourly": "an hourly run", "run": "an hourly run or a backfill"}
 
 
-def examine(staging: Staging | None, alerts: Alerts | None) -> Iterator[Result]:
+def examine(staging: Staging | None, alerts: Alerts | None, airqino: AirQino | None) -> Iterator[Result]:
     """Check the folder, then the files in it."""
-    if staging is None:
+    if staging is None or airqino is None:
         return
     root = Path(staging.root)
     result = _root(root)
@@ -41,6 +42,8 @@ def examine(staging: Staging | None, alerts: Alerts | None) -> Iterator[Result]:
     if result.outcome != "ok":
         return
     limits = alerts or Alerts()
+    cure = f"correct STAGING_ROOT or AIRQINO_ENVIRONMENT; if the mark is wrong, {Paths(root).environment}"
+    yield same_environment("environment", of_root(root), airqino.environment, cure)
     yield _space(root, limits.disk_free_share)
     yield _leftovers(root)
     yield _files(root)
@@ -84,7 +87,10 @@ def _blocked(root: Path) -> bool:
 
 
 def _space(root: Path, share: float) -> Result:
-    free, free_share = files.free_room(root)
+    try:
+        free, free_share = files.free_room(root)
+    except OSError as error:
+        return warning("disk space", f"{root}: {error.strerror}", "check STAGING_ROOT")
     finding = f"{free_share:.0%} free ({free / 1e9:.1f} GB)"
     if free_share < share:
         look = f"du -axh {quote(f'{files.mount_point(root)}')} | sort -h | tail"

@@ -5,6 +5,7 @@ import re
 import socket
 import sqlite3
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,14 +43,19 @@ def registry(forecast: Forecasting | None, staging: Staging | None) -> Iterator[
     if forecast is None or staging is None:
         return
     paths = Paths(Path(staging.root))
-    yield _registry(forecast.tracking_uri or f"sqlite:///{paths.registry.absolute()}")
+    yield _registry(forecast.tracking_uri or f"sqlite:///{paths.registry.absolute()}", bool(forecast.tracking_uri))
     if paths.root.is_dir():
         yield _champion(paths)
 
 
-def _registry(uri: str) -> Result:
+def _registry(uri: str, is_named: bool) -> Result:
     """Check without MLflow: its import takes seconds, and it makes a file that is not there."""
     name, where = "model registry", _shown(uri)
+    if find_spec("mlflow") is None:
+        if not is_named and not Path(uri.partition(":///")[2]).exists():
+            return ok(name, "none: models are kept in the staging root alone; scripts/install registry adds MLflow")
+        cure = "scripts/install registry; until then forecasts go on, but trainings are not recorded"
+        return warning(name, f"{where} cannot be used: MLflow is not installed", cure)
     cure = "start it, or correct MLFLOW_TRACKING_URI; until then forecasts go on, but trainings are not recorded"
     try:
         if uri.startswith("sqlite"):
@@ -123,7 +129,7 @@ def public_page(config: Publishing | None) -> Iterator[Result]:
     except OSError as error:
         yield warning(name, f"{root} cannot be written ({error.strerror})", cure)
     except ConfigError as error:
-        yield warning(name, f"{error}", "correct luigi.cfg [publish] map")
+        yield warning(name, f"{error}", "correct [publish] map")
     else:
         rights = config.licence or "no licence, so nobody may use the data: set [publish] licence"
         yield ok(name, f"{root}; {rights}")

@@ -119,7 +119,7 @@ def _stations(airqino: AirQino, answers: Mapping[str, Answer], stations: Mapping
     now = datetime.now(UTC)
     doubts = places({s: stations.get(s, Station()) for s in airqino.stations}, now)
     if doubts:
-        return warning(name, "; ".join(doubts), "correct the [stations.<id>] sections of luigi.cfg")
+        return warning(name, "; ".join(doubts), "correct the [stations.<id>] sections of airqino.cfg")
     asked = "" if len(answers) == len(airqino.stations) else f"; {len(answers)} of them asked"
     silent = [s for s, answer in answers.items() if answer.response and not answer.response.data]
     quiet = f"; no row in the last 3 hours: {', '.join(silent)}" if silent else ""

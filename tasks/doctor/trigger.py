@@ -1,26 +1,33 @@
 """Check whether anything starts scripts/hourly: cron or systemd on this machine."""
 
 import json
+import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.doctor.checks import Result, ok, warning
+from tasks.settings import luigi_cfg
+from tasks.settings.sections import ENVIRONMENT
 
-__all__ = ["trigger"]
+__all__ = ["crontab_line", "trigger"]
 
+#: Where the installation guide lets cron write.
+_LOGS = Path("/var/log/airqino")
 _COMMAND = "scripts/hourly"
 #: Debian's cron silently ignores files in /etc/cron.d whose names hold anything else (man cron).
 _CRON_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def trigger(repository: Path, system: Path) -> Iterator[Result]:
+def trigger(repository: Path, system: Path, root: Path) -> Iterator[Result]:
     """Look for a line of cron or a timer that starts the hourly run.
 
     Args:
         repository: For the line that is proposed.
         system: The root of the file system.
+        root: The staging root, for the line's log.
     """
     name = "trigger"
     started_by, doubts = _cron(system / "etc")
@@ -34,10 +41,33 @@ def trigger(repository: Path, system: Path) -> Iterator[Result]:
         yield ok(name, started_by)
     else:
         cure = (
-            f"crontab -e: 5 * * * * cd {repository} && scripts/hourly. If Kubernetes, Airflow, a container or another "
-            "machine starts it, you do not have to do anything"
+            f"{_lacking()}crontab -e, and this line. If Kubernetes, Airflow, a container or another machine starts it, "
+            f"you do not have to do anything\n{crontab_line(repository, root)}"
         )
         yield warning(name, "neither cron nor a systemd timer of this machine starts scripts/hourly", cure)
+
+
+def crontab_line(repository: Path, root: Path) -> str:
+    """Return the line for this user's crontab: no variable of this shell is needed, and what it prints is kept.
+
+    Args:
+        repository: The checkout.
+        root: The staging root, which takes the log where no better folder is this user's.
+    """
+    logs = (_LOGS / "hourly.log", Path.home() / "airqino-hourly.log", root.absolute() / "cron.log")
+    log = next((path for path in logs if os.access(path.parent, os.W_OK)), logs[-1])
+    folder = luigi_cfg.directory()
+    before = f"AIRQINO_CONFIG_DIR={shlex.quote(f'{folder}')} " if os.environ.get("AIRQINO_CONFIG_DIR") else ""
+    words = f"{before}{shlex.quote(f'{repository / _COMMAND}')} >>{shlex.quote(f'{log}')} 2>&1"
+    return f"5 * * * * {words}".replace("%", r"\%")  # cron takes a % for the end of the line
+
+
+def _lacking() -> str:
+    """Return what is to be done first where settings are in this shell alone: cron does not know them."""
+    names = [name for name in ENVIRONMENT if os.environ.get(name, "").strip() and name not in luigi_cfg.FROM_FILE]
+    if not names:
+        return ""
+    return f"first put {', '.join(names)} into {luigi_cfg.directory() / 'airqino.env'}, for cron lacks them; then "
 
 
 def _cron(etc: Path) -> tuple[str, list[str]]:

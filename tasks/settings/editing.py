@@ -1,4 +1,4 @@
-"""Add a station to the operator's luigi.cfg, and leave everything else in it as it stands."""
+"""Write the operator's airqino.cfg: add a station and leave everything else as it stands, or begin one."""
 
 import configparser
 import os
@@ -7,31 +7,69 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from airqino.errors import ConfigError
+from airqino.errors import ConfigError, StagingError
 from airqino.stores import files
+from tasks.settings import luigi_cfg
 
-__all__ = ["operators_file", "save", "with_station"]
+__all__ = ["differences", "operators_file", "parsed", "save", "with_station"]
 
 _HEADER = re.compile(r"\[[^\]]+\]")
 _STATIONS = re.compile(r"stations\s*[=:]", re.IGNORECASE)
 
 
 def operators_file() -> Path:
-    """Return the file that an operator's settings go into: the one that LUIGI_CONFIG_PATH names, else luigi.cfg here.
+    """Return the file that an operator's settings go into, which may not be there yet.
+
+    It is airqino.cfg in the folder of settings. Where there is no such folder, or where the file that LUIGI_CONFIG_PATH
+    names lists the stations and so hides the list in airqino.cfg, it is that file.
 
     Raises:
-        ConfigError: There is none. One that is made here would hide the settings that the package brings.
+        ConfigError: There is none.
     """
-    path = Path(os.environ.get("LUIGI_CONFIG_PATH") or "luigi.cfg")
-    if not path.is_file():
-        raise ConfigError(f"there is no file {path} to write to: let LUIGI_CONFIG_PATH name one, which may be empty")
-    return path.resolve()
+    folder, named = luigi_cfg.directory(), os.environ.get("LUIGI_CONFIG_PATH")
+    other = Path(named).resolve() if named and Path(named).is_file() else None
+    if other and (not folder.is_dir() or "stations" in parsed(other).get("airqino", {})):
+        return other
+    if folder.is_dir():
+        return (folder / "airqino.cfg").resolve()
+    cure = f"make it (as root: install -d -g airqino -m 0750 {folder}), or let AIRQINO_CONFIG_DIR name another"
+    raise ConfigError(f"there is no folder {folder} for airqino.cfg: {cure}")
+
+
+def parsed(path: Path) -> dict[str, dict[str, str]]:
+    """Return what a settings file says: section → option → text, without comments.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    if error := luigi_cfg.mistake([f"{path}"]):
+        raise ConfigError(error)
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(path, encoding="utf-8")
+    return {section: dict(parser[section]) for section in parser.sections()}
+
+
+def differences(edited: Path, shipped: Path) -> dict[str, dict[str, str]]:
+    """Return what an edited luigi.cfg says otherwise than the one that the package brings: section → option → text.
+
+    What was taken out of it is not told: the package's value holds for it, as before.
+
+    Raises:
+        ConfigError: One cannot be read.
+    """
+    plain = parsed(shipped)
+    found = {
+        section: {option: text for option, text in options.items() if plain.get(section, {}).get(option) != text}
+        for section, options in parsed(edited).items()
+    }
+    return {section: options for section, options in found.items() if options or section not in plain}
 
 
 def with_station(
     text: str, station: str, options: Mapping[str, str], notes: Sequence[str] = (), stations: Sequence[str] = ()
 ) -> str:
-    """Return the text of a luigi.cfg with a station added to it.
+    """Return the text of a settings file with a station added to it.
 
     Args:
         text: The file.
@@ -78,16 +116,22 @@ def _list(lines: list[str], ids: str) -> None:
 
 
 def save(path: Path, text: str) -> None:
-    """Write a settings file in place of the one there is, with its owner and mode: it may hold secrets.
+    """Write a settings file, with the owner and mode of the one there is: it may hold secrets.
+
+    A new one belongs to its folder's owner and group, who can read it; others cannot.
 
     Raises:
         StagingError: It cannot be written; what was there before still is.
     """
-    status = path.stat()
+    there = path.exists()
+    status = path.stat() if there else path.parent.stat()
 
     def content(file: IO[bytes]) -> None:
         os.fchown(file.fileno(), status.st_uid, status.st_gid)
-        os.fchmod(file.fileno(), status.st_mode & 0o777)
+        os.fchmod(file.fileno(), status.st_mode & 0o777 if there else 0o640)
         file.write(text.encode())
 
-    files.write(path, content)
+    try:
+        files.write(path, content)
+    except StagingError as error:
+        raise StagingError(f"{error}; nothing was changed: run it as root, to whom the folder belongs") from error

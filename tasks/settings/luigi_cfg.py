@@ -1,22 +1,67 @@
-"""Luigi's configuration files: found out whether they can be read before anything imports Luigi.
+"""Where settings are read from: found, checked and loaded before anything imports Luigi.
 
-Luigi reads them while it is imported, and raises there: a person would see a traceback for a typing error. Here the
-error becomes one line, which `tasks.settings.reading.settings` raises, and Luigi is imported without any file.
-`tasks/__init__.py` imports this module first. Where the folder has no luigi.cfg, the package's own takes its place.
+Luigi reads its files while it is imported, and raises there: a person would see a traceback for a typing error. Here
+the error becomes one line, which `tasks.settings.reading.settings` raises, and Luigi is imported without any file.
+`tasks/__init__.py` imports this module first. Under plain ``luigi --module tasks`` Luigi is there already: it reads its
+files again, with ours among them. The head of luigi.cfg lists the files in their order.
 """
 
 import configparser
+import contextlib
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["BROKEN", "READ", "mistake"]
+from airqino.errors import ConfigError
+from tasks.settings import env_file
 
-#: Where Luigi looks, in its order.
+__all__ = [
+    "BROKEN",
+    "DIRECTORY",
+    "ENV_FILE",
+    "FROM_FILE",
+    "READ",
+    "SHIPPED",
+    "Source",
+    "directory",
+    "mistake",
+    "sources",
+    "where",
+]
+
+#: Where Luigi itself looks, in its order.
 _PATHS = ("/etc/luigi/client.cfg", "/etc/luigi/luigi.cfg", "client.cfg", "luigi.cfg")
 #: The settings that the package brings, and how it logs.
-_DEFAULTS = Path(__file__).with_name("luigi.cfg")
+SHIPPED = Path(__file__).with_name("luigi.cfg")
 _LOGGING = Path(__file__).parent.with_name("logging.cfg")
+#: The folder of airqino.cfg and airqino.env, and the variable that names another one.
+_DIRECTORY, _VARIABLE = "/etc/airqino", "AIRQINO_CONFIG_DIR"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of settings, and whether it was read: a folder's own may be absent."""
+
+    path: Path
+    there: bool
+
+
+def directory() -> Path:
+    """Return the folder of the operator's settings; a relative one is that of whoever called the script."""
+    named = os.environ.get(_VARIABLE) or _DIRECTORY
+    return Path(os.environ.get("AIRQINO_CALLER_DIR") or ".", named).absolute()
+
+
+def sources(paths: list[str]) -> list[Source]:
+    """Return the files that settings may come from, each overriding those before; Luigi's own only if they are there.
+
+    Args:
+        paths: Those that Luigi reads, in its order.
+    """
+    found = [Source(path, path.is_file()) for path in map(Path, paths)]
+    ours = [source for source in found if source.there or source.path.parent == DIRECTORY]
+    return [*ours, Source(ENV_FILE, ENV_FILE.is_file())]
 
 
 def mistake(paths: list[str]) -> str:
@@ -27,15 +72,28 @@ def mistake(paths: list[str]) -> str:
             if Path(path).exists():
                 parser.read_string(Path(path).read_text(encoding="utf-8"), path)
         except OSError as error:  # Luigi would pass over it in silence
-            return f"{path} cannot be read ({error.strerror}): let this user read it"
+            cure = "run as the user airqino" if Path(path).parent == DIRECTORY else "let this user read it"
+            return f"{path} cannot be read ({error.strerror}): {cure}"
         except (configparser.Error, UnicodeDecodeError) as error:
             line = getattr(error, "lineno", None) or next((n for n, _ in getattr(error, "errors", [])), None)
             return f"{path}{f' line {line}' if line else ''}: {_explain(error)}; correct it"
     try:
         parser.getboolean("core", "autoload_range", fallback=False)  # Luigi reads it while it is imported, too
     except ValueError as error:
-        return f"luigi.cfg [core] autoload_range: {error}; correct it"
+        return f"{where(paths, 'core', 'autoload_range')} [core] autoload_range: {error}; correct it"
     return ""
+
+
+def where(paths: list[str], section: str, option: str) -> str:
+    """Return the file that says an option last, as errors name it; luigi.cfg where none does."""
+    for path in map(Path, reversed(paths)):
+        parser = configparser.RawConfigParser(strict=False)
+        parser.optionxform = str  # type: ignore[assignment,method-assign]
+        with contextlib.suppress(OSError, UnicodeDecodeError, configparser.Error):
+            parser.read_string(path.read_text(encoding="utf-8"))
+            if parser.has_section(section) and option in parser[section]:
+                return path.name if path.name == "luigi.cfg" else f"{path}"
+    return "luigi.cfg"
 
 
 def _explain(error: configparser.Error | UnicodeDecodeError) -> str:
@@ -51,10 +109,26 @@ def _explain(error: configparser.Error | UnicodeDecodeError) -> str:
     return "neither [section] nor option = value"
 
 
-def _import_luigi() -> tuple[str, bool]:
+def _load_variables() -> tuple[frozenset[str], str]:
+    """Set the variables of airqino.env.
+
+    Returns:
+        Their names, and what is wrong with the file or its folder.
+    """
+    if os.environ.get(_VARIABLE) and not DIRECTORY.is_dir():  # not to fall back to another environment's settings
+        return frozenset(), f"{_VARIABLE} = {DIRECTORY}: there is no such folder; correct the variable, or unset it"
+    try:
+        return env_file.load(ENV_FILE), ""
+    except ConfigError as error:
+        return frozenset(), f"{error}"
+
+
+def _import_luigi(error: str) -> tuple[str, bool]:
     """Import Luigi with the files, or without any where one is broken."""
-    named = os.environ.get("LUIGI_CONFIG_PATH")
-    error = mistake([*_PATHS, *([named] if named else [])])
+    named, own = os.environ.get("LUIGI_CONFIG_PATH"), f"{DIRECTORY / 'airqino.cfg'}"
+    paths = [f"{SHIPPED}" if path == "luigi.cfg" and not Path(path).exists() else path for path in _PATHS]
+    paths += [own, *([named] if named else [])]
+    error = error or mistake(paths)
     read = configparser.RawConfigParser.read
     if error:
         configparser.RawConfigParser.read = lambda *_, **__: []  # type: ignore[method-assign]
@@ -66,15 +140,20 @@ def _import_luigi() -> tuple[str, bool]:
         configparser.RawConfigParser.read = read  # type: ignore[method-assign]
     if error:
         return error, False
-    if not Path("luigi.cfg").exists():
-        paths = LuigiConfigParser._config_paths
-        paths[:] = [f"{_DEFAULTS}" if path == "luigi.cfg" else path for path in paths]
-        LuigiConfigParser.reload()
+    LuigiConfigParser._config_paths[:] = paths
+    LuigiConfigParser.reload()
+    if f"{SHIPPED}" in paths:
         get_config().set("core", "logging_conf_file", f"{_LOGGING}")
     if named and not Path(named).is_file():
         return f"LUIGI_CONFIG_PATH = {named}: there is no such file; correct the variable, or unset it", True
     return "", True
 
 
+#: The folder of the operator's settings.
+DIRECTORY = directory()
+#: The file of variables in it.
+ENV_FILE = DIRECTORY / "airqino.env"
+#: The variables that were taken from it; the process's own are not among them.
+FROM_FILE, _wrong = _load_variables()
 #: What is wrong with the files, or nothing; and whether Luigi holds what they say.
-BROKEN, READ = _import_luigi()
+BROKEN, READ = _import_luigi(_wrong)

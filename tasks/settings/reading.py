@@ -1,10 +1,11 @@
-"""Settings: luigi.cfg and the environment that overrides it, read once per process and checked.
+"""Settings: luigi.cfg, the operator's files and the environment that overrides them, read once per process and checked.
 
-The sections are the structs of `tasks.settings.sections`.
+Where the files are, says `tasks.settings.luigi_cfg`; the sections are the structs of `tasks.settings.sections`.
 """
 
 import configparser
 import os
+import re
 import warnings
 from datetime import datetime
 from functools import cache
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
-from luigi.configuration import get_config
+from luigi.configuration import LuigiConfigParser, get_config
 from msgspec import Struct
 
 from airqino.errors import ConfigError
@@ -21,7 +22,16 @@ from airqino.times import format_hour
 from tasks.settings import luigi_cfg, sections
 from tasks.settings.sections import OPTIONS, SECTIONS, Station
 
-__all__ = ["Settings", "refuse_unpublished", "section", "settings", "staging_root", "station_sections", "text"]
+__all__ = [
+    "Settings",
+    "origin",
+    "refuse_unpublished",
+    "section",
+    "settings",
+    "staging_root",
+    "station_sections",
+    "text",
+]
 
 S = TypeVar("S", bound=Struct)
 
@@ -111,9 +121,9 @@ def staging_root() -> Path:
 
 
 def text(section: str, option: str) -> str:
-    """Return an option as the environment or else luigi.cfg says it; empty where neither does or it cannot be read."""
+    """Return an option as the environment or else a file says it; empty where neither does or it cannot be read."""
     try:
-        return _text(section, option)[0]
+        return _text(section, option)
     except ConfigError:  # told when the section is read
         return ""
 
@@ -124,7 +134,7 @@ def station_sections() -> list[str]:
 
 
 def section(struct: type[S], name: str) -> S:
-    """Read and check one section of luigi.cfg and the environment.
+    """Read and check one section of the files and the environment.
 
     Raises:
         ConfigError: A value or an option's name is wrong, or two options do not go together.
@@ -136,45 +146,53 @@ def section(struct: type[S], name: str) -> S:
         except ValueError as error:
             raise ConfigError(f"luigi.cfg [{name}]: {error}") from None
     if unknown := {*(config.options(name) if config.has_section(name) else ())} - hints.keys():
-        raise ConfigError(f"luigi.cfg [{name}] {min(unknown)}: no such option; there are {', '.join(sorted(hints))}")
+        raise ConfigError(f"{_place(name, min(unknown))}: no such option; there are {', '.join(sorted(hints))}")
     texts = {option: _text(name, option) for option in hints}
-    values = {
-        option: _convert(value, hints[option], source, (name, option) in _SECRET)
-        for option, (value, source) in texts.items()
-        if value  # an empty option means its default
-    }
+    # an empty option means its default
+    values = {option: _convert(text, hints[option], name, option) for option, text in texts.items() if text}
     try:
         return struct(**values)
-    except ValueError as error:
-        raise ConfigError(f"luigi.cfg [{name}] {error}") from None
+    except ValueError as error:  # begins with the option's name
+        option, rest = re.split(r"(?=\W)", f"{error}", maxsplit=1)
+        raise ConfigError(f"{origin(name, option)}{rest}") from None
 
 
-def _text(section: str, option: str) -> tuple[str, str]:
-    """Return an option's text, without blanks around it, and where it comes from; empty where it is not set.
+def origin(section: str, option: str) -> str:
+    """Return where an option's value comes from, as errors name it: its variable, or the file and its place there."""
+    variable = _VARIABLES.get((section, option), "")
+    if os.environ.get(variable, "").strip():
+        return f"{variable} ([{section}] {option})"
+    return _place(section, option)
+
+
+def _place(section: str, option: str) -> str:
+    return f"{luigi_cfg.where(LuigiConfigParser._config_paths, section, option)} [{section}] {option}"
+
+
+def _text(section: str, option: str) -> str:
+    """Return an option's text, without blanks around it; empty where it is not set.
 
     Raises:
-        ConfigError: luigi.cfg says it in a way that cannot be read.
+        ConfigError: A file says it in a way that cannot be read.
     """
-    variable = _VARIABLES.get((section, option), "")
-    if value := os.environ.get(variable, "").strip():
-        return value, f"{variable} ([{section}] {option})"
+    if value := os.environ.get(_VARIABLES.get((section, option), ""), "").strip():
+        return value
     try:
-        value = str(get_config().get(section, option, "") or "")
+        return str(get_config().get(section, option, "") or "").strip()
     except configparser.InterpolationError:  # its text holds the value, which may be a secret
         cure = "write % as %%, and set the environment variable that ${…} names"
-        raise ConfigError(f"luigi.cfg [{section}] {option}: {cure}") from None
-    return value.strip(), f"luigi.cfg [{section}] {option}"
+        raise ConfigError(f"{_place(section, option)}: {cure}") from None
 
 
-def _convert(text: str, hint: Any, source: str, secret: bool) -> Any:
+def _convert(text: str, hint: Any, section: str, option: str) -> Any:
     many = msgspec.inspect.type_info(hint)
     is_tuple = isinstance(getattr(many, "type", many), msgspec.inspect.VarTupleType)
     raw = [part.strip() for part in text.split(",") if part.strip()] if is_tuple else text
     try:
         return msgspec.convert(raw, hint, strict=False)
     except msgspec.ValidationError as error:
-        shown = "(hidden)" if secret else repr(text)
-        raise ConfigError(f"{source} = {shown}: allowed is {_allowed(hint) or error}") from None
+        shown = "(hidden)" if (section, option) in _SECRET else repr(text)
+        raise ConfigError(f"{origin(section, option)} = {shown}: allowed is {_allowed(hint) or error}") from None
 
 
 def _allowed(hint: Any) -> str:

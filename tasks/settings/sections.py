@@ -39,8 +39,13 @@ Share = Annotated[float, Meta(gt=0, le=1, description="a number above 0, at most
 
 
 class AirQino(Struct, frozen=True, kw_only=True):
-    """The source and how it is asked."""
+    """The source and how it is asked; and whose the data are."""
 
+    environment: Annotated[
+        str,
+        Meta(pattern=r"^[a-z][a-z0-9-]{0,30}$", description="small letters, digits and -, such as production or test"),
+        Variable("AIRQINO_ENVIRONMENT"),
+    ] = "production"
     base_url: Annotated[Url, Variable("AIRQINO_BASE_URL")] = "https://airqino-api.magentalab.it"
     stations: Annotated[StationIds, Variable("AIRQINO_STATIONS")] = ("283181971", "283164601")
     project: Annotated[str, Variable("AIRQINO_PROJECT")] = "AQ54"
@@ -106,7 +111,7 @@ class AirQino(Struct, frozen=True, kw_only=True):
             return datetime.fromisoformat(self.now).replace(tzinfo=UTC) if self.now else datetime.now(UTC)
         except ValueError:
             allowed = "allowed is empty, or a moment that exists, such as 2024-07-01T00:05 (UTC)"
-            raise ConfigError(f"AIRQINO_NOW ([airqino] now) = {self.now!r}: {allowed}") from None
+            raise ValueError(f"now = {self.now!r}: {allowed}") from None
 
 
 class Station(Struct, frozen=True, kw_only=True):
@@ -195,15 +200,13 @@ class Mongo(Struct, frozen=True, kw_only=True):
         """Check what no type can say."""
         if 0 < self.retention_days < _FEWEST_DAYS:
             allowed = f"allowed is 0 (keep all), or a whole number of days from {_FEWEST_DAYS} on"
-            raise ConfigError(f"luigi.cfg [mongo] retention_days = {self.retention_days}: {allowed}")
+            raise ValueError(f"retention_days = {self.retention_days}: {allowed}")
         for option in ("tls_ca_file", "tls_certificate_key_file"):
             try:
                 if path := getattr(self, option):
                     Path(path).open("rb").close()
             except OSError as error:
-                variable = f"MONGODB_{option.removeprefix('tls_').upper()}"
-                reason = f"the file cannot be read ({error.strerror})"
-                raise ConfigError(f"{variable} ([mongo] {option}) = {path!r}: {reason}") from None
+                raise ValueError(f"{option} = {path!r}: the file cannot be read ({error.strerror})") from None
 
 
 class Forecasting(Struct, frozen=True, kw_only=True):
@@ -238,10 +241,10 @@ class Forecasting(Struct, frozen=True, kw_only=True):
         """Check the options that belong together."""
         if list(self.horizons) != sorted({*self.horizons, *range(1, CORE_HOURS + 1)}):
             rule = f"they must grow, and 1 to {CORE_HOURS} must be among them"
-            raise ConfigError(f"luigi.cfg [forecast] horizons = {', '.join(map(str, self.horizons))}: {rule}")
+            raise ValueError(f"horizons = {', '.join(map(str, self.horizons))}: {rule}")
         if self.drift_coverage_low >= self.drift_coverage_high:
             rule = f"it must lie below drift_coverage_high = {self.drift_coverage_high}"
-            raise ConfigError(f"luigi.cfg [forecast] drift_coverage_low = {self.drift_coverage_low}: {rule}")
+            raise ValueError(f"drift_coverage_low = {self.drift_coverage_low}: {rule}")
 
 
 class Status(Struct, frozen=True, kw_only=True):

@@ -2,14 +2,16 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from configparser import ConfigParser
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from support.deployment import OURS, ROOT, Pipeline
+from support.deployment import ROOT, Pipeline, without_settings
 
 AIRQINO = Path(sys.executable).with_name("airqino")
 #: As a user meets them: try it, set it up, run it, look after it, keep it, study it.
@@ -17,6 +19,7 @@ ORDER = [
     *(
         "demo",
         "doctor",
+        "settings",
         "probe",
         "stations",
         "backfill",
@@ -36,7 +39,7 @@ ORDER = [
 
 
 def airqino(*arguments: str, folder: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    kept = without_settings()
     return subprocess.run([AIRQINO, *arguments], cwd=folder, env=kept | env, capture_output=True, text=True, timeout=60)
 
 
@@ -58,6 +61,21 @@ def test_the_version_is_that_of_setup_cfg_and_the_changelog() -> None:
     assert (done.returncode, done.stdout) == (0, f"airqino {version}\n")
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert next(heading for heading in headings if heading != "Unreleased") == version
+
+
+def test_a_pull_without_an_install_is_told(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tasks", tmp_path / "copied" / "tasks")
+    (tmp_path / "copied" / "setup.cfg").write_text("[metadata]\nversion = 99.1.2\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.cli", "--version"],
+        cwd=tmp_path / "copied",
+        env=without_settings() | {"PYTHONPATH": f"{tmp_path / 'copied'}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"airqino 99.1.2 (installed: {version('airqino-pipeline')}; run scripts/install)\n"
 
 
 #: Runs a command, then tells what it has imported: the heavy modules, and those of commands.

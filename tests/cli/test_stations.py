@@ -3,6 +3,7 @@
 import json
 import socket
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from support.configured import Configured
@@ -64,6 +65,21 @@ def test_a_station_is_added_by_its_name_and_used(
     assert capsys.readouterr().out == f"{B} (SMART188) is configured already\n"
 
 
+def test_it_begins_an_airqino_cfg_beside_the_settings_of_the_package(
+    configure: Configured, sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the folder of the operator's settings; the file that the package brings stays as it is."""
+    sandbox.now, folder = NOW, tmp_path / "etc"
+    folder.mkdir()
+    path = configure(CFG, AIRQINO_NOW="2024-09-09T10:30", AIRQINO_CONFIG_DIR=f"{folder}", LUIGI_CONFIG_PATH="")
+    assert main(["stations", "--add", B]) == 0
+    made = folder / "airqino.cfg"
+    assert f"{made} has now:" in capsys.readouterr().out
+    assert made.read_text().startswith(f"[airqino]\nstations = {A},{B}\n\n[stations.{B}]\nname = SMART188\n")
+    assert made.stat().st_mode & 0o777 == 0o640
+    assert path.read_text() == CFG
+
+
 def test_an_api_that_refuses_a_year_is_asked_for_less(configure: Configured, sandbox: Sandbox) -> None:
     sandbox.now, sandbox.habits = NOW, Habits(longest=40)
     path = configure(CFG, AIRQINO_NOW="2024-09-09T10:30")
@@ -86,7 +102,7 @@ def test_stations_of_the_environment_are_told_and_the_list_in_the_file_stays(
     ("arguments", "env", "code", "told"),
     [
         (["--add", "SMART7"], {}, 2, f"project AQ54 lists no such station; there are {B} (SMART188), {A}"),
-        (["--add", B], {"LUIGI_CONFIG_PATH": "/no/luigi.cfg"}, 2, "there is no file /no/luigi.cfg to write to"),
+        (["--add", B], {"LUIGI_CONFIG_PATH": "", "AIRQINO_CONFIG_DIR": "/no"}, 2, "there is no folder /no for airqino"),
         ([], {"AIRQINO_BASE_URL": "http://127.0.0.1:9"}, 30, "no connection"),
     ],
 )

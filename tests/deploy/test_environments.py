@@ -1,14 +1,13 @@
-"""deploy/env: each file loads over luigi.cfg, changes what it names and nothing else, and the environment wins."""
+"""deploy/env: each folder's file loads over luigi.cfg, changes what it names and nothing else, and a variable wins."""
 
 import configparser
-import os
 import subprocess
 import sys
 
 import pytest
-from support.deployment import OURS, ROOT
+from support.deployment import ROOT, without_settings
 
-FILES = sorted((ROOT / "deploy" / "env").glob("*.cfg"))
+FILES = sorted((ROOT / "deploy" / "env").glob("*/airqino.cfg"))
 DUMP = """
 import msgspec
 from luigi.configuration import get_config
@@ -30,7 +29,7 @@ def loaded(**env: str) -> dict[str, dict[str, dict[str, object]]]:
     """All settings as a process of the pipeline has them."""
     import json
 
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    clean = without_settings()
     done = subprocess.run(
         [sys.executable, "-c", DUMP], cwd=ROOT, env=clean | env, capture_output=True, text=True, timeout=60
     )
@@ -44,15 +43,21 @@ def same(text: str, value: object) -> bool:
     return float(text) == value
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
 def test_an_environment_changes_what_it_names_and_nothing_else(path) -> None:
     named = parsed(path)
-    plain, changed = loaded(), loaded(LUIGI_CONFIG_PATH=f"deploy/env/{path.name}")
+    plain, changed = loaded(), loaded(AIRQINO_CONFIG_DIR=f"deploy/env/{path.parent.name}")
+    assert changed["settings"]["airqino"]["environment"] == path.parent.name
+    # where an environment of version 0.7.0 and before names it
+    before = loaded(LUIGI_CONFIG_PATH=f"deploy/env/{path.parent.name}.cfg")
+    before["settings"]["now"] = changed["settings"]["now"]
+    assert before == changed
     for section, options in named.items():
         for option, text in options.items():
             got = changed["luigi" if section in plain["luigi"] else "settings"][section]
             assert same(text, got[option]), f"[{section}] {option}: {got[option]!r}"
-            assert text != parsed(ROOT / "luigi.cfg")[section].get(option), f"[{section}] {option} is no difference"
+            if option != "environment":
+                assert text != parsed(ROOT / "luigi.cfg")[section].get(option), f"[{section}] {option} is no difference"
             before = plain["luigi" if section in plain["luigi"] else "settings"][section]
             before[option] = got[option]
     plain["settings"]["now"] = changed["settings"]["now"]
@@ -60,8 +65,8 @@ def test_an_environment_changes_what_it_names_and_nothing_else(path) -> None:
 
 
 def test_there_are_three_environments_and_the_variables_win() -> None:
-    assert [path.stem for path in FILES] == ["development", "production", "test"]
-    got = loaded(LUIGI_CONFIG_PATH="deploy/env/production.cfg", STAGING_ROOT="/elsewhere", LOG_CONSOLE="text")
+    assert [path.parent.name for path in FILES] == ["development", "production", "test"]
+    got = loaded(AIRQINO_CONFIG_DIR="deploy/env/production", STAGING_ROOT="/elsewhere", LOG_CONSOLE="text")
     assert got["settings"]["staging"]["root"] == "/elsewhere"
     assert got["settings"]["logging"]["console"] == "text"
 
@@ -69,4 +74,5 @@ def test_there_are_three_environments_and_the_variables_win() -> None:
 def test_the_environments_keep_out_of_each_others_way() -> None:
     sections = [parsed(ROOT / "luigi.cfg", path) for path in FILES]
     assert len({config["mongo"]["database"] for config in sections}) == 3
+    assert len({config["airqino"]["environment"] for config in sections}) == 3
     assert len({config["staging"]["root"] for config in sections}) == 3

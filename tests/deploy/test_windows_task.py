@@ -58,5 +58,5 @@ def test_it_calls_the_hourly_run_within_wsl() -> None:
     assert arguments[:8] == [
         *("--distribution", "Debian", "--user", "airqino", "--cd", "/srv/airqino", "--exec", "/bin/sh")
     ]
-    assert "exec scripts/hourly" in arguments[-1]
+    assert arguments[-1] == "exec scripts/hourly >>/var/log/airqino/hourly.log 2>&1"
     assert (ROOT / "scripts" / "hourly").exists()

@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from pymongo import MongoClient
+from support.deployment import ROOT
 from support.healthy import Deployment, Server, wait_for
 
 from airqino.sandbox.mongod import Mongod
@@ -26,7 +28,7 @@ CLOSED = "http://127.0.0.1:9"
 def test_a_healthy_deployment_is_all_well(healthy: Deployment) -> None:
     results = healthy.examine()
     assert {name: r for name, r in results.items() if r.outcome != "ok"} == {}
-    assert len(results) == 30
+    assert len(results) == 32
     assert results["credentials"].finding == "the token endpoint gives operator a token"
     assert results["MongoDB"].finding.endswith(" answers writer")
     assert results["MongoDB TLS"].finding == "on"
@@ -159,11 +161,29 @@ def open_env_file(healthy: Deployment) -> None:
     (healthy.repository / ".env").chmod(0o644)
 
 
-def env_file_not_loaded(healthy: Deployment) -> None:
-    path = healthy.system / "etc" / "airqino" / "airqino.env"
-    path.parent.mkdir()
-    path.write_text("STAGING_ROOT='x'\nALERT_URLS=''\nPUSHGATEWAY_URL='http://h'\n")
-    path.chmod(0o640)
+def env_file(text: str, mode: int = 0o640) -> Callable[[Deployment], None]:
+    def write(healthy: Deployment) -> None:
+        path = healthy.folder / "etc" / "airqino.env"
+        path.parent.mkdir()
+        path.write_text(text)
+        path.chmod(mode)
+        healthy.env["AIRQINO_CONFIG_DIR"] = f"{path.parent}"
+
+    return write
+
+
+def edited_luigi_cfg(healthy: Deployment) -> None:
+    text = (ROOT / "luigi.cfg").read_text().replace("retries = 3", "retries = 4")
+    (healthy.repository / "luigi.cfg").write_text(text)
+
+
+def anothers_root(healthy: Deployment) -> None:
+    (healthy.root / "environment").write_text("test\n")
+
+
+def anothers_database(healthy: Deployment) -> None:
+    loads = healthy.database.database["loads"]
+    loads.replace_one({"_id": "environment"}, {"environment": "test"}, upsert=True)
 
 
 def other_pins(healthy: Deployment) -> None:
@@ -198,7 +218,26 @@ BROKEN = {
     "half the credentials": (env(AIRQINO_PASSWORD=""), "✗ configuration", "AIRQINO_PASSWORD", "correct"),
     "misspelt section": (cfg("[alert]\nurls =\n"), "! configuration", "is [alerts] meant?", "correct"),
     "misspelt variable": (env(MONGODB_URL="mongodb://h"), "! configuration", "is MONGODB_URI meant?", "correct"),
-    "environment not loaded": (env_file_not_loaded, "! configuration", "sets PUSHGATEWAY_URL, which", "correct"),
+    "another value than cron's": (
+        env_file("STAGING_ROOT='x'\nALERT_URLS=''\nPUSHGATEWAY_URL='http://h'\n"),
+        "! configuration",
+        "this shell sets STAGING_ROOT otherwise than ",
+        "correct",
+    ),
+    "edited luigi.cfg": (
+        edited_luigi_cfg,
+        "! configuration",
+        "luigi.cfg was edited ([airqino] retries; 1 in all)",
+        "/repository && scripts/settings --move-out",
+    ),
+    "readable airqino.env": (env_file("AIRQINO_PROJECT='AQ54'\n", 0o644), "! secrets", "airqino.env", "chmod o-rwx"),
+    "another environment's root": (anothers_root, "✗ environment", "it belongs to test", "STAGING_ROOT"),
+    "another environment's database": (
+        anothers_database,
+        "✗ MongoDB environment",
+        "it belongs to test",
+        "MONGODB_DATABASE",
+    ),
     "other packages": (other_pins, "! Python and packages", "(tested: 1.0)", "scripts/install"),
     "readable .env": (open_env_file, "! secrets", ".env", "chmod o-rwx"),
     "no credentials": (no_credentials, "✗ credentials", "no credentials are set", "AIRQINO_USERNAME"),
@@ -219,7 +258,7 @@ BROKEN = {
     "another shape": (fault("wrong_shape"), "✗ API", "another shape", "response.py"),
     "one station fails": (fault("server_error", station="283164601"), "✗ API", "(of 283164601;", "catch up"),
     "unknown station": (fault("unknown_station", station="283164601"), "✗ stations", "283164601", "AIRQINO_STATIONS"),
-    "sign lost": (cfg("[stations.283164601]\nlongitude = 3.957688\n"), "! stations", "876 km apart", "luigi.cfg"),
+    "sign lost": (cfg("[stations.283164601]\nlongitude = 3.957688\n"), "! stations", "876 km apart", "airqino.cfg"),
     "no place": (env(AIRQINO_STATIONS="1"), "! stations", "1 has no latitude", "[stations.<id>]"),
     "clock behind": (clock_off(10), "✗ clock", "10 min behind", "set-ntp"),
     "clock ahead": (clock_off(-180), "✗ clock", "180 min ahead of", "set-ntp"),
@@ -414,3 +453,37 @@ def test_a_users_own_crontab(healthy: Deployment) -> None:
     (folder / "crontab").chmod(0o755)
     healthy.env["PATH"] = f"{folder}"
     assert healthy.examine()["trigger"].finding == "crontab of this user"
+
+
+@pytest.mark.parametrize("name", ["repository", "it's a 100% repository"])
+def test_the_line_for_cron_works_as_it_is_pasted(healthy: Deployment, name: str) -> None:
+    """From cron's bare environment: with the settings' folder, and what it prints kept in a log."""
+    healthy.repository = healthy.repository.rename(healthy.folder / name)
+    script, etc = healthy.repository / "scripts" / "hourly", healthy.folder / "e t c"
+    script.parent.mkdir()
+    script.write_text('#!/bin/sh\necho "settings in $AIRQINO_CONFIG_DIR"\necho trouble >&2\n')
+    script.chmod(0o755)
+    etc.mkdir()
+    healthy.env["AIRQINO_CONFIG_DIR"], healthy.env["HOME"] = f"{etc}", f"{healthy.folder}"
+    healthy.crontab("other", "")
+    healthy.monkeypatch.setattr(import_module("tasks.doctor.trigger"), "_LOGS", healthy.folder / "no logs")
+    cure = healthy.examine()["trigger"].cure
+    assert "first put AIRQINO_BASE_URL," in cure  # this shell's alone
+    line = cure.splitlines()[-1]
+    minute, command = re.fullmatch(r"(\d+) \* \* \* \* (.*)", line).groups()
+    assert minute == "5"
+    assert "%" not in command.replace(r"\%", "")  # what cron takes for the end of the line
+    bare = {"HOME": f"{healthy.folder}", "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
+    done = subprocess.run(["/bin/sh", "-c", command.replace(r"\%", "%")], env=bare, cwd="/", capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    log = healthy.folder / "airqino-hourly.log"
+    assert log.read_text() == f"settings in {etc}\ntrouble\n"
+
+
+def test_the_search_path_is_shown_in_its_order(healthy: Deployment) -> None:
+    healthy.env["AIRQINO_CONFIG_DIR"] = f"{healthy.folder / 'etc'}"
+    (healthy.folder / "etc").mkdir()
+    found = healthy.examine()["configuration"].finding
+    files = [f"{path}" for path in (ROOT / "luigi.cfg", healthy.folder / "quick.cfg", healthy.folder / "overlay.cfg")]
+    assert found.startswith(", ".join(files))
+    assert re.search(r"airqino\.env \(absent\), and \d+ variables of this process$", found)

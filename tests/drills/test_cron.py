@@ -30,14 +30,12 @@ def crontab(pipeline: Pipeline, tmp_path: Path) -> Iterator[Path]:
         "[airqino]\nread_timeout_seconds = 120\nrequest_seconds = 120\nstation_seconds = 240\n"
     )
     ours = ("AIRQINO_", "STAGING_", "MONGODB_", "LUIGID_")
-    settings = {k: v for k, v in pipeline.env.items() if k.startswith(ours)} | {
-        "AIRQINO_NOW": f"{NOW:%Y-%m-%dT%H:%M}",
-        "LUIGI_CONFIG_PATH": str(tmp_path / "over.cfg"),
-    }
+    given = {k: v for k, v in pipeline.env.items() if k.startswith(ours) and k != "AIRQINO_CONFIG_DIR"}
+    settings = given | {"AIRQINO_NOW": f"{NOW:%Y-%m-%dT%H:%M}", "LUIGI_CONFIG_PATH": str(tmp_path / "over.cfg")}
     (tmp_path / "airqino.env").write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()))
     text = (ROOT / "deploy" / "cron" / "airqino.cron").read_text()
     for old, new in (
-        ("/etc/airqino/airqino.env", str(tmp_path / "airqino.env")),
+        ("AIRQINO_CONFIG_DIR=/etc/airqino", f"AIRQINO_CONFIG_DIR={tmp_path}"),
         ("/var/log/airqino", str(tmp_path / "logs")),
         ("/run/lock/", f"{tmp_path}/"),
         ("/srv/airqino", str(ROOT)),

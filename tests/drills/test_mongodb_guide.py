@@ -1,7 +1,6 @@
 """The commands of docs/mongodb.md, "A replica set by hand", word for word but for hosts, ports and folders."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.deployment import OURS, ROOT
+from support.deployment import ROOT, without_settings
 
 from airqino.sandbox.mongod import find_mongod, free_port
 
@@ -55,8 +54,7 @@ class Machine:
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", "\n".join(map(self.here, texts))],
             cwd=self.folder / "work",
-            env={k: v for k, v in os.environ.items() if not k.startswith(OURS)}
-            | {"STAGING_ROOT": str(self.folder / "staging")},
+            env=without_settings() | {"STAGING_ROOT": str(self.folder / "staging")},
             capture_output=True,
             text=True,
             timeout=240,

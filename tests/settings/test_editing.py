@@ -7,7 +7,8 @@ import pytest
 from support.deployment import ROOT
 
 from airqino.errors import ConfigError, StagingError
-from tasks.settings.editing import operators_file, save, with_station
+from tasks.settings.editing import differences, operators_file, save, with_station
+from tasks.settings.luigi_cfg import SHIPPED
 
 
 def parsed(text: str) -> dict[str, dict[str, str]]:
@@ -62,6 +63,7 @@ def test_it_keeps_its_mode_and_a_link_stays_one(tmp_path: Path, monkeypatch: pyt
     path.chmod(0o640)
     link.symlink_to(path)
     monkeypatch.setenv("LUIGI_CONFIG_PATH", f"{link}")
+    monkeypatch.setenv("AIRQINO_CONFIG_DIR", "/no")
     save(operators_file(), "[mongo]\n")
     assert link.is_symlink()
     assert path.read_text() == "[mongo]\n"
@@ -69,15 +71,38 @@ def test_it_keeps_its_mode_and_a_link_stays_one(tmp_path: Path, monkeypatch: pyt
     assert {file.name for file in tmp_path.iterdir()} == {"link.cfg", "real.cfg"}
 
 
-def test_no_file_to_write_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LUIGI_CONFIG_PATH", raising=False)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="LUIGI_CONFIG_PATH"):
+def test_which_file_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, named = tmp_path / "etc", tmp_path / "named.cfg"
+    monkeypatch.setenv("AIRQINO_CONFIG_DIR", f"{folder}")
+    monkeypatch.setenv("LUIGI_CONFIG_PATH", f"{named}")
+    with pytest.raises(ConfigError, match=f"there is no folder {folder} for airqino.cfg: make it"):
         operators_file()
-    (tmp_path / "luigi.cfg").write_text("")
-    assert operators_file() == tmp_path / "luigi.cfg"
+    named.write_text("[mongo]\n")
+    assert operators_file() == named  # as before there was such a folder
+    folder.mkdir()
+    assert operators_file() == folder / "airqino.cfg"
+    named.write_text("[airqino]\nstations = 1\n")  # it wins over airqino.cfg
+    assert operators_file() == named
+    monkeypatch.delenv("LUIGI_CONFIG_PATH")
+    assert operators_file() == folder / "airqino.cfg"
+
+
+def test_a_new_file_is_for_the_folders_group_alone(tmp_path: Path) -> None:
+    save(tmp_path / "airqino.cfg", "[mongo]\n")
+    status, folder = (tmp_path / "airqino.cfg").stat(), tmp_path.stat()
+    assert (status.st_mode & 0o777, status.st_uid, status.st_gid) == (0o640, folder.st_uid, folder.st_gid)
+
+
+def test_what_an_edited_file_says_otherwise(tmp_path: Path) -> None:
+    edited, text = tmp_path / "luigi.cfg", (ROOT / "luigi.cfg").read_text()
+    edited.write_text(text)
+    assert differences(edited, SHIPPED) == {}
+    text = text.replace("stations = 283181971,283164601", "stations = 7").replace("retries = 3\n", "")
+    edited.write_text(text + "\n[stations.7]\nname = Port\n[email]\nreceiver = a@example.org\n")
+    found = {"airqino": {"stations": "7"}, "stations.7": {"name": "Port"}, "email": {"receiver": "a@example.org"}}
+    assert differences(edited, SHIPPED) == found
 
 
 def test_a_folder_that_cannot_be_written() -> None:
-    with pytest.raises(StagingError, match="/proc/version cannot be written"):
+    with pytest.raises(StagingError, match=r"/proc/version cannot be written: .*; nothing was changed: run it as root"):
         save(Path("/proc/version"), "")

@@ -109,6 +109,11 @@ def test_a_folder_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None
     assert [p.name for p in tmp_path.iterdir()] == ["2024-09-09"]
 
 
+def test_a_file_system_without_a_size_is_told() -> None:
+    with pytest.raises(OSError, match="its file system has no size"):
+        files.free_room(Path("/proc"))
+
+
 def test_the_room_is_what_df_says(tmp_path: Path) -> None:
     free, share = files.free_room(tmp_path)
     (use,) = subprocess.check_output(["df", "--output=pcent", tmp_path], text=True).split()[1:]

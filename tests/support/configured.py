@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from luigi.configuration import LuigiConfigParser
 
-from support.deployment import OURS
+from support.deployment import NO_SETTINGS, OURS
 from tasks.settings.reading import settings
 
 
@@ -15,6 +15,7 @@ def use_settings(patch: pytest.MonkeyPatch, files: Sequence[Path], env: Mapping[
     """Take settings files and an environment without the machine's own settings."""
     for variable in [name for name in os.environ if name.startswith(OURS)]:
         patch.delenv(variable)
+    patch.setenv("AIRQINO_CONFIG_DIR", NO_SETTINGS)
     for variable, value in env.items():
         patch.setenv(variable, value)
     patch.setattr(LuigiConfigParser, "_instance", None)

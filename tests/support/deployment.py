@@ -1,9 +1,11 @@
 """A deployment of the pipeline for the tests, run as its commands run it."""
 
+import atexit
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +41,22 @@ OURS = (
     "STAGING_",
 )
 
+#: An empty folder of settings, in place of this machine's own.
+NO_SETTINGS = tempfile.mkdtemp(prefix="airqino-no-settings-")
+_OWNER = os.getpid()
+
+
+@atexit.register
+def _forget_settings() -> None:
+    if os.getpid() == _OWNER:  # no process that was forked from this one
+        shutil.rmtree(NO_SETTINGS, ignore_errors=True)
+
+
+def without_settings() -> dict[str, str]:
+    """This process's environment without any setting of the pipeline's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    return kept | {"AIRQINO_CONFIG_DIR": NO_SETTINGS}
+
 
 class Pipeline:
     """One deployment: a staging root and a database of its own, run through the real commands."""
@@ -47,7 +65,7 @@ class Pipeline:
         self.root, self.mongod = root, mongod
         self.database_name = f"test_{uuid.uuid4().hex[:12]}"
         self.env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(OURS)},
+            **without_settings(),
             "AIRQINO_BASE_URL": api,
             "STAGING_ROOT": str(root),
             "MONGODB_URI": mongod.uri,

@@ -20,7 +20,7 @@ from airqino import views
 from airqino.sandbox.mongod import UNCOMPRESSED, find_mongod, free_port
 from airqino.sandbox.server import Account, Sandbox
 from airqino.stores import indexes, models
-from support.deployment import OURS, ROOT
+from support.deployment import NO_SETTINGS, OURS, ROOT
 from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 from tasks import doctor
 from tasks.doctor.checks import Result, ok
@@ -88,6 +88,7 @@ class Secured:
         indexes.ensure_indexes(self.database)
         views.ensure_views(self.database)
         self.database["loads"].replace_one({"_id": "day|2024-09-09"}, {}, upsert=True)
+        self.database["loads"].delete_one({"_id": "environment"})
 
 
 def _as_if_maintained(result: Result) -> Result:
@@ -154,6 +155,7 @@ class Deployment:
     def examine(self) -> dict[str, Result]:
         for variable in [name for name in os.environ if name.startswith(OURS)]:
             self.monkeypatch.delenv(variable)
+        self.monkeypatch.setenv("AIRQINO_CONFIG_DIR", NO_SETTINGS)
         for variable, value in self.env.items():
             self.monkeypatch.setenv(variable, value)
         overlay = self.folder / "overlay.cfg"
