@@ -15,7 +15,7 @@ from support.deployment import ROOT
 
 from tasks.doctor import checks, database, machine, source
 from tasks.settings import secrets
-from tasks.settings.sections import Staging, Station
+from tasks.settings.sections import AirQino, Staging, Station
 
 
 def test_a_check_that_hangs_or_breaks_is_told_and_the_others_are_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,5 +136,5 @@ def test_a_command_to_paste_takes_a_folder_as_one_word(tmp_path: Path) -> None:
     leftover = root / ".daily.parquet.0.tmp"
     leftover.touch()
     os.utime(leftover, (0, 0))
-    cures = [result.cure for result in machine.examine(Staging(root=f"{root}"), None, None) if "find" in result.cure]
+    cures = [result.cure for result in machine.examine(Staging(root=f"{root}"), None, AirQino()) if "find" in result.cure]
     assert [shlex.split(cure)[:2] for cure in cures] == [["find", f"{root}"]]
