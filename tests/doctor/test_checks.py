@@ -136,5 +136,7 @@ def test_a_command_to_paste_takes_a_folder_as_one_word(tmp_path: Path) -> None:
     leftover = root / ".daily.parquet.0.tmp"
     leftover.touch()
     os.utime(leftover, (0, 0))
-    cures = [result.cure for result in machine.examine(Staging(root=f"{root}"), None, AirQino()) if "find" in result.cure]
+    cures = [
+        result.cure for result in machine.examine(Staging(root=f"{root}"), None, AirQino()) if "find" in result.cure
+    ]
     assert [shlex.split(cure)[:2] for cure in cures] == [["find", f"{root}"]]
