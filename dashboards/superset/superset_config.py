@@ -4,7 +4,7 @@ SUPERSET_SECRET_KEY     signs the sessions and encrypts what Superset stores (`s
 SUPERSET_MONGODB_URI    a MongoDB user that can only read; default: MONGODB_URI
 MONGODB_DATABASE        default: air_quality
 SUPERSET_STATE          folder of what Superset keeps for itself (`scripts/superset` sets it)
-SUPERSET_DATABASE_URI   Superset's own database: postgresql://user:password@host/name; empty: SQLite in the state folder
+SUPERSET_DATABASE_URI   Superset's own database: postgresql://…@HOST/NAME; empty: SQLite in the state folder
 SUPERSET_REDIS_URL      Superset's cache: redis://host:6379/0 (Redis or Valkey); empty: files in the state folder
 SUPERSET_ANONYMOUS      1: everybody reads the first dashboard of each language without logging in
 SUPERSET_CACHE_SECONDS  how long an answer of MongoDB is kept for the next reader (300)

@@ -164,11 +164,7 @@ def test_the_secrets_are_new_for_each_environment_and_for_nobody_elses_eyes(told
 
 
 def test_what_the_shell_has_does_not_count(told: Path) -> None:
-    strays = {
-        "MONGO_ROOT_PASSWORD": "of another",
-        "AIRQINO_BASE_URL": "http://elsewhere",
-        "MONGODB_DATABASE": "air_quality",
-    }
+    strays = dict.fromkeys(("MONGO_ROOT_PASSWORD", "AIRQINO_BASE_URL", "MONGODB_DATABASE"), "of another")
     _, variables = brought_up(told, "test", **strays)
     assert not set(strays.values()) & set(variables.values())
     assert variables["MONGODB_DATABASE"] == "air_quality_test"
