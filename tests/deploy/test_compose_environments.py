@@ -192,6 +192,20 @@ def test_an_upgrade_makes_the_secrets_that_are_new_and_touches_nothing_else(told
     assert cfg.read_text() == "[airqino]\nstations = 1\n"
 
 
+@pytest.mark.parametrize("name", ["", "airqino.cfg"])
+def test_settings_that_the_containers_cannot_read_are_told(told: Path, name: str) -> None:
+    brought_up(told, "production")
+    Path(f"{told}.arguments").unlink()
+    (told.parent / "production" / name).chmod(0o750)
+    done = compose(told, "production", "up")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    command = re.search(r"chmod o[+]rX \S+ [^,]+", done.stderr)
+    assert command
+    subprocess.run(command[0].split(), check=True)
+    assert compose(told, "production", "up").returncode == 0
+    assert Path(f"{told}.arguments").exists()
+
+
 def test_an_overlay_of_the_operators_own_comes_last(told: Path) -> None:
     brought_up(told, "production")
     own = told.parent / "production" / "compose.yaml"
