@@ -3,7 +3,9 @@
 SUPERSET_SECRET_KEY     signs the sessions and encrypts what Superset stores (`scripts/superset up` makes one)
 SUPERSET_MONGODB_URI    a MongoDB user that can only read; default: MONGODB_URI
 MONGODB_DATABASE        default: air_quality
-SUPERSET_STATE          folder of Superset's own database and cache (`scripts/superset` sets it)
+SUPERSET_STATE          folder of what Superset keeps for itself (`scripts/superset` sets it)
+SUPERSET_DATABASE_URI   Superset's own database: postgresql://…@HOST/NAME; empty: SQLite in the state folder
+SUPERSET_REDIS_URL      Superset's cache: redis://host:6379/0 (Redis or Valkey); empty: files in the state folder
 SUPERSET_ANONYMOUS      1: everybody reads the first dashboard of each language without logging in
 SUPERSET_CACHE_SECONDS  how long an answer of MongoDB is kept for the next reader (300)
 SUPERSET_LOCALE         en, fr: language where none is chosen; default: the browser's
@@ -45,7 +47,9 @@ MONGODB_URI = os.environ.get("SUPERSET_MONGODB_URI") or os.environ.get("MONGODB_
 MONGODB_DATABASE = os.environ.get("MONGODB_DATABASE") or "air_quality"
 
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
-SQLALCHEMY_DATABASE_URI = f"sqlite:///{_STATE}/superset.db?check_same_thread=false"
+SQLALCHEMY_DATABASE_URI = (
+    os.environ.get("SUPERSET_DATABASE_URI") or f"sqlite:///{_STATE}/superset.db?check_same_thread=false"
+)
 SQLALCHEMY_TRACK_MODIFICATIONS = False
 
 
@@ -119,11 +123,22 @@ FEATURE_FLAGS = {
 # New data come once an hour. An open dashboard asks every 15 minutes, and takes what another reader got in the last
 # five: new data show up at most 20 minutes after the hourly run, and MongoDB is asked once, however many are reading.
 _SECONDS = int(os.environ.get("SUPERSET_CACHE_SECONDS") or 300)
-_CACHE = {"CACHE_TYPE": "FileSystemCache", "CACHE_DEFAULT_TIMEOUT": 60, "CACHE_THRESHOLD": 2000}
-DATA_CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/data", "CACHE_DEFAULT_TIMEOUT": _SECONDS}
-CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/metadata"}
-FILTER_STATE_CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/filters", "CACHE_DEFAULT_TIMEOUT": 7 * 86_400}
-EXPLORE_FORM_DATA_CACHE_CONFIG = {**_CACHE, "CACHE_DIR": f"{_STATE}/cache/explore", "CACHE_DEFAULT_TIMEOUT": 86_400}
+REDIS_URL = os.environ.get("SUPERSET_REDIS_URL") or ""
+
+
+def _cache(name: str, seconds: int = 60) -> dict[str, Any]:
+    """Return one cache's settings: a part of the cache server, or a folder of files."""
+    if REDIS_URL:
+        place = {"CACHE_TYPE": "RedisCache", "CACHE_REDIS_URL": REDIS_URL, "CACHE_KEY_PREFIX": f"superset:{name}:"}
+    else:
+        place = {"CACHE_TYPE": "FileSystemCache", "CACHE_DIR": f"{_STATE}/cache/{name}", "CACHE_THRESHOLD": 2000}
+    return {**place, "CACHE_DEFAULT_TIMEOUT": seconds}
+
+
+DATA_CACHE_CONFIG = _cache("data", _SECONDS)
+CACHE_CONFIG = _cache("metadata")
+FILTER_STATE_CACHE_CONFIG = _cache("filters", 7 * 86_400)
+EXPLORE_FORM_DATA_CACHE_CONFIG = _cache("explore", 86_400)
 DASHBOARD_AUTO_REFRESH_MODE = "fetch"
 # What the filter of the step offers: day, week and month; and the hour, which charts use.
 TIME_GRAIN_DENYLIST = [
@@ -156,7 +171,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = _HTTPS
 ENABLE_PROXY_FIX = _HTTPS
 PERMANENT_SESSION_LIFETIME = timedelta(days=7)
-RATELIMIT_STORAGE_URI = "memory://"
+RATELIMIT_STORAGE_URI = REDIS_URL or "memory://"
 
 # No request leaves for another host: no tiles, no fonts, no frames, no usage pixel.
 TALISMAN_ENABLED = True

@@ -39,8 +39,16 @@ def test_the_secret_holds_placeholders_only() -> None:
 
 def test_the_settings_are_known_to_the_pipeline() -> None:
     settings = DOCUMENTS["ConfigMap", "airqino"]["data"]
-    assert settings.keys() - {"LUIGI_CONFIG_PATH"} <= ENVIRONMENT.keys()
-    assert (ROOT / settings["LUIGI_CONFIG_PATH"]).exists()
+    assert settings.keys() - {"AIRQINO_ENVIRONMENT"} <= ENVIRONMENT.keys()
+    assert settings["AIRQINO_ENVIRONMENT"] == "production"
+
+
+@pytest.mark.parametrize("key", JOBS, ids=lambda key: key[1])
+def test_the_settings_of_the_pipeline_come_from_outside_this_folder(key: tuple[str, str]) -> None:
+    spec = pod(key)
+    assert {"name": "settings", "configMap": {"name": "airqino-settings", "optional": True}} in spec["volumes"]
+    assert {"name": "settings", "mountPath": "/etc/airqino", "readOnly": True} in spec["containers"][0]["volumeMounts"]
+    assert ("ConfigMap", "airqino-settings") not in DOCUMENTS
 
 
 @pytest.mark.parametrize("key", PODS, ids=lambda key: key[1])

@@ -1,21 +1,31 @@
 """Alert rules and dashboard: what they name exists, and their limits are the settings'."""
 
 import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import yaml
 from luigi.contrib.prometheus_metric import PrometheusMetricsCollector
+from pymongo import MongoClient
 from support.dashboard import identifiers, panels, queries
 from support.deployment import ROOT
+from support.mongodb_exporter import samples
+from support.servers import until
 
+from airqino.sandbox.mongod import Mongod
 from tasks.instruments.incidents import KINDS, Book
 from tasks.instruments.metrics import gauges
 from tasks.instruments.observed import PipelineState, Success
 from tasks.instruments.tally import Tally
 from tasks.settings.reading import settings
 
+#: Those of mongodb_exporter that we use.
+MONGODB = {
+    "mongodb_dbstats_fsTotalSize", "mongodb_dbstats_fsUsedSize", "mongodb_rs_members_health",
+    "mongodb_rs_members_optimeDate", "mongodb_rs_members_state", "mongodb_ss_connections", "mongodb_ss_opcounters",
+}  # fmt: skip
 RULES = ROOT / "deploy" / "prometheus" / "rules"
 
 
@@ -33,7 +43,7 @@ def exposed() -> set[str]:
     names = {
         sample for of in (ours, luigid) for family in of.collect() for sample in (family.name, f"{family.name}_total")
     }
-    return names | {rule["record"] for rule in rules("recording")} | {"up", "ALERTS", "push_time_seconds"}
+    return names | {rule["record"] for rule in rules("recording")} | {"up", "ALERTS", "push_time_seconds"} | MONGODB
 
 
 @pytest.mark.parametrize(("title", "query"), queries())
@@ -41,6 +51,27 @@ def test_the_dashboard_names_metrics_that_exist(title: str, query: str) -> None:
     named = identifiers(query)
     assert named
     assert named <= exposed(), title
+
+
+def test_what_is_asked_of_mongodb_is_in_its_answers(mongod: Mongod) -> None:
+    with MongoClient(mongod.uri) as client:
+        # the server notes down its own state once a second
+        until(lambda: {name for name, _, _ in samples(client)} >= MONGODB, 10, "all that the rules ask for")
+        found = samples(client)
+    kinds = {labels["legacy_op_type"] for name, labels, _ in found if name == "mongodb_ss_opcounters"}
+    assert kinds >= {"insert", "query", "update", "delete", "getmore", "command"}
+    connections = {labels["conn_type"]: value for name, labels, value in found if name == "mongodb_ss_connections"}
+    assert connections["current"] > 0 < connections["available"]
+    (state,) = (value for name, _, value in found if name == "mongodb_rs_members_state")
+    assert state == 1  # primary
+    (moment,) = (value for name, _, value in found if name == "mongodb_rs_members_optimeDate")
+    assert abs(moment / 1000 - time.time()) < 86_400
+    used, total = (
+        {value for name, _, value in found if name == f"mongodb_dbstats_fs{of}Size"} for of in ("Used", "Total")
+    )
+    assert 0 < max(used) < max(total)
+    named = {name for rule in rules("recording") + rules("alerts") for name in identifiers(rule["expr"])}
+    assert {name for name in named if name.startswith("mongodb_")} == MONGODB
 
 
 def test_the_rules_name_metrics_that_exist() -> None:

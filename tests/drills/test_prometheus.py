@@ -20,6 +20,7 @@ import pytest
 import requests
 from support.dashboard import queries
 from support.deployment import ROOT, Pipeline
+from support.mongodb_exporter import Exporter
 from support.receivers import Post, Web
 from support.servers import running, until
 
@@ -98,6 +99,7 @@ def watch(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> Iterator[
         stack.callback(pipeline.close)
         made = Watch(pipeline, api, pager, chat, mails, folder)
         made.ports = {name: free_port() for name in ("prometheus", "alertmanager", "pushgateway", "luigid", "node")}
+        made.ports["mongodb-exporter"] = stack.enter_context(Exporter(mongod.uri)).port
         configured(made)
         for name, command in servers(made).items():
             log = folder / f"{name}.log"
@@ -114,7 +116,7 @@ def configured(watch: Watch) -> None:
     """Copy what is shipped, with this drill's addresses and intervals."""
     addresses = {
         f"{name}:{port}": f"127.0.0.1:{watch.ports[name]}"
-        for name, port in (("alertmanager", 9093), ("pushgateway", 9091), ("luigid", 8082))
+        for name, port in (("alertmanager", 9093), ("pushgateway", 9091), ("luigid", 8082), ("mongodb-exporter", 9216))
     }
     fast = {"scrape_interval: 1m": "scrape_interval: 1s", "evaluation_interval: 1m": "evaluation_interval: 1s"}
     prometheus = (DEPLOY / "prometheus.yml").read_text()
@@ -190,7 +192,9 @@ def test_a_failed_run_and_a_dead_pipeline_are_told_and_so_is_their_end_and_the_d
     assert {action for action, _ in watch.paged()} == {"trigger", "resolve"}
 
     # by now everything has happened that the dashboard shows
-    assert {row["metric"]["job"]: row["value"][1] for row in watch.query("up")} == {"pushgateway": "1", "luigid": "1"}
+    assert {row["metric"]["job"]: row["value"][1] for row in watch.query("up")} == {
+        "pushgateway": "1", "luigid": "1", "mongodb": "1"
+    }  # fmt: skip
     assert [title for title, query in queries() if not watch.history(query)] == []
 
 

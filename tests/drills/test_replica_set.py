@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from pymongo.errors import OperationFailure
 from support.deployment import ROOT, Pipeline
+from support.mongodb_exporter import samples
 from support.secured import ReplicaSet, replica_set
+from support.servers import until
 
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
@@ -180,6 +182,23 @@ def test_dashboard_reader_reads_and_writes_nothing(
     assert done.returncode == 30
     assert f"the user of MONGODB_URI may not createIndexes on {ours.database_name}.hourly_measurements" in done.stderr
     assert "S3cret" not in done.stdout + done.stderr
+
+
+def test_ops_may_ask_for_all_that_is_measured_of_the_set(members: ReplicaSet) -> None:
+    name = "measured_by_ops"
+    assert make_users(members, name).returncode == 0
+    with members.client(members.uri("ops", PASSWORDS["ops"], name)) as client:
+        # each member notes down what it knows of the others once a second
+        until(lambda: len([1 for of in samples(client) if of[0] == "mongodb_rs_members_state"]) == 3, 15, "all members")
+        found = samples(client)
+    states = sorted(value for of, _, value in found if of == "mongodb_rs_members_state")
+    assert states == [1, 2, 2]  # a primary, two secondaries
+    assert {value for of, _, value in found if of == "mongodb_rs_members_health"} == {1}
+    assert {of for of, _, _ in found} >= {
+        "mongodb_ss_opcounters",
+        "mongodb_ss_connections",
+        "mongodb_dbstats_fsUsedSize",
+    }
 
 
 def test_users_are_made_once_brought_up_to_date_and_their_passwords_changed(members: ReplicaSet) -> None:
