@@ -191,7 +191,7 @@ def _refuse_unknown(answers: dict[str, Answer]) -> None:
         if isinstance(answer.error, UnknownStationError) and not has_answered(station):
             raise ConfigError(
                 f"[airqino] stations: the API does not know station {station} (HTTP 404); correct AIRQINO_STATIONS "
-                "or luigi.cfg; nothing was written"
+                "or airqino.cfg; nothing was written"
             )
 
 

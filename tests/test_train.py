@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from mlflow.tracking import MlflowClient
-from support.deployment import Pipeline
+from support.deployment import ROOT, Pipeline
 
 from airqino.forecasting.artifact import FORMAT
 from airqino.forecasting.grid import USABLE_FLAGS
@@ -406,3 +407,31 @@ def test_alias_moved_in_the_registry_is_followed(deployed: Pipeline) -> None:
     card = train(deployed, second + timedelta(days=1))
     assert card["against"] == f"{first}"
     assert (deployed.root / "models" / f"{first}" / "model.json").exists()
+
+
+def test_without_mlflow_models_are_kept_in_the_staging_root_alone(untrained: Pipeline) -> None:
+    """As in a lean installation: no registry, no warning, and the next commands find the champion."""
+    lean = "import runpy, sys; sys.modules['mlflow'] = None; runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", lean, *command],
+            env=untrained.env,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    done = run("luigi", "--module", "tasks", "TrainModel", "--day", "2026-03-02", "--local-scheduler")
+    assert done.returncode == 0, done.stderr
+    assert warnings(done) == []
+    assert champion(untrained)["version"] == "2026-03-02"
+    assert not (untrained.root / "mlflow").exists()
+    done = run("tasks.cli", "models", "promote", "2026-02-23")
+    assert (done.returncode, "there is no model registry (scripts/install registry" in done.stderr) == (2, True)
+    done = run("tasks.cli", "doctor")
+    assert "none: models are kept in the staging root alone" in " ".join(done.stdout.split())
+    untrained.env["MLFLOW_TRACKING_URI"] = "http://127.0.0.1:9"  # one that is named must be reached
+    done = run("tasks.cli", "doctor")
+    assert "http://127.0.0.1:9 cannot be used: MLflow is not installed" in " ".join(done.stdout.split())

@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "airqino alerts",
         description="Look after the alerts. Each incident is told once when it begins and once when it ends; where to, "
-        "says ALERT_URLS or luigi.cfg [alerts] urls. docs/alerts.md explains every kind.",
+        "says ALERT_URLS or [alerts] urls. docs/alerts.md explains every kind.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -90,7 +90,7 @@ def _plain(incident: Incident) -> dict[str, object]:
 def _test(urls: str) -> int:
     urls_by_id = channels.urls_by_id(urls)
     if not urls_by_id:
-        raise ConfigError("no channel is set: set ALERT_URLS, or [alerts] urls in luigi.cfg")
+        raise ConfigError("no channel is set: set ALERT_URLS, or [alerts] urls in airqino.cfg")
     moment = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     body = f"Test of {moment} from {socket.gethostname()}: alerts of AirQino arrive here.\n"
     results = channels.send({c: (url, [Message("[AirQino] test", body, "info")]) for c, url in urls_by_id.items()})

@@ -241,7 +241,7 @@ def _where(servers: Servers, keep: bool, console: Console) -> None:
         f"staged Parquet files: {paths.partition(datetime.now(UTC))}/, models: {paths.models}/, log: {paths.logs}/"
     )
     for incident in incidents.read(servers.root).open():
-        console.print(f"open alert, as of any such sensor: {incident.title}")
+        console.print(f"open alert, as of any such sensor: {incident.title}", soft_wrap=True)
     if keep and servers.pids:
         console.print(f"luigid: {servers.url('luigid')}/static/visualiser/index.html")
         console.print(f"sandbox: {servers.url('sandbox')}/__stats")

@@ -12,7 +12,7 @@ from tasks.settings import env_file
 
 LINES = {
     "PLAIN='value'": "value",
-    "PLAIN='mongodb://u:p%40ss@h:1/?a=b&c=d#e;f'": "mongodb://u:p%40ss@h:1/?a=b&c=d#e;f",
+    "PLAIN='mongodb://h:1/?a=b%40&c=d#e;f'": "mongodb://h:1/?a=b%40&c=d#e;f",
     "PLAIN='$HOME `id` \\ \\\\ \"'": '$HOME `id` \\ \\\\ "',
     "export PLAIN='value'": "value",
     'PLAIN="a value"': "a value",
