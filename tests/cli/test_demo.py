@@ -1,5 +1,6 @@
 """The demo, as a newcomer runs it: twice."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from support.deployment import ROOT
+
+from tasks.cli.demo import Servers
 
 
 def demo(staging: Path) -> str:
@@ -42,3 +45,14 @@ def test_the_demo_shows_all_stages_and_does_nothing_twice(tmp_path: Path) -> Non
     heads = [re.search(r"^(.*) UTC, the last hour", text, re.MULTILINE).group(1) for text in (first, again)]
     if heads[0] == heads[1]:
         assert int(re.search(r"requests to the API in this run: (\d+)", again).group(1)) <= 2 * 3
+
+
+def test_the_server_of_another_that_has_the_id_of_one_of_ours_is_not_stopped(tmp_path: Path) -> None:
+    """After a reboot ids are used again: here another mongod has that of the demo's."""
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "mongod", "--port", "27017"]
+    with subprocess.Popen(command) as other:
+        text = {"ports": {"mongod": 40001, "luigid": 40002}, "pids": {"mongod": other.pid, "luigid": 2**22 + 1}}
+        (tmp_path / "servers.json").write_text(json.dumps(text))
+        assert Servers(tmp_path).pids == {}
+        assert other.poll() is None
+        other.kill()
