@@ -27,8 +27,9 @@ class Servers:
         self.pids: dict[str, int] = {}
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # or a damaged file
             known = json.loads(self.file.read_text())
-            running = {name: pid for name, pid in known["pids"].items() if _alive(pid) and _is_ours(name, pid)}
-            self.ports, self.pids = known["ports"], running
+            ports = {name: int(known["ports"][name]) for name in known["pids"]}
+            running = {n: pid for n, pid in known["pids"].items() if _alive(pid) and _is_ours(n, ports[n], pid)}
+            self.ports, self.pids = ports, running
             if running.keys() != known["pids"].keys():  # after a reboot, or when one died: start anew
                 self.stop()
 
@@ -108,10 +109,14 @@ class Servers:
             return int(json.load(reply)["data_requests"])
 
 
-def _is_ours(name: str, pid: int) -> bool:
-    """Tell whether a process id still belongs to the server we started: ids are used again after a reboot."""
+def _is_ours(name: str, port: int, pid: int) -> bool:
+    """Tell whether a process id still belongs to the server we started: ids are used again after a reboot.
+
+    Another mongod may have it then, which must not be stopped: ours has its port on its command line.
+    """
     with contextlib.suppress(OSError):
-        return name.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return name.encode() in line and f"{port}".encode() in line.split(b"\0")
     return False
 
 

@@ -1,11 +1,11 @@
-"""What the commands share: checks before anything is written, one run at a time, and starting Luigi."""
+"""What the commands share: checks before anything is written, one run at a time, and which scheduler there is."""
 
 import argparse
 import contextlib
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from luigi.configuration import get_config
 
@@ -13,6 +13,7 @@ from airqino.errors import StagingError
 from airqino.stores import files, mongo
 from airqino.stores.locks import held
 from tasks import environment, targets
+from tasks.cli.luigi_run import LOCALLY, luigi_run
 from tasks.settings.reading import settings
 
 __all__ = ["check_staging", "lock", "luigi_run", "positive", "preflight", "scheduler"]
@@ -66,8 +67,7 @@ def scheduler() -> list[str]:
         return ["--scheduler-url", url]
     except (OSError, ValueError):
         print(f"luigid at {url} does not answer: going on with the local scheduler", file=sys.stderr)
-        # nobody can ask a scheduler that ends with the run for its metrics: spare it the import
-        return ["--local-scheduler", "--scheduler-metrics-collector", "default"]
+        return [*LOCALLY]
 
 
 @contextlib.contextmanager
@@ -83,24 +83,3 @@ def lock(name: str, wait: float = 0) -> Iterator[bool]:
     """
     with held(targets.paths().lock(name), wait) as got:
         yield got
-
-
-def luigi_run(arguments: Sequence[str]) -> int:
-    """Run Luigi as its command line does.
-
-    Returns:
-        The exit code set in luigi.cfg ``[retcode]``.
-
-    Raises:
-        ConfigError: A setting is wrong, or staging root or database belong to another environment.
-    """
-    from luigi.retcodes import run_with_retcodes
-
-    if not {"--help", "--help-all", "-h"} & {*arguments}:
-        targets.paths(), targets.database()
-
-    try:
-        run_with_retcodes(["--module", "tasks.graph", *arguments])
-    except SystemExit as done:
-        return int(done.code or 0)
-    return 0

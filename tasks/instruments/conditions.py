@@ -18,6 +18,8 @@ log = logging.getLogger("instruments.conditions")
 
 #: The kinds of incidents that are evaluated here; a failed task is an event.
 CONDITIONS = tuple(kind for kind in KINDS if kind != "task_failed")
+#: Those that are about a station, whose id their subject begins with.
+_OF_STATIONS = ("station_silent", "sensor_silent", "sensor_dead", "drift")
 #: This much of the disk beyond the limit must be free for `disk_low` to end; at the limit it would come and go.
 _DISK_MARGIN = 0.02
 
@@ -30,11 +32,13 @@ class Evaluation:
         holding: An incident for each condition that holds.
         unknown: Kinds or keys of incidents about which nothing is known: they stay as they are.
         failed: Of these the kinds that could not be evaluated because of a fault in the state, or in the code.
+        watched: The stations that are configured and not retired: what is open of another ends.
     """
 
     holding: list[Incident]
     unknown: frozenset[str]
-    failed: tuple[str, ...] = ()
+    failed: tuple[str, ...]
+    watched: frozenset[str]
 
 
 def evaluate(state: PipelineState, limits: Alerts, at: datetime, watching_since: datetime) -> Evaluation:
@@ -66,7 +70,9 @@ def evaluate(state: PipelineState, limits: Alerts, at: datetime, watching_since:
         except Exception:  # one bad row must not silence the other kinds
             log.exception("%s", f"evaluating {kind}")
             failed.append(kind)
-    return Evaluation(holding, frozenset({*_unknown(state, limits), *failed}), tuple(failed))
+    watched = state.watched
+    ours = [incident for incident in holding if not _is_of_another(incident, watched)]
+    return Evaluation(ours, frozenset({*_unknown(state, limits), *failed}), tuple(failed), watched)
 
 
 def update(book: Book, evaluation: Evaluation) -> None:
@@ -76,8 +82,14 @@ def update(book: Book, evaluation: Evaluation) -> None:
         book.begin(incident)
     for incident in book.open():
         is_known = not {incident.kind, incident.key} & evaluation.unknown
+        is_known = is_known or _is_of_another(incident, evaluation.watched)
         if incident.kind in CONDITIONS and incident.key not in holding and is_known:
             book.end(incident.key)
+
+
+def _is_of_another(incident: Incident, watched: frozenset[str]) -> bool:
+    """Tell whether an incident is about a station that was taken out, or whose service has ended."""
+    return incident.kind in _OF_STATIONS and incident.subject.split(" ")[0] not in watched
 
 
 def _unknown(state: PipelineState, limits: Alerts) -> Iterator[str]:

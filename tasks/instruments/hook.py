@@ -27,6 +27,7 @@ from tasks.instruments.incidents import Book, Incident
 from tasks.instruments.tally import Tally
 from tasks.settings.reading import settings, staging_root
 from tasks.settings.secrets import redact
+from tasks.stations import station_name
 
 __all__ = ["count_into", "mark_hourly_run", "mark_sent", "record_failure", "send_at_exit", "unwritten"]
 
@@ -148,7 +149,8 @@ def _open_shape_changed(asked: set[tuple[str, datetime]], answers: Mapping[str, 
 def _on_drift(task: Any, begun: list[tuple[str, str]]) -> None:
     def open_each(book: Book) -> None:
         for station, pollutant in begun:
-            title, text = texts.drift_without_scores(station, pollutant, task.day)
+            name = station_name(station, settings())
+            title, text = texts.drift_without_scores(name, station, pollutant, task.day)
             subject = f"{station} {pollutant}"
             book.begin(Incident(kind="drift", subject=subject, since=datetime.now(UTC), title=title, text=text))
 

@@ -45,6 +45,7 @@ class StationState:
         silent_sensors: Sensor → its newest hour with a value, of the sensors that had one in the last days, but none
             since in `silent_hours` rows or more. A station without rows adds none: its silence is another matter.
         sensors_not_seen: Sensors without a value in the last days: of these nothing is known.
+        retired: Whether its service has ended (`valid_to`): nobody is to look after it any more.
     """
 
     station: str
@@ -57,6 +58,7 @@ class StationState:
     in_service: bool
     silent_sensors: dict[str, datetime] = field(default_factory=dict)
     sensors_not_seen: frozenset[str] = frozenset()
+    retired: bool = False
 
     @property
     def broken(self) -> dict[str, str]:
@@ -109,6 +111,11 @@ class PipelineState:
     gone: tuple[Path, ...] = ()
     shape: Shape = field(default_factory=Shape)
     overdue: MissingHours | None = None
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """Return the stations that are configured and not retired."""
+        return frozenset(s.station for s in self.stations if not s.retired)
 
     def name(self, station: str) -> str:
         """Return a station's name; its id where it is not configured."""
@@ -185,6 +192,7 @@ def _stations(config: Settings, staged: Staged, last_seen: dict[str, datetime]) 
                 sensor: hour for sensor, (hour, rows_since) in newest.items() if rows_since >= silent_hours
             },
             sensors_not_seen=frozenset(SENSORS) - newest.keys(),
+            retired=(end := config.station(station).service[1]) is not None and end < config.last_hour,
         )
         states.append(state)
     return states

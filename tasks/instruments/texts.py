@@ -200,7 +200,8 @@ def drift(name: str, station: str, pollutant: str, rows: Sequence[Mapping[str, A
     """Return the text about forecasts that became worse; `rows` are their 7-day scores, one for each horizon."""
     parts = [(row["horizon_h"], _figure(row["skill"], ".2f"), _figure(row["coverage80"], ".0%")) for row in rows]
     scores = "; ".join(f"{h} h ahead: skill {skill}, {share} inside the 80 % band" for h, skill, share in parts)
-    return f"{reading(pollutant).label} forecasts at {name} ({station}) have drifted", _lines(
+    where = name if name == station else f"{name} ({station})"
+    return f"{reading(pollutant).label} forecasts at {where} have drifted", _lines(
         f"In the 7 days up to {rows[0]['day']}: {scores}. A new model is trained by itself; if none is better,",
         "persistence is published. To list the models with their scores, for instance to go back to an older one:",
         "scripts/models list",
@@ -208,10 +209,10 @@ def drift(name: str, station: str, pollutant: str, rows: Sequence[Mapping[str, A
     )
 
 
-def drift_without_scores(station: str, pollutant: str, day: date) -> TitleAndText:
+def drift_without_scores(name: str, station: str, pollutant: str, day: date) -> TitleAndText:
     """Return the same text where only the event is known; the scores follow when the run ends."""
     nothing = {"horizon_h": "some", "skill": float("nan"), "coverage80": float("nan"), "day": f"{day}"}
-    return drift(station, station, pollutant, [nothing])
+    return drift(name, station, pollutant, [nothing])
 
 
 def mass_revision(spans: Sequence[tuple[str, str, int, datetime, datetime]]) -> TitleAndText:

@@ -1,5 +1,6 @@
 """The demo, as a newcomer runs it: with the servers kept, another command on them, and once more."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from support.deployment import ROOT, without_settings
+
+from tasks.cli.demo_servers import Servers
 
 
 def airqino(tmp_path: Path, *arguments: str, **env: str) -> str:
@@ -83,3 +86,14 @@ def test_the_demo_shows_all_stages_and_leaves_nothing_to_do(tmp_path: Path) -> N
         airqino(tmp_path, "demo", "--stop", STAGING_ROOT=f"{root}")
     assert not (root / "servers.json").exists()
     assert not (root / "demo").exists()
+
+
+def test_the_server_of_another_that_has_the_id_of_one_of_ours_is_not_stopped(tmp_path: Path) -> None:
+    """After a reboot ids are used again: here another mongod has that of the demo's."""
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "mongod", "--port", "27017"]
+    with subprocess.Popen(command) as other:
+        text = {"ports": {"mongod": 40001, "luigid": 40002}, "pids": {"mongod": other.pid, "luigid": 2**22 + 1}}
+        (tmp_path / "servers.json").write_text(json.dumps(text))
+        assert Servers(tmp_path).pids == {}
+        assert other.poll() is None
+        other.kill()

@@ -272,3 +272,39 @@ def test_a_station_out_of_service_has_no_metrics_that_call_it_silent(in_service,
     samples = [s for family in registry.collect() for s in family.samples]
     of_stations = ("airqino_newest_hour_timestamp_seconds", "airqino_completeness_ratio", "airqino_sensor_dead")
     assert {s.labels["station"] for s in samples if s.name in of_stations} == named
+
+
+#: Nothing is known of a station that is not asked any more: no flags, no values, no scores.
+GONE = replace(
+    STATION, asked=False, newest=None, flags={}, in_service=False, sensors_not_seen=frozenset({"co", "pm2_5"})
+)
+OF_STATION = ("station_silent|77", "sensor_silent|77 co", "sensor_dead|77 pm2_5", "drift|77 pm2_5")
+
+
+def opened(*keys: str) -> Book:
+    book = Book()
+    for key in keys:
+        kind, _, subject = key.partition("|")
+        book.begin(Incident(kind=kind, subject=subject, since=NOW, title=key, text=""))
+    return book
+
+
+@pytest.mark.parametrize("stations", [[], [replace(GONE, retired=True)], [replace(STATION, station="78")]])
+def test_what_is_open_of_a_station_that_is_taken_out_or_retired_ends_at_the_next_check(stations):
+    book = opened(*OF_STATION, "disk_low|")
+    state = replace(FINE, stations=stations, scores=[], disk_free=None)
+    update(book, evaluate(state, LIMITS, NOW, NOW))
+    assert [incident.key for incident in book.open()] == ["disk_low|"]
+
+
+def test_of_one_that_is_only_not_asked_nothing_ends():
+    book = opened(*OF_STATION)
+    update(book, evaluate(replace(FINE, stations=[GONE], scores=[]), LIMITS, NOW, NOW))
+    assert {incident.key for incident in book.open()} == {*OF_STATION}
+
+
+def test_a_retired_station_opens_nothing():
+    broken = replace(STATION, retired=True, in_service=False, flags={"co": "dead", "pm2_5": "stuck"})
+    state = replace(FINE, stations=[broken], scores=[SCORE | {"drift": True, "skill": -1.0, "coverage80": 0.1}])
+    assert holding(state) == []
+    assert "sensor_dead|77 co" in holding(replace(state, stations=[replace(broken, retired=False)]))

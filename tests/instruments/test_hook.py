@@ -110,3 +110,13 @@ def test_answers_that_nobody_can_read_are_a_change_of_shape(
     task.trigger_event(stage.FETCHED, task, {(station, LATER) for station in errors}, answers)
     assert keys(root) == ["shape_changed|"] * opened
     assert all("its rows have fields 'x'" in incident.text for incident in read(root).open())
+
+
+def test_the_event_of_a_drift_names_the_station_by_its_name(root: Path) -> None:
+    task = ScoreForecasts(day=DAYS[0])
+    task.trigger_event(stage.DRIFT, task, [("283181971", "co"), ("77", "co")])
+    titles = {incident.subject: incident.title for incident in read(root).open()}
+    assert titles == {
+        "283181971 co": "CO forecasts at SMART189 (283181971) have drifted",
+        "77 co": "CO forecasts at 77 have drifted",
+    }

@@ -8,14 +8,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from support.deployment import Pipeline
+from support.inprocess import configured
 from support.receivers import Web
 
 from airqino.forecasting.scoring import summarise
 from airqino.sandbox.server import Sandbox
 from airqino.stores import parquet
 from tasks import stage
+from tasks.instruments import observed
 from tasks.instruments.incidents import read
 from tasks.instruments.observed import Success, last_success, note_success
+from tasks.settings.reading import settings
 
 NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -169,6 +172,14 @@ def test_the_event_of_a_drift_opens_the_incident_that_the_scores_confirm(
     (one,) = read(tmp_path).open()
     assert one.key == "drift|77 co"
     assert "2024-09-09" in one.text
+
+
+@pytest.mark.parametrize(("until", "retired"), [("2024-09-09T09", True), ("2024-09-09T10", False), ("", False)])
+def test_a_station_is_retired_when_its_last_hour_of_service_is_over(tmp_path: Path, until: str, retired: bool) -> None:
+    options = {"staging": {"root": f"{tmp_path}"}, f"stations.{LIVE}": {"valid_to": until}}
+    with configured(tmp_path, options, AIRQINO_NOW="2024-09-09T11:05"):
+        state = {station.station: station.retired for station in observed._stations(settings(), [], {})}
+    assert state == {LIVE: retired, OTHER: False}
 
 
 @pytest.mark.parametrize(

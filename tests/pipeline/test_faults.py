@@ -206,6 +206,25 @@ def test_mongodb_going_away_leaves_the_staged_files_for_the_next_run(tmp_path: P
         assert pipeline.database["hourly_measurements"].count_documents({}) == rows > 1000
 
 
+@pytest.mark.parametrize("pattern", ["*/raw/*.parquet", "*/daily.parquet"])
+def test_mongodb_dying_in_an_hourly_run_is_a_task_that_failed(tmp_path: Path, sandbox: Sandbox, pattern: str) -> None:
+    sandbox.now = NOW
+    with Mongod(tmp_path / "mongo") as own:
+        pipeline = Pipeline(tmp_path / "staging", own, sandbox.url, AIRQINO_NOW=TEXT)
+        pipeline.env["LUIGI_CONFIG_PATH"] = str(tmp_path / "luigi.cfg")
+        (tmp_path / "luigi.cfg").write_text(
+            (ROOT / "luigi.cfg").read_text().replace("failover_seconds = 30", "failover_seconds = 1")
+        )
+        stop = threading.Thread(target=lambda: (_wait_for(pipeline.root, pattern), own.kill()))
+        stop.start()
+        done = pipeline.hourly()
+        stop.join()
+    assert done.returncode == 30, done.stderr
+    assert "MongoDB at mongodb://127.0.0.1" in done.stderr
+    assert "cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def _wait_for(root: Path, pattern: str) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not any(root.glob(pattern)):

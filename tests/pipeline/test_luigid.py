@@ -1,8 +1,10 @@
 """One task against luigid, seen in its web page."""
 
+import contextlib
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -24,6 +26,12 @@ CHROMIUM = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgr
 
 @pytest.fixture
 def luigid(tmp_path: Path) -> Iterator[str]:
+    with running_luigid(tmp_path) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def running_luigid(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     port = free_port()
     command = [str(Path(sys.executable).with_name("luigid")), "--address", "127.0.0.1", "--port", f"{port}"]
     server = subprocess.Popen(
@@ -35,9 +43,11 @@ def luigid(tmp_path: Path) -> Iterator[str]:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
         time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    server.terminate()
-    server.wait(20)
+    try:
+        yield f"http://127.0.0.1:{port}", server
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 def metrics(url: str) -> dict[tuple[str, str], float]:
@@ -109,3 +119,30 @@ def test_what_failed_is_tried_again_by_the_next_run_at_once(
     done = pipeline.script("hourly", *options, AIRQINO_NOW="2024-03-10T00:05", timeout=60)
     assert done.returncode == 0, done.stderr[-3000:]
     assert sandbox.stats()["by_station"] == {"283181971": 1, "283164601": 1}
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_luigid_that_dies_in_the_middle_of_a_run_is_done_without(
+    tmp_path: Path, pipeline: Pipeline, sandbox: Sandbox, workers: int
+) -> None:
+    sandbox.now = datetime(2024, 3, 10, 0, 5, tzinfo=UTC)
+    with running_luigid(tmp_path) as (url, server):
+
+        def kill_when_something_is_staged() -> None:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and not any(pipeline.root.glob("*/raw/*.parquet")):
+                time.sleep(0.005)
+            server.kill()
+
+        thread = threading.Thread(target=kill_when_something_is_staged)
+        thread.start()
+        done = pipeline.script("hourly", "--workers", f"{workers}", AIRQINO_NOW="2024-03-10T00:05", LUIGID_URL=url)
+        thread.join()
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("luigid does not answer any more: going on with the local scheduler\n") == 1
+    assert "Traceback" not in done.stderr
+    assert "RPCError" not in done.stderr
+    assert sandbox.stats()["by_station"] == {"283181971": 1, "283164601": 1}, "what was fetched is not fetched again"
+    assert pipeline.database["forecasts"].count_documents({"hindcast": False}) > 0
+    assert "task_failed" not in (pipeline.root / "alerts.json").read_text()
