@@ -101,7 +101,7 @@ class CleanDay(DayTask):
     def _stale(self) -> dict[date, str]:
         """Return the days whose table is not up to date, and the fingerprint of what each is to be built from."""
         inputs = _inputs(self.day)
-        return {day: fingerprint for day, fingerprint in inputs.items() if targets.hourly(day).inputs != fingerprint}
+        return {day: of for day, of in inputs.items() if self.is_forced or targets.hourly(day).inputs != of}
 
 
 def split_days(

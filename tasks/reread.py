@@ -52,7 +52,7 @@ class RereadMonth(Stage):
         due = []
         for station in config.airqino.stations:
             turn = state.stations.get(station)
-            if turn is None or (turn.week < monday(self.day) and _try_again(turn, config)):
+            if self.is_forced or turn is None or (turn.week < monday(self.day) and _try_again(turn, config)):
                 due.append(station)
         return due
 
@@ -61,7 +61,7 @@ class RereadMonth(Stage):
         months: dict[str, str] = {}
         for station in self._due(state, config):
             turn = state.stations.setdefault(station, Turn(week=week))
-            if turn.week < week and (month := _month(station, turn, config)):
+            if (self.is_forced or turn.week < week) and (month := _month(station, turn, config)):
                 months[station] = month
             else:  # it is new here, or has no old month
                 turn.week = week
@@ -79,6 +79,7 @@ class RereadMonth(Stage):
                 turn.read_at[month] = config.now
         state.unloaded = sorted(before | changed)
         rotation.write(state)
+        self.is_forced = False
 
     def _ask(self, months: dict[str, str], config: Settings) -> tuple[set[str], set[date]]:
         """Ask for the staged hours of a month of each station.

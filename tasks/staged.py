@@ -17,9 +17,12 @@ from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
 from tasks.settings.reading import settings
 
-__all__ = ["ParquetTarget", "frame", "lost_days", "paths", "set_aside"]
+__all__ = ["ParquetTarget", "frame", "lost_days", "only_look", "paths", "set_aside"]
 
 log = logging.getLogger("airqino.staging")
+
+#: Whether this process only looks: nothing under the staging root changes then, and what is damaged stays where it is.
+_only_looks = False
 
 
 class ParquetTarget(luigi.Target):
@@ -130,7 +133,16 @@ def lost_days() -> list[date]:
     return sorted(lost)
 
 
+def only_look() -> None:
+    """From now on leave everything under the staging root as it is, also damaged files."""
+    global _only_looks
+    _only_looks = True
+
+
 def set_aside(path: Path, error: DamagedFileError) -> None:
     """Move a damaged file into the quarantine, and say so."""
+    if _only_looks:
+        log.warning("%s: a run would set it aside, and make it again", error)
+        return
     target = files.set_aside(path, paths().root, paths().quarantine)
     log.error("%s: it is kept as %s, and made again", error, target)

@@ -45,7 +45,8 @@ def main(argv: Sequence[str]) -> int:
     if hour >= settings().last_hour - HOUR:  # as of the hourly run, which calls this
         hook.mark_hourly_run()
     code = 0 if arguments.without_notes else note.main(["apply"])
-    if code == 0 and luigi_run(["Publish", "--hour", format_hour(hour), *scheduler()]):
+    if code == 0 and (outcome := luigi_run(["Publish", "--hour", format_hour(hour), *scheduler()])).code:
+        outcome.tell(f"{format_hour(hour)} is not published")
         code = FAILED
     if code == 0:
         print(f"published: {Path(root).resolve() / 'index.html'}")

@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-import sys
+import logging
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -12,29 +12,43 @@ from luigi.configuration import get_config
 from airqino.errors import StagingError
 from airqino.stores import files, mongo
 from airqino.stores.locks import held
-from tasks import targets
+from tasks import logs, targets
+from tasks.cli.reasons import Outcome, Reasons
 from tasks.settings.reading import settings
 
-__all__ = ["check_staging", "lock", "luigi_run", "positive", "preflight", "scheduler"]
+__all__ = ["check_staging", "lock", "luigi_run", "positive", "preflight", "say", "scheduler"]
+
+log = logging.getLogger("airqino.scheduler")
 
 
 def positive(text: str) -> int:
     """Read a whole number above 0, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
-def preflight() -> None:
+def say(line: str) -> None:
+    """Tell people what a command did, on standard output; where that is for machines, in its log lines."""
+    if logs.is_json():
+        logging.getLogger("airqino.run").info("%s", line)
+    else:
+        print(line)
+
+
+def preflight(with_mongo: bool = True) -> None:
     """Check settings, staging and MongoDB before anything is written.
+
+    Args:
+        with_mongo: Whether MongoDB is needed.
 
     Raises:
         PipelineError: One of them is not usable.
     """
     settings()
     check_staging()
-    mongo.ping(targets.database())
+    if with_mongo:
+        mongo.ping(targets.database())
 
 
 def check_staging() -> None:
@@ -51,7 +65,7 @@ def check_staging() -> None:
 
 
 def scheduler() -> list[str]:
-    """Return the Luigi options for the scheduler: luigid where it answers, else the local one, and say so."""
+    """Return the Luigi options for the scheduler: luigid where it answers, else one of this run's own."""
     url = str(get_config().get("core", "default_scheduler_url", "http://127.0.0.1:8082")).rstrip("/")
     try:
         with urllib.request.urlopen(f"{url}/api/ping", timeout=2):
@@ -59,7 +73,7 @@ def scheduler() -> list[str]:
     except urllib.error.HTTPError:  # it answers, if only to complain of the missing arguments
         return ["--scheduler-url", url]
     except (OSError, ValueError):
-        print(f"luigid at {url} does not answer: going on with the local scheduler", file=sys.stderr)
+        log.info("luigid at %s does not answer: this run uses a scheduler of its own", url)
         # nobody can ask a scheduler that ends with the run for its metrics: spare it the import
         return ["--local-scheduler", "--scheduler-metrics-collector", "default"]
 
@@ -79,16 +93,19 @@ def lock(name: str, wait: float = 0) -> Iterator[bool]:
         yield got
 
 
-def luigi_run(arguments: Sequence[str]) -> int:
-    """Run Luigi as its command line does.
+def luigi_run(arguments: Sequence[str]) -> Outcome:
+    """Run Luigi as its command line does; its own chatter goes to the log file only.
 
     Returns:
-        The exit code set in luigi.cfg ``[retcode]``.
+        How it ended, with the exit code set in luigi.cfg ``[retcode]``.
     """
     from luigi.retcodes import run_with_retcodes
 
-    try:
-        run_with_retcodes(["--module", "tasks.graph", *arguments])
-    except SystemExit as done:
-        return int(done.code or 0)
-    return 0
+    logs.start_logging()
+    logs.keep_console_quiet()
+    with Reasons() as reasons:
+        try:
+            run_with_retcodes(["--module", "tasks.graph", *arguments])
+        except SystemExit as done:
+            return reasons.outcome(int(done.code or 0))
+    return reasons.outcome(0)

@@ -1,6 +1,5 @@
 """airqino verify: whether MongoDB holds what is staged; what it does not is written again."""
 
-import argparse
 from collections.abc import Iterator, Sequence
 from datetime import date
 from itertools import groupby
@@ -8,9 +7,11 @@ from itertools import groupby
 from rich.console import Console
 
 from airqino.errors import ConfigError, StagingError
+from airqino.times import FORMS, parse_span
 from tasks import targets
+from tasks.cli.main import Parser
 from tasks.cli.running import lock, preflight
-from tasks.parameters import DaysParameter
+from tasks.settings.reading import settings
 from tasks.stored import counted
 from tasks.verify import Verified, verify
 
@@ -20,26 +21,27 @@ _LEFT = 1
 
 def main(argv: Sequence[str]) -> int:
     """Compare the documents of some days with the staged files, and mend them."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino verify",
         description="Compare the documents of some days with what their staged files make: hours, daily means, "
         "coverage, revisions, forecasts and scores. What is missing or was changed is written again; tables of an "
         "older version are built anew. Nothing is asked of the API, and documents that are not ours are left alone. "
         "Hourly runs do the same: for today and yesterday each time, for the days of the late-data window once a day.",
-        epilog="exit codes: 0 all is as it was meant, or is now; 1 something differs: with --check anything, else "
+        epilog=f"SPAN is {FORMS}; of an hour its day is taken, and A.. goes to the end. exit codes: 0 all is as it was meant, or is now; 1 something differs: with --check anything, else "
         "documents that are not ours; 2 a setting or an argument is wrong, or MongoDB or the staging root cannot be "
         "used; 143 stopped by SIGTERM",
     )
     parser.add_argument(
-        "days", nargs="?", metavar="DAYS", help="2024-03-02 or 2024-03-01..2024-03-31 (UTC); default: all staged days"
+        "span", nargs="?", metavar="SPAN", help="such as 2024-03-02 or 2024-03 (UTC); default: all staged days"
     )
     parser.add_argument("--check", action="store_true", help="only say what differs")
     arguments = parser.parse_args(argv)
-    wanted = DaysParameter(description="").parse(arguments.days) if arguments.days else None
+    until = settings().last_hour
+    wanted = parse_span(arguments.span, until) if arguments.span else None
     preflight()
-    days = [day for day in targets.paths().days() if wanted is None or day in wanted]
+    days = [d for d in targets.paths().days() if wanted is None or wanted.first.date() <= d <= wanted.last.date()]
     if not days:
-        raise ConfigError(f"of {arguments.days or 'any day'} nothing is staged, so there is nothing to compare with")
+        raise ConfigError(f"of {arguments.span or 'any day'} nothing is staged, so there is nothing to compare with")
     console, found = Console(soft_wrap=True, highlight=False), []
     for verified in _by_months(days, mend=not arguments.check):
         found.append(verified)
