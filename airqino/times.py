@@ -36,7 +36,7 @@ def parse_span(text: str, until: datetime | None = None) -> Span:
     """Read a span: an hour, a day, a month, a year, or ``A..B`` of these; the one dialect of all commands.
 
     Args:
-        text: Such as ``2024-03-02T10``, ``2024-03-02``, ``2024-03``, ``2024``, ``2024-03-02..2024-04``; `B` is included.
+        text: ``2024-03-02T10``, ``2024-03-02``, ``2024-03``, ``2024`` or ``2024-03-02..2024-04`` (all of April).
         until: The last hour that there is. ``A..`` ends there, and so does a day, month or year that is under way.
             Without it neither is cut, and ``A..`` is refused.
 
@@ -47,9 +47,9 @@ def parse_span(text: str, until: datetime | None = None) -> Span:
         ConfigError: It is none of these, or ends before it begins.
     """
     begin, dots, end = (part.strip() for part in text.partition(".."))
-    if dots and not end and until is None:
-        raise ConfigError(f"{text!r}: say where the span ends, as in {begin or '2024-03'}..2024-04")
     first = _named(begin or text).first
+    if dots and not end and until is None:
+        raise ConfigError(f"{text!r}: say where the span ends, as in 2024-03..2024-04")
     if dots and not end and until is not None:
         last = until
         if first > last:

@@ -41,7 +41,9 @@ class FetchHour(Stage):
     Complete: every station has a row, and none is due to be asked for again.
     """
 
-    hour = HoursParameter(description="hour or hours to fetch, such as 2024-09-09T10 or 2024-09-01T00..2024-09-30T23")
+    hour = HoursParameter(
+        description="hour or hours to fetch, UTC: 2024-09-09T10, 2024-09-09, 2024-09, or A..B of these"
+    )
     backfill = luigi.BoolParameter(
         default=False, description="ask failed and unsettled absent hours again at once, readings after 20 h"
     )

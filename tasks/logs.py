@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import ecs_logging
 from luigi.interface import core
+from luigi.rpc import RPCError
 from luigi.setup_logging import InterfaceLogging
 
 from airqino.errors import PipelineError
@@ -158,7 +159,7 @@ class Failure(NamedTuple):
     Attributes:
         task: The task as Luigi names it, or "" where it is none's.
         reason: Why, in one line.
-        is_ours: Whether it is one of the pipeline's own errors, whose text says what to do.
+        is_ours: Whether it was foreseen: one of the pipeline's own errors, whose text says what to do, or luigid's.
     """
 
     task: str
@@ -181,6 +182,8 @@ def failure(record: logging.LogRecord) -> Failure | None:
     if record.exc_info and (error := record.exc_info[1]) and "\n" not in message:
         if isinstance(error, RuntimeError) and str(error).startswith("Unfulfilled"):
             return None
+        if isinstance(error, RPCError):
+            return Failure("", f"luigid went away: {' '.join(str(error).split())}", is_ours=True)
         last = record.args[-1] if isinstance(record.args, tuple) and record.args else ""
         return Failure(f"{last}", error_text(error), isinstance(error, PipelineError))
     if found := _NOT_SCHEDULED.match(message):

@@ -23,13 +23,13 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(
         "airqino backfill",
         description="Fetch, average and load a span of past hours in few large requests, such as `airqino backfill "
-        "2024-03`. Without one: all that is missing since the first staged hour, such as after an outage of any length. "
-        "Safe to interrupt and to start again: what is settled is skipped; hours that failed, or had no row and are not "
-        "settled, are asked for again at once; readings that may still change, after 20 hours.",
+        "2024-03`. Without one: all that is missing since the first staged hour, such as after an outage of any "
+        "length. Safe to interrupt and to start again: what is settled is skipped; hours that failed, or had no row "
+        "and are not settled, are asked for again at once; readings that may still change, after 20 hours.",
         epilog=f"A span is {FORMS}; A.. ends with the last hour published, and so do a day, month and year under way. "
-        f"Whole days are loaded. {RULE} exit codes: 0 done; 2 a setting or an argument is wrong, MongoDB or the staging "
-        "root cannot be used, or another run has held the staging root for long; 20-40 as luigi.cfg [retcode] says: 30 a "
-        "task failed; 124 a task that took too long did not react; 143 stopped by SIGTERM",
+        f"Whole days are loaded. {RULE} exit codes: 0 done; 2 a setting or an argument is wrong, MongoDB or the "
+        "staging root cannot be used, or another run has held the staging root for long; 20-40 as luigi.cfg [retcode] "
+        "says: 30 a task failed; 124 a task that took too long did not react; 143 stopped by SIGTERM",
     )
     parser.add_argument("span", nargs="?", metavar="SPAN", help="such as 2024-03, 2024-03-02 or 2024-03..2024-05 (UTC)")
     # as it was written before there were spans

@@ -45,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
         "airqino export",
         description="Write a span of the staged tables into one file, a reading or daily mean in a row, with the "
         "columns of the open data: docs/open-data.md. Nothing is fetched or built.",
-        epilog=f"SPAN is {FORMS}; A.. ends now. Days are the stations' own, hours are UTC. exit codes: 0 done; 2 an argument or setting is "
-        "wrong, or a file cannot be read or written",
+        epilog=f"SPAN is {FORMS}; A.. ends now. Days are the stations' own, hours are UTC. exit codes: 0 done; 2 an "
+        "argument or setting is wrong, or a file cannot be read or written",
     )
     parser.add_argument("first", metavar="SPAN", help="such as 2024-03 or 2024-03..2024-05")
     # as it was written before there were spans

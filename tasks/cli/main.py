@@ -110,14 +110,16 @@ def run(work: Callable[[], int]) -> int:
         The exit code.
     """
     _unwind_at_sigterm()
+    code = _READER_GONE
     try:
-        return _end_of(work)
+        code = _end_of(work)
+        sys.stdout.flush()
     except BrokenPipeError:
         # what is still to be written at the end goes nowhere, else Python would complain of it
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
-        return _READER_GONE
+    return code
 
 
 def _end_of(work: Callable[[], int]) -> int:
@@ -127,11 +129,9 @@ def _end_of(work: Callable[[], int]) -> int:
         BrokenPipeError: Whoever reads what it prints went away.
     """
     try:
-        try:
-            code = work()
-        except SystemExit as end:  # argparse's, after --help
-            code = int(end.code or 0)
-        sys.stdout.flush()
+        code = work()
+    except SystemExit as end:  # argparse's, after --help
+        code = int(end.code or 0)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         code = USAGE

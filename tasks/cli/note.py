@@ -15,18 +15,18 @@ from airqino.errors import ConfigError, StagingError
 from airqino.quality.notes import Note
 from airqino.readings import READINGS, reading
 from airqino.stores import notebook
-from airqino.times import format_hour, parse_span
+from airqino.times import FORMS, format_hour, parse_span
 from tasks import errata, notes, targets
 from tasks.cli.main import Parser
 from tasks.cli.running import check_staging, lock, preflight
 from tasks.settings.reading import settings
 from tasks.stations import station_name
 
-_EPILOG = """STATION is an id or a name. READING is one of {readings}, or all. SPAN is an hour such as
-2024-09-09T10 (UTC), a day, a month, or A..B of these, such as 2024-09-09T10..2024-09-09T14, both included. A note is never changed or deleted: `revoke` takes one back. Of two that say different things of a value the
-later one holds. The next hourly run builds again whatever depends on a note; --now, or `airqino note apply`, does so at
-once, without asking the API. exit codes: 0 done; 2 an argument or setting is wrong, or the file of notes or MongoDB
-cannot be used"""
+_EPILOG = """STATION is an id or a name. READING is one of {readings}, or all. SPAN is {forms}, such as
+2024-09-09T10..2024-09-09T14, both included. A note is never changed or deleted: `revoke` takes one back. Of two that
+say different things of a value the later one holds. The next hourly run builds again whatever depends on a note;
+--now, or `airqino note apply`, does so at once, without asking the API. exit codes: 0 done; 2 an argument or setting is
+wrong, or the file of notes or MongoDB cannot be used"""
 
 _ADDING = {
     "invalidate": "the values do not count, and no test looks at them",
@@ -69,11 +69,13 @@ def _parser() -> argparse.ArgumentParser:
         "airqino note",
         description="Say of a span of a station's readings that it does not count, that it counts after all, or how it "
         "is to be calibrated; or comment on it. Each note keeps who said so, when, and why.",
-        epilog=_EPILOG.format(readings=names),
+        epilog=_EPILOG.format(readings=names, forms=FORMS),
     )
     commands = parser.add_subparsers(dest="do", required=True, metavar="COMMAND")
     for name, about in _ADDING.items():
-        command = commands.add_parser(name, help=about, description=about, epilog=_EPILOG.format(readings=names))
+        command = commands.add_parser(
+            name, help=about, description=about, epilog=_EPILOG.format(readings=names, forms=FORMS)
+        )
         command.add_argument("station", metavar="STATION", help="id or name")
         command.add_argument(
             "reading", metavar="READING", help="such as pm2_5" + ("" if name == "calibrate" else ", or all")

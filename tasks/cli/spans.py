@@ -17,8 +17,8 @@ _DAYS = 400
 #: For --help.
 RULE = (
     f"A span that begins more than {_DAYS} days before the first staged hour (before now, where nothing is staged), or "
-    f"with --again is longer than {_DAYS} days, is asked about first: the source keeps about a year. --yes says that it "
-    "is meant."
+    f"with --again is longer than {_DAYS} days, is asked about first: the source keeps about a year. --yes says "
+    "that it is meant."
 )
 
 

@@ -25,6 +25,8 @@ def summary(days: Sequence[date]) -> Iterator[str]:
     span = f"{days[0]}" if len(days) == 1 else f"{len(days)} days, {days[0]} … {days[-1]}"
     yield f"{span}: {_counted(_statuses(spans))}"
     rows = [row for day in days for row in targets.daily(day).rows()]
+    silent = {*settings().airqino.stations} - {row["station"] for row in rows}
+    yield from (f"{station_name(station, settings())}  no reading" for station in sorted(silent))
     if len(days) <= _FEW:
         yield from (
             f"{row['day']}  {_name(row)}  {_means(row)}; {row['hours']} of {row['expected_hours']} h" for row in rows

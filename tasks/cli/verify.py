@@ -27,9 +27,9 @@ def main(argv: Sequence[str]) -> int:
         "coverage, revisions, forecasts and scores. What is missing or was changed is written again; tables of an "
         "older version are built anew. Nothing is asked of the API, and documents that are not ours are left alone. "
         "Hourly runs do the same: for today and yesterday each time, for the days of the late-data window once a day.",
-        epilog=f"SPAN is {FORMS}; of an hour its day is taken, and A.. goes to the end. exit codes: 0 all is as it was meant, or is now; 1 something differs: with --check anything, else "
-        "documents that are not ours; 2 a setting or an argument is wrong, or MongoDB or the staging root cannot be "
-        "used; 143 stopped by SIGTERM",
+        epilog=f"SPAN is {FORMS}; of an hour its day is taken, and A.. goes to the end. exit codes: 0 all is as it "
+        "was meant, or is now; 1 something differs: with --check anything, else documents that are not ours; 2 a "
+        "setting or an argument is wrong, or MongoDB or the staging root cannot be used; 143 stopped by SIGTERM",
     )
     parser.add_argument(
         "span", nargs="?", metavar="SPAN", help="such as 2024-03-02 or 2024-03 (UTC); default: all staged days"

@@ -235,8 +235,8 @@ def _wait_for(root: Path, pattern: str) -> None:
         (["hourly"], {"STAGING_ROOT": "/proc/nowhere"}, "staging root /proc/nowhere cannot be written"),
         (["hourly", "--hour", "2026-02-30T10"], {}, "'2026-02-30T10' is not an hour"),
         (["hourly", "--hour", "2026-02-25T10"], {}, "is not over and published yet"),
-        (["backfill", "2026-02-10T00", "2026-02-09T00"], {}, "START 2026-02-10T00 lies after STOP"),
-        (["backfill", "2026-13-01T00", "2026-02-09T00"], {}, "is not an hour"),
+        (["backfill", "2026-02-10T00", "2026-02-09T00"], {}, "the first lies after the last, swap them"),
+        (["backfill", "2026-13-01T00", "2026-02-09T00"], {}, "is no time: write an hour"),
         (["backfill", "2026-02-01T00", "2027-02-09T00"], {}, "is not over and published yet"),
     ],
 )
