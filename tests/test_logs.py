@@ -82,8 +82,8 @@ def test_formatting_leaves_the_record_whole_for_the_log_file():
 
 
 NOT_SCHEDULED = (
-    "Will not run LoadDay(day=2024-09-09, through=2024-09-09T23) or any dependencies due to error in complete() method:\n"
-    "Traceback (most recent call last):\n  File x\nairqino.errors.MongoError: MongoDB: gone; start it\n"
+    "Will not run LoadDay(day=2024-09-09, through=2024-09-09T23) or any dependencies due to error in complete() "
+    "method:\nTraceback (most recent call last):\n  File x\nairqino.errors.MongoError: MongoDB: gone; start it\n"
 )
 
 

@@ -113,7 +113,8 @@ def run(work: Callable[[], int]) -> int:
     code = _READER_GONE
     try:
         code = _end_of(work)
-        sys.stdout.flush()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
     except BrokenPipeError:
         # what is still to be written at the end goes nowhere, else Python would complain of it
         nowhere = os.open(os.devnull, os.O_WRONLY)
