@@ -1,5 +1,6 @@
 """What a run would ask, build and write, told without doing any of it: no request, no file, no document, no folder."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +13,9 @@ from tasks.settings.reading import settings
 from tasks.stage import Stage
 
 __all__ = ["tell"]
+
+#: Hour → the stations that are to be asked for it, in one run of Luigi.
+_Asked = Mapping[datetime, set[str]]
 
 #: Task → what it would do, in the order in which it is told.
 _WOULD = MappingProxyType(
@@ -34,23 +38,22 @@ _WOULD = MappingProxyType(
 def tell(*tasks: Stage) -> None:
     """Print what tasks, with all that they need and start, would do."""
     staged.only_look()
-    say("dry run: nothing is asked, built or written")
     unfinished: dict[str, Stage] = {}
-    for of in tasks:
-        _walk(of, unfinished)
-    hours: dict[datetime, set[str]] = {}
+    asked: list[_Asked] = []
+    for task in tasks:
+        before = {*unfinished}
+        _walk(task, unfinished)
+        if hours := _due(of for key, of in unfinished.items() if key not in before):
+            asked.append(hours)
     units: dict[str, set[Any]] = {}
     for of in unfinished.values():
-        if isinstance(of, FetchHour):
-            for hour, stations in of.due().items():
-                hours.setdefault(hour, set()).update(stations)
-        else:
-            units.setdefault(of.task_family, set()).update(_units(of))
-    lines = [_asked(hours)] if hours else []
+        units.setdefault(of.task_family, set()).update(_units(of))
+    say("dry run: nothing is asked, built or written")
+    lines = [_told(asked)] if asked else []
     lines += [" ".join(("would", text, _spans(units[name]))).strip() for name, text in _WOULD.items() if name in units]
     for line in lines or ["nothing would be done: all of it is there"]:
         say(line)
-    if hours:
+    if asked:
         say("what of this is built and written depends on what comes")
 
 
@@ -73,18 +76,26 @@ def _units(task: Any) -> set[Any]:
     return {*missing}
 
 
-def _asked(hours: dict[datetime, set[str]]) -> str:
-    """Say what the API would be asked for."""
-    config = settings()
-    parts = blocks(hours, timedelta(days=config.airqino.max_days_per_request))
-    wanted = [{(station, hour) for hour in part for station in hours[hour]} for part in parts]
-    requests = sum(len(spans_of(of, config.last_hour)) for of in wanted)
-    stations = {station for of in hours.values() for station in of}
-    count = sum(map(len, hours.values()))
-    span = f"{format_hour(min(hours))} to {format_hour(max(hours))}"
+def _due(tasks: Iterable[Stage]) -> _Asked:
+    hours: dict[datetime, set[str]] = {}
+    for task in tasks:
+        for hour, stations in task.due().items() if isinstance(task, FetchHour) else ():
+            hours.setdefault(hour, set()).update(stations)
+    return hours
+
+
+def _told(asked: Sequence[_Asked]) -> str:
+    """Say what the API would be asked for: one request for each station and stretch of hours, as `FetchHour` does."""
+    config, requests = settings(), 0
+    for hours in asked:
+        for part in blocks(hours, timedelta(days=config.airqino.max_days_per_request)):
+            wanted = {(station, hour) for hour in part for station in hours[hour]}
+            requests += len(spans_of(wanted, config.last_hour))
+    every = [(hour, station) for hours in asked for hour, of in hours.items() for station in of]
+    stations, span = len({station for _, station in every}), (min(every)[0], max(every)[0])
     return (
-        f"would ask {len(stations)} stations for {count:,} station-hours, {span}, in about {requests} "
-        f"request{'s' if requests != 1 else ''}"
+        f"would ask {stations} station{'s' if stations != 1 else ''} for {len(every):,} station-hours, "
+        f"{format_hour(span[0])} to {format_hour(span[1])}, in about {requests} request{'s' if requests != 1 else ''}"
     )
 
 
