@@ -5,23 +5,72 @@ An hour is named by its beginning and is always UTC: ``2024-09-09T10`` runs from
 
 import calendar
 import math
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta
 
 from airqino.errors import ConfigError
 
-T = TypeVar("T")
-
 #: A moment in a file of ours: one without an offset from UTC, which could not be compared with now, is a damaged one.
 Moment = Annotated[datetime, Meta(tz=True)]
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+#: The dialect, for --help and errors.
+FORMS = "an hour (2024-03-02T10, UTC), a day (2024-03-02), a month (2024-03), a year (2024), or A..B of these"
+
+
+class Span(NamedTuple):
+    """The first and the last hour (UTC) of a span, both included."""
+
+    first: datetime
+    last: datetime
+
+    @property
+    def days(self) -> list[date]:
+        """Return the days (UTC) that it lies in."""
+        return day_range(self.first.date(), self.last.date())
+
+
+def parse_span(text: str, until: datetime | None = None) -> Span:
+    """Read a span: an hour, a day, a month, a year, or ``A..B`` of these; the one dialect of all commands.
+
+    Args:
+        text: ``2024-03-02T10``, ``2024-03-02``, ``2024-03``, ``2024`` or ``2024-03-02..2024-04`` (all of April).
+        until: The last hour that there is. ``A..`` ends there, and so does a day, month or year that is under way.
+            Without it neither is cut, and ``A..`` is refused.
+
+    Returns:
+        Its first and last hour.
+
+    Raises:
+        ConfigError: It is none of these, or ends before it begins.
+    """
+    begin, dots, end = (part.strip() for part in text.partition(".."))
+    first = _named(begin or text).first
+    if dots and not end and until is None:
+        raise ConfigError(f"{text!r}: say where the span ends, as in 2024-03..2024-04")
+    if dots and not end and until is not None:
+        last = until
+        if first > last:
+            raise ConfigError(f"{text!r} begins after the last hour there is, {format_hour(last)} (UTC)")
+    else:
+        whole = _named(end if dots else begin)
+        is_under_way = until is not None and whole.first <= until < whole.last
+        last = until if until is not None and is_under_way else whole.last
+    if first > last:
+        raise ConfigError(f"{text}: the first lies after the last, swap them")
+    return Span(first, last)
+
+
+def parse_spans(text: str, until: datetime | None = None) -> list[Span]:
+    """Read spans, comma-separated; see `parse_span`."""
+    return [parse_span(part, until) for part in text.split(",")]
 
 
 def parse_hour(text: str) -> datetime:
@@ -36,13 +85,10 @@ def parse_hour(text: str) -> datetime:
     Raises:
         ConfigError: It is not a date that exists.
     """
-    try:
-        hour = datetime.strptime(text.strip().removesuffix(":00"), "%Y-%m-%dT%H").replace(tzinfo=UTC)
-        if hour.year < 2000:
-            raise ValueError("no station is as old as that")
-        return hour
-    except ValueError:
-        raise ConfigError(f"{text!r} is not an hour: write it as 2024-09-09T10 (UTC)") from None
+    found = _read(text)
+    if found is None or found.form != "hour":
+        raise ConfigError(f"{text!r} is not an hour: write it as 2024-09-09T10 (UTC)")
+    return found.first
 
 
 def parse_day(text: str) -> date:
@@ -51,10 +97,59 @@ def parse_day(text: str) -> date:
     Raises:
         ConfigError: It is not a date that exists.
     """
+    found = _read(text)
+    if found is None or found.form != "day":
+        raise ConfigError(f"{text!r} is not a day: write it as 2024-09-09")
+    return found.first.date()
+
+
+def parse_month(text: str) -> date:
+    """Return the first day of a month that is written as ``2024-03``.
+
+    Raises:
+        ConfigError: It is no month.
+    """
+    found = _read(text)
+    if found is None or found.form != "month":
+        raise ConfigError(f"{text!r} is no month: write it as 2024-03")
+    return found.first.date()
+
+
+class _Named(NamedTuple):
+    form: str
+    first: datetime
+    last: datetime
+
+
+#: What is written of a moment. No station is older than 2000.
+_WRITTEN = re.compile(r"([2-9]\d\d\d)(?:-(\d\d)(?:-(\d\d)(?:T(\d\d)(?::00)?)?)?)?", re.ASCII)
+
+
+def _named(text: str) -> _Named:
+    if (found := _read(text)) is None:
+        raise ConfigError(f"{text!r} is no time: write {FORMS}")
+    return found
+
+
+def _read(text: str) -> _Named | None:
+    """Return what a text names; None where it names no time that there is."""
+    if not (written := _WRITTEN.fullmatch(text.strip())):
+        return None
+    parts = [int(digits) for digits in written.groups() if digits]
+    form = ("year", "month", "day", "hour")[len(parts) - 1]
+    year, month, day, hour = (*parts, *(1, 1, 1, 0)[len(parts) :])
     try:
-        return date.fromisoformat(text.strip())
+        first = datetime(year, month, day, hour, tzinfo=UTC)
     except ValueError:
-        raise ConfigError(f"{text!r} is not a day: write it as 2024-09-09") from None
+        return None
+    return _Named(form, first, _last_hour(form, first))
+
+
+def _last_hour(form: str, first: datetime) -> datetime:
+    if form == "hour":
+        return first
+    day = {"day": first.date(), "month": last_day(first.date()), "year": date(first.year, 12, 31)}[form]
+    return day_start(day).replace(hour=23)
 
 
 def format_hour(hour: datetime) -> str:
@@ -114,18 +209,6 @@ def runs_of(hours: Iterable[datetime], step: timedelta = HOUR) -> list[tuple[dat
         else:
             runs.append((hour, hour))
     return runs
-
-
-def parse_ranges(text: str, what: str, read: Callable[[str], T], between: Callable[[T, T], list[T]]) -> list[T]:
-    """Read what is written as single ones and ranges, comma-separated."""
-    found: list[T] = []
-    for part in text.split(","):
-        first, _, last = part.partition("..")
-        run = between(read(first), read(last or first))
-        if not run:
-            raise ConfigError(f"{what} {part}: the first lies after the last, swap them")
-        found += run
-    return found
 
 
 @dataclass(frozen=True)

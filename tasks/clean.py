@@ -24,7 +24,7 @@ from tasks.stage import Stage, exclusive
 class DayTask(Stage):
     """Base of the tasks whose unit is a day: of one, or of several at once as in a backfill."""
 
-    day = DaysParameter(description="day or days to work on, UTC: 2024-09-09 or 2024-09-01..2024-09-30")
+    day = DaysParameter(description="day or days to work on, UTC: 2024-09-09, 2024-09, or A..B of these")
     through = HourParameter(
         default=None,
         description="last hour that counts, such as 2024-09-09T10; default: the day's last, or the last one published",
@@ -101,7 +101,7 @@ class CleanDay(DayTask):
     def _stale(self) -> dict[date, str]:
         """Return the days whose table is not up to date, and the fingerprint of what each is to be built from."""
         inputs = _inputs(self.day)
-        return {day: fingerprint for day, fingerprint in inputs.items() if targets.hourly(day).inputs != fingerprint}
+        return {day: of for day, of in inputs.items() if self.is_forced or targets.hourly(day).inputs != of}
 
 
 def split_days(

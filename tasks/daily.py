@@ -62,7 +62,7 @@ class DailyMeans(DayTask):
             day: targets.fingerprint([targets.hourly(utc_day).fingerprint for utc_day in utc_days], *rules)
             for day, utc_days in _utc_days(self.day).items()
         }
-        return {day: fingerprint for day, fingerprint in inputs.items() if targets.daily(day).inputs != fingerprint}
+        return {day: of for day, of in inputs.items() if self.is_forced or targets.daily(day).inputs != of}
 
 
 def _utc_days(days: Iterable[date]) -> dict[date, list[date]]:

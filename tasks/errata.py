@@ -53,7 +53,7 @@ class LoadNotes(Stage):
 
     def complete(self) -> bool:
         """Tell whether MongoDB holds the notes, and this run can do no more for the days."""
-        if notebook.is_lost(targets.paths().notes):
+        if self.is_forced or notebook.is_lost(targets.paths().notes):
             return False
         wanted = _documents()
         there, pending = _loaded(wanted), _pending()
@@ -65,7 +65,7 @@ class LoadNotes(Stage):
     @exclusive
     def run(self) -> None:
         """Load the notes and build the days, the newest first."""
-        _apply(settings().airqino.task_seconds * _SHARE)
+        _apply(settings().airqino.task_seconds * _SHARE, every=self.is_forced)
 
 
 def apply(seconds: float = math.inf) -> list[date]:
@@ -108,12 +108,13 @@ def restore_lost() -> None:
         log.warning(told, path, len(kept))
 
 
-def _apply(seconds: float) -> list[date]:
+def _apply(seconds: float, every: bool = False) -> list[date]:
+    """See `apply`; `every` looks at the days of each note, not only of those that are new or were taken back."""
     deadline = time.monotonic() + seconds
     restore_lost()
     wanted, recorded = _documents(), _pending()
     there = _loaded(wanted)
-    keys = wanted.keys() | there.keys() if recorded is None else _changed(wanted, there)
+    keys = wanted.keys() | there.keys() if recorded is None or every else _changed(wanted, there)
     changed = [wanted.get(key) or there[key] for key in sorted(keys)]
     said = [of[key] for of in (wanted, there) for key in keys if key in of]  # an id may have meant other days before
     pending = (recorded or set()) & {*targets.paths().days()}

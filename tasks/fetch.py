@@ -45,7 +45,9 @@ class FetchHour(Stage):
     Complete: every station has a row, and none is due to be asked for again.
     """
 
-    hour = HoursParameter(description="hour or hours to fetch, such as 2024-09-09T10 or 2024-09-01T00..2024-09-30T23")
+    hour = HoursParameter(
+        description="hour or hours to fetch, UTC: 2024-09-09T10, 2024-09-09, 2024-09, or A..B of these"
+    )
     backfill = luigi.BoolParameter(
         default=False, description="ask failed and unsettled absent hours again at once, readings after 20 h"
     )
@@ -65,7 +67,7 @@ class FetchHour(Stage):
 
     def complete(self) -> bool:
         """Tell whether nothing is missing or due."""
-        return not self._due()
+        return not self.due()
 
     @exclusive
     def run(self) -> None:
@@ -73,12 +75,12 @@ class FetchHour(Stage):
         if lost := {*lost_days()} & {hour.date() for hour in self.hour}:
             with contextlib.suppress(MongoError):  # the source has most of them; a run that loads tells of MongoDB
                 restore_hours(lost)  # the source may not have them any more
-        config, asked = settings(), self._due()
+        config, asked = settings(), self.due()
         with client(config.airqino, seconds=config.airqino.asking_seconds) as api:
             # the newest first: if the time is over, what is late stays late
-            for block in reversed(_blocks(asked, timedelta(days=config.airqino.max_days_per_request))):
+            for block in reversed(blocks(asked, timedelta(days=config.airqino.max_days_per_request))):
                 wanted = {(station, hour) for hour in block for station in asked[hour]}
-                answers = refuse_others(api.hourly_of(_in_turn(_spans(wanted, config.last_hour))), config)
+                answers = refuse_others(api.hourly_of(_in_turn(spans_of(wanted, config.last_hour))), config)
                 _refuse_unknown(answers)
                 _refuse_fast_clock(wanted, answers, config)
                 stage_answers(wanted, answers, config)
@@ -96,8 +98,9 @@ class FetchHour(Stage):
             raise TookTooLongError(f"{over}; what came is staged, run the same command again")
         log.warning("%s ([airqino] run_seconds): the next run begins there", over)
 
-    def _due(self) -> dict[datetime, list[str]]:
-        return due(self.hour, settings(), backfill=self.backfill, again=self.again)
+    def due(self) -> dict[datetime, list[str]]:
+        """Return the stations that are to be asked now, for each hour that has such."""
+        return due(self.hour, settings(), backfill=self.backfill, again=self.again or self.is_forced)
 
 
 def client(source: AirQino, **changes: Any) -> Client:
@@ -141,7 +144,7 @@ def due(hours: Iterable[datetime], config: Settings, **changes: bool) -> dict[da
     return asked
 
 
-def _blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
+def blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
     """Cut hours, in time order, into blocks that fit one request."""
     blocks: list[list[datetime]] = []
     for hour in sorted(hours):
@@ -151,7 +154,7 @@ def _blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
     return blocks
 
 
-def _spans(station_hours: Iterable[StationHour], newest: datetime) -> dict[str, Span]:
+def spans_of(station_hours: Iterable[StationHour], newest: datetime) -> dict[str, Span]:
     """Return for each station the first and last hour to ask for.
 
     Of a day that is over the whole is asked for: that an hour is missing means something only beside others.

@@ -11,6 +11,7 @@ import luigi
 import pandas as pd
 import pyarrow as pa
 
+from airqino.errors import ConfigError
 from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict
 from airqino.quality.flags import flag_history
 from airqino.stores import mongo
@@ -52,6 +53,10 @@ class Forecast(Stage):
         values = super().get_param_values(params, args, kwargs)
         refuse_unpublished(dict(values)["hour"][-1])
         return values
+
+    def force(self) -> None:
+        """Refuse: whoever saw a forecast must find it again."""
+        raise ConfigError("Forecast: what was published stays published, so no forecast is made a second time")
 
     def requires(self) -> luigi.Task:
         """Return the hourly tables of these hours' days."""

@@ -47,14 +47,23 @@ class Hourly(Stage):
         refuse_unpublished(values["hour"])
         return [(name, values[name]) for name, _ in params]
 
+    def force(self) -> None:
+        """Refuse: it builds nothing itself."""
+        raise ConfigError(
+            "Hourly only starts other tasks: force the one that is meant, such as LoadDay --day 2024-03-02"
+        )
+
+    def later(self) -> list[luigi.Task]:
+        """Return what follows the loads."""
+        return [*self._afterwards(), *self._retrainings(), *self._upkeep()]
+
     def requires(self) -> list[luigi.Task]:
         """Return the notes, and the loads that are to be done: each day's by itself, so that none holds up another."""
         return [LoadNotes(), *(LoadDay(day=day) for day in sorted(self._loads().unfinished()))]
 
     def complete(self) -> bool:
         """Tell whether all of it is done."""
-        later = [*self._afterwards(), *self._retrainings(), *self._upkeep()]
-        return all(task.complete() for task in [LoadNotes(), self._loads(), *later])
+        return all(task.complete() for task in [LoadNotes(), self._loads(), *self.later()])
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Train on what was loaded, forecast and score, none waiting for another; then what the hour can do without."""
@@ -133,6 +142,16 @@ class Backfill(Stage):
         refuse_unpublished(values["stop"], "stop")
         return [(name, values[name]) for name, _ in params]
 
+    def force(self) -> None:
+        """Refuse: it builds nothing itself."""
+        raise ConfigError(
+            "Backfill asks for every hour again with --again; what is built from them, a task builds again"
+        )
+
+    def later(self) -> list[luigi.Task]:
+        """Return all that it starts."""
+        return [*self._first(), *self._loads(), *self._neighbours(), *self._models(), *self._forecasts(), *self._last()]
+
     def complete(self) -> bool:
         """Tell whether the days are loaded and the hindcasts out."""
         return all(t.complete() for t in [*self._first(), *self._loads(), *self._forecasts(), *self._last()])
@@ -141,8 +160,7 @@ class Backfill(Stage):
         """Fetch, then clean, average and load; then train the weeks' models, forecast from them, and score."""
         yield self._first()
         yield [*self._loads(), *self._neighbours()]
-        if self.hindcast:
-            yield [TrainModel(day=day) for day in sorted({monday(h.date()) for h in hour_range(self.start, self.stop)})]
+        yield self._models()
         yield self._forecasts()
         yield self._last()
 
@@ -165,6 +183,11 @@ class Backfill(Stage):
         """Load the days around the range whose flags may depend on it, where they have been through the pipeline."""
         neighbours = neighbours_of(*local_days(self.start, self.stop))
         return [LoadDay(day=neighbours)] if neighbours else []
+
+    def _models(self) -> list[luigi.Task]:
+        """Return the trainings of the weeks that are forecast."""
+        mondays = {monday(day) for day in day_range(self.start.date(), self.stop.date())} if self.hindcast else ()
+        return [TrainModel(day=day) for day in sorted(mondays)]
 
     def _forecasts(self) -> list[luigi.Task]:
         """Return all hours as hindcasts; without, those whose forecast is staged and gone from MongoDB."""

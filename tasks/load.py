@@ -62,7 +62,7 @@ class LoadDay(DayTask):
 
     def _stale(self) -> set[date]:
         """Return the days that are not loaded as they are staged."""
-        return {*self.day} - _there(_loads(self.day))
+        return {*self.day} if self.is_forced else {*self.day} - _there(_loads(self.day))
 
 
 def load_days(days: Collection[date]) -> None:
@@ -108,7 +108,7 @@ class LoadStations(Stage):
 
     def complete(self) -> bool:
         """Tell whether MongoDB holds names and places as they are now."""
-        record = self.output().record() or {}
+        record = {} if self.is_forced else self.output().record() or {}
         return record.get("inputs") == _stations_fingerprint(_identities(settings()), settings())
 
     @exclusive

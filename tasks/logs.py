@@ -5,14 +5,16 @@
 """
 
 import logging
+import re
 import sys
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ecs_logging
 from luigi.interface import core
+from luigi.rpc import RPCError
 from luigi.setup_logging import InterfaceLogging
 
 from airqino.errors import PipelineError
@@ -21,8 +23,8 @@ from tasks.settings.reading import staging_root, text
 from tasks.settings.secrets import redact
 
 __all__ = [
-    "RUN_ID", "Console", "ConsoleFilter", "ConsoleFormatter", "ECSFormatter", "LogFile", "error_text", "labels",
-    "log_path", "start_logging",
+    "RUN_ID", "Console", "ConsoleFilter", "ConsoleFormatter", "ECSFormatter", "Failure", "LogFile", "error_text",
+    "failure", "is_json", "keep_console_quiet", "labels", "log_path", "start_logging",
 ]  # fmt: skip
 
 #: This process and its workers, in every line of the log file (``trace.id``).
@@ -78,29 +80,51 @@ class LogFile(logging.FileHandler):
         return redact(super().format(record))
 
 
+def is_json() -> bool:
+    """Tell whether the console is for machines: never on a terminal, whatever the settings say."""
+    return text("logging", "console") == "json" and not sys.stdout.isatty()
+
+
+def keep_console_quiet() -> None:
+    """From now on show people what a command itself says and warnings; the rest is for the log file alone."""
+    ConsoleFilter.is_quiet = True
+
+
 class ConsoleFilter(logging.Filter):
-    """Of Luigi only what went wrong; of the pipeline everything from INFO on."""
+    """Of Luigi only what made a task fail; of the pipeline everything from INFO on.
+
+    Where the console is kept quiet, warnings alone and what `airqino.run` says: there the command tells at its end
+    why it failed.
+    """
+
+    is_quiet = False
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a person wants to see it."""
-        return record.name.startswith("airqino") or (
-            record.levelno >= logging.WARNING
-            and not record.getMessage().startswith(("Failed connecting", "Failed pinging", "Retrying"))
-        )
+        if record.name.startswith("airqino"):
+            return not self.is_quiet or record.levelno >= logging.WARNING or record.name == "airqino.run"
+        if record.name in ("luigi", "luigi-interface"):
+            return not self.is_quiet and failure(record) is not None
+        return record.levelno >= logging.WARNING
 
 
 class Console(logging.StreamHandler):  # type: ignore[type-arg]
     """Standard error, for people; or standard output, for machines, which get what the log file gets."""
 
     def __init__(self) -> None:
-        """Choose by ``[logging] console``."""
-        if text("logging", "console") == "json":
+        """Choose by ``[logging] console``, and by whether it is a terminal."""
+        if is_json():
             super().__init__(sys.stdout)
             self.setFormatter(ECSFormatter())
         else:
             super().__init__()
             self.addFilter(ConsoleFilter())
             self.setFormatter(ConsoleFormatter())
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Keep silent where nobody reads any more: a run goes on without."""
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
 
     def format(self, record: logging.LogRecord) -> str:
         """Write no secret."""
@@ -127,6 +151,49 @@ class ConsoleFormatter(logging.Formatter):
             message = message.replace("airqino.errors.", "")
         record.msg, record.args, record.exc_info, record.exc_text = message, None, None, None
         return super().format(record)
+
+
+class Failure(NamedTuple):
+    """What a record of Luigi's says of a task that failed.
+
+    Attributes:
+        task: The task as Luigi names it, or "" where it is none's.
+        reason: Why, in one line.
+        is_ours: Whether it was foreseen: one of the pipeline's own errors, whose text says what to do, or luigid's.
+    """
+
+    task: str
+    reason: str
+    is_ours: bool
+
+
+#: How Luigi begins what it says of an error in a task's complete() or deps(); a traceback follows.
+_NOT_SCHEDULED = re.compile(r"Will not run (.*?) or any dependencies due to error in \w+\(\) method:\n")
+
+
+def failure(record: logging.LogRecord) -> Failure | None:
+    """Return what a record of Luigi's tells of a failure; None of all that is its own business.
+
+    A task that Luigi only puts off, because what it needs has changed meanwhile, has not failed.
+    """
+    message = record.getMessage()
+    if record.name != "luigi-interface":
+        return None
+    if record.exc_info and (error := record.exc_info[1]) and "\n" not in message:
+        if isinstance(error, RuntimeError) and str(error).startswith("Unfulfilled"):
+            return None
+        if isinstance(error, RPCError):
+            return Failure("", f"luigid went away: {' '.join(str(error).split())}", is_ours=True)
+        last = record.args[-1] if isinstance(record.args, tuple) and record.args else ""
+        return Failure(f"{last}", error_text(error), isinstance(error, PipelineError))
+    if found := _NOT_SCHEDULED.match(message):
+        reason = message.strip().splitlines()[-1].strip()
+        is_ours = reason.startswith("airqino.errors.")
+        where = "" if is_ours else f" (the traceback is in {log_path()})"
+        return Failure(found[1], f"{reason.partition(': ')[2] if is_ours else reason}{where}", is_ours)
+    if record.levelno == logging.INFO and re.search(r"died unexpectedly|timed out after", message):
+        return Failure("", message, is_ours=False)
+    return None
 
 
 def error_text(error: BaseException) -> str:

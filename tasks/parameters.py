@@ -8,6 +8,7 @@ from typing import Any
 import luigi
 
 from airqino import times
+from tasks.settings.reading import refuse_unpublished, settings
 
 __all__ = ["DayParameter", "DaysParameter", "HourParameter", "HoursParameter"]
 
@@ -32,7 +33,7 @@ class HourParameter(luigi.Parameter[datetime]):
 
 
 class HoursParameter(luigi.Parameter[tuple[datetime, ...]]):
-    """One or more hours: ``2024-09-09T10``, ``…T10,…T13`` or the range ``…T00..…T23``.
+    """One or more hours: ``2024-09-09T10``, ``…T10,…T13``, or all of a day, a month or ``A..B`` (`times.parse_span`).
 
     The value is always a sorted tuple, so that Luigi can run many hours as one task (`batch_method`).
     """
@@ -42,8 +43,11 @@ class HoursParameter(luigi.Parameter[tuple[datetime, ...]]):
         super().__init__(batch_method=lambda batch: self.normalize(chain.from_iterable(batch)), description=description)
 
     def parse(self, x: str) -> tuple[datetime, ...]:
-        """Read hours and ranges from the command line or a batch."""
-        return self.normalize(times.parse_ranges(x, "hours", times.parse_hour, times.hour_range))
+        """Read hours and spans from the command line or a batch."""
+        spans = times.parse_spans(x, settings().last_hour)
+        for span in spans:  # before all its hours are made
+            refuse_unpublished(span.last)
+        return self.normalize(hour for span in spans for hour in times.hour_range(*span))
 
     def serialize(self, x: tuple[datetime, ...]) -> str:
         """Write runs of hours as ranges."""
@@ -56,14 +60,19 @@ class HoursParameter(luigi.Parameter[tuple[datetime, ...]]):
 
 
 class DaysParameter(luigi.Parameter[tuple[date, ...]]):
-    """One or more days: ``2024-09-09``, ``2024-09-09,2024-09-11`` or the range ``2024-09-01..2024-09-30``.
+    """One or more days: ``2024-09-09``, ``2024-09-09,2024-09-11``, a month, or ``A..B`` (`times.parse_span`).
 
     The value is always a sorted tuple: a backfill takes a month as one task.
     """
 
     def parse(self, x: str) -> tuple[date, ...]:
-        """Read days and ranges."""
-        return self.normalize(times.parse_ranges(x, "days", times.parse_day, times.day_range))
+        """Read days and spans; of a month that is under way those that have begun."""
+        last_hour = settings().last_hour
+        spans = times.parse_spans(x, last_hour)
+        for span in spans:  # before all its days are made; east of Greenwich tomorrow begins today
+            if span.last > last_hour + 2 * times.DAY:
+                refuse_unpublished(span.last)
+        return self.normalize(day for span in spans for day in span.days)
 
     def serialize(self, x: tuple[date, ...]) -> str:
         """Write runs of days as ranges."""

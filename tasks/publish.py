@@ -55,7 +55,7 @@ class Publish(Stage):
             return True
         refuse_unpublished(self.hour)
         there, hour = served(), self._shown()
-        return there is not None and there == Served(hour, _inputs(hour))
+        return not self.is_forced and there is not None and there == Served(hour, _inputs(hour))
 
     def run(self) -> None:
         """Write the next release, and serve it."""
@@ -68,6 +68,7 @@ class Publish(Stage):
             with releases.new_release(root, kept=[FOLDER]) as release:
                 record(release, Served(hour, _write(release, hour)))
             log.info("%s is published in %s", format_hour(hour), root)
+        self.is_forced = False
 
     def _shown(self) -> datetime:
         """Return the hour to show: a page does not go back to an earlier one, unless the clock does."""

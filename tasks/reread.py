@@ -53,7 +53,7 @@ class RereadMonth(Stage):
         for station in config.airqino.stations:
             turn = state.stations.get(station)
             # a week still to come was written under a clock that was ahead: nobody would ask until then
-            is_unknown = turn is None or turn.week > this_week
+            is_unknown = self.is_forced or turn is None or turn.week > this_week
             if is_unknown or (turn and turn.week < monday(self.day) and _try_again(turn, config)):
                 due.append(station)
         return due
@@ -63,7 +63,7 @@ class RereadMonth(Stage):
         months: dict[str, str] = {}
         for station in self._due(state, config):
             turn = state.stations.setdefault(station, Turn(week=week))
-            if turn.week < week and (month := _month(station, turn, config)):
+            if (self.is_forced or turn.week < week) and (month := _month(station, turn, config)):
                 months[station] = month
             else:  # it is new here, or has no old month
                 turn.week = week
@@ -81,6 +81,7 @@ class RereadMonth(Stage):
                 turn.read_at[month] = config.now
         state.unloaded = sorted(before | changed)
         rotation.write(state)
+        self.is_forced = False
 
     def _ask(self, months: dict[str, str], config: Settings) -> tuple[set[str], set[date]]:
         """Ask for the staged hours of a month of each station.

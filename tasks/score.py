@@ -50,6 +50,8 @@ class ScoreForecasts(DayTask):
 
     def complete(self) -> bool:
         """Say whether the scores are up to date, and loaded."""
+        if self.is_forced:
+            return False
         return self.requires().complete() and self.output().inputs == self._inputs() and self._is_loaded()
 
     @exclusive

@@ -40,6 +40,21 @@ def _count_seconds(task: luigi.Task, seconds: float) -> None:
 class Stage(luigi.Task):
     """Base of all tasks: what luigid's page and Luigi's own mail tell of a failure holds no secret either."""
 
+    #: Whether it is to be built once more, although it is complete.
+    is_forced = False
+
+    def force(self) -> None:
+        """Have it built again although it is complete, once; what it needs is built only where that is not complete.
+
+        Raises:
+            ConfigError: There is nothing that may be built again.
+        """
+        self.is_forced = True
+
+    def later(self) -> list[luigi.Task]:
+        """Return the tasks that `run` starts, as far as that can be told before it."""
+        return []
+
     def on_failure(self, exception: BaseException) -> str:
         """Return the traceback as Luigi tells it, masked."""
         return redact(super().on_failure(exception))
@@ -55,6 +70,7 @@ def exclusive(run: Callable[[T], None]) -> Callable[[T], None]:
     def run_alone(task: T) -> None:
         with alone(type(task).__name__):
             run(task)
+        task.is_forced = False
 
     return run_alone
 

@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "ParquetTarget", "frame", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "paths", "set_aside",
+    "ParquetTarget", "frame", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "only_look", "paths",
+    "set_aside",
 ]  # fmt: skip
 
 log = logging.getLogger("airqino.staging")
+
+#: Whether this process only looks: nothing under the staging root changes then, and what is damaged stays where it is.
+_only_looks = False
 
 
 class ParquetTarget(luigi.Target):
@@ -171,7 +175,16 @@ def _days_of(found: Iterable[Path]) -> list[date]:
     return sorted(days)
 
 
+def only_look() -> None:
+    """From now on leave everything under the staging root as it is, also damaged files."""
+    global _only_looks
+    _only_looks = True
+
+
 def set_aside(path: Path, error: DamagedFileError) -> None:
     """Move a damaged file into the quarantine, and say so."""
+    if _only_looks:
+        log.warning("%s: a run would set it aside, and make it again", error)
+        return
     target = files.set_aside(path, paths().root, paths().quarantine)
     log.error("%s: it is kept as %s, and made again", error, target)

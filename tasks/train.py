@@ -10,7 +10,7 @@ from typing import Any
 import luigi
 import pandas as pd
 
-from airqino.errors import InsufficientHistoryError, PipelineError, RegistryError
+from airqino.errors import ConfigError, InsufficientHistoryError, PipelineError, RegistryError
 from airqino.forecasting import plots
 from airqino.forecasting.artifact import FORMAT
 from airqino.forecasting.boosting import importance
@@ -49,16 +49,29 @@ class TrainModel(Stage):
         """Return the version's folder."""
         return luigi.LocalTarget(str(promotion.folder(self.day)))
 
+    def force(self) -> None:
+        """Have it trained again, unless it has made forecasts: then it stays the model that made them."""
+        card = promotion.card(self.day)
+        if card is not None and card.promoted_at:
+            cure = "TrainModel for a later day trains another, `airqino models rollback` goes back to the one before"
+            raise ConfigError(f"model {self.day} was published and stays as it is: {cure}")
+        super().force()
+
     def complete(self) -> bool:
         """Say whether there is nothing (more) to train or to restore, and MongoDB knows."""
-        return self._is_trained() and not promotion.is_champion_lost() and model_documents.is_loaded()
+        return (
+            not self.is_forced
+            and self._is_trained()
+            and not promotion.is_champion_lost()
+            and model_documents.is_loaded()
+        )
 
     @exclusive
     def run(self) -> None:
         """Train a challenger and compare it, or say on its card why there is none."""
         if promotion.is_champion_lost():
             promotion.restore_champion(self.day)
-        if not self._is_trained():
+        if self.is_forced or not self._is_trained():
             try:
                 _challenge(self.day, self._history())
             except InsufficientHistoryError as error:

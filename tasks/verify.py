@@ -58,13 +58,18 @@ class VerifyDocuments(Stage):
     def complete(self) -> bool:
         """Tell whether it was done."""
         done = (self.output().record() or {}).get("day")
-        return isinstance(done, str) and f"{self.day[-1]}" <= done <= f"{settings().last_hour:%Y-%m-%d}"
+        return (
+            not self.is_forced
+            and isinstance(done, str)
+            and f"{self.day[-1]}" <= done <= f"{settings().last_hour:%Y-%m-%d}"
+        )
 
     def run(self) -> None:
         """Compare, mend, and say what was found."""
         for verified in verify(self.day):
             tell(verified.day, verified.differences)
         self.output().write("", {"kind": "verify", "day": f"{self.day[-1]}"})
+        self.is_forced = False
 
 
 def verify(days: Sequence[date], mend: bool = True) -> Iterator[Verified]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from types import SimpleNamespace
 
 import luigi
 import pytest
+from luigi.rpc import RPCError
 
-from airqino.errors import AllStationsFailedError, ConfigError, StagingError
-from tasks.logs import Console, ConsoleFilter, ConsoleFormatter, ECSFormatter, LogFile
+from airqino.errors import AllStationsFailedError, ConfigError, MongoError, StagingError
+from tasks.logs import Console, ConsoleFilter, ConsoleFormatter, ECSFormatter, LogFile, failure
 from tasks.stage import TaskContext
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,16 +81,79 @@ def test_formatting_leaves_the_record_whole_for_the_log_file():
     assert text.endswith("ValueError: why")
 
 
+NOT_SCHEDULED = (
+    "Will not run LoadDay(day=2024-09-09, through=2024-09-09T23) or any dependencies due to error in complete() "
+    "method:\nTraceback (most recent call last):\n  File x\nairqino.errors.MongoError: MongoDB: gone; start it\n"
+)
+
+
+def test_what_luigi_says_of_a_failure_is_told_with_its_task_and_reason():
+    of = failure(record(NOT_SCHEDULED, level=logging.WARNING))
+    assert of == ("LoadDay(day=2024-09-09, through=2024-09-09T23)", "MongoDB: gone; start it", True)
+    failed = ("[pid %s] Worker %s failed    %s", 7, "worker", "CleanDay(day=2024-09-09)")
+    assert failure(record(*failed, error=StagingError("full"))) == ("CleanDay(day=2024-09-09)", "full", True)
+    task, reason, is_ours = failure(record(*failed, error=KeyError("co")))
+    assert (task, reason.startswith("KeyError: 'co' (the traceback is in "), is_ours) == (failed[-1], True, False)
+    assert failure(record(*failed, error=RuntimeError("Unfulfilled dependency at run time: X"))) is None
+    assert failure(record("Uncaught exception in luigi", error=MongoError("gone"))) == ("", "gone", True)
+    gone = failure(record("Uncaught exception in luigi", error=RPCError("Errors (2 attempts) when connecting to 'x'")))
+    assert gone == ("", "luigid went away: Errors (2 attempts) when connecting to 'x'", True)
+
+
+def test_a_quiet_console_shows_warnings_and_what_the_run_itself_says(monkeypatch):
+    monkeypatch.setattr(ConsoleFilter, "is_quiet", True)
+    shown = {
+        (name, level): ConsoleFilter().filter(record("text", level=level, name=name))
+        for name in ("airqino.fetch", "airqino.run", "luigi-interface")
+        for level in (logging.INFO, logging.WARNING)
+    }
+    assert [key for key, is_shown in shown.items() if is_shown] == [
+        ("airqino.fetch", logging.WARNING),
+        ("airqino.run", logging.INFO),
+        ("airqino.run", logging.WARNING),
+    ]
+    assert not ConsoleFilter().filter(record("failed %s", "X()", error=StagingError("full")))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_json_is_only_for_what_is_no_terminal(tmp_path, terminal):
+    code = (
+        "import logging, logging.config; logging.config.fileConfig('tasks/logging.cfg');"
+        "logging.getLogger('airqino.fetch').warning('no row')"
+    )
+    main, terminal_end = os.openpty()
+    reader, writer = os.pipe()
+    out = terminal_end if terminal else writer
+    env = {"STAGING_ROOT": str(tmp_path), "LOG_CONSOLE": "json"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, stdout=out, stderr=subprocess.PIPE, text=True, timeout=30
+    )
+    for end in (terminal_end, writer):
+        os.close(end)
+    assert run.returncode == 0
+    if terminal:
+        assert re.fullmatch(r"\d\d:\d\d:\d\d WARNING no row\n", run.stderr)
+    else:
+        assert run.stderr == ""
+        assert json.loads(os.read(reader, 9999))["message"] == "no row"
+    for end in (main, reader):
+        os.close(end)
+
+
 @pytest.mark.parametrize(
     ("name", "level", "message", "wanted"),
     [
         ("airqino.fetch", logging.INFO, "24 rows", True),
         ("luigi-interface", logging.INFO, "Informed scheduler", False),
-        ("luigi-interface", logging.WARNING, "Task failed", True),
+        ("luigi-interface", logging.WARNING, "Data for X() does not exist (yet?)", False),
+        ("luigi-interface", logging.INFO, "\n===== Luigi Execution Summary =====\n", False),
+        ("luigi-interface", logging.WARNING, NOT_SCHEDULED, True),
+        ("luigi-interface", logging.INFO, "Task X_1 died unexpectedly with exit code -9", True),
         ("luigi-interface", logging.ERROR, "Failed connecting to remote scheduler", False),
         ("luigi", logging.WARNING, "Failed pinging scheduler", False),
         ("luigi", logging.WARNING, "Retrying attempt 2 of 3", False),
         ("pymongo", logging.DEBUG, "heartbeat", False),
+        ("pymongo", logging.WARNING, "no primary", True),
     ],
 )
 def test_of_luigi_only_what_went_wrong_is_shown(name, level, message, wanted):

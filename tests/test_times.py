@@ -2,14 +2,20 @@
 
 import itertools
 from datetime import UTC, date, datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tasks.parameters
+import tasks.settings.reading
 from airqino.errors import ConfigError
 from airqino.times import (
+    DAY,
+    FORMS,
     HOUR,
+    Span,
     day_range,
     day_start,
     floor_hour,
@@ -17,6 +23,8 @@ from airqino.times import (
     hour_range,
     parse_day,
     parse_hour,
+    parse_month,
+    parse_span,
     runs_of,
 )
 from tasks.parameters import DayParameter, DaysParameter, HourParameter, HoursParameter
@@ -85,14 +93,28 @@ def test_what_is_no_hour_is_told_with_an_example(text):
     assert str(caught.value) == f"{text!r} is not an hour: write it as 2024-09-09T10 (UTC)"
 
 
-@given(st.dates(date(1900, 1, 1)))
+@given(st.dates(date(2000, 1, 1)))
 def test_a_day_comes_back_from_its_text(day):
     parameter = DayParameter()
     assert parse_day(f" {day} ") == parameter.parse(parameter.serialize(day)) == day
     assert day_start(day) == datetime.fromisoformat(f"{day}T00:00:00+00:00")
 
 
-@pytest.mark.parametrize("text", ["", "2024-02-30", "2023-02-29", "9.9.2024", "2024-09-09T10", "yesterday"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2024-02-30",
+        "2023-02-29",
+        "9.9.2024",
+        "2024-09-09T10",
+        "2024-09",
+        "20240909",
+        "2024-W37-1",
+        "2024-9-9",
+        "1999-12-31",
+    ],
+)
 def test_what_is_no_day_is_told_with_an_example(text):
     with pytest.raises(ConfigError) as caught:
         parse_day(text)
@@ -150,10 +172,134 @@ def test_hours_are_written_as_runs():
     assert HOURS.serialize(tuple(of)) == "2024-09-09T10..2024-09-09T12,2024-09-09T15"
 
 
-@pytest.mark.parametrize("text", ["", ",", "2024-09-09T10,", "2024-09-09T10..never", "..2024-09-09T10", "2024-09-09"])
+@pytest.mark.parametrize(
+    "text", ["", ",", "2024-09-09T10,", "2024-09-09T10..never", "..2024-09-09T10", "2024-09-09 10"]
+)
 def test_what_are_no_hours_is_told(text):
-    with pytest.raises(ConfigError, match="is not an hour"):
+    with pytest.raises(ConfigError, match="is no time: write an hour"):
         HOURS.parse(text)
+
+
+#: What may be written of a moment → the first and the last hour that it names.
+named = st.builds(
+    lambda hour, form: {
+        "hour": (f"{hour:%Y-%m-%dT%H}", Span(hour, hour)),
+        "day": (f"{hour:%Y-%m-%d}", Span(hour.replace(hour=0), hour.replace(hour=23))),
+        "month": (f"{hour:%Y-%m}", Span(hour.replace(day=1, hour=0), before_next_month(hour))),
+        "year": (f"{hour:%Y}", Span(hour.replace(month=1, day=1, hour=0), hour.replace(month=12, day=31, hour=23))),
+    }[form],
+    hours,
+    st.sampled_from(("hour", "day", "month", "year")),
+)
+
+
+def before_next_month(hour):
+    """The last hour of a month, found by walking into the next one."""
+    day = hour.replace(hour=23)
+    while (day + DAY).month == hour.month:
+        day += DAY
+    return day
+
+
+@given(named)
+def test_a_span_is_all_that_its_text_names(of):
+    text, span = of
+    assert parse_span(text) == parse_span(f" {text} ") == parse_span(f"{text}..{text}") == span
+    assert parse_span(text, until=span.last) == span
+
+
+@given(named, named)
+def test_from_one_to_the_other_is_from_the_first_hour_of_one_to_the_last_of_the_other(a, b):
+    (a_text, a_span), (b_text, b_span) = a, b
+    if a_span.first <= b_span.last:
+        assert parse_span(f"{a_text}..{b_text}") == parse_span(f"{a_text} .. {b_text}") == (a_span.first, b_span.last)
+    else:
+        with pytest.raises(ConfigError, match=f"{a_text}..{b_text}: the first lies after the last, swap them"):
+            parse_span(f"{a_text}..{b_text}")
+
+
+@given(named, hours)
+def test_with_a_last_hour_what_is_under_way_ends_there_and_an_open_end_too(of, until):
+    text, span = of
+    under_way = span.first <= until <= span.last
+    assert parse_span(text, until) == (span.first, until if under_way else span.last)
+    if span.first <= until:
+        assert parse_span(f"{text}..", until) == (span.first, until)
+    else:
+        with pytest.raises(ConfigError, match="begins after the last hour there is"):
+            parse_span(f"{text}..", until)
+
+
+@given(named)
+def test_an_open_end_is_refused_where_nothing_says_where_it_is(of):
+    with pytest.raises(ConfigError, match="say where the span ends"):
+        parse_span(f"{of[0]}..")
+
+
+@given(st.text("0123456789-T:.Z ", max_size=24))
+def test_whatever_is_typed_is_a_span_or_told_in_one_line_with_all_forms(text):
+    told, span = "", None
+    try:
+        span = parse_span(text)
+    except ConfigError as error:
+        told = f"{error}"
+    if span:
+        assert span.first <= span.last
+        assert {span.first.tzinfo, span.last.tzinfo} == {UTC}
+    else:
+        assert "\n" not in told
+        assert FORMS in told or "swap them" in told or "where the span ends" in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "..", "..2024-03", "2024-13", "2024-00", "2024-3", "24-03", "märz", "0000-01", "1999", "2024-03-32"),
+        *("2024-03-02T24", "2024-03-02T1", "2024-03-02 10", "2024-03-02T10:30", "2024-03..2024-04..2024-05", "٢٠٢٤"),
+    ],
+)
+def test_what_is_no_time_is_told_with_what_may_be_written(text):
+    with pytest.raises(ConfigError, match="is no time: write ") as caught:
+        parse_span(text)
+    assert str(caught.value).endswith(FORMS)
+
+
+def test_a_month_is_its_first_day():
+    assert parse_month(" 2024-02 ") == date(2024, 2, 1)
+    with pytest.raises(ConfigError, match="'2024-02-01' is no month: write it as 2024-03"):
+        parse_month("2024-02-01")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("2024-09-09", 24), ("2024-02", 29 * 24), ("2023", 8760), ("2024-09-08..2024-09-09T01", 26)]
+)
+def test_hours_may_be_named_by_days_months_and_years(text, count):
+    found = HOURS.parse(text)
+    assert (len(found), {*map(type, found)}) == (count, {datetime})
+
+
+def test_hours_that_are_not_over_are_refused_before_they_are_counted(monkeypatch):
+    until_september(monkeypatch)
+    assert HOURS.parse("2024-09")[-1] == AT
+    assert HOURS.parse("2024-09-09T08..")[-1] == AT
+    for text in ("2024-09-09T11", "2024-09-01..9999", "2025"):
+        with pytest.raises(ConfigError, match="is not over and published yet"):
+            HOURS.parse(text)
+
+
+def test_days_of_a_month_under_way_are_those_that_have_begun(monkeypatch):
+    until_september(monkeypatch)
+    days = DaysParameter("days")
+    assert days.parse("2024-09") == (*day_range(date(2024, 9, 1), date(2024, 9, 9)),)
+    assert days.parse("2024-09-08..") == (date(2024, 9, 8), date(2024, 9, 9))
+    assert days.parse("2024-09-10") == (date(2024, 9, 10),)  # it may have begun east of Greenwich: the task knows
+    with pytest.raises(ConfigError, match="is not over and published yet"):
+        days.parse("2024-01..9999-12-31")
+
+
+def until_september(monkeypatch):
+    monkeypatch.setattr(tasks.parameters, "settings", lambda: SimpleNamespace(last_hour=AT))
+    monkeypatch.setattr(tasks.settings.reading, "settings", lambda: SimpleNamespace(last_hour=AT))
 
 
 def test_a_range_that_ends_before_it_begins_is_told():

@@ -4,9 +4,8 @@ It reads a staging root, or the Parquet files of a published folder, with the sa
 """
 
 import os
-import re
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -23,11 +22,9 @@ from airqino.opendata.staged import read_days
 from airqino.readings import POLLUTANTS, reading, unit_of
 from airqino.stores import notebook
 from airqino.stores.paths import Paths
-from airqino.times import day_range, last_day, parse_day, parse_hour
+from airqino.times import Span, day_range, floor_hour, parse_span
 
-__all__ = ["long_rows", "parse_span", "published", "read"]
-
-Span = tuple[datetime, datetime]
+__all__ = ["long_rows", "published", "read", "span_of"]
 
 _MAKE = {
     "daily": rows.daily_rows,
@@ -73,7 +70,7 @@ def read(
     Args:
         table: ``daily``, ``hourly``, ``forecasts`` or ``changes``.
         first: Where the span begins: a year, month, day or hour, such as ``2024``, ``2024-03``, ``2024-03-09`` or
-            ``2024-03-09T10``. Days are those of the station, hours are UTC.
+            ``2024-03-09T10``, or a whole span ``2024-03..2024-05``. Days are those of the station, hours are UTC.
         last: Where it ends, which is included: ``2024-05`` is all of May; None is what `first` names.
         station: Id of the station, or several; None is all.
         root: A staging root, or a published folder; None is the folder that STAGING_ROOT names, else ``staging``.
@@ -103,7 +100,7 @@ def read(
     wanted = (
         None if station is None else [f"{station}"] if isinstance(station, str | int) else [f"{s}" for s in station]
     )
-    found = long_rows(table, parse_span(first, last), wanted, folder)
+    found = long_rows(table, span_of(first, last), wanted, folder)
     listed = {"forecasts": _forecasts, "changes": _changes}
     frame = listed[table](found) if table in listed else _wide(table, found)
     frame.attrs["units"] = {name: unit for name in frame.columns if (unit := unit_of(name))}
@@ -111,37 +108,15 @@ def read(
     return frame
 
 
-def parse_span(first: str | date, last: str | date | None = None) -> Span:
-    """Return the first and the last hour (UTC) of what two texts name; see `read`.
+def span_of(first: str | date, last: str | date | None = None) -> Span:
+    """Return the first and the last hour (UTC) of what is given as text or, from Python, as a date; see `read`.
 
     Raises:
         ConfigError: One of them is no time, or the first lies after the last.
     """
-    begin, _ = _span_of(first)
-    _, end = _span_of(first if last is None else last)
-    if begin > end:
-        raise ConfigError(f"{first} … {last}: the first lies after the last, swap them")
-    return begin, end
-
-
-def _span_of(moment: str | date) -> Span:
-    text = (moment.isoformat()[:13] if isinstance(moment, date) else moment).strip()
-    if "T" in text:
-        hour = parse_hour(text)
-        return hour, hour
-    if re.fullmatch(r"\d{4}", text):
-        begin, end = parse_day(f"{text}-01-01"), parse_day(f"{text}-12-31")
-    elif re.fullmatch(r"\d{4}-\d\d", text):
-        begin = parse_day(f"{text}-01")
-        end = last_day(begin)
-    elif re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        begin = end = parse_day(text)
-    else:
-        raise ConfigError(
-            f"{text!r} is no time: write a year, month, day or hour: 2024, 2024-03, 2024-03-09, 2024-03-09T10"
-        )
-    midnight = datetime.min.time()
-    return datetime.combine(begin, midnight, UTC), datetime.combine(end, midnight, UTC) + timedelta(hours=23)
+    texts = (of.isoformat()[:13] if isinstance(of, date) else of for of in (first, last) if of is not None)
+    text = "..".join(texts)
+    return parse_span(text, floor_hour(datetime.now(UTC)) if text.rstrip().endswith("..") else None)
 
 
 def long_rows(

@@ -1,7 +1,7 @@
 """The staged tables of one month, as the month's report needs them."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 import pandas as pd
 
@@ -11,9 +11,9 @@ from airqino.quality.notes import Note
 from airqino.readings import NAMES
 from airqino.stores import notebook, parquet
 from airqino.stores.paths import Paths
-from airqino.times import DAY, HOUR, day_range, day_start, format_hour, last_day
+from airqino.times import DAY, day_range, last_day
 
-__all__ = ["MonthTables", "parse_month", "read"]
+__all__ = ["MonthTables", "read"]
 
 #: What is taken of ``hourly.parquet``: not the values, which the daily means already are.
 _HOURLY = ("station", "observed_at", "status", *(f"{name}_flag" for name in NAMES))
@@ -41,25 +41,12 @@ class MonthTables:
     notes: tuple[Note, ...] = ()
 
 
-def parse_month(text: str) -> date:
-    """Return the first day of a month that is written as ``2024-03``.
-
-    Raises:
-        ConfigError: It is no month.
-    """
-    year, _, month = text.strip().partition("-")
-    if len(year) == 4 and len(month) == 2 and (year + month).isdecimal() and "01" <= month <= "12" and int(year):
-        return date(int(year), int(month), 1)
-    raise ConfigError(f"{text!r} is no month: write it as 2024-03")
-
-
-def read(paths: Paths, month: date, until: datetime | None = None) -> MonthTables:
+def read(paths: Paths, month: date) -> MonthTables:
     """Read the tables of a month from a staging root.
 
     Args:
         paths: The staging root's.
         month: The month's first day.
-        until: The last hour that is over (UTC), so that no error advises to fetch a later one; None: all are.
 
     Raises:
         ConfigError: Nothing of the month is staged, or not one reading.
@@ -70,9 +57,7 @@ def read(paths: Paths, month: date, until: datetime | None = None) -> MonthTable
     around = [days[0] - DAY, *days, days[-1] + DAY]
     daily = frames.read("daily", f"{month:%Y-%m}", root=paths.root) if {*days} & {*paths.days()} else pd.DataFrame()
     if not len(daily):
-        end = day_start(days[-1]) + 23 * HOUR
-        span = f"{days[0]}T00 {format_hour(min(end, until) if until else end)}"
-        raise ConfigError(f"{paths.root} holds no reading of {month:%Y-%m}: scripts/backfill {span} fetches the month")
+        raise ConfigError(f"{paths.root} holds no reading of {month:%Y-%m}: scripts/backfill {month:%Y-%m} fetches it")
     hourly = parquet.frame(parquet.read(paths.hourly(day)) for day in around)
     return MonthTables(
         month=month,

@@ -15,16 +15,23 @@ south east north), a point in each of its waters, and `--shift` if the line lies
 `--places` is a GeoJSON of points with ``name`` (or ``name_fr`` and ``name_en``) and, for waters, ``kind``: ``water``.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from shapely import affinity, set_precision
-from shapely.geometry import LineString, Point, box, mapping
-from shapely.ops import polygonize, unary_union
+try:
+    import numpy as np
+    from shapely import affinity, set_precision
+    from shapely.geometry import LineString, Point, box, mapping
+    from shapely.ops import polygonize, unary_union
+except ImportError as error:
+    MISSING = f"{error.name} is missing: pip install numpy shapely"
+else:
+    MISSING = ""
 
 SOURCE = {
     "fr": "Côte et lagune : CIA World Data Bank II, domaine public, à 1 km près.",
@@ -67,6 +74,8 @@ def main() -> None:
     parser.add_argument("--shift", type=float, nargs=2, default=(0.0, 0.0), metavar=("LON", "LAT"))
     parser.add_argument("--places", type=Path)
     given = parser.parse_args()
+    if MISSING:
+        parser.error(MISSING)
     frame, wet = box(*given.frame), [Point(*point) for point in given.water]
     coast = [affinity.translate(line, *given.shift).simplify(TOLERANCE) for line in lines(given.coast, given.frame)]
     faces = list(polygonize(unary_union([*coast, frame.boundary])))

@@ -21,24 +21,26 @@ from airqino.forecasting.scoring import null_if_undefined
 from airqino.quality.flags import flag_history
 from airqino.readings import CORE_HOURS, FORECAST, reading
 from airqino.source.response import VALUES, parse
-from airqino.times import format_hour, parse_hour
+from airqino.times import FORMS, Span, format_hour, parse_span
 from tasks.cli.arguments import caller_path
+from tasks.cli.main import Parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run a backtest and print its scores."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino backtest",
         description="Train on what lay before START, forecast every hour from START to STOP, and compare with what "
         "came and with 'no change'.",
+        epilog=f"A window is {FORMS}.",
     )
     responses = "folder with <station>.json as the API answered"
     parser.add_argument("--responses", type=caller_path, required=True, metavar="DIR", help=responses)
-    first = "first hour of issue, such as 2024-05-01T00 (UTC)"
-    parser.add_argument("--start", metavar="HOUR", help=first)
-    parser.add_argument("--stop", metavar="HOUR", help="last hour of issue, such as 2024-06-30T23 (UTC)")
-    more = "a window, instead of --start and --stop; may be given several times, for a table of each and their means"
-    parser.add_argument("--window", action="append", default=[], metavar="START..STOP", help=more)
+    first = "where the hours of issue begin, such as 2024-05 or 2024-05-01T06 (UTC)"
+    parser.add_argument("--start", metavar="START", help=first)
+    parser.add_argument("--stop", metavar="STOP", help="where they end, such as 2024-06, which is included")
+    more = "both in one, such as 2024-05..2024-06; may be given several times, for a table of each and their means"
+    parser.add_argument("--window", action="append", default=[], metavar="SPAN", help=more)
     retrain = "train once before START (default), or before each week"
     parser.add_argument("--retrain", choices=("once", "weekly"), default="once", help=retrain)
     parser.add_argument("--json", type=caller_path, metavar="FILE", help="also write the scores as a list of records")
@@ -106,18 +108,14 @@ def _draw(scores: pd.DataFrame, reliable: pd.DataFrame, folder: Path) -> None:
         drawn.savefig(folder / "reliability.png")
 
 
-def _windows(arguments: argparse.Namespace) -> list[tuple[datetime, datetime]]:
+def _windows(arguments: argparse.Namespace) -> list[Span]:
     """Return first and last hour of each window that is asked for."""
-    ends = [tuple(window.partition("..")[::2]) for window in arguments.window]
-    if arguments.start or arguments.stop or not ends:
-        ends.insert(0, (arguments.start or "", arguments.stop or ""))
-    if any(not (start and stop) for start, stop in ends):
-        raise ConfigError("give --start HOUR and --stop HOUR, or --window START..STOP")
-    windows = [(parse_hour(start), parse_hour(stop)) for start, stop in ends]
-    for start, stop in windows:
-        if start > stop:
-            raise ConfigError(f"{format_hour(start)} lies after {format_hour(stop)}: swap them")
-    return windows
+    spans = list(arguments.window)
+    if arguments.start or arguments.stop or not spans:
+        if not (arguments.start and arguments.stop):
+            raise ConfigError("give --start START and --stop STOP, or --window SPAN")
+        spans.insert(0, f"{arguments.start}..{arguments.stop}")
+    return [parse_span(span) for span in spans]
 
 
 def read_responses(folder: Path, history: Sequence[Path] | None = None) -> pd.DataFrame:

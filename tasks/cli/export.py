@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from airqino.errors import ConfigError
 from airqino.opendata.about import Location
 from airqino.stores import files
+from airqino.times import FORMS
 from tasks import targets
 from tasks.cli.arguments import caller_path
+from tasks.cli.main import Parser
 from tasks.settings.reading import settings
 from tasks.stations import locations
 
@@ -22,9 +24,9 @@ def main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     from airqino.opendata.fields import TABLES
     from airqino.opendata.formats import FORMATS
-    from airqino.opendata.frames import long_rows, parse_span
+    from airqino.opendata.frames import long_rows, span_of
 
-    known, span = locations(settings()), parse_span(arguments.first, arguments.last)
+    known, span = locations(settings()), span_of(arguments.first, arguments.last)
     if arguments.out is None and arguments.format != "csv":
         raise ConfigError(f"{arguments.format} is not for the terminal: name a file with --out")
     stations = [_id(arguments.station, known)] if arguments.station else None
@@ -39,16 +41,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino export",
         description="Write a span of the staged tables into one file, a reading or daily mean in a row, with the "
         "columns of the open data: docs/open-data.md. Nothing is fetched or built.",
-        epilog="FIRST and LAST are years, months, days or hours, such as 2024, 2024-03, 2024-03-09 or 2024-03-09T10; "
-        "LAST is included. Days are the stations' own, hours are UTC. exit codes: 0 done; 2 an argument or setting is "
-        "wrong, or a file cannot be read or written",
+        epilog=f"SPAN is {FORMS}; A.. ends now. Days are the stations' own, hours are UTC. exit codes: 0 done; 2 an "
+        "argument or setting is wrong, or a file cannot be read or written",
     )
-    parser.add_argument("first", metavar="FIRST", help="where the span begins")
-    parser.add_argument("last", metavar="LAST", nargs="?", help="where it ends; default: what FIRST names")
+    parser.add_argument("first", metavar="SPAN", help="such as 2024-03 or 2024-03..2024-05")
+    # as it was written before there were spans
+    parser.add_argument(
+        "last", metavar="LAST", nargs="?", help="where it ends, which is included, if SPAN is its beginning"
+    )
     parser.add_argument("--table", choices=_TABLES, default="daily", help="default: daily")
     parser.add_argument("--format", choices=_FORMATS, default="csv", help="default: csv; xlsx needs openpyxl")
     parser.add_argument("--station", metavar="STATION", help="id or name; default: all")

@@ -9,13 +9,16 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from airqino.errors import MongoError
-from airqino.times import format_hour, parse_hour
+from airqino.errors import PipelineError
+from airqino.times import HOUR, Span, format_hour, parse_hour
 from tasks import logs, targets
-from tasks.cli.main import FAILED, USAGE, Stopped, TimeOver
+from tasks.cli.main import FAILED, USAGE, Parser, Stopped, TimeOver
+from tasks.cli.reasons import Outcome
 from tasks.cli.running import lock, luigi_run, positive, preflight, scheduler
+from tasks.cli.spans import RULE, confirm
 from tasks.instruments import hook
 from tasks.instruments.run import Run, check
+from tasks.instruments.runs import recorded
 from tasks.limits import time_limit
 from tasks.restored import restore_staging
 from tasks.settings.reading import refuse_unpublished, settings
@@ -38,29 +41,50 @@ _CODES = """exit codes:
 
 def main(argv: Sequence[str]) -> int:
     """Run one hour and whatever is missing before it."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino hourly",
         description="Fetch, average, load and forecast the last hour that is over, and catch up what is missing or due "
         "in the late-data window before it. Safe to run at any time: what is done is skipped.",
-        epilog=_CODES,
+        epilog=f"{RULE}\n\n{_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--hour", help="another hour, such as 2024-09-09T10 (UTC)")
     workers = "parallel tasks (default 1; few tasks gain from more)"
     parser.add_argument("--workers", type=positive, default=1, help=workers)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be asked, built and written; change nothing"
+    )
+    parser.add_argument("--yes", action="store_true", help="the hour is meant, however long ago it is")
     arguments = parser.parse_args(argv)
     began = time.monotonic()
     hour = parse_hour(arguments.hour) if arguments.hour else settings().last_hour
     refuse_unpublished(hour)
+    if arguments.hour:
+        confirm("hourly", Span(hour - settings().airqino.late_window_hours * HOUR, hour), yes=arguments.yes)
+    if arguments.dry_run:
+        from tasks.cli import plan
+        from tasks.graph import Hourly, Publish
+
+        plan.tell(Hourly(hour=hour), Publish(hour=hour))
+        return 0
+    with recorded("hourly", argv) as record:
+        outcome = _run(hour, arguments.workers, began)
+        record.code, record.reason = outcome.code, "; ".join(outcome.why)
+    return outcome.code
+
+
+def _run(hour: datetime, workers: int, began: float) -> Outcome:
+    """Run the hour, tell of it, and publish it."""
     logs.start_logging()
+    logs.keep_console_quiet()
     run = Run(hour)
     try:
         seconds = settings().airqino.run_seconds
         with time_limit(seconds, TimeOver(seconds)):
             preflight()
             restore_staging()
-            code = _alone(hour, arguments.workers)
-    except MongoError as error:
+            outcome = _alone(hour, workers)
+    except PipelineError as error:
         run.unfinished(f"{error}")
         run.end(USAGE)
         raise
@@ -69,16 +93,17 @@ def main(argv: Sequence[str]) -> int:
         run.unfinished(stopped.reason)
         run.end(stopped.code)
         raise
-    if code == _BUSY:
+    code = outcome.code
+    if code == _BUSY and not outcome.why:
         check(targets.paths().root)  # a run that hangs is found by those that step aside for it
-        return code
+        return outcome
     run.end(code)
     if code == 0:
-        log.info("%s done in %.1f s", format_hour(hour), time.monotonic() - began)
+        log.info("%s done in %.1f s: %s", format_hour(hour), time.monotonic() - began, _came(hour))
     else:
-        log.error("%s FAILED with exit code %d in %.1f s", format_hour(hour), code, time.monotonic() - began)
+        outcome.tell(f"{format_hour(hour)} FAILED after {time.monotonic() - began:.1f} s")
     _publish(hour, max(60.0, min(_PUBLISH_SECONDS, began + settings().airqino.run_seconds + 240 - time.monotonic())))
-    return code
+    return outcome
 
 
 def _publish(hour: datetime, seconds: float) -> None:
@@ -110,14 +135,22 @@ def _publish(hour: datetime, seconds: float) -> None:
         hook.record_failure("Publish", {"hour": text}, reason, [text])
 
 
-def _alone(hour: datetime, workers: int) -> int:
+def _came(hour: datetime) -> str:
+    """Say how many stations have sent the hour."""
+    rows = targets.raw_day(hour.date()).rows.get(hour, {})
+    active = settings().active_stations(hour)
+    came = sum(rows.get(station, {}).get("status") == "ok" for station in active)
+    return f"{came} of {len(active)} stations have sent it"
+
+
+def _alone(hour: datetime, workers: int) -> Outcome:
     """Run Luigi unless another run does."""
     with lock("hourly") as alone:
         if not alone:
             print("another hourly run is under way: nothing done", file=sys.stderr)
-            return _BUSY
+            return Outcome(_BUSY)
         with lock("run", wait=900) as got:  # a backfill holds this for a month's worth of work at a time
             if not got:
                 print("a backfill holds the staging root for 15 minutes: nothing done", file=sys.stderr)
-                return _BUSY
+                return Outcome(_BUSY)
             return luigi_run(["Hourly", "--hour", format_hour(hour), "--workers", f"{workers}", *scheduler()])

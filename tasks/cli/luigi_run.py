@@ -1,7 +1,6 @@
 """Run Luigi as its command line does, and go on where luigid or MongoDB is gone in the middle of a run."""
 
 import logging
-import sys
 from collections.abc import Sequence
 
 from luigi.rpc import RPCError
@@ -9,10 +8,13 @@ from luigi.task_register import Register
 
 from airqino.errors import MongoError, PipelineError
 from airqino.stores import mongo
-from tasks import targets
+from tasks import logs, targets
 from tasks.cli.main import FAILED
+from tasks.cli.reasons import Outcome, Reasons
 
 __all__ = ["LOCALLY", "luigi_run"]
+
+log = logging.getLogger("airqino.scheduler")
 
 #: Luigi's options for the local scheduler. Nobody can ask one that ends with the run for its metrics: spare the import.
 LOCALLY = ("--local-scheduler", "--scheduler-metrics-collector", "default")
@@ -35,25 +37,31 @@ class _Uncaught(logging.Filter):
         return True
 
 
-def luigi_run(arguments: Sequence[str]) -> int:
+def luigi_run(arguments: Sequence[str]) -> Outcome:
     """Run Luigi; where luigid stops answering, once more without it: what is done by then is skipped.
 
+    Luigi's own chatter goes to the log file only.
+
     Returns:
-        The exit code set in luigi.cfg ``[retcode]``; that of a failed task where it is MongoDB, or a file, that failed.
+        How it ended, with the exit code set in luigi.cfg ``[retcode]``; that of a failed task where it is MongoDB, or a
+        file, that failed.
 
     Raises:
         ConfigError: A setting is wrong, or staging root or database belong to another environment.
     """
     if not {"--help", "--help-all", "-h"} & {*arguments}:
         targets.paths(), targets.database()
-    code, error = _run(arguments)
-    if isinstance(error, RPCError):
-        print("luigid does not answer any more: going on with the local scheduler", file=sys.stderr, flush=True)
-        Register.clear_instance_cache()  # as in a run of its own: a task may remember what it found
-        code, error = _run([*arguments, *LOCALLY])  # which wins over the URL of luigid
+    logs.start_logging()
+    logs.keep_console_quiet()
+    with Reasons() as reasons:
+        code, error = _run(arguments)
+        if isinstance(error, RPCError):
+            log.warning("luigid does not answer any more: this run goes on with a scheduler of its own")
+            Register.clear_instance_cache()  # as in a run of its own: a task may remember what it found
+            code, error = _run([*arguments, *LOCALLY])  # which wins over the URL of luigid
     if isinstance(error, PipelineError) or (code in (_NOT_BUILT, _UNFORESEEN) and _is_mongodb_gone()):
-        return FAILED
-    return code
+        code = FAILED
+    return reasons.outcome(code)
 
 
 def _run(arguments: Sequence[str]) -> tuple[int, BaseException | None]:

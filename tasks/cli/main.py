@@ -14,11 +14,12 @@ from configparser import ConfigParser
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
+from typing import NoReturn
 
 from airqino.errors import ConfigError, PipelineError
 from tasks.limits import TIME_OVER
 
-__all__ = ["COMMANDS", "FAILED", "STOPPED", "USAGE", "Stopped", "TimeOver", "main", "run"]
+__all__ = ["COMMANDS", "FAILED", "STOPPED", "USAGE", "Parser", "Stopped", "TimeOver", "main", "run"]
 
 #: Name → what the command does, in the order in which a user meets them. The function `main` of the module of that
 #: name takes the arguments after the name, and returns the exit code.
@@ -31,7 +32,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "stations": "list the API's stations beside those configured, add one",
         "backfill": "fetch, average, load and perhaps forecast a past range of hours",
         "hourly": "do the same for the last hour that is over; what cron runs each hour",
-        "status": "show what is there, what is missing, and why",
+        "status": "show on one screen how things are, what needs a person, and the command that heals it",
+        "runs": "list what ran, when, for how long, and why it was red",
         "verify": "compare what MongoDB holds with what is staged, and mend it",
         "run": "run one task by its name, and what it needs",
         "note": "invalidate, restore, calibrate or comment a span of readings; take it back",
@@ -55,6 +57,18 @@ FAILED = 30
 STOPPED = 128 + signal.SIGTERM
 #: Exit code of a command whose reader went away before it was done, as the shell gives it.
 _READER_GONE = 128 + signal.SIGPIPE
+
+
+class Parser(argparse.ArgumentParser):
+    """A command's arguments; a wrong one is one line, as every mistake of a user."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(f"{message}: `{self.prog} --help` says what is allowed")
 
 
 class Stopped(KeyboardInterrupt):
@@ -102,11 +116,27 @@ def run(work: Callable[[], int]) -> int:
     _unwind_at_sigterm()
     code = _READER_GONE
     try:
-        try:
-            code = work()
-        except SystemExit as end:  # argparse's, after --help or a wrong argument
-            code = int(end.code or 0)
-        sys.stdout.flush()
+        code = _end_of(work)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except BrokenPipeError:
+        # what is still to be written at the end goes nowhere, else Python would complain of it
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+    return code
+
+
+def _end_of(work: Callable[[], int]) -> int:
+    """Do a command's work, and return its exit code.
+
+    Raises:
+        BrokenPipeError: Whoever reads what it prints went away.
+    """
+    try:
+        code = work()
+    except SystemExit as end:  # argparse's, after --help
+        code = int(end.code or 0)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         code = USAGE
@@ -119,14 +149,11 @@ def run(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted; what is staged stays, run again to go on", file=sys.stderr)
         code = 128 + signal.SIGINT
-    except BrokenPipeError:
-        # what is still to be written at the end goes nowhere, else Python would complain of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino",
         usage="airqino COMMAND [argument ...]",
         description="Hourly air quality of a network of AirQino stations: readings, daily means, forecasts.",

@@ -5,7 +5,7 @@ import getpass
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,18 +15,18 @@ from airqino.errors import ConfigError, StagingError
 from airqino.quality.notes import Note
 from airqino.readings import READINGS, reading
 from airqino.stores import notebook
-from airqino.times import day_start, format_hour, parse_day, parse_hour
+from airqino.times import FORMS, format_hour, parse_span
 from tasks import errata, notes, targets
+from tasks.cli.main import Parser
 from tasks.cli.running import check_staging, lock, preflight
 from tasks.settings.reading import settings
 from tasks.stations import station_name
 
-_EPILOG = """STATION is an id or a name. READING is one of {readings}, or all. FIRST..LAST are hours such as
-2024-09-09T10..2024-09-09T14 (UTC, both included) or whole days such as 2024-09-09..2024-09-10; one hour or day alone
-will do. A note is never changed or deleted: `revoke` takes one back. Of two that say different things of a value the
-later one holds. The next hourly run builds again whatever depends on a note; --now, or `airqino note apply`, does so at
-once, without asking the API. exit codes: 0 done; 2 an argument or setting is wrong, or the file of notes or MongoDB
-cannot be used"""
+_EPILOG = """STATION is an id or a name. READING is one of {readings}, or all. SPAN is {forms}, such as
+2024-09-09T10..2024-09-09T14, both included. A note is never changed or deleted: `revoke` takes one back. Of two that
+say different things of a value the later one holds. The next hourly run builds again whatever depends on a note;
+--now, or `airqino note apply`, does so at once, without asking the API. exit codes: 0 done; 2 an argument or setting is
+wrong, or the file of notes or MongoDB cannot be used"""
 
 _ADDING = {
     "invalidate": "the values do not count, and no test looks at them",
@@ -65,15 +65,17 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     names = ", ".join(of.name for of in READINGS)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino note",
         description="Say of a span of a station's readings that it does not count, that it counts after all, or how it "
         "is to be calibrated; or comment on it. Each note keeps who said so, when, and why.",
-        epilog=_EPILOG.format(readings=names),
+        epilog=_EPILOG.format(readings=names, forms=FORMS),
     )
     commands = parser.add_subparsers(dest="do", required=True, metavar="COMMAND")
     for name, about in _ADDING.items():
-        command = commands.add_parser(name, help=about, description=about, epilog=_EPILOG.format(readings=names))
+        command = commands.add_parser(
+            name, help=about, description=about, epilog=_EPILOG.format(readings=names, forms=FORMS)
+        )
         command.add_argument("station", metavar="STATION", help="id or name")
         command.add_argument(
             "reading", metavar="READING", help="such as pm2_5" + ("" if name == "calibrate" else ", or all")
@@ -81,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "calibrate":
             command.add_argument("--slope", type=float, default=1.0, help="factor, above 0; default 1")
             command.add_argument("--offset", type=float, default=0.0, help="in the reading's unit; default 0")
-        open_end = "; FIRST.. alone is valid until further notice" if name == "calibrate" else ""
-        command.add_argument("span", metavar="FIRST..LAST", help=f"hours or days, UTC{open_end}")
+        open_end = "; A.. is valid until further notice" if name == "calibrate" else ""
+        command.add_argument("span", metavar="SPAN", help=f"hours, days or months, UTC{open_end}")
         _who_and_why(command)
     command = commands.add_parser("revoke", help="take a note back", description="Take a note back.")
     command.add_argument("id", metavar="ID", help="as `list` shows it")
@@ -161,22 +163,14 @@ def _reading(text: str) -> str:
 
 
 def _span(text: str, is_open: bool) -> tuple[datetime, datetime | None]:
-    """Read FIRST..LAST: hours, or days, which stand for all their hours; FIRST alone is one, FIRST.. has no end."""
-    first, dots, last = (part.strip() for part in text.partition(".."))
-    if dots and not last:
-        if not is_open:
-            raise ConfigError(f"{text}: say where the span ends; only a calibration may be without an end")
-        return _hour(first, 0), None
-    return _hour(first, 0), _hour(last or first, 23)
-
-
-def _hour(text: str, of_day: int) -> datetime:
-    if "T" in text:
-        return parse_hour(text)
+    """Read a span; one that is open ends where further notice is given."""
+    if is_open and text.rstrip().endswith(".."):
+        return parse_span(text.rstrip().removesuffix("..")).first, None
     try:
-        return day_start(parse_day(text)) + timedelta(hours=of_day)
-    except ConfigError:
-        raise ConfigError(f"{text!r} is neither an hour such as 2024-09-09T10 nor a day such as 2024-09-09") from None
+        return parse_span(text)
+    except ConfigError as error:
+        only = "; only a calibration may be without an end" if text.rstrip().endswith("..") else ""
+        raise ConfigError(f"{error}{only}") from None
 
 
 def _apply() -> int:

@@ -15,6 +15,7 @@ from tasks.cli import note
 from tasks.cli.main import FAILED
 from tasks.cli.running import luigi_run, positive, scheduler
 from tasks.instruments import hook
+from tasks.instruments.runs import recorded
 from tasks.settings.reading import refuse_unpublished, settings
 
 _PORT = 8080
@@ -44,14 +45,25 @@ def main(argv: Sequence[str]) -> int:
     logs.start_logging()
     if hour >= settings().last_hour - HOUR:  # as of the hourly run, which calls this
         hook.mark_hourly_run()
-    code = 0 if arguments.without_notes else note.main(["apply"])
-    if code == 0 and luigi_run(["Publish", "--hour", format_hour(hour), *scheduler()]):
-        code = FAILED
+    if arguments.without_notes:  # it is written down as the hourly run
+        code = _publish(hour)[0]
+    else:
+        with recorded("publish", argv) as record:
+            code = note.main(["apply"])
+            record.code, record.reason = (code, "") if code else _publish(hour)
+        code = record.code
     if code == 0:
         print(f"published: {Path(root).resolve() / 'index.html'}")
     if arguments.serve:
         _serve(Path(root), arguments.serve)
     return code
+
+
+def _publish(hour: datetime) -> tuple[int, str]:
+    """Publish an hour; return the exit code, and why it is not 0."""
+    outcome = luigi_run(["Publish", "--hour", format_hour(hour), *scheduler()])
+    outcome.tell(f"{format_hour(hour)} is not published")
+    return FAILED if outcome.code else 0, "; ".join(outcome.why)
 
 
 def _latest() -> datetime:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from airqino.stores import files
-from airqino.times import day_start
+from airqino.times import day_start, parse_month
 from tasks import targets
 from tasks.cli.arguments import caller_path
+from tasks.cli.main import Parser
 from tasks.settings.reading import Settings, refuse_unpublished, settings
 from tasks.stations import public_stations
 
@@ -21,9 +22,9 @@ def main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     from airqino.publishing import month, month_tables, report
 
-    config, first = settings(), month_tables.parse_month(arguments.month)
+    config, first = settings(), parse_month(arguments.month)
     refuse_unpublished(day_start(first), "month")
-    tables = month_tables.read(targets.paths(), first, config.last_hour)
+    tables = month_tables.read(targets.paths(), first)
     stations = public_stations(config.airqino.stations, config)
     told = month.take(tables, stations, config.last_hour, _service(config))
     text = report.html(told, arguments.language, config.publish.city, config.common_zone)
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino report",
         description="Write the report of a month from what is staged: for each station means, valid days, days over "
         "the guideline, hours that are missing and why, sensors to service, revisions, forecast skill. One page of "

@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-import sys
+import logging
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,26 +12,36 @@ from luigi.configuration import get_config
 from airqino.errors import StagingError
 from airqino.stores import files, mongo
 from airqino.stores.locks import held
-from tasks import environment, targets
+from tasks import environment, logs, targets
 from tasks.cli.luigi_run import LOCALLY, luigi_run
 from tasks.settings.reading import settings
 
-__all__ = ["check_staging", "lock", "luigi_run", "positive", "preflight", "scheduler"]
+__all__ = ["check_staging", "lock", "luigi_run", "positive", "preflight", "say", "scheduler"]
+
+log = logging.getLogger("airqino.scheduler")
 
 
 def positive(text: str) -> int:
     """Read a whole number above 0, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
-def preflight(adopt: bool = True) -> None:
+def say(line: str) -> None:
+    """Tell people what a command did, on standard output; where that is for machines, in its log lines."""
+    if logs.is_json():
+        logging.getLogger("airqino.run").info("%s", line)
+    else:
+        print(line)
+
+
+def preflight(adopt: bool = True, with_mongo: bool = True) -> None:
     """Check settings, staging and MongoDB before anything is written.
 
     Args:
         adopt: Mark a new staging root and database as this environment's.
+        with_mongo: Whether MongoDB is needed.
 
     Raises:
         PipelineError: One of them is not usable, or belongs to another environment.
@@ -39,9 +49,10 @@ def preflight(adopt: bool = True) -> None:
     settings()
     root, database = targets.paths().root, targets.database()
     check_staging()
-    mongo.ping(database)
-    if adopt:
-        environment.adopt(root, database)
+    if with_mongo:
+        mongo.ping(database)
+        if adopt:
+            environment.adopt(root, database)
 
 
 def check_staging() -> None:
@@ -58,7 +69,7 @@ def check_staging() -> None:
 
 
 def scheduler() -> list[str]:
-    """Return the Luigi options for the scheduler: luigid where it answers, else the local one, and say so."""
+    """Return the Luigi options for the scheduler: luigid where it answers, else one of this run's own."""
     url = str(get_config().get("core", "default_scheduler_url", "http://127.0.0.1:8082")).rstrip("/")
     try:
         with urllib.request.urlopen(f"{url}/api/ping", timeout=2):
@@ -66,7 +77,7 @@ def scheduler() -> list[str]:
     except urllib.error.HTTPError:  # it answers, if only to complain of the missing arguments
         return ["--scheduler-url", url]
     except (OSError, ValueError):
-        print(f"luigid at {url} does not answer: going on with the local scheduler", file=sys.stderr)
+        log.info("luigid at %s does not answer: this run uses a scheduler of its own", url)
         return [*LOCALLY]
 
 

@@ -1,6 +1,5 @@
 """airqino verify: whether MongoDB holds what is staged; what it does not is written again."""
 
-import argparse
 from collections.abc import Iterator, Sequence
 from datetime import date
 from itertools import groupby
@@ -8,9 +7,13 @@ from itertools import groupby
 from rich.console import Console
 
 from airqino.errors import ConfigError, StagingError
+from airqino.times import FORMS, Span, parse_span
 from tasks import targets
+from tasks.cli.main import Parser
 from tasks.cli.running import lock, preflight
-from tasks.parameters import DaysParameter
+from tasks.instruments.runs import recorded
+from tasks.restored import restore_staging
+from tasks.settings.reading import settings
 from tasks.stored import counted
 from tasks.verify import Verified, verify
 
@@ -20,33 +23,45 @@ _LEFT = 1
 
 def main(argv: Sequence[str]) -> int:
     """Compare the documents of some days with the staged files, and mend them."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino verify",
         description="Compare the documents of some days with what their staged files make: hours, daily means, "
         "coverage, revisions, forecasts and scores. What is missing or was changed is written again; tables of an "
         "older version are built anew. Nothing is asked of the API, and documents that are not ours are left alone. "
         "Hourly runs do the same: for today and yesterday each time, for the days of the late-data window once a day.",
-        epilog="exit codes: 0 all is as it was meant, or is now; 1 something differs: with --check anything, else "
-        "documents that are not ours; 2 a setting or an argument is wrong, or MongoDB or the staging root cannot be "
-        "used; 143 stopped by SIGTERM",
+        epilog=f"SPAN is {FORMS}; of an hour its day is taken, and A.. goes to the end. exit codes: 0 all is as it "
+        "was meant, or is now; 1 something differs: with --check anything, else documents that are not ours; 2 a "
+        "setting or an argument is wrong, or MongoDB or the staging root cannot be used; 143 stopped by SIGTERM",
     )
     parser.add_argument(
-        "days", nargs="?", metavar="DAYS", help="2024-03-02 or 2024-03-01..2024-03-31 (UTC); default: all staged days"
+        "span", nargs="?", metavar="SPAN", help="such as 2024-03-02 or 2024-03 (UTC); default: all staged days"
     )
     parser.add_argument("--check", action="store_true", help="only say what differs")
     arguments = parser.parse_args(argv)
-    wanted = DaysParameter(description="").parse(arguments.days) if arguments.days else None
-    preflight()
-    days = [day for day in targets.paths().days() if wanted is None or day in wanted]
+    until = settings().last_hour
+    wanted = parse_span(arguments.span, until) if arguments.span else None
+    if arguments.check:
+        preflight()
+        return _verify(wanted, arguments.span, check=True)
+    with recorded("verify", argv) as record:
+        preflight()
+        restore_staging()
+        record.code = _verify(wanted, arguments.span, check=False)
+        record.reason = "documents that are not ours are there" if record.code else ""
+    return record.code
+
+
+def _verify(wanted: Span | None, named: str | None, check: bool) -> int:
+    days = [d for d in targets.paths().days() if wanted is None or wanted.first.date() <= d <= wanted.last.date()]
     if not days:
-        raise ConfigError(f"of {arguments.days or 'any day'} nothing is staged, so there is nothing to compare with")
+        raise ConfigError(f"of {named or 'any day'} nothing is staged, so there is nothing to compare with")
     console, found = Console(soft_wrap=True, highlight=False), []
-    for verified in _by_months(days, mend=not arguments.check):
+    for verified in _by_months(days, mend=not check):
         found.append(verified)
         for line in _lines(verified):
             console.print(f"{verified.day}  {line}", markup=False)
-    console.print(_summary(found, arguments.check), markup=False)
-    left = [of for of in found if (not of.as_meant if arguments.check else of.foreign)]
+    console.print(_summary(found, check), markup=False)
+    left = [of for of in found if (not of.as_meant if check else of.foreign)]
     return _LEFT if left else 0
 
 

@@ -14,8 +14,8 @@ from pymongo import monitoring
 from airqino.errors import StagingError
 from airqino.times import HOUR, format_hour
 from tasks.instruments import conditions, hook, incidents, metrics, observed
-from tasks.instruments.conditions import Evaluation
 from tasks.instruments.delivery import deliver, send_unwritten
+from tasks.instruments.incidents import Incident
 from tasks.instruments.observed import PipelineState, note_success, observe
 from tasks.instruments.tally import Tally, Writes
 from tasks.settings.reading import settings, staging_root
@@ -106,16 +106,17 @@ def check(root: Path, insist: bool = True) -> Checked:
     """
     config, state, evaluated, delivered = settings().alerts, None, False, False
     with _warning_only("looking at the state of things"):
-        evaluation = Evaluation([], frozenset())
+        holding: list[Incident] = []
         try:
             root.mkdir(parents=True, exist_ok=True)
             state = observe(root)
             evaluation = conditions.evaluate(state, config, datetime.now(UTC), incidents.read(root).watching_since)
+            holding = evaluation.holding
             with incidents.book(root) as book:
                 conditions.update(book, evaluation)
         except (OSError, StagingError) as error:
             if insist:
-                send_unwritten(root, config.urls, error, [*evaluation.holding, *hook.unwritten])
+                send_unwritten(root, config.urls, error, [*holding, *hook.unwritten])
             raise
         evaluated = not evaluation.failed
     with _warning_only("sending alerts"):

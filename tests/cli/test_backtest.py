@@ -79,10 +79,10 @@ def test_table_and_json(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"--start": "2024-02-30T00"}, "'2024-02-30T00' is not an hour"),
-        ({"--start": "2024-01-21T00"}, "2024-01-21T00 lies after 2024-01-20T23: swap them"),
-        ({"--window": "2024-01-21T00..2024-01-20T23"}, "2024-01-21T00 lies after 2024-01-20T23: swap them"),
-        ({"--window": "2024-01-21T00"}, "give --start HOUR and --stop HOUR, or --window START..STOP"),
+        ({"--start": "2024-02-30T00"}, "'2024-02-30T00' is no time"),
+        ({"--start": "2024-01-21"}, "2024-01-21..2024-01-20T23: the first lies after the last, swap them"),
+        ({"--window": "2024-01-21T00..2024-01-20T23"}, "2024-01-21T00..2024-01-20T23: the first lies after the last"),
+        ({"--start": "", "--window": "2024-01"}, "give --start START and --stop STOP, or --window SPAN"),
         ({"--start": "2025-01-21T00", "--stop": "2025-01-22T00"}, "nothing was measured from 2025-01-21T00"),
         ({"--responses": "nowhere"}, "--responses nowhere: no such folder"),
         ({"--history": "nowhere"}, "--history nowhere: no such file"),

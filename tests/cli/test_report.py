@@ -65,7 +65,7 @@ def test_language_and_file_are_those_that_are_asked_for(tmp_path: Path) -> None:
     [
         ("2024-3", "error: '2024-3' is no month: write it as 2024-03\n"),
         ("2024-06", "error: month 2024-06-01T00 is not over and published yet: the last one is 2024-05-01T08 (UTC)\n"),
-        ("2023-07", "holds no reading of 2023-07: scripts/backfill 2023-07-01T00 2023-07-31T23 fetches the month\n"),
+        ("2023-07", "holds no reading of 2023-07: scripts/backfill 2023-07 fetches it\n"),
     ],
 )
 def test_a_mistake_is_one_line_and_no_file(

@@ -165,9 +165,9 @@ def test_both_ends_of_a_span_are_in_it(root: Path) -> None:
     ("arguments", "text"),
     [
         (("weekly", "2026-02"), "there is no table 'weekly'; there are daily, hourly, forecasts, changes"),
-        (("daily", "march"), "'march' is no time: write a year, month, day or hour"),
-        (("daily", "2026-13"), "'2026-13-01' is not a day"),
-        (("daily", "2026-03", "2026-02"), "2026-03 … 2026-02: the first lies after the last"),
+        (("daily", "march"), "'march' is no time: write an hour"),
+        (("daily", "2026-13"), "'2026-13' is no time"),
+        (("daily", "2026-03", "2026-02"), "2026-03..2026-02: the first lies after the last"),
         (("daily", "2026-02", None, "12"), f"there is no station 12 in {{root}}; there are {OTHER}, {TOKYO}"),
     ],
 )

@@ -1,0 +1,108 @@
+"""What a run has brought: station-hours, and the daily means that came of them."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from airqino.readings import Reading, reading
+from airqino.times import DAY, Span, day_start
+from tasks import targets
+from tasks.settings.reading import settings
+from tasks.stations import station_name
+
+__all__ = ["hours_of", "summary"]
+
+#: Days up to which each one's means are told; of more the span's.
+_FEW = 7
+_TOLD = ("pm2_5", "co")
+
+
+def summary(days: Sequence[date]) -> Iterator[str]:
+    """Return lines on some days: how many station-hours came, and each station's daily means."""
+    through = settings().last_hour
+    spans = [Span(day_start(day), min(day_start(day) + DAY, through)) for day in days]
+    span = f"{days[0]}" if len(days) == 1 else f"{len(days)} days, {days[0]} … {days[-1]}"
+    yield f"{span}: {_counted(_statuses(spans))}"
+    rows = [row for day in days for row in targets.daily(day).rows()]
+    silent = {*settings().airqino.stations} - {row["station"] for row in rows}
+    yield from (f"{station_name(station, settings())}  no reading" for station in sorted(silent))
+    if len(days) <= _FEW:
+        yield from (
+            f"{row['day']}  {_name(row)}  {_means(row)}; {row['hours']} of {row['expected_hours']} h" for row in rows
+        )
+        return
+    for station in dict.fromkeys(row["station"] for row in rows):
+        own = [row for row in rows if row["station"] == station]
+        yield f"{_name(own[0])}  {'; '.join(_of_span(own, reading(name), len(days)) for name in _TOLD)}"
+
+
+def hours_of(hours: Iterable[datetime]) -> str:
+    """Return a line on some hours."""
+    hours = list(hours)
+    statuses = [row["status"] for hour in hours for row in targets.raw_day(hour.date()).rows.get(hour, {}).values()]
+    return _counted(Counter(statuses))
+
+
+def _statuses(days: Iterable[Span]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for span in days:
+        rows = targets.hourly(span.first.date()).rows()
+        if not rows:  # not built yet
+            rows = [row for of in targets.raw_day(span.first.date()).rows.values() for row in of.values()]
+        found += Counter(row["status"] for row in rows if span.first <= row["observed_at"] <= span.last)
+    return found
+
+
+def _counted(statuses: Counter[str]) -> str:
+    parts = f"{statuses['ok']:,} came, {statuses['absent']:,} had no row, {statuses['failed']:,} failed"
+    return f"of {statuses.total():,} station-hours {parts}"
+
+
+def _name(row: dict[str, Any]) -> str:
+    return station_name(row["station"], settings())
+
+
+def _means(row: dict[str, Any]) -> str:
+    """Return a day's means: the checked one, and the plain one of all that was reported."""
+    return ", ".join(_mean(row, reading(name)) for name in _TOLD)
+
+
+def _mean(row: dict[str, Any], of: Reading) -> str:
+    quality, plain = row[f"{of.name}_quality"], row[f"{of.name}_mean"]
+    if plain is None:
+        return f"{of.label} no value"
+    if _is_at_floor(row, of):
+        return f"{of.label} at the floor ({row[f'{of.name}_floor_hours']} h)"
+    beside = f"plain {_number(plain, of)}"
+    checked = row[f"{of.name}_checked_mean"]
+    if quality == "insufficient" or checked is None:
+        return f"{of.label} too few hours that count ({row[f'{of.name}_checked_hours']}; {beside})"
+    note = ", suspect" if quality == "suspect" else ""
+    return f"{of.label} {_number(checked, of)} {of.unit} ({beside}{note})"
+
+
+def _of_span(rows: Sequence[dict[str, Any]], of: Reading, days: int) -> str:
+    valid = [row for row in rows if row[f"{of.name}_quality"] in ("ok", "checked")]
+    floor = sum(_is_at_floor(row, of) for row in rows)
+    floored = f", at the floor on {floor}" if floor else ""
+    if not valid:
+        return f"{of.label} no valid day{floored}"
+    checked, plain = (sum(row[f"{of.name}_{mean}"] for row in valid) / len(valid) for mean in ("checked_mean", "mean"))
+    means = f"mean {_number(checked, of)} {of.unit} (plain {_number(plain, of)})"
+    return f"{of.label} {means} on {len(valid)} valid of {days} days{floored}"
+
+
+def _is_at_floor(row: dict[str, Any], of: Reading) -> bool:
+    """Tell whether half or more of the hours that count stand at the sensor's floor: such a mean is no clean air."""
+    if of.floor is None:
+        return False
+    floor, counted = row.get(f"{of.name}_floor_hours") or 0, row[f"{of.name}_checked_hours"]
+    return bool(counted) and 2 * floor >= counted
+
+
+def _number(value: float, of: Reading) -> str:
+    """Write a mean; what rounds to zero of a reading with a floor is too low to be told."""
+    if of.floor is not None and value < 0.5 * 10.0**-of.digits:
+        return "too low"
+    return f"{value:.{of.digits}f}"
