@@ -4,10 +4,9 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
-
-from rich.console import Console
 
 from airqino.errors import MongoError, StagingError
 from airqino.readings import POLLUTANTS
@@ -15,21 +14,14 @@ from airqino.source.raw import NO_ROW
 from airqino.stores import models, mongo
 from airqino.times import DAY, HOUR, hour_range, runs_of
 from tasks import targets
-from tasks.cli.disk import database_use, staging_use
-from tasks.cli.overview import show
-from tasks.instruments import incidents, needs, runs
-from tasks.instruments.observed import observe
-from tasks.missing import first_day, in_all, missing_hours
-from tasks.restored import unstaged_days
-from tasks.served import served
 from tasks.settings.reading import settings
-from tasks.stations import station_name
-from tasks.versions import older_days
 
 #: How far back gaps are told.
 DAYS = 7
 #: Runs that are told.
 _RUNS = 3
+#: Seconds that somebody who looks at a screen waits for MongoDB.
+_PATIENCE = 1.5
 #: Collected from MongoDB; None where it does not answer.
 _FROM_MONGODB = ("last_load", "last_forecast", "database", "older_version_days", "unstaged_days", "sensor_faults")
 
@@ -47,7 +39,14 @@ def status() -> dict[str, Any]:
         one), and ``disk``; see `tasks.cli.disk`.
     """
     config, root = settings(), targets.paths().root
-    database, begin = _database()
+    with ThreadPoolExecutor(1) as aside:
+        answer = aside.submit(_answers)  # while what reads tables is loaded
+        from tasks.cli.disk import staging_use
+        from tasks.instruments import incidents, needs, runs
+        from tasks.instruments.observed import observe
+        from tasks.missing import in_all, missing_hours
+        from tasks.served import served
+    database, begin = _database(answer.result())
     configured = {station: config.station(station) for station in config.airqino.stations}
     missing = missing_hours(targets.paths(), configured, config.last_hour, since=begin)
     stations = [_station(station) | {"missing": missing[station]._asdict()} for station in configured]
@@ -78,6 +77,8 @@ def status() -> dict[str, Any]:
 
 
 def _station(station: str) -> dict[str, Any]:
+    from tasks.stations import station_name
+
     config = settings()
     hours = hour_range(config.last_hour - DAYS * DAY + HOUR, config.last_hour)
     gaps: dict[tuple[str, str], list[datetime]] = defaultdict(list)
@@ -110,8 +111,24 @@ def _station(station: str) -> dict[str, Any]:
     }
 
 
-def _database() -> tuple[dict[str, Any], Any]:
+def _answers() -> str:
+    """Tell whether MongoDB answers: ok, or why not."""
+    try:
+        mongo.ping(targets.database(seconds=_PATIENCE))
+    except MongoError as error:
+        return f"{error}"
+    return "ok"
+
+
+def _database(answer: str) -> tuple[dict[str, Any], Any]:
     """Return what MongoDB says, and the first day of which anything is known; None where it does not answer."""
+    from tasks.cli.disk import database_use
+    from tasks.missing import first_day
+    from tasks.restored import unstaged_days
+    from tasks.versions import older_days
+
+    if answer != "ok":
+        return {"mongodb": answer, **dict.fromkeys(_FROM_MONGODB)}, None
     try:
         database = targets.database()
         return {
@@ -170,6 +187,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--all", action="store_true", help="all stations, and all gaps of the last 7 days")
     arguments = parser.parse_args(argv)
     found = status()
+    from rich.console import Console
+
+    from tasks.cli.overview import show
+
     if arguments.json:
         print(json.dumps(found, indent=1, default=lambda moment: moment.isoformat()))
     else:

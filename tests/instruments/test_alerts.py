@@ -278,6 +278,26 @@ def test_incidents_and_counts_that_cannot_be_kept_change_no_run(
     assert b"FileNotFoundError" not in done.stderr  # without metrics nothing is counted
 
 
+@pytest.mark.parametrize("command", ["hourly", "alerts"])
+def test_what_cannot_be_written_down_is_told_all_the_same(
+    alerted: Pipeline, sandbox: Sandbox, web: Web, command: str
+) -> None:
+    """As on a full disk: nobody can be told twice at once, but silence would be worse."""
+    (alerted.root / "alerts.json").mkdir(parents=True)
+    fail(sandbox)
+    for _ in range(2):
+        done = alerted.hourly() if command == "hourly" else alerted.script("alerts", "check")
+        assert done.returncode == (30 if command == "hourly" else 2), done.stderr
+    if command == "alerts":  # a check each quarter of an hour tells in the first one of each hour only
+        assert len(web.alerts) in (0, 2)
+        return
+    assert len(web.alerts) == 2
+    message = web.alerts[0]["message"]
+    assert "Alerts cannot be written down under" in message
+    assert "FetchHour failed" in message
+    assert "\n    scripts/doctor\n" in message
+
+
 def test_the_scripts_explain_themselves() -> None:
     for script in ("scripts/alerts", "scripts/rerun"):
         done = subprocess.run([script, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
