@@ -43,7 +43,8 @@ def values(path: Path) -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}): run as the user airqino") from None
+        cure = "run as the user airqino (the file: owned by root, group airqino, mode 0640)"
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): {cure}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: the file is not UTF-8 text; correct it") from None
     from dotenv.parser import parse_stream  # only where there is a file

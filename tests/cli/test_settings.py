@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from support.deployment import ROOT, without_settings
 
-SECRET = "api-S3cret"
+#: Of the account of the API.
+OURS = "api-S3cret"
 
 
 class Checkout:
@@ -47,7 +48,7 @@ def test_what_was_read_and_what_it_changes(checkout: Checkout) -> None:
         "read    variables of this process: none\n"
     )
     checkout.own.write_text("[airqino]\nretries = 1\n[stations.7]\nname = Port\n[smtp]\npassword = mail-S3cret\n")
-    (checkout.etc / "airqino.env").write_text(f"AIRQINO_PASSWORD='{SECRET}'\nSTAGING_ROOT='/srv/staged'\n")
+    (checkout.etc / "airqino.env").write_text(f"AIRQINO_PASSWORD='{OURS}'\nSTAGING_ROOT='/srv/staged'\n")
     shown = checkout.run(MONGODB_DATABASE="other", AIRQINO_USERNAME="u", AIRQINO_CLIENT_ID="c")
     assert shown.splitlines()[:3] == [
         f"read    {path}" for path in (checkout.cfg, checkout.own, checkout.etc / "airqino.env")
