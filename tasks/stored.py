@@ -115,6 +115,6 @@ def tell(day: date, found: Collection[Difference]) -> None:
     if own:
         log.warning("%s: not as it was loaded, and loaded again: %s", day, counted(own))
     if foreign := [difference for difference in found if difference.kind == "foreign"]:
-        first, cure = foreign[0], 'see docs/operations.md, "Documents that are not ours"'
+        first, cure = foreign[0], 'see docs/on-call.md, "Documents that are not ours"'
         text = f"{counted(foreign)}, such as {first.key!r:.80}; {cure}"
         log.warning("%s: documents of our stations that we did not write: %s", day, text)

@@ -94,4 +94,4 @@ def _summary(found: Sequence[Verified], check: bool) -> str:
         said += f"{len(differing)} differ from what is staged; scripts/verify mends them"
     else:
         said += f"{len(differing)} differed from what is staged, and were mended"
-    return said + (f"; {foreign} documents are not ours: docs/operations.md says what to do" if foreign else "")
+    return said + (f"; {foreign} documents are not ours: docs/on-call.md says what to do" if foreign else "")
