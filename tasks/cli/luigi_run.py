@@ -59,9 +59,9 @@ def luigi_run(arguments: Sequence[str]) -> Outcome:
             log.warning("luigid does not answer any more: this run goes on with a scheduler of its own")
             Register.clear_instance_cache()  # as in a run of its own: a task may remember what it found
             code, error = _run([*arguments, *LOCALLY])  # which wins over the URL of luigid
-    if isinstance(error, PipelineError) or (code in (_NOT_BUILT, _UNFORESEEN) and _is_mongodb_gone()):
-        code = FAILED
-    return reasons.outcome(code)
+        if isinstance(error, PipelineError) or (code in (_NOT_BUILT, _UNFORESEEN) and _is_mongodb_gone()):
+            code = FAILED
+        return reasons.outcome(code)
 
 
 def _run(arguments: Sequence[str]) -> tuple[int, BaseException | None]:

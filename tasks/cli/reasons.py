@@ -1,14 +1,15 @@
 """Why a run failed, in a line or two, and what to do next; whichever of its processes knows it."""
 
+import contextlib
 import json
 import logging
+import os
 import re
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from tasks import logs
 from tasks.cli.main import FAILED
-from tasks.instruments.tally import Tally
 
 __all__ = ["Outcome", "Reasons"]
 
@@ -16,6 +17,8 @@ log = logging.getLogger("airqino.run")
 
 #: Reasons that are told; the log has all of them.
 _TOLD = 2
+#: Characters of a task and of a reason: a line of both is written to a pipe at once, whatever other processes write.
+_LONGEST = 200, 700
 #: What Luigi says where a task or a run did not end: its family, and its day or hour.
 _TASK = re.compile(r"(\w+)\((?:(?:hour|day|start)=([^,)]*))?")
 
@@ -67,9 +70,12 @@ class Reasons(logging.Handler):
     def __init__(self) -> None:
         """Begin to listen; what the console is told is already decided by `tasks.logs`."""
         super().__init__(logging.INFO)
-        self._tally = Tally()
+        # no file: a full disk is a reason, too
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
 
-    def __enter__(self) -> "Reasons":
+    def __enter__(self) -> Self:
         """Listen."""
         logging.getLogger("luigi-interface").addHandler(self)
         return self
@@ -77,11 +83,16 @@ class Reasons(logging.Handler):
     def __exit__(self, *_: object) -> None:
         """Listen no more."""
         logging.getLogger("luigi-interface").removeHandler(self)
+        os.close(self._reader)
+        os.close(self._writer)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep what a record tells of a failure."""
         if failed := logs.failure(record):
-            self._tally.add("why", json.dumps(failed))
+            task, reason = (text[:longest] for text, longest in zip(failed[:2], _LONGEST, strict=True))
+            line = json.dumps([task, reason, failed.is_ours], ensure_ascii=False)
+            with contextlib.suppress(BlockingIOError):  # after hundreds of them
+                os.write(self._writer, line.encode(errors="replace") + b"\n")
 
     def outcome(self, code: int) -> Outcome:
         """Return how the run ended.
@@ -92,7 +103,7 @@ class Reasons(logging.Handler):
         """
         if not code:
             return Outcome(0)
-        failures = [logs.Failure(*json.loads(text)) for text in self._tally.totals("why")]
+        failures = self._failures()
         is_known = bool(failures) and all(failed.is_ours for failed in failures)
         code = FAILED if is_known and code > FAILED else code
         if is_known:
@@ -102,6 +113,13 @@ class Reasons(logging.Handler):
         else:
             cure = f"what is staged stays; report it, with the traceback that is in {logs.log_path()}"
         return Outcome(code, tuple(_told(failures)) or (_WHAT.get(code, "a task failed"),), cure)
+
+    def _failures(self) -> list[logs.Failure]:
+        told = b""
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self._reader, 65536):
+                told += part
+        return [logs.Failure(*json.loads(line)) for line in dict.fromkeys(told.splitlines())]
 
 
 def _told(failures: list[logs.Failure]) -> list[str]:

@@ -58,7 +58,7 @@ def test_a_run_that_gets_sigterm_tells_measures_and_ends(
     assert run.returncode == 143, err
     assert time.monotonic() - began < 10
     assert out == ""
-    assert err.splitlines()[1:] == ["stopped by SIGTERM; what is staged stays, run again to go on"]  # [0]: no luigid
+    assert err.splitlines() == ["stopped by SIGTERM; what is staged stays, run again to go on"]
     assert alive(run.pid) == []  # no worker is left
     assert web.titles == ["[AirQino] Hourly failed for 2026-02-20T11"]
     assert "stopped by SIGTERM" in web.alerts[0]["message"]
