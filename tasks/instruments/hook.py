@@ -173,7 +173,7 @@ def _change_book(change: Callable[[Book], None]) -> bool:
             change(book)
         _unsent[0] = 1
     except (OSError, StagingError) as error:
-        log.warning("alerts.json cannot be used: %s", getattr(error, "strerror", None) or error)
+        log.info("alerts.json cannot be used: %s", getattr(error, "strerror", None) or error)
         return False
     return True
 

@@ -117,12 +117,12 @@ def check(root: Path, insist: bool = True) -> Checked:
         except (OSError, StagingError) as error:
             if insist:
                 send_unwritten(root, config.urls, error, [*holding, *hook.unwritten])
-            raise
+            log.info("the state of things cannot be written down: %s", error)
+            return Checked(state, conclusive=False)
         evaluated = not evaluation.failed
     with _warning_only("sending alerts"):
-        if evaluated or state:
-            deliver(root, config.urls)
-            delivered = True
+        deliver(root, config.urls)
+        delivered = True
     return Checked(state, evaluated and delivered)
 
 

@@ -148,5 +148,5 @@ def _write(run: RecordedRun) -> None:
             rows = sorted([*others, run], key=lambda of: of.began_at)[-_KEPT:]
             table = pa.Table.from_pylist([vars(of) for of in rows], schema=_SCHEMA)
             parquet.write(Paths(root).runs, table)
-    except (OSError, PipelineError) as error:
-        log.warning("runs.parquet cannot be written: %s", error)
+    except (OSError, PipelineError) as error:  # the command itself tells that the staging root cannot be used
+        log.info("runs.parquet cannot be written: %s", error)

@@ -1,5 +1,6 @@
 """scripts/models as people use it."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -95,7 +96,9 @@ def test_roll_back_leaves_out_what_an_older_version_trained(pipeline: Pipeline, 
 def test_the_alias_is_not_followed_to_what_an_older_version_trained(
     tmp_path: Path, pipeline: Pipeline, versions: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    old = {"model.json": b"{}", "card.json": json.dumps({"trained": True, "trained_for": "2024-08-19"}).encode()}
+    sums = {"model.json": hashlib.sha256(b"{}").hexdigest()}
+    card = {"trained": True, "trained_for": "2024-08-19", "sha256": sums}
+    old = {"model.json": b"{}", "card.json": json.dumps(card).encode()}
     registry = Registry(f"sqlite:///{pipeline.root}/mlflow/mlflow.db")
     registry.record(Record("2024-08-19", {}, {}, old))
     registry.move_alias("2024-08-19")

@@ -77,7 +77,7 @@ def test_help_does_nothing(installed: Path, tmp_path: Path, arguments: list[str]
     ("arguments", "text"),
     [
         (["hourly", "--hour", "soon"], "error: "),
-        (["hourly", "--workers", "0"], "0 is not a whole number above 0"),
+        (["hourly", "--workers", "0"], "'0' is not a whole number above 0"),
         (["run", "DailyMean"], "error: there is no task DailyMean; there are Backfill, CleanDay,"),
         (["hourl"], "error: there is no command hourl: did you mean hourly?"),
     ],
