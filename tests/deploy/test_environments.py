@@ -3,9 +3,15 @@
 import configparser
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from pymongo import MongoClient
+from support import commands
 from support.deployment import ROOT, without_settings
+
+from airqino.sandbox.mongod import Mongod
+from airqino.sandbox.server import Sandbox
 
 FILES = sorted((ROOT / "deploy" / "env").glob("*/airqino.cfg"))
 DUMP = """
@@ -76,3 +82,33 @@ def test_the_environments_keep_out_of_each_others_way() -> None:
     assert len({config["mongo"]["database"] for config in sections}) == 3
     assert len({config["airqino"]["environment"] for config in sections}) == 3
     assert len({config["staging"]["root"] for config in sections}) == 3
+
+
+def test_all_three_on_one_server_and_none_reaches_another(mongod: Mongod, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Each by its one command; where its folder of settings is mixed with another's data it refuses."""
+    names = [path.parent.name for path in FILES]
+    databases = {
+        name: parsed(ROOT / "luigi.cfg", path)["mongo"]["database"] for name, path in zip(names, FILES, strict=True)
+    }
+    client = MongoClient(mongod.uri)
+
+    def hourly(name: str, **env: str) -> subprocess.CompletedProcess[str]:
+        parts = {"AIRQINO_BASE_URL": sandbox.url, "MONGODB_URI": mongod.uri, "STAGING_ROOT": f"{tmp_path / name}"}
+        own = {"AIRQINO_CONFIG_DIR": f"deploy/env/{name}", "LUIGID_URL": "http://127.0.0.1:9"}
+        return commands.run(["airqino", "hourly"], without_settings() | parts | own | env, 240)
+
+    try:
+        for name in names:
+            done = hourly(name)
+            assert done.returncode == 0, done.stderr
+            assert (tmp_path / name / "environment").read_text() == f"{name}\n"
+            assert client[databases[name]]["loads"].find_one({"_id": "environment"})["environment"] == name
+        for name, other in zip(names, names[1:] + names[:1], strict=True):
+            for mixed in ({"STAGING_ROOT": f"{tmp_path / other}"}, {"MONGODB_DATABASE": databases[other]}):
+                done = hourly(name, **mixed)
+                assert done.returncode == 2, done.stderr
+                assert f"belongs to the environment {other}, and the settings are those of {name}" in done.stderr
+    finally:
+        for database in databases.values():
+            client.drop_database(database)
+        client.close()
