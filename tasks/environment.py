@@ -75,7 +75,8 @@ def adopt(root: Path, db: mongo.Database) -> None:
     if of_root(root) is None:
         files.write(Paths(root).environment, f"{ours}\n".encode())
     if of_database(db) is None:
-        mongo.replace(db, "loads", [{"_id": _KEY, "environment": ours}])
+        mark = {"_id": _KEY, "kind": "environment", "environment": ours, "loaded_at": settings().now}
+        mongo.replace(db, "loads", [mark])
 
 
 def explain(what: str, theirs: str) -> str:

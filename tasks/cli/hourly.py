@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from airqino.errors import PipelineError
+from airqino.errors import MongoError, StagingError
 from airqino.times import HOUR, Span, format_hour, parse_hour
 from tasks import logs, targets
 from tasks.cli.main import FAILED, USAGE, Parser, Stopped, TimeOver
@@ -84,7 +84,7 @@ def _run(hour: datetime, workers: int, began: float) -> Outcome:
             preflight()
             restore_staging()
             outcome = _alone(hour, workers)
-    except PipelineError as error:
+    except (MongoError, StagingError) as error:
         run.unfinished(f"{error}")
         run.end(USAGE)
         raise

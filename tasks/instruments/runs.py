@@ -17,6 +17,7 @@ from airqino.errors import DamagedFileError, PipelineError
 from airqino.stores import files, parquet
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
+from tasks import targets
 from tasks.instruments import incidents
 from tasks.settings.reading import staging_root
 from tasks.settings.secrets import redact
@@ -95,7 +96,11 @@ def recorded(command: str, arguments: Sequence[str]) -> Iterator[RecordedRun]:
     Yields:
         The run, whose `code`, and `reason` if it is not 0, the block sets. An error that leaves the block is the
         reason by itself.
+
+    Raises:
+        ConfigError: The staging root belongs to another environment.
     """
+    targets.paths()  # nothing is written into another environment's staging root
     run, began = RecordedRun(redact(" ".join([command, *arguments])), datetime.now(UTC)), time.monotonic()
     _write(run)
     try:

@@ -104,6 +104,7 @@ def test_an_hourly_run_with_the_default_settings(
     assert list(folder.iterdir()) == []
     sandbox.add_fault("server_error_500")
     shutil.rmtree(pipeline.root)
+    pipeline.client.drop_database(pipeline.database_name)
     done = airqino(installed, folder, "hourly", env=pipeline.env)
     assert done.returncode == 30, done.stderr  # [retcode] of the default settings
     assert "Traceback" not in done.stderr
