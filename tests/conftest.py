@@ -27,7 +27,7 @@ LONGEST = (
     "drills/test_damage.py",
     "pipeline/test_upgrade.py",
     "drills/test_outages.py",
-    "drills/test_operations_guide.py",
+    "drills/test_install_guide.py",
     "test_train.py",
     "pipeline/test_faults.py",
     "pipeline/test_notes.py",
