@@ -14,7 +14,7 @@ from support.deployment import Pipeline
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 
-pytestmark = pytest.mark.drill
+pytestmark = pytest.mark.nightly
 
 NOW = datetime(2026, 4, 20, 1, 5, tzinfo=UTC)
 FIRST, STATION = "2026-04-05T00", "283181971"

@@ -26,8 +26,6 @@ from support.receivers import Web
 from airqino.sandbox.mongod import find_mongod
 from airqino.sandbox.server import Account, Sandbox
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(1500)]
-
 GUIDE = (ROOT / "docs" / "install.md").read_text()
 #: This machine's own ways to its package sources.
 BORROWED = (
@@ -137,6 +135,8 @@ su mongodb -s /bin/sh -c '/usr/bin/mongod --config /etc/mongod.conf --fork'
 LEAST = ("playwright", "pytest", "fiftyone", "mlflow", "hypothesis")
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(1500)
 def test_the_page_leads_from_an_empty_machine_to_a_service_and_a_public_page(machine: Machine) -> None:
     shutil.copy(find_mongod(), machine.root / "repository.mongod")
     took: dict[str, float] = {}

@@ -28,6 +28,8 @@ from tasks.versions import DAYS_PER_RUN, VERSION
 
 #: Version → its last commit.
 VERSIONS = {"0.2.0": "f420539", "0.3.0": "0c8e811"}
+#: The others, which come over alike: fewer days will do.
+OTHERS = {"0.1.0": "cac9adf", "0.4.0": "0132e14", "0.5.0": "2f18eec", "0.6.0": "e2cf34b", "0.7.0": "5066ac8"}
 #: The last one whose models cannot be read any more; its tables can.
 OLD_MODELS = "0132e14"
 #: More days than a run takes over, and than a forecast looks back.
@@ -47,8 +49,9 @@ def unpack(commit: str, folder: Path) -> Path:
 
 
 def run_old(code: Path, pipeline: Pipeline, command: str, *arguments: str, now: str = NOW) -> None:
+    one = (code / "tasks" / "cli" / "main.py").exists()  # 0.1 had a module for each command
     subprocess.run(
-        [sys.executable, "-m", "tasks.cli", command, *arguments],
+        [sys.executable, "-m", *(["tasks.cli", command] if one else [f"tasks.cli.{command}"]), *arguments],
         cwd=code,
         env={k: v for k, v in pipeline.env.items() if k != "LUIGI_CONFIG_PATH"} | {"AIRQINO_NOW": now},
         check=True,
@@ -230,6 +233,32 @@ def test_a_champion_that_cannot_be_read_any_more_costs_no_hour(tmp_path: Path, m
             "error: 2024-09-09 was trained by an older version of the pipeline: this one cannot read it\n"
         )
     pipeline.close()
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("version", OTHERS)
+def test_each_version_since_the_first_comes_over(version: str, tmp_path: Path, mongod: Mongod) -> None:
+    code = unpack(OTHERS[version], tmp_path / "code")
+    with Sandbox(now=datetime.fromisoformat(f"{NOW}+00:00").astimezone(UTC)) as sandbox:
+        pipeline = Pipeline(tmp_path / "staging", mongod, sandbox.url)
+        try:
+            run_old(code, pipeline, "backfill", "2024-08-27T00", "2024-09-09T09")
+            run_old(code, pipeline, "hourly")
+            before = State(pipeline, sandbox)
+            done = pipeline.hourly(LATER)
+            assert done.returncode == 0, done.stderr
+            assert pipeline.script("verify", AIRQINO_NOW=LATER).returncode == 0
+            asked_for_what_is_open(before, sandbox)
+            assert left(pipeline) == 0
+            assert {f.name: f.read_text() for f in pipeline.root.glob("environment")} == {"environment": "production\n"}
+            plain = means(pipeline)
+            assert plain == {key: pytest.approx(mean, abs=1e-9) for key, mean in before.means.items()}
+            assert before.forecasts.items() <= forecasts(pipeline).items()
+            assert {load["version"] for load in pipeline.database["loads"].find({"kind": "day"})} == {VERSION}
+            assert "hourly" in pipeline.script("runs", "--last", "2").stdout
+        finally:
+            pipeline.close()
 
 
 class State:
