@@ -28,7 +28,7 @@ def filled(pipeline: Pipeline, sandbox: Sandbox) -> Pipeline:
     """Fourteen days, five of them older than hourly runs look back, with a calibration."""
     sandbox.now = NOW
     pipeline.env["AIRQINO_NOW"] = f"{NOW:%Y-%m-%dT%H:%M}"
-    assert pipeline.backfill("2026-03-07T00").returncode == 0
+    assert pipeline.backfill("2026-03-07..").returncode == 0
     note = ("calibrate", STATION, "co", "2026-03-08..2026-03-09", "--offset", "0.5", "--why", "zero", "--who", "me")
     assert pipeline.script("note", *note, "--now").returncode == 0
     return pipeline

@@ -62,7 +62,7 @@ def expected(station: str, until: datetime) -> dict[datetime, float]:
 
 def test_an_outage_of_the_pipeline_is_made_good_by_one_command(pipeline: Pipeline, sandbox: Sandbox) -> None:
     calm(sandbox, 20)
-    run(pipeline, sandbox, START + 2 * DAY + HOUR / 10, "backfill", f"{START:%Y-%m-%dT%H}")
+    run(pipeline, sandbox, START + 2 * DAY + HOUR / 10, "backfill", f"{START:%Y-%m-%d}..")
     back = START + 14 * DAY + HOUR / 10
     run(pipeline, sandbox, back, "hourly")  # it catches up nine days; two are left
     before = status(pipeline, back)
@@ -91,12 +91,12 @@ def test_a_backlog_of_ten_days_is_brought_by_one_command(pipeline: Pipeline, san
         sandbox.override(STATION, START + i * HOUR, None)
         values = {"CO": 0.1 * (i % 5) + 0.1, "PM2.5": i + int(STATION) % 7, "PM10": 500.0 + i}
         sandbox.override(STATION, START + i * HOUR, values, since=appears)
-    run(pipeline, sandbox, START + DAY + HOUR / 10, "backfill", f"{START:%Y-%m-%dT%H}")
+    run(pipeline, sandbox, START + DAY + HOUR / 10, "backfill", f"{START:%Y-%m-%d}..")
     for day in range(2, 13):
         run(pipeline, sandbox, START + day * DAY + HOUR / 10, "hourly")
     at = appears + HOUR / 10
     if settled:  # hours whose absence was confirmed twice, the later time eight days after them
-        run(pipeline, sandbox, START + 12 * DAY + 2 * HOUR, "backfill", f"{START:%Y-%m-%dT%H}")
+        run(pipeline, sandbox, START + 12 * DAY + 2 * HOUR, "backfill", f"{START:%Y-%m-%d}..")
         at = START + 14 * DAY + HOUR / 10
         for i in range(24, 24 * 12):
             sandbox.override(STATION, START + i * HOUR, None, since=appears)
@@ -123,7 +123,7 @@ def test_a_backlog_of_ten_days_is_brought_by_one_command(pipeline: Pipeline, san
 
 def test_empty_answers_of_three_days_settle_nothing(pipeline: Pipeline, sandbox: Sandbox) -> None:
     calm(sandbox, 20)
-    run(pipeline, sandbox, START + 2 * DAY + HOUR / 10, "backfill", f"{START - 8 * DAY:%Y-%m-%dT%H}")
+    run(pipeline, sandbox, START + 2 * DAY + HOUR / 10, "backfill", f"{START - 8 * DAY:%Y-%m-%d}..")
     sandbox.add_fault("empty")
     for day in range(3, 6):
         run(pipeline, sandbox, START + day * DAY + HOUR / 10, "hourly")

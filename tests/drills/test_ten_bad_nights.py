@@ -118,7 +118,7 @@ def evening(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> Iterato
     now = f"{NIGHT:%Y-%m-%dT%H:%M}"
     with Sandbox(now=NIGHT) as sandbox:
         made = Pipeline(tmp_path_factory.mktemp("evening") / "staging", mongod, sandbox.url)
-        done = made.backfill(f"{FIRST:%Y-%m-%dT%H}", AIRQINO_NOW=now)
+        done = made.backfill(f"{FIRST:%Y-%m-%d}..", AIRQINO_NOW=now)
         assert done.returncode == 0, done.stderr
         done = made.hourly(now)
         assert done.returncode == 0, done.stderr
