@@ -215,9 +215,7 @@ def test_mongodb_that_dies_in_mid_run_is_a_failed_task_wherever_luigi_meets_it(
     assert pipeline.hourly().returncode == 0
 
 
-def test_luigid_that_dies_in_mid_run_is_a_failed_run_that_the_next_one_mends(
-    tmp_path: Path, pipeline: Pipeline, sandbox: Sandbox
-) -> None:
+def test_luigid_that_dies_in_mid_run_is_done_without(tmp_path: Path, pipeline: Pipeline, sandbox: Sandbox) -> None:
     port = free_port()
     luigid = [f"{Path(sys.executable).with_name('luigid')}", "--address", "127.0.0.1", "--port", f"{port}"]
     state = ["--state-path", f"{tmp_path / 'luigid.state'}"]
@@ -232,12 +230,10 @@ def test_luigid_that_dies_in_mid_run_is_a_failed_run_that_the_next_one_mends(
         stop.join()
     finally:
         server.kill()
-    assert done.returncode == 30, done.stderr
-    why, cure = told_of(done.stderr)
-    assert "(exit code 30): luigid went away: " in why
-    assert "the same command does the rest" in cure
+    assert done.returncode == 0, done.stderr
+    assert "luigid does not answer any more: this run goes on with a scheduler of its own" in done.stderr
     assert "Traceback" not in done.stderr
-    assert pipeline.script("run", "DailyMeans", "--day", "2026-03-02").returncode == 0
+    assert (pipeline.root / "2026-03-02" / "daily.parquet").exists()
 
 
 def wait_for_request(sandbox: Sandbox) -> None:

@@ -232,8 +232,8 @@ def test_without_a_folder_there_is_nothing_to_do(pipeline: Pipeline) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "told"),
     [
-        ("city", "", "luigi.cfg [publish] city: say of which city or region the page tells, or leave root empty"),
-        ("licence", "public", "luigi.cfg [publish] licence = 'public': allowed is empty, or one of CC-BY-4.0"),
+        ("city", "", "[publish] city: say of which city or region the page tells, or leave root empty"),
+        ("licence", "public", "[publish] licence = 'public': allowed is empty, or one of CC-BY-4.0"),
         ("url", "air.example.org", "PUBLISH_URL ([publish] url)"),
     ],
 )
