@@ -274,6 +274,9 @@ def test_the_credentials_have_expired(night: Night, quiet: Any) -> None:
     for name in CREDENTIALS:  # put right: this sandbox asks for none
         del night.pipeline.env[name]
     night.follow()
+    # what failed is asked for again by itself, after pauses; the screen says how at once
+    assert "all of it comes with: scripts/backfill" in night.screen()[2]
+    assert night.run("backfill").returncode == 0
     same(night, quiet)
 
 
