@@ -117,7 +117,9 @@ def test_what_cannot_be_meant_is_told_with_its_beginning(text):
         assert "'Out of order'" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["[" * 1_000_000, '{"a":' * 1_000_000, "[NaN," * 100_000, "[" * 1000 + "]" * 1000])
+@pytest.mark.parametrize(
+    "text", ["[" * 1_000_000, '{"a":' * 1_000_000, "[NaN," * 100_000, "[" * 100_000 + "]" * 100_000]
+)
 def test_deep_nesting_is_another_shape(text):
     with pytest.raises(UnexpectedShapeError, match="nested too deeply"):
         content_of(text)
