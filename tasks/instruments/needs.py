@@ -39,13 +39,12 @@ def all_needs(
         if incident.kind not in conditions.CONDITIONS or {incident.kind, incident.key} & evaluation.unknown:
             holding.setdefault(incident.key, incident)
     found = [_need(incident, known.get(incident.key)) for incident in holding.values()]
-    kinds = {need["kind"] for need in found}
     if mongodb != "ok":
         found.append(_plain("mongodb", "MongoDB cannot be used", mongodb, "scripts/doctor"))
     elif newest is None and not missing.never_asked:
         found.append(_plain("nothing", "nothing is staged yet", "The first run begins.", "scripts/hourly"))
     late = newest is None or (state.last_hour - newest).total_seconds() > 3600 * settings().status.max_age_hours
-    if late and not kinds & {"no_success", "task_failed", "station_silent"} and found == []:
+    if late and not any(need["urgent"] for need in found):  # which then says why
         limit = settings().status.max_age_hours
         text = f"The newest hour should be at most {limit} h old."
         found.append(_plain("late", "the newest hour is late", text, "scripts/hourly"))
