@@ -101,6 +101,28 @@ def test_what_has_no_mark_belongs_to_whoever_comes_first(deployed: Pipeline) -> 
         assert marks(deployed) == ("production\n", "production")
 
 
+def test_what_only_looks_marks_nothing(deployed: Pipeline) -> None:
+    """After an upgrade, a look with the wrong environment's settings must not hand it what is another's."""
+    deployed.database["loads"].delete_one({"_id": "environment"})
+    (deployed.root / "environment").unlink()
+    looks = (
+        ["verify", "--check"],
+        ["hourly", "--dry-run"],
+        ["backfill", "--dry-run", "2026-02-20"],
+        ["run", "LoadDay", "--day", "2026-02-20", "--dry-run"],
+        ["status"],
+        ["runs"],
+        ["doctor"],
+        ["alerts", "check"],
+        ["models", "list"],
+        ["note", "list"],
+    )
+    for command in looks:
+        done = deployed.script(*command, AIRQINO_ENVIRONMENT="test")
+        assert done.returncode in (0, 1), (command, done.stderr)
+        assert marks(deployed) == ("", None), command
+
+
 def test_a_backup_keeps_the_environment(deployed: Pipeline, tmp_path: Path) -> None:
     done = deployed.script("backup", f"{tmp_path / 'kept'}")
     assert done.returncode == 0, done.stderr

@@ -40,7 +40,7 @@ def preflight(adopt: bool = True, with_mongo: bool = True) -> None:
     """Check settings, staging and MongoDB before anything is written.
 
     Args:
-        adopt: Mark a new staging root and database as this environment's.
+        adopt: Mark a new staging root and database as this environment's; not where a command only looks.
         with_mongo: Whether MongoDB is needed.
 
     Raises:

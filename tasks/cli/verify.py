@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     until = settings().last_hour
     wanted = parse_span(arguments.span, until) if arguments.span else None
     if arguments.check:
-        preflight()
+        preflight(adopt=False)
         return _verify(wanted, arguments.span, check=True)
     with recorded("verify", argv) as record:
         preflight()

@@ -1,16 +1,18 @@
-"""A staging root and a database of an older version are taken over: all days mean more now, and nothing is asked again.
+"""A staging root and a database of an older version are taken over, and nothing that is settled is asked again.
 
-What the tables say beside the plain means is new in this version, so each day is built and loaded anew: by the hourly
-runs, a month in each, or by one backfill. Until then its tables and documents are those of the older version, and
-whatever reads them goes on.
+What an older version wrote in another form is built or loaded anew: by the hourly runs, a month in each, or at once by
+a backfill or verify. Until then tables and documents are those of the older version, and whatever reads them goes on.
+Each older version is run by its own code, with the packages of today.
 """
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,16 +28,27 @@ from airqino.sandbox.server import Sandbox
 from airqino.stores.registry import Registry
 from tasks.versions import DAYS_PER_RUN, VERSION
 
-#: Version → its last commit.
-VERSIONS = {"0.2.0": "f420539", "0.3.0": "0c8e811"}
-#: The others, which come over alike: fewer days will do.
-OTHERS = {"0.1.0": "cac9adf", "0.4.0": "0132e14", "0.5.0": "2f18eec", "0.6.0": "e2cf34b", "0.7.0": "5066ac8"}
+#: Version → the last commit before the next one was begun.
+VERSIONS = {
+    "0.1.0": "cac9adf",
+    "0.2.0": "f420539",
+    "0.3.0": "0c8e811",
+    "0.4.0": "1056c01",
+    "0.5.0": "905c743",
+    "0.6.0": "f61341e",
+    "0.7.0": "5066ac8",
+}
+#: What of their days this version builds or loads again; of the others nothing.
+TABLES_AND_DOCUMENTS, DOCUMENTS = {"0.1.0", "0.2.0", "0.3.0"}, {"0.4.0", "0.5.0", "0.6.0"}
+#: Those whose models cannot be read any more.
+OTHER_MODELS = {"0.1.0", "0.2.0", "0.3.0", "0.4.0"}
 #: The last one whose models cannot be read any more; its tables can.
 OLD_MODELS = "0132e14"
 #: More days than a run takes over, and than a forecast looks back.
 START, DAYS = "2024-07-15T00", 57
 NOW = "2024-09-09T11:05"  # a Monday: the hourly run trains
 LATER = "2024-09-09T11:20"  # what is loaded again would show
+FEW = "2024-08-26T00"  # just enough days for a training
 
 Means = dict[tuple[str, str], float | None]
 
@@ -48,15 +61,21 @@ def unpack(commit: str, folder: Path) -> Path:
     return folder
 
 
-def run_old(code: Path, pipeline: Pipeline, command: str, *arguments: str, now: str = NOW) -> None:
-    one = (code / "tasks" / "cli" / "main.py").exists()  # 0.1 had a module for each command
-    subprocess.run(
-        [sys.executable, "-m", *(["tasks.cli", command] if one else [f"tasks.cli.{command}"]), *arguments],
+def run_old(code: Path, pipeline: Pipeline, command: str, *arguments: str, now: str = NOW, **env: str) -> None:
+    """Run a command of an older version; it must end well."""
+    has_one_command = (code / "tasks" / "cli" / "main.py").exists()  # 0.1 had a module for each
+    started = ["tasks.cli", command] if has_one_command else [f"tasks.cli.{command}"]
+    knows = "rounds" in (code / "luigi.cfg").read_text()  # what the tests' settings change
+    kept = {name: text for name, text in pipeline.env.items() if knows or name != "LUIGI_CONFIG_PATH"}
+    done = subprocess.run(
+        [sys.executable, "-m", *started, *arguments],
         cwd=code,
-        env={k: v for k, v in pipeline.env.items() if k != "LUIGI_CONFIG_PATH"} | {"AIRQINO_NOW": now},
-        check=True,
+        env=kept | {"AIRQINO_NOW": now} | env,
+        capture_output=True,
+        text=True,
         timeout=240,
     )
+    assert done.returncode == 0, done.stderr
 
 
 def written(pipeline: Pipeline) -> dict[str, int]:
@@ -67,6 +86,25 @@ def written(pipeline: Pipeline) -> dict[str, int]:
 
 def loads(pipeline: Pipeline) -> dict[str, Any]:
     return {load["_id"]: load["loaded_at"] for load in pipeline.database["loads"].find()}
+
+
+def tables(pipeline: Pipeline) -> dict[str, int]:
+    """When the tables of each day were written."""
+    paths = (path for name in ("hourly", "daily") for path in pipeline.root.glob(f"20*/{name}.parquet"))
+    return {f"{path.relative_to(pipeline.root)}": path.stat().st_mtime_ns for path in paths}
+
+
+def of_days(pipeline: Pipeline) -> dict[str, dict[str, dict[str, Any]]]:
+    """The documents that staged files make."""
+    names = ("hourly_measurements", "daily_averages", "coverage", "revisions", "forecasts", "forecast_scores")
+    made = {name: pipeline.documents(name) for name in (*names, "stations", "profiles")}
+    return made | {"loads": {k: load for k, load in pipeline.documents("loads").items() if k.startswith("day|")}}
+
+
+def mark(pipeline: Pipeline) -> tuple[str, str]:
+    """The environment that the staging root and the database name."""
+    (document,) = pipeline.database["loads"].find({"_id": "environment"})
+    return (pipeline.root / "environment").read_text(), document["environment"]
 
 
 def means(pipeline: Pipeline) -> Means:
@@ -93,13 +131,11 @@ def left(pipeline: Pipeline) -> int:
     return int(json.loads(pipeline.script("status", "--json", AIRQINO_NOW=LATER).stdout)["older_version_days"])
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
-def left_behind(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mongod: Mongod
-) -> Iterator[tuple[Pipeline, Sandbox]]:
-    """A deployment as an older version has left it, with the indexes that it has made; for the last test alone."""
+@pytest.fixture(scope="module")
+def left_behind(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> Iterator[tuple[Pipeline, Sandbox]]:
+    """A deployment as the first version has left it, with the indexes that it has made; for the last test alone."""
     folder = tmp_path_factory.mktemp("old")
-    code = unpack(VERSIONS[request.param], folder / "code")
+    code = unpack(VERSIONS["0.1.0"], folder / "code")
     with Sandbox(now=datetime.fromisoformat(f"{NOW}+00:00").astimezone(UTC)) as sandbox:
         pipeline = Pipeline(folder / "staging", mongod, sandbox.url)
         run_old(code, pipeline, "backfill", START, "2024-09-09T09")
@@ -237,28 +273,109 @@ def test_a_champion_that_cannot_be_read_any_more_costs_no_hour(tmp_path: Path, m
 
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("version", OTHERS)
+@pytest.mark.parametrize("version", VERSIONS)
 def test_each_version_since_the_first_comes_over(version: str, tmp_path: Path, mongod: Mongod) -> None:
-    code = unpack(OTHERS[version], tmp_path / "code")
-    with Sandbox(now=datetime.fromisoformat(f"{NOW}+00:00").astimezone(UTC)) as sandbox:
+    code = unpack(VERSIONS[version], tmp_path / "code")
+    with Sandbox(now=datetime.fromisoformat(f"{NOW}+00:00").astimezone(UTC)) as sandbox, ExitStack() as closed:
+        pipeline, fresh, restored = (Pipeline(tmp_path / of, mongod, sandbox.url) for of in ("staging", "new", "back"))
+        for made in (pipeline, fresh, restored):
+            closed.callback(made.close)
+        run_old(code, pipeline, "backfill", FEW, "2024-09-09T09")
+        run_old(code, pipeline, "hourly")
+        run_old(code, pipeline, "backup", f"{tmp_path}")
+        before, loaded, built = State(pipeline, sandbox), loads(pipeline), tables(pipeline)
+
+        # who looks before the first run sees what there is, and changes nothing
+        looked = pipeline.script("status", AIRQINO_NOW=LATER)
+        assert looked.stderr == ""
+        assert "Traceback" not in looked.stdout
+        assert left(pipeline) == (before.days if version in TABLES_AND_DOCUMENTS | DOCUMENTS else 0)
+        assert pipeline.script("runs").stdout == "no run is written down\n"
+        assert (loads(pipeline), tables(pipeline)) == (loaded, built)
+        assert not (pipeline.root / "environment").exists()
+
+        # at once, without the API
+        with pipeline.copied(tmp_path / "verified") as verified:
+            done = verified.script("verify", AIRQINO_NOW=LATER)
+            assert done.returncode == 0, done.stdout
+            before.is_taken_over(verified)
+            # and so from a back-up that the older version has written
+            (archive,) = tmp_path.glob("airqino-*.tar.gz")
+            for command in (["restore", f"{archive}"], ["verify"]):
+                done = restored.script(*command, AIRQINO_NOW=LATER)
+                assert done.returncode == 0, (done.stdout, done.stderr)
+            assert of_days(restored) == of_days(verified)
+        assert len(sandbox.stats()["windows"]) == before.requests
+
+        # or by the hourly run
+        done = pipeline.hourly(LATER)
+        assert done.returncode == 0, done.stderr
+        assert left(pipeline) == 0
+        asked_for_what_is_open(before, sandbox)
+        again = [name for name in before.files if name.startswith("models/") and version in OTHER_MODELS]
+        before.is_taken_over(pipeline, besides=again)
+        if version not in OTHER_MODELS:
+            assert before.champion is not None
+            assert State(pipeline, sandbox).champion == before.champion
+        after = loads(pipeline)
+        anew = {load for load, at in loaded.items() if load.startswith("day|") and after[load] != at}
+        assert len(anew) == (before.days if version in TABLES_AND_DOCUMENTS | DOCUMENTS else 0)
+        rebuilt = [name for name, at in tables(pipeline).items() if built[name] != at]
+        assert len(rebuilt) == (2 * before.days if version in TABLES_AND_DOCUMENTS else 0)
+
+        # the documents are those that an empty database gets
+        shutil.copytree(pipeline.root, fresh.root)
+        done = fresh.script("verify", AIRQINO_NOW=LATER)
+        assert done.returncode == 0, done.stdout
+        assert of_days(pipeline) == of_days(fresh)
+
+        # it belongs to an environment now, and the run is written down
+        assert mark(pipeline) == ("production\n", "production")
+        assert pipeline.hourly(LATER, AIRQINO_ENVIRONMENT="test").returncode == 2
+        ran = json.loads(pipeline.script("runs", "--json").stdout)
+        assert next((run["command"], run["outcome"]) for run in ran) == ("hourly", "ok")
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+def test_the_version_before_goes_on_after_a_roll_back(tmp_path: Path, mongod: Mongod) -> None:
+    """As the change log tells it: with its settings where it reads them, and blind to what is new."""
+    hours = [f"2024-09-{day}:05" for day in ("09T12", "10T11", "10T12", "10T13")]
+    code = unpack(VERSIONS["0.7.0"], tmp_path / "code")
+    with Sandbox(now=datetime.fromisoformat(f"{NOW}+00:00").astimezone(UTC)) as sandbox, ExitStack() as closed:
         pipeline = Pipeline(tmp_path / "staging", mongod, sandbox.url)
-        try:
-            run_old(code, pipeline, "backfill", "2024-08-27T00", "2024-09-09T09")
-            run_old(code, pipeline, "hourly")
-            before = State(pipeline, sandbox)
-            done = pipeline.hourly(LATER)
+        closed.callback(pipeline.close)
+        run_old(code, pipeline, "backfill", FEW, "2024-09-09T09")
+        run_old(code, pipeline, "hourly")
+        for now in hours[:2]:
+            sandbox.now = datetime.fromisoformat(f"{now}+00:00")
+            done = pipeline.hourly(now)
             assert done.returncode == 0, done.stderr
-            assert pipeline.script("verify", AIRQINO_NOW=LATER).returncode == 0
-            asked_for_what_is_open(before, sandbox)
-            assert left(pipeline) == 0
-            assert {f.name: f.read_text() for f in pipeline.root.glob("environment")} == {"environment": "production\n"}
-            plain = means(pipeline)
-            assert plain == {key: pytest.approx(mean, abs=1e-9) for key, mean in before.means.items()}
-            assert before.forecasts.items() <= forecasts(pipeline).items()
-            assert {load["version"] for load in pipeline.database["loads"].find({"kind": "day"})} == {VERSION}
-            assert "hourly" in pipeline.script("runs", "--last", "2").stdout
-        finally:
-            pipeline.close()
+        shutil.rmtree(pipeline.root / "2024-09-02")  # this version brings it back from MongoDB
+        done = pipeline.script("verify", AIRQINO_NOW=hours[1])
+        assert "2024-09-02: raw hours were gone from the staging root: restored from MongoDB" in done.stderr
+
+        new = {name: (pipeline.root / name).read_bytes() for name in ("environment", "runs.parquet")}
+        before = State(pipeline, sandbox)
+        sandbox.now = datetime.fromisoformat(f"{hours[2]}+00:00")
+        for command in (["status"], ["hourly"], ["verify", "--check"], ["backup", f"{tmp_path}"]):
+            run_old(code, pipeline, *command, now=hours[2])
+        run_old(code, pipeline, "status", now=hours[2], AIRQINO_ENVIRONMENT="test")  # it knows no environments
+        config = tmp_path / "own.cfg"
+        config.write_text("[airqino]\nenvironment = production\n")
+        with pytest.raises(AssertionError, match="environment: no such option"):
+            run_old(code, pipeline, "status", LUIGI_CONFIG_PATH=f"{config}")
+        assert {name: (pipeline.root / name).read_bytes() for name in new} == new
+        assert mark(pipeline) == ("production\n", "production")
+        assert before.forecasts.items() <= forecasts(pipeline).items()
+        assert before.hours <= pipeline.documents("hourly_measurements").keys()
+        assert max(pipeline.database["forecasts"].distinct("issued_at")) == datetime(2024, 9, 10, 11, tzinfo=UTC)
+
+        sandbox.now = datetime.fromisoformat(f"{hours[3]}+00:00")
+        done = pipeline.hourly(hours[3])  # and forward again
+        assert done.returncode == 0, done.stderr
+        checked = pipeline.script("verify", "--check", AIRQINO_NOW=hours[3])
+        assert checked.returncode == 0, checked.stdout
 
 
 class State:
@@ -268,8 +385,11 @@ class State:
         self.requests = len(sandbox.stats()["windows"])
         rows = (row for path in pipeline.root.glob("*/raw/*") for row in pq.read_table(path).to_pylist())
         self.open = {(row["station"], row["observed_at"]) for row in rows if row["status"] != "ok" and not row["final"]}
+        self.days = len(list(pipeline.root.glob("20*/raw")))
+        champion = pipeline.root / "models" / "champion.json"
+        self.champion = champion.read_bytes() if champion.exists() else None
         self.files, self.means, self.forecasts = written(pipeline), means(pipeline), forecasts(pipeline)
-        self.hours: Collection[str] = pipeline.documents("hourly_measurements").keys()
+        self.hours = pipeline.documents("hourly_measurements").keys()
 
     def is_taken_over(self, pipeline: Pipeline, besides: Collection[str] = ()) -> None:
         """Assert that each day has what is new, and that what there was is as it was, but for some files."""
@@ -280,8 +400,8 @@ class State:
         assert {key: published.get(key) for key in self.forecasts} == self.forecasts
         assert plain.keys() == self.means.keys()
         assert plain == {key: pytest.approx(mean, abs=1e-9) for key, mean in self.means.items()}
-        days = list(pipeline.database["loads"].find({"kind": "day"}))
-        assert ({day["version"] for day in days}, len(days)) == ({VERSION}, DAYS)
+        loaded = list(pipeline.database["loads"].find({"kind": "day"}))
+        assert ({day["version"] for day in loaded}, len(loaded)) == ({VERSION}, self.days)
         documents = pipeline.documents("hourly_measurements")
         assert documents.keys() == self.hours
         for document in documents.values():
