@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -14,14 +14,50 @@ from airqino.stores import mongo, parquet
 from airqino.times import DAY, day_start, floor_hour, format_hour, runs_of
 from tasks import targets
 from tasks.answered import row_content
+from tasks.settings.reading import settings
 from tasks.versions import loads_by_day
 
-__all__ = ["restore_hours"]
+__all__ = ["Unstaged", "restore_hours", "unstaged_days"]
 
 log = logging.getLogger("airqino.staging")
 
 #: Days whose documents are read at a time.
 _CHUNK = 31
+
+
+class Unstaged(NamedTuple):
+    """Days that MongoDB has loaded and of which no raw hour is staged any more, oldest first.
+
+    Attributes:
+        whole: All their hourly documents are there: they can be staged again.
+        expired: Some are not, as with ``[mongo] retention_days``: their daily means, which rest on all of them, are
+            all that is left, and nothing may replace those.
+    """
+
+    whole: list[date]
+    expired: list[date]
+
+
+def unstaged_days() -> Unstaged:
+    """Return the days that only MongoDB knows of.
+
+    Raises:
+        MongoError: The database cannot be reached, or refuses.
+    """
+    paths, database, found = targets.paths(), targets.database(), Unstaged([], [])
+    loaded = loads_by_day(database)
+    days = sorted(day for day in loaded if not any(paths.raw_hours(day).glob("*.parquet")))
+    if not days:
+        return found
+    span, since = (day_start(days[0]), day_start(days[-1]) + DAY), targets.kept_since()
+    counts = mongo.count_by_day(database, "hourly_measurements", "observed_at", *span)
+    for day in days:
+        recorded, count = loaded[day].get("hourly_documents"), counts.get(f"{day}", 0)
+        if count < (recorded if isinstance(recorded, int) else 1) or (count and day_start(day) < since):
+            found.expired.append(day)
+        elif count:  # else its hours had no row at all
+            found.whole.append(day)
+    return found
 
 
 def restore_hours(days: Collection[date]) -> None:
@@ -44,7 +80,9 @@ def _restore_hours(days: list[date], loaded: Mapping[date, Mapping[str, Any]]) -
     """Write the raw hours of some days that have no file; return the days of which some came back."""
     span = {"$gte": day_start(days[0]), "$lt": day_start(days[-1]) + DAY}
     hours: dict[datetime, list[dict[str, Any]]] = {}
-    for document in mongo.find(targets.database(), "hourly_measurements", {"observed_at": span}):
+    # those of other stations are another pipeline's
+    where = {"observed_at": span, "station": {"$in": list(settings().airqino.stations)}}
+    for document in mongo.find(targets.database(), "hourly_measurements", where):
         if (row := _row(document, loaded)) and row["observed_at"].date() in days:
             hours.setdefault(row["observed_at"], []).append(row)
     gone = {hour: rows for hour, rows in hours.items() if not targets.raw(hour).exists()}

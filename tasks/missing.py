@@ -11,9 +11,9 @@ from airqino.stores import mongo, parquet
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR, day_range, day_start, hour_range
 from tasks import targets
+from tasks.from_documents import unstaged_days
 from tasks.settings.reading import settings
 from tasks.settings.sections import Station
-from tasks.versions import loads_by_day
 
 __all__ = ["MissingHours", "first_day", "in_all", "missing_hours", "overdue_hours"]
 
@@ -109,14 +109,14 @@ def _statuses_of(day: date, stations: Mapping[str, Station], last_hour: datetime
 
 
 def first_day() -> date | None:
-    """Return the first day of which anything is known: staged, or, if the staging root was lost, loaded into MongoDB.
+    """Return the first day that is staged, or, if the staging root was lost, comes back from MongoDB; None without any.
 
-    None where there is none.
+    Days of which nothing but their means is left are not missing: no source has their hours.
 
     Raises:
         MongoError: It does not answer.
     """
-    return min(filter(None, (_first_staged(targets.paths()), *loads_by_day(targets.database()))), default=None)
+    return min(filter(None, (_first_staged(targets.paths()), *unstaged_days().whole)), default=None)
 
 
 def _first_staged(paths: Paths) -> date | None:

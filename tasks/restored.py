@@ -4,22 +4,22 @@ Notes, the stations' histories, damaged forecasts, and the readings of whole day
 not have them any more, or others; what it has changed is then found as a revision. Ledgers come back with the loads.
 """
 
-from datetime import date
-
 from airqino.stores import mongo
 from tasks import targets
 from tasks.errata import restore_lost
 from tasks.forecast import restore
-from tasks.from_documents import restore_hours
+from tasks.from_documents import restore_hours, unstaged_days
 from tasks.staged import lost_days, lost_forecasts
 from tasks.stations import restore_history
-from tasks.versions import loads_by_day
 
-__all__ = ["restore_staging", "unstaged_days"]
+__all__ = ["restore_staging"]
 
 
 def restore_staging() -> None:
     """Write what is gone from the staging root, and MongoDB still holds; nothing is asked of the API.
+
+    Whoever calls it holds the lock ``run``. Days of which MongoDB holds some hours only are left alone: their means
+    rest on more.
 
     Raises:
         StagingError: A file cannot be written.
@@ -27,18 +27,9 @@ def restore_staging() -> None:
     """
     restore_lost()
     restore(lost_forecasts())
-    if days := {*unstaged_days(), *lost_days()}:
+    whole, expired = unstaged_days()
+    if days := {*whole, *lost_days()} - {*expired}:
         for document in mongo.find(targets.database(), "stations", {}):
             if isinstance(document["_id"], str) and document["_id"].isdigit():
                 restore_history(document)
         restore_hours(days)
-
-
-def unstaged_days() -> list[date]:
-    """Return the days that MongoDB has loaded, oldest first, of which no raw hour is staged any more.
-
-    Raises:
-        MongoError: The database cannot be reached, or refuses.
-    """
-    paths = targets.paths()
-    return sorted(day for day in loads_by_day(targets.database()) if not any(paths.raw_hours(day).glob("*.parquet")))

@@ -47,12 +47,12 @@ def older_days() -> list[date]:
 
 
 def loads_by_day(database: mongo.Database) -> dict[date, dict[str, Any]]:
-    """Return the rows in ``loads`` by day, with their ``version`` and ``loaded_at``; what is no day's is left out.
+    """Return the rows in ``loads`` by day, with their ``version``, ``loaded_at`` and ``hourly_documents``.
 
     Raises:
         MongoError: MongoDB does not answer.
     """
-    wanted = {"version": 1, "loaded_at": 1}
+    wanted = {"version": 1, "loaded_at": 1, "hourly_documents": 1}
     return by_day(mongo.ask(database, lambda db: list(db["loads"].find(DAY_LOADS, wanted))))
 
 

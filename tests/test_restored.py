@@ -1,6 +1,8 @@
 """What is gone from the staging root comes back from MongoDB as it was, and nothing else is made of documents."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pyarrow.parquet as pq
@@ -8,6 +10,8 @@ import pytest
 from support.deployment import WHEN, Pipeline
 
 from airqino.sandbox.server import Sandbox
+from airqino.stores.locks import held
+from airqino.stores.paths import Paths
 
 NOW = datetime(2026, 3, 20, 12, 5, tzinfo=UTC)
 STATION = "283181971"
@@ -79,6 +83,61 @@ def test_a_document_that_no_row_of_ours_makes_is_left_alone(filled: Pipeline) ->
     assert {key: of for key, of in rows(filled).items() if key in before} == before
     assert {station for station, _ in rows(filled)} == {station for station, _ in before}
     assert not list(filled.root.parent.rglob("victim*"))
+
+
+def test_a_day_of_which_some_hours_have_expired_keeps_its_mean(filled: Pipeline) -> None:
+    """What MongoDB, or the source, still has of its hours is not what the mean rests on."""
+    day, at = "2026-03-08", datetime(2026, 3, 8, tzinfo=UTC)
+    kept = {name: filled.documents(name) for name in ("daily_averages", "coverage", "loads")}
+    # as of a day of long ago: of one that is provisional the source has everything
+    filled.database["daily_averages"].update_many({"day": day}, {"$set": {"provisional": False}})
+    kept["daily_averages"] = filled.documents("daily_averages")
+    expired = {"observed_at": {"$gte": at, "$lt": at + timedelta(hours=20)}}
+    filled.database["hourly_measurements"].delete_many(expired)
+    shutil.rmtree(filled.root)
+    assert "13 days are in MongoDB, but not staged" in filled.script("status").stdout
+    refused = filled.backfill("2026-03-07..2026-03-09")
+    assert refused.returncode == 2
+    assert f"{day}: MongoDB holds the daily means, but not all hours" in refused.stderr
+    assert filled.hourly().returncode == 0
+    assert filled.script("verify").returncode == 0
+    assert not (filled.root / day / "raw").exists()
+    assert (filled.root / "2026-03-07" / "raw").exists()
+    assert {name: of[key] for name in kept if (of := filled.documents(name)) for key in of if day in key} == {
+        name: of[key] for name, of in kept.items() for key in of if day in key
+    }
+    assert "not staged" not in filled.script("status").stdout
+    assert filled.backfill("2026-03-08", "--yes").returncode == 0, "who means it gets what the source has"
+    assert (filled.root / day / "raw").exists()
+
+
+def test_the_stations_of_another_pipeline_are_not_staged_as_ours(filled: Pipeline) -> None:
+    collection = filled.database["hourly_measurements"]
+    theirs = [
+        of | {"_id": f"77|{of['observed_at']:%Y-%m-%dT%H}", "station": "77"}
+        for of in collection.find({"station": STATION, "observed_at": {"$gte": NOW - timedelta(days=5)}})
+    ]
+    collection.insert_many(theirs)
+    before = rows(filled)
+    shutil.rmtree(filled.root)
+    assert filled.hourly().returncode == 0
+    assert {station for station, _ in rows(filled)} == {station for station, _ in before}
+
+
+def test_nothing_is_restored_while_another_run_is_at_work(filled: Pipeline) -> None:
+    shutil.rmtree(filled.root)
+    with ThreadPoolExecutor() as pool:
+        with held(Paths(filled.root).lock("run")) as got:
+            assert got
+            run = pool.submit(filled.hourly)
+            lock = filled.root / ".hourly.lock"
+            while not lock.exists() and run.running():
+                time.sleep(0.1)
+            time.sleep(3)
+            assert run.running()
+            assert not list(filled.root.glob("*/raw"))
+        assert run.result().returncode == 0
+    assert list(filled.root.glob("*/raw"))
 
 
 def test_days_of_a_lost_database_are_loaded_by_the_hourly_runs(filled: Pipeline) -> None:

@@ -7,13 +7,14 @@ from datetime import datetime
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from airqino.errors import ConfigError, StagingError
+from airqino.errors import ConfigError
 from airqino.times import FORMS, HOUR, Span, day_start, format_hour, next_month, parse_span
 from tasks.cli.main import Parser
 from tasks.cli.reasons import Outcome
-from tasks.cli.running import lock, luigi_run, positive, preflight, say, scheduler
+from tasks.cli.running import alone, luigi_run, positive, preflight, say, scheduler
 from tasks.cli.spans import RULE, confirm
 from tasks.cli.summary import summary
+from tasks.from_documents import unstaged_days
 from tasks.instruments.runs import recorded
 from tasks.missing import first_day
 from tasks.restored import restore_staging
@@ -63,8 +64,11 @@ def main(argv: Sequence[str]) -> int:
     ]
     with recorded("backfill", argv) as record:
         preflight()
-        restore_staging()
+        with alone(minutes=60):
+            restore_staging()
         span = named or _everything()
+        if not arguments.yes:
+            _refuse_expired(span)
         outcome = _run(list(_months(*span)), options)
         record.code, record.reason = outcome.code, "; ".join(outcome.why)
     if outcome.code:
@@ -78,6 +82,16 @@ def _named(text: str, stop: str | None) -> Span:
     span = parse_span(f"{text}..{stop}" if stop else text, settings().last_hour)
     refuse_unpublished(span.last, "STOP" if stop else f"{text}: hour")
     return span
+
+
+def _refuse_expired(span: Span) -> None:
+    """Refuse days whose means rest on hours that nobody has any more: what the source still has would replace them."""
+    if days := [day for day in unstaged_days().expired if span.first.date() <= day <= span.last.date()]:
+        which = f"{days[0]}" + (f" … {days[-1]} ({len(days)} days)" if len(days) > 1 else "")
+        raise ConfigError(
+            f"{which}: MongoDB holds the daily means, but not all hours that they rest on, and none is staged; what "
+            "the source still has of them would replace the means. If that is meant, give --yes"
+        )
 
 
 def _everything() -> Span:
@@ -98,10 +112,7 @@ def _run(chunks: list[Span], options: list[str]) -> Outcome:
         bar = progress.add_task("backfill", total=days, rate="")
         for first, last in chunks:
             progress.update(bar, description=f"{first:%Y-%m}")
-            with lock("run", wait=3600) as got:
-                if not got:
-                    cure = "see what it does, then try again"
-                    raise StagingError(f"another run has held the staging root for an hour: {cure}")
+            with alone(minutes=60):
                 outcome = luigi_run(["Backfill", "--start", format_hour(first), "--stop", format_hour(last), *options])
             if outcome.code:
                 outcome.tell(f"backfill stopped at {first:%Y-%m}")

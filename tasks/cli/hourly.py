@@ -82,7 +82,6 @@ def _run(hour: datetime, workers: int, began: float) -> Outcome:
         seconds = settings().airqino.run_seconds
         with time_limit(seconds, TimeOver(seconds)):
             preflight()
-            restore_staging()
             outcome = _alone(hour, workers)
     except (MongoError, StagingError) as error:
         run.unfinished(f"{error}")
@@ -153,4 +152,5 @@ def _alone(hour: datetime, workers: int) -> Outcome:
             if not got:
                 print("a backfill holds the staging root for 15 minutes: nothing done", file=sys.stderr)
                 return Outcome(_BUSY)
+            restore_staging()
             return luigi_run(["Hourly", "--hour", format_hour(hour), "--workers", f"{workers}", *scheduler()])

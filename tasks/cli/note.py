@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from airqino.errors import ConfigError, StagingError
+from airqino.errors import ConfigError
 from airqino.quality.notes import Note
 from airqino.readings import READINGS, reading
 from airqino.stores import notebook
 from airqino.times import FORMS, format_hour, parse_span
 from tasks import errata, notes, targets
 from tasks.cli.main import Parser
-from tasks.cli.running import check_staging, lock, preflight
+from tasks.cli.running import alone, check_staging, preflight
 from tasks.settings.reading import settings
 from tasks.stations import station_name
 
@@ -34,8 +34,6 @@ _ADDING = {
     "comment": "changes no number; is shown with the days",
     "calibrate": "the value is slope times what was reported plus offset; what was reported is kept",
 }
-#: Seconds to wait for a run that is under way.
-_WAIT = 900
 
 
 def main(argv: Sequence[str]) -> int:
@@ -175,11 +173,7 @@ def _span(text: str, is_open: bool) -> tuple[datetime, datetime | None]:
 
 def _apply() -> int:
     preflight()
-    with lock("run", wait=_WAIT) as alone:
-        if not alone:
-            raise StagingError(
-                f"a run has held the staging root for {_WAIT // 60} minutes: see what it does, try again"
-            )
+    with alone(minutes=15):
         days = errata.apply()
     span = f": {days[0]} to {days[-1]}" if days else ""
     print(f"{len(days)} days are as the notes have it{span}")

@@ -16,7 +16,7 @@ from tasks import environment, logs, targets
 from tasks.cli.luigi_run import LOCALLY, luigi_run
 from tasks.settings.reading import settings
 
-__all__ = ["check_staging", "lock", "luigi_run", "positive", "preflight", "say", "scheduler"]
+__all__ = ["alone", "check_staging", "lock", "luigi_run", "positive", "preflight", "say", "scheduler"]
 
 log = logging.getLogger("airqino.scheduler")
 
@@ -94,3 +94,20 @@ def lock(name: str, wait: float = 0) -> Iterator[bool]:
     """
     with held(targets.paths().lock(name), wait) as got:
         yield got
+
+
+@contextlib.contextmanager
+def alone(minutes: int) -> Iterator[None]:
+    """Work on the staging root while no run does.
+
+    Args:
+        minutes: How long to wait for the run under way.
+
+    Raises:
+        StagingError: It took longer.
+    """
+    with lock("run", wait=60 * minutes) as got:
+        if not got:
+            told = f"another run has held the staging root for {minutes} minutes"
+            raise StagingError(f"{told}: see what it does (scripts/runs), then try again")
+        yield

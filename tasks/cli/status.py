@@ -123,8 +123,8 @@ def _answers() -> str:
 def _database(answer: str) -> tuple[dict[str, Any], Any]:
     """Return what MongoDB says, and the first day of which anything is known; None where it does not answer."""
     from tasks.cli.disk import database_use
+    from tasks.from_documents import unstaged_days
     from tasks.missing import first_day
-    from tasks.restored import unstaged_days
     from tasks.versions import older_days
 
     if answer != "ok":
@@ -137,7 +137,7 @@ def _database(answer: str) -> tuple[dict[str, Any], Any]:
             "last_forecast": mongo.newest(database, "forecasts", "issued_at"),
             "database": database_use(database),
             "older_version_days": len(older_days()),
-            "unstaged_days": len(unstaged_days()),
+            "unstaged_days": len(unstaged_days().whole),
             "sensor_faults": _sensor_faults(database),
         }, first_day()
     except MongoError as error:

@@ -6,11 +6,11 @@ from itertools import groupby
 
 from rich.console import Console
 
-from airqino.errors import ConfigError, StagingError
+from airqino.errors import ConfigError
 from airqino.times import FORMS, Span, parse_span
 from tasks import targets
 from tasks.cli.main import Parser
-from tasks.cli.running import lock, preflight
+from tasks.cli.running import alone, preflight
 from tasks.instruments.runs import recorded
 from tasks.restored import restore_staging
 from tasks.settings.reading import settings
@@ -45,7 +45,8 @@ def main(argv: Sequence[str]) -> int:
         return _verify(wanted, arguments.span, check=True)
     with recorded("verify", argv) as record:
         preflight()
-        restore_staging()
+        with alone(minutes=15):
+            restore_staging()
         record.code = _verify(wanted, arguments.span, check=False)
         record.reason = "documents that are not ours are there" if record.code else ""
     return record.code
@@ -68,10 +69,7 @@ def _verify(wanted: Span | None, named: str | None, check: bool) -> int:
 def _by_months(days: Sequence[date], mend: bool) -> Iterator[Verified]:
     """Let an hourly run in between two months."""
     for _, of_month in groupby(days, key=lambda day: (day.year, day.month)):
-        with lock("run", wait=900) as alone:
-            if not alone:
-                cure = "see what it does, then try again"
-                raise StagingError(f"another run has held the staging root for 15 minutes: {cure}")
+        with alone(minutes=15):
             yield from verify(list(of_month), mend)
 
 
