@@ -181,9 +181,9 @@ def _mass_revision(state: PipelineState, limits: Alerts) -> Iterator[Incident]:
 
 
 def _damaged(state: PipelineState) -> Iterator[Incident]:
-    if state.damaged:
+    if state.damaged or state.gone:
         title, text = texts.damaged_file([path for path, _ in state.damaged], state.gone)
-        gone, since = [f"{path}" for path in state.gone], min(at for _, at in state.damaged)
+        gone, since = [f"{path}" for path in state.gone], min((at for _, at in state.damaged), default=state.now)
         yield Incident(kind="damaged_file", since=since, title=title, text=text, units=gone)
 
 

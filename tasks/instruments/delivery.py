@@ -2,10 +2,13 @@
 
 import contextlib
 import logging
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
+
+import msgspec
 
 from airqino.errors import PipelineError
 from airqino.stores.locks import held
@@ -106,12 +109,16 @@ def _pending(all_incidents: list[Incident], ids: list[str]) -> dict[str, list[tu
 
 
 def main() -> None:
-    """Send what a run that is over left to send."""
+    """Send what a run that is over left to send: what is written down, or the incidents that standard input names."""
     logs.start_logging()
+    root, urls = staging_root(), settings().alerts.urls
     try:
-        deliver(staging_root(), settings().alerts.urls)
+        deliver(root, urls)
     except (OSError, PipelineError) as error:
-        log.warning("alerts were not sent: %s", redact(str(error)))
+        if left := msgspec.json.decode(sys.stdin.buffer.read() or b"[]", type=list[Incident]):
+            send_unwritten(root, urls, error, left)
+        else:
+            log.warning("alerts were not sent: %s", redact(str(error)))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import luigi
+import msgspec
 
 from airqino.errors import NotAskedError, PipelineError, SourceTimeoutError, StagingError, UnexpectedShapeError
 from airqino.source import raw
@@ -215,11 +216,12 @@ def mark_sent() -> None:
 
 def send_at_exit() -> None:
     """Send what there is to send at the end of a run that does not send itself: plain ``luigi``, a backfill."""
-    if not _unsent[0]:
+    if not (_unsent[0] or unwritten):
         return
     # a process that ends cannot start threads any more, which Apprise needs: another one sends
+    command, left = [sys.executable, "-m", "tasks.instruments.delivery"], msgspec.json.encode(unwritten)
     with contextlib.suppress(OSError, subprocess.SubprocessError):  # nothing may change how the run ended
-        subprocess.run([sys.executable, "-m", "tasks.instruments.delivery"], timeout=_SENDING_SECONDS, check=False)
+        subprocess.run(command, input=left, timeout=_SENDING_SECONDS, check=False)
 
 
 atexit.register(send_at_exit)

@@ -117,6 +117,7 @@ def check(root: Path, insist: bool = True) -> Checked:
         except (OSError, StagingError) as error:
             if insist:
                 send_unwritten(root, config.urls, error, [*holding, *hook.unwritten])
+                hook.unwritten.clear()
             log.info("the state of things cannot be written down: %s", error)
             return Checked(state, conclusive=False)
         evaluated = not evaluation.failed

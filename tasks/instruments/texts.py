@@ -50,7 +50,7 @@ def unwritten(error: str, incidents: Sequence[Incident]) -> Message:
     title = incidents[0].title if incidents else f"the staging root {root} cannot be used"
     told = _lines(
         f"Alerts cannot be written down under {root}: {error}. No run can write anything there either. This message",
-        "comes again with each hourly run, and its end is not told, until the folder can be written. What to do:",
+        "comes again with each run, and its end is not told, until the folder can be written. What to do:",
         "scripts/doctor",
         look=f"df -h {shlex.quote(str(root))}; docs/alerts.md, section disk_low",
     )
@@ -232,8 +232,14 @@ def mass_revision(spans: Sequence[tuple[str, str, int, datetime, datetime]]) -> 
 
 
 def damaged_file(paths: Sequence[Path], gone: Sequence[Path]) -> TitleAndText:
-    """Return the text about damaged files that were set aside; `gone` are those that are not there again yet."""
+    """Return the text about damaged files that were set aside within a day; `gone` are those that did not come back."""
     quarantine = Paths(staging_root()).quarantine.resolve()
+    if not paths:
+        files = "a damaged file is" if len(gone) == 1 else f"{len(gone)} damaged files are"
+        text = f"After a day still not there: {_listed(gone)}. Neither MongoDB nor the source had a copy. Take them"
+        text += " from a back-up (docs/on-call.md, Restore), or do without. To put away what is damaged, and end this:"
+        away = shlex.join(["mv", f"{quarantine}", f"{quarantine}-{datetime.now(UTC):%Y%m%dT%H%M%S}"])
+        return f"{files} lost", _lines(text, away, look=f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail")
     files = "a damaged file was" if len(paths) == 1 else f"{len(paths)} damaged files were"
     if gone:
         how = "An hourly run fetches or restores them, and builds again what is derived from them; scripts/verify then"

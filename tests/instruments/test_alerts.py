@@ -278,7 +278,7 @@ def test_incidents_and_counts_that_cannot_be_kept_change_no_run(
     assert b"FileNotFoundError" not in done.stderr  # without metrics nothing is counted
 
 
-@pytest.mark.parametrize("command", ["hourly", "alerts"])
+@pytest.mark.parametrize("command", ["hourly", "backfill", "alerts"])
 def test_what_cannot_be_written_down_is_told_all_the_same(
     alerted: Pipeline, sandbox: Sandbox, web: Web, command: str
 ) -> None:
@@ -286,8 +286,9 @@ def test_what_cannot_be_written_down_is_told_all_the_same(
     (alerted.root / "alerts.json").mkdir(parents=True)
     fail(sandbox)
     for _ in range(2):
-        done = alerted.hourly() if command == "hourly" else alerted.script("alerts", "check")
-        assert done.returncode == (30 if command == "hourly" else 2), done.stderr
+        arguments = {"hourly": (), "backfill": ("2026-02-19..",), "alerts": ("check",)}[command]
+        done = alerted.script(command, *arguments)
+        assert done.returncode == (2 if command == "alerts" else 30), done.stderr
     if command == "alerts":  # a check each quarter of an hour tells in the first one of each hour only
         assert len(web.alerts) in (0, 2)
         return

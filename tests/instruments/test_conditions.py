@@ -61,6 +61,15 @@ def test_damaged_files_are_one_incident_that_names_them():
     assert "2024-09-03/daily.parquet.x and 2 more" in incident.text
 
 
+def test_a_damaged_file_that_does_not_come_back_is_not_forgotten_after_a_day():
+    state = replace(FINE, gone=(Path("/data/2024-09-01/forecast/07.parquet"),))
+    (incident,) = evaluate(state, LIMITS, NOW, NOW).holding
+    assert (incident.key, incident.title) == ("damaged_file|", "a damaged file is lost")
+    assert "/data/2024-09-01/forecast/07.parquet" in incident.text
+    (command,) = [line.strip() for line in incident.text.splitlines() if line.startswith("    ")]
+    assert command.startswith("mv ")
+
+
 def test_hours_that_no_hourly_run_fetches_are_one_incident_with_the_command_that_does():
     days = date(2024, 8, 1), date(2024, 8, 4)
     (incident,) = evaluate(replace(FINE, overdue=MissingHours(96, 5, 7, 7, *days)), LIMITS, NOW, NOW).holding
