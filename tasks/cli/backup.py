@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
         "airqino backup",
         description="Write the staging root and all documents of the database into DIR/airqino-<time>.tar.gz. Waits "
         "for a run that is under way, and holds back the next. Only the staging root must be kept: from it "
-        "`airqino backfill` makes the documents again, without asking the API.",
+        "`scripts/backfill` makes the documents again, without asking the API.",
     )
     parser.add_argument(
         "folder", metavar="DIR", type=caller_path, help="where to write it; better on another machine's disk"

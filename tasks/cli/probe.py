@@ -30,7 +30,7 @@ _OUTCOMES: dict[Outcome, tuple[str, str]] = {
     "not known": ("dim", "not known"),
 }
 
-_EPILOG = """The report is kept as probe.json under the staging root; `airqino doctor` tells what it said and how old it
+_EPILOG = """The report is kept as probe.json under the staging root; `scripts/doctor` tells what it said and how old it
 is. exit codes: 0 nothing that was seen is against an assumption; 1 one does not hold, and somebody should look; 2 a
 setting or argument is wrong, the API refuses the account or knows none of the stations, or the staging root cannot be
 written; 30 the API did not answer, or nothing that can be read"""

@@ -19,9 +19,9 @@ def main(argv: Sequence[str]) -> int:
         "airqino restore",
         description="Write a back-up's files into the staging root and its documents into the database. Both must be "
         "empty: move the staging root away first; --drop empties the database. The user of MONGODB_URI needs the "
-        "rights of `ops` (`airqino mongo-users`).",
+        "rights of `ops` (`scripts/mongo-users`).",
     )
-    parser.add_argument("file", metavar="FILE", type=caller_path, help="what `airqino backup` wrote")
+    parser.add_argument("file", metavar="FILE", type=caller_path, help="what `scripts/backup` wrote")
     parser.add_argument("--only", choices=("staging", "database"), help="restore one of them")
     parser.add_argument("--drop", action="store_true", help="drop the database's collections first")
     arguments = parser.parse_args(argv)

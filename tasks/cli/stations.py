@@ -83,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
     listed = f"not known ({known.error})" if known.error else ", ".join(known.content) or "none"
     console.print(f"sensors that the API lists: {listed}", highlight=False, markup=False)
     if any(line.state == "new" and line.listed.station for line in lines):
-        console.print("to configure a new one: airqino stations --add ID", highlight=False)
+        console.print("to configure a new one: scripts/stations --add ID", highlight=False)
     return 0
 
 

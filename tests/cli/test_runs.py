@@ -191,7 +191,7 @@ def test_a_run_that_failed_says_why_and_what_to_do(pipeline: Pipeline, command: 
     assert done.returncode == 30
     why, cure = told_of(done.stderr)
     assert re.search(r"\(exit code 30\): FetchHour 2026-0\S+: no station answered for ", why), why
-    assert "the same command does the rest: `airqino doctor` helps" in cure
+    assert "the same command does the rest: `scripts/doctor` helps" in cure
     assert "Traceback" not in done.stderr
     assert pipeline.script(*command).returncode == 0
 
