@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     names = ", ".join(of.name for of in READINGS)
     parser = Parser(
         "airqino note",
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _who_and_why(command: argparse.ArgumentParser) -> None:
+def _who_and_why(command: Parser) -> None:
     command.add_argument(
         "--why",
         required=True,

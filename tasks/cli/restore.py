@@ -1,6 +1,5 @@
 """airqino restore: a back-up's files and documents, back where they were."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,13 +8,14 @@ from airqino.errors import ConfigError, MongoError, StagingError
 from airqino.stores import archive, indexes, mongo
 from tasks import environment, targets
 from tasks.cli.arguments import caller_path
+from tasks.cli.main import Parser
 from tasks.cli.running import lock, preflight
 from tasks.settings.reading import settings
 
 
 def main(argv: Sequence[str]) -> int:
     """Restore what a back-up holds, over nothing that is there."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino restore",
         description="Write a back-up's files into the staging root and its documents into the database. Both must be "
         "empty: move the staging root away first; --drop empties the database. The user of MONGODB_URI needs the "
