@@ -19,6 +19,7 @@ from tasks.fetch import FetchHour, due
 from tasks.parameters import DaysParameter, HourParameter
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage, exclusive
+from tasks.staged import asked_once
 
 
 class DayTask(Stage):
@@ -65,7 +66,7 @@ class CleanDay(DayTask):
 
     def requires(self) -> list[FetchHour]:
         """Return the hours that are missing or due, and no others."""
-        return [FetchHour(hour=hour) for hour in self._due()]
+        return [FetchHour(hour=hour) for hour in self.due()]
 
     def output(self) -> list[targets.ParquetTarget]:
         """Return each day's hourly table."""
@@ -77,7 +78,7 @@ class CleanDay(DayTask):
 
     def unfinished(self) -> set[date]:
         """Return the days that have hours due, or a table that is not up to date."""
-        return {hour.date() for hour in self._due()} | self.outdated()
+        return {hour.date() for hour in self.due()} | self.outdated()
 
     def outdated(self) -> set[date]:
         """Return the days whose table is not up to date, whatever is due."""
@@ -94,10 +95,13 @@ class CleanDay(DayTask):
         for day, table in split_days(flagged, flagged["observed_at"].dt.date, stale, ["station", "observed_at"]):
             targets.hourly(day).write(table, inputs=stale[day])
 
-    def _due(self) -> Collection[datetime]:
+    @asked_once
+    def due(self) -> Collection[datetime]:
+        """Return the hours that are missing or due."""
         hours = (hour for day in self.day for hour in hour_range(day_start(day), day_start(day) + DAY - HOUR))
         return due((hour for hour in hours if hour <= self.through), settings())
 
+    @asked_once
     def _stale(self) -> dict[date, str]:
         """Return the days whose table is not up to date, and the fingerprint of what each is to be built from."""
         inputs = _inputs(self.day)

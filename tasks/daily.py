@@ -10,7 +10,7 @@ from tasks import targets, versions
 from tasks.clean import CleanDay, DayTask, last_hour, split_days
 from tasks.settings.reading import settings
 from tasks.stage import exclusive
-from tasks.staged import frame
+from tasks.staged import asked_once, frame
 
 
 class DailyMeans(DayTask):
@@ -55,6 +55,7 @@ class DailyMeans(DayTask):
         for day, table in split_days(means, means["day"], stale, ["station"]):
             targets.daily(day).write(table, inputs=stale[day])
 
+    @asked_once
     def _stale(self) -> dict[date, str]:
         """Return the days whose means are not up to date, and the fingerprint of what each is to be built from."""
         rules = settings().zones, settings().quality.valid_share, versions.DAILY

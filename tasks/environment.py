@@ -13,7 +13,7 @@ from airqino.stores import files, mongo
 from airqino.stores.paths import Paths
 from tasks.settings.reading import settings
 
-__all__ = ["adopt", "check_database", "check_root", "explain", "of_database", "of_root"]
+__all__ = ["adopt", "check_database", "check_root", "explain", "is_foreign", "of_database", "of_root"]
 
 _KEY = "environment"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -49,6 +49,13 @@ def check_root(root: Path) -> None:
     if known not in _seen:
         _refuse(f"staging root {root}", of_root(root), f"STAGING_ROOT; or {Paths(root).environment}, if it is wrong")
         _seen.add(known)
+
+
+def is_foreign(root: Path) -> bool:
+    """Tell whether a staging root belongs to another environment; none does where the settings cannot be read."""
+    with contextlib.suppress(ConfigError):
+        return of_root(root) not in (None, settings().airqino.environment)
+    return False
 
 
 def check_database(db: mongo.Database) -> None:

@@ -30,7 +30,7 @@ from tasks.parameters import HoursParameter
 from tasks.settings.reading import Settings, refuse_unpublished, settings
 from tasks.settings.sections import AirQino
 from tasks.stage import FETCHED, Stage, exclusive
-from tasks.staged import lost_days
+from tasks.staged import asked_once, lost_days
 from tasks.stations import has_answered, refuse_others
 
 log = logging.getLogger("airqino.fetch")
@@ -98,6 +98,7 @@ class FetchHour(Stage):
             raise TookTooLongError(f"{over}; what came is staged, run the same command again")
         log.warning("%s ([airqino] run_seconds): the next run begins there", over)
 
+    @asked_once
     def due(self) -> dict[datetime, list[str]]:
         """Return the stations that are to be asked now, for each hour that has such."""
         return due(self.hour, settings(), backfill=self.backfill, again=self.again or self.is_forced)

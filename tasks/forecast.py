@@ -140,7 +140,9 @@ def _stage_forecasts(hours: list[datetime], champion: Champion | None, hindcast:
         readings = flag_history(readings, thresholds(), causal=True)
     predicted, version = _predict(hours, readings, champion)
     if champion is None and not hindcast:
-        log.warning("persistence is published: %s", promotion.no_model_reason(last))
+        # where none was ever published, nobody can do anything but wait: no run is to warn of it each hour
+        level = logging.WARNING if promotion.is_champion_lost() else logging.INFO
+        log.log(level, "persistence is published: %s", promotion.no_model_reason(last))
     predicted = predicted.assign(model_version=version, hindcast=hindcast)
     inputs = targets.fingerprint(*(table.fingerprint for table in tables), version, champion and champion.fallback)
     for hour in hours:

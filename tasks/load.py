@@ -18,6 +18,7 @@ from tasks.daily import DailyMeans
 from tasks.documents import Document
 from tasks.settings.reading import Settings, settings
 from tasks.stage import Stage, exclusive
+from tasks.staged import asked_once
 from tasks.stations import identity, restore_history, shore_around
 from tasks.stored import differences, kept, tell
 from tasks.versions import VERSION
@@ -60,6 +61,7 @@ class LoadDay(DayTask):
             tell(day, differences(day, settings()))
         load_days(stale)
 
+    @asked_once
     def _stale(self) -> set[date]:
         """Return the days that are not loaded as they are staged."""
         return {*self.day} if self.is_forced else {*self.day} - _there(_loads(self.day))

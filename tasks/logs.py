@@ -66,9 +66,16 @@ class LogFile(logging.FileHandler):
     def __init__(self) -> None:
         super().__init__(log_path(), delay=True, encoding="utf-8")
         self.setFormatter(ECSFormatter())
+        self._is_foreign: bool | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record; a log that cannot be written never stops a run."""
+        """Write a record, unless the root is another environment's; a log that cannot be written never stops a run."""
+        if self._is_foreign is None:
+            from tasks.environment import is_foreign  # loads MongoDB's driver, which not every command needs
+
+            self._is_foreign = is_foreign(staging_root())
+        if self._is_foreign:
+            return
         try:
             Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
             super().emit(record)

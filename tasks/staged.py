@@ -1,12 +1,13 @@
 """Staged files as Luigi targets: what is damaged is moved away and is from then on as if it were not there."""
 
 import contextlib
+import functools
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import luigi
 import pyarrow as pa
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "ParquetTarget", "frame", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "only_look", "paths",
-    "set_aside",
+    "ParquetTarget", "asked_once", "frame", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "only_look",
+    "paths", "set_aside",
 ]  # fmt: skip
+
+T = TypeVar("T", bound=Hashable)
+R = TypeVar("R")
 
 log = logging.getLogger("airqino.staging")
 
@@ -131,9 +135,14 @@ def paths() -> Paths:
     Raises:
         ConfigError: It belongs to another environment.
     """
-    root = Path(settings().staging.root)
-    check_root(root)
-    return Paths(root)
+    layout = _layout(settings().staging.root)
+    check_root(layout.root)
+    return layout
+
+
+@functools.lru_cache(maxsize=8)  # asked for each file
+def _layout(root: str) -> Paths:
+    return Paths(Path(root))
 
 
 #: What is built, or fetched, with its day.
@@ -179,6 +188,21 @@ def only_look() -> None:
     """From now on leave everything under the staging root as it is, also damaged files."""
     global _only_looks
     _only_looks = True
+
+
+def asked_once(method: Callable[[T], R]) -> Callable[[T], R]:
+    """Ask a task's method once where this process only looks: nothing changes then, and a plan may be of years."""
+    known: dict[T, R] = {}
+
+    @functools.wraps(method)
+    def ask(task: T) -> R:
+        if not _only_looks:
+            return method(task)
+        if task not in known:
+            known[task] = method(task)
+        return known[task]
+
+    return ask
 
 
 def set_aside(path: Path, error: DamagedFileError) -> None:

@@ -53,7 +53,7 @@ class TrainModel(Stage):
         """Have it trained again, unless it has made forecasts: then it stays the model that made them."""
         card = promotion.card(self.day)
         if card is not None and card.promoted_at:
-            cure = "TrainModel for a later day trains another, `airqino models rollback` goes back to the one before"
+            cure = "TrainModel for a later day trains another, `scripts/models rollback` goes back to the one before"
             raise ConfigError(f"model {self.day} was published and stays as it is: {cure}")
         super().force()
 

@@ -82,12 +82,15 @@ def test_the_database_of_another_environment_is_refused(deployed: Pipeline, tmp_
 
 
 def test_plain_luigi_writes_nothing_to_another_environment(deployed: Pipeline) -> None:
+    """No incident, no line of the log and no lock either."""
+    files = {path: path.read_bytes() for path in deployed.root.rglob("*") if path.is_file()}
     before = contents(deployed)
     deployed.env["AIRQINO_ENVIRONMENT"] = "test"
-    done = deployed.luigi("LoadDay", "--day", "2026-02-20")
-    assert done.returncode != 0
-    assert "belongs to the environment production" in done.stdout + done.stderr
-    (deployed.root / "alerts.json").unlink(missing_ok=True)  # that something tried is an incident there
+    for task in (["LoadDay", "--day", "2026-02-20"], ["Hourly"], ["LoadNotes"], ["TrainModel", "--day", "2026-02-16"]):
+        done = deployed.luigi(*task)
+        assert done.returncode != 0
+        assert "belongs to the environment production" in done.stdout + done.stderr
+        assert {path: path.read_bytes() for path in deployed.root.rglob("*") if path.is_file()} == files, task
     assert contents(deployed) == before
 
 

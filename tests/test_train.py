@@ -356,6 +356,13 @@ def test_a_champion_lost_for_good_makes_room_for_the_one_before(deployed: Pipeli
     assert (deployed.root / "models" / "2026-03-02" / "card.json").stat().st_size > 0
 
 
+def test_a_champion_that_is_lost_is_a_warning(deployed: Pipeline) -> None:
+    shutil.rmtree(deployed.root / "models" / f"{MONDAY}")
+    done = deployed.script("run", "Forecast", "--hour", "2026-03-03T23")
+    assert done.returncode == 0, done.stderr
+    assert any("persistence is published: no model yet" in warning for warning in warnings(done))
+
+
 def test_two_hundred_hours_of_history(tmp_path: Path, mongod: Mongod, api: Sandbox) -> None:
     pipeline = Pipeline(tmp_path / "staging", mongod, api.url, AIRQINO_NOW=NOW)
     assert pipeline.backfill("2026-02-23T16", "2026-03-03T23").returncode == 0
@@ -365,8 +372,10 @@ def test_two_hundred_hours_of_history(tmp_path: Path, mongod: Mongod, api: Sandb
     shutil.rmtree(pipeline.root / "2026-03-03" / "forecast")
     pipeline.database.loads.delete_one({"_id": "forecast|2026-03-03T23"})
     done = pipeline.hourly()
-    (warning,) = warnings(done)
-    assert "persistence is published: no model yet: 8 days staged, 14 needed" in warning
+    assert len(done.stderr.splitlines()) == 1  # nobody can do anything but wait: it is in the log alone
+    assert warnings(done) == []
+    log = "".join(path.read_text() for path in (pipeline.root / "logs").iterdir())
+    assert "persistence is published: no model yet: 8 days staged, 14 needed" in log
     forecast = published(pipeline, "2026-03-03T23")
     possible = forecast[forecast["method"] != "none"]
     assert len(possible) > 0

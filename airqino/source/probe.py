@@ -181,7 +181,7 @@ def _unknown(seen: Seen) -> Verdict:
         return _unanswered(name, nowhere)
     if isinstance(nowhere.error, UnknownStationError):
         return Verdict(name, "holds", nowhere.answer)
-    cure = "a mistyped id is not found out by runs: compare AIRQINO_STATIONS with `airqino stations`"
+    cure = "a mistyped id is not found out by runs: compare AIRQINO_STATIONS with `scripts/stations`"
     return Verdict(name, "does not hold", nowhere.answer, cure)
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from airqino.errors import ConfigError, StagingError
 from tasks import logs
+from tasks.cli.main import Parser
 from tasks.environment import check_root
 from tasks.instruments import channels, incidents
 from tasks.instruments.channels import Message
@@ -32,7 +33,7 @@ _EPILOG = """commands:
 
 def main(argv: Sequence[str]) -> int:
     """Run one of the commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino alerts",
         description="Look after the alerts. Each incident is told once when it begins and once when it ends; where to, "
         "says ALERT_URLS or [alerts] urls. docs/alerts.md explains every kind.",

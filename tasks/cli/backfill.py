@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
     """Run a range in chunks of a month."""
     parser = Parser(
         "airqino backfill",
-        description="Fetch, average and load a span of past hours in few large requests, such as `airqino backfill "
+        description="Fetch, average and load a span of past hours in few large requests, such as `scripts/backfill "
         "2024-03`. Without one: all that is missing since the first staged hour, such as after an outage of any "
         "length. Safe to interrupt and to start again: what is settled is skipped; hours that failed, or had no row "
         "and are not settled, are asked for again at once; readings that may still change, after 20 hours.",

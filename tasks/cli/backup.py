@@ -1,6 +1,5 @@
 """airqino backup: the staging root and the database in one file."""
 
-import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -8,17 +7,18 @@ from airqino.errors import StagingError
 from airqino.stores import archive, mongo
 from tasks import targets
 from tasks.cli.arguments import caller_path
+from tasks.cli.main import Parser
 from tasks.cli.running import alone
 from tasks.settings.reading import settings
 
 
 def main(argv: Sequence[str]) -> int:
     """Write a back-up while no run is under way."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino backup",
         description="Write the staging root and all documents of the database into DIR/airqino-<time>.tar.gz. Waits "
         "for a run that is under way, and holds back the next. Only the staging root must be kept: from it "
-        "`airqino backfill` makes the documents again, without asking the API.",
+        "`scripts/backfill` makes the documents again, without asking the API.",
     )
     parser.add_argument(
         "folder", metavar="DIR", type=caller_path, help="where to write it; better on another machine's disk"

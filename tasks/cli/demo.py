@@ -1,6 +1,5 @@
 """airqino demo: the whole pipeline on parts of its own, in about a minute."""
 
-import argparse
 import os
 import shlex
 import subprocess
@@ -20,6 +19,7 @@ from airqino.readings import CORE_HOURS, POLLUTANTS, reading
 from airqino.stores import files
 from airqino.stores.paths import Paths
 from tasks.cli.demo_servers import Servers
+from tasks.cli.main import Parser
 from tasks.environment import of_root
 from tasks.settings import luigi_cfg
 from tasks.settings.sections import Staging
@@ -45,7 +45,7 @@ SUPERSET = Path(__file__).parents[2] / "scripts" / "superset"
 
 def main(argv: Sequence[str]) -> int:
     """Run the demo."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino demo",
         description=f"Start a sandbox API, a MongoDB and luigid on loopback, bring {DAYS} days and the current hour "
         f"through the whole pipeline, forecast the last {HINDCAST_DAYS} days as they would have been, and show the "

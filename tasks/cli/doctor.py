@@ -1,6 +1,5 @@
 """airqino doctor: what is wrong with this deployment, and what to do about it."""
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from tasks.cli.main import Parser
 from tasks.doctor import examine
 from tasks.doctor.checks import Outcome, Result
 
@@ -22,7 +22,7 @@ _OUTCOMES: dict[Outcome, tuple[str, str]] = {
 
 def main(argv: Sequence[str]) -> int:
     """Check everything and print it; 1 when something failed."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino doctor",
         description="Check settings, API, credentials, clock, MongoDB, staging root, luigid, model registry, alerts "
         "and cron, and say what to do about what is wrong. Changes nothing, shows no secret, takes less than 10 s.",

@@ -1,6 +1,5 @@
 """airqino export: a span of days, hours or forecasts as one file, in the columns of the open data."""
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -40,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(
         "airqino export",
         description="Write a span of the staged tables into one file, a reading or daily mean in a row, with the "

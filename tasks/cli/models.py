@@ -1,6 +1,5 @@
 """airqino models: the forecast models, which one is published, and how to change that."""
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from airqino.errors import ConfigError, RegistryError
 from airqino.stores import models
 from airqino.times import parse_day
 from tasks import model_documents, promotion, targets
+from tasks.cli.main import Parser
 from tasks.cli.running import lock, preflight
 
 _EPILOG = """A version is named by the day that it was trained for: 2024-09-09 knows nothing of that day or later. What
@@ -22,7 +22,7 @@ setting, the staging root or MongoDB cannot be used; 10 a run is under way"""
 
 def main(argv: Sequence[str]) -> int:
     """List the models, promote one, or roll back to the one before."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino models",
         description="The forecast models, which one is published, and how to change that.",
         epilog=_EPILOG,

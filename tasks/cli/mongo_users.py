@@ -10,6 +10,7 @@ from typing import Any
 from airqino.errors import ConfigError, MongoError
 from airqino.stores import mongo
 from tasks import targets
+from tasks.cli.main import Parser
 from tasks.settings.reading import settings
 
 Document = dict[str, Any]
@@ -45,7 +46,7 @@ _EPILOG = """environment:
 
 def main(argv: Sequence[str]) -> int:
     """Make the users and roles, or bring them up to date."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino mongo-users",
         description="Make the MongoDB users etl_writer (the pipeline), dashboard_reader (Superset) and ops (backup, "
         "restore, monitoring), each with a role of its own, or bring them up to date. Safe to run again.",

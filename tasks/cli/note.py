@@ -25,7 +25,7 @@ from tasks.stations import station_name
 _EPILOG = """STATION is an id or a name. READING is one of {readings}, or all. SPAN is {forms}, such as
 2024-09-09T10..2024-09-09T14, both included. A note is never changed or deleted: `revoke` takes one back. Of two that
 say different things of a value the later one holds. The next hourly run builds again whatever depends on a note;
---now, or `airqino note apply`, does so at once, without asking the API. exit codes: 0 done; 2 an argument or setting is
+--now, or `scripts/note apply`, does so at once, without asking the API. exit codes: 0 done; 2 an argument or setting is
 wrong, or the file of notes or MongoDB cannot be used"""
 
 _ADDING = {
@@ -57,11 +57,11 @@ def main(argv: Sequence[str]) -> int:
     print(f"{note.id}: {_told(note)}")
     if arguments.now:
         return _apply()
-    print("the next hourly run builds what depends on it; at once: airqino note apply")
+    print("the next hourly run builds what depends on it; at once: scripts/note apply")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     names = ", ".join(of.name for of in READINGS)
     parser = Parser(
         "airqino note",
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _who_and_why(command: argparse.ArgumentParser) -> None:
+def _who_and_why(command: Parser) -> None:
     command.add_argument(
         "--why",
         required=True,

@@ -1,12 +1,13 @@
 """What a run would ask, build and write, told without doing any of it: no request, no file, no document, no folder."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
 from airqino.times import DAY, day_start, format_hour, runs_of
 from tasks import staged
+from tasks.clean import CleanDay
 from tasks.cli.running import say
 from tasks.fetch import FetchHour, blocks, spans_of
 from tasks.settings.reading import settings
@@ -39,10 +40,11 @@ def tell(*tasks: Stage) -> None:
     """Print what tasks, with all that they need and start, would do."""
     staged.only_look()
     unfinished: dict[str, Stage] = {}
+    hours_asked: set[datetime] = set()
     asked: list[_Asked] = []
     for task in tasks:
         before = {*unfinished}
-        _walk(task, unfinished)
+        _walk(task, unfinished, hours_asked)
         if hours := _due(of for key, of in unfinished.items() if key not in before):
             asked.append(hours)
     units: dict[str, set[Any]] = {}
@@ -57,12 +59,28 @@ def tell(*tasks: Stage) -> None:
         say("what of this is built and written depends on what comes")
 
 
-def _walk(task: Any, found: dict[str, Stage]) -> None:
+def _walk(task: Any, found: dict[str, Stage], asked: set[datetime]) -> None:
+    """Find all that is to be done for a task.
+
+    Args:
+        task: The task.
+        found: The tasks found so far, by id.
+        asked: The hours that these ask for.
+    """
     if task.task_id in found or task.complete():
         return
     found[task.task_id] = task
-    for of in (*task.deps(), *task.later()):
-        _walk(of, found)
+    if isinstance(task, FetchHour):
+        asked.update(task.due())
+    for of in (*_needed(task, asked), *task.later()):
+        _walk(of, found, asked)
+
+
+def _needed(task: Any, asked: Collection[datetime]) -> list[Any]:
+    """Return what a task requires; of the hours of many days, and not asked for yet, one task: ten years are 88,000."""
+    if isinstance(task, CleanDay):
+        return [FetchHour(hour=hours)] if (hours := [hour for hour in task.due() if hour not in asked]) else []
+    return list(task.deps())
 
 
 def _units(task: Any) -> set[Any]:

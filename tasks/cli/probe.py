@@ -1,6 +1,5 @@
 """airqino probe: which of our assumptions about the API hold for this account."""
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from airqino.source.probe import Outcome, Report, verdicts
 from airqino.source.questions import ask
 from airqino.stores import files
 from tasks import targets
-from tasks.cli.main import FAILED
+from tasks.cli.main import FAILED, Parser
 from tasks.cli.running import check_staging
 from tasks.fetch import client
 from tasks.settings.reading import Settings, settings
@@ -30,7 +29,7 @@ _OUTCOMES: dict[Outcome, tuple[str, str]] = {
     "not known": ("dim", "not known"),
 }
 
-_EPILOG = """The report is kept as probe.json under the staging root; `airqino doctor` tells what it said and how old it
+_EPILOG = """The report is kept as probe.json under the staging root; `scripts/doctor` tells what it said and how old it
 is. exit codes: 0 nothing that was seen is against an assumption; 1 one does not hold, and somebody should look; 2 a
 setting or argument is wrong, the API refuses the account or knows none of the stations, or the staging root cannot be
 written; 30 the API did not answer, or nothing that can be read"""
@@ -38,7 +37,7 @@ written; 30 the API did not answer, or nothing that can be read"""
 
 def main(argv: Sequence[str]) -> int:
     """Ask the API, print a verdict on each assumption and keep the report; 1 where one does not hold."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino probe",
         description="Ask the AirQino API a dozen questions and say which assumptions hold for this account: time zone, "
         "names of hours, ends of a span, longest span, what comes where there is nothing, rate limit, clock. It only "

@@ -1,6 +1,5 @@
 """airqino publish: the public page and the open data, now."""
 
-import argparse
 import functools
 import http.server
 import sys
@@ -12,7 +11,7 @@ from airqino.errors import ConfigError
 from airqino.times import DAY, HOUR, format_hour, parse_hour
 from tasks import logs, targets
 from tasks.cli import note
-from tasks.cli.main import FAILED
+from tasks.cli.main import FAILED, Parser
 from tasks.cli.running import luigi_run, positive, scheduler
 from tasks.instruments import hook
 from tasks.instruments.runs import recorded
@@ -23,7 +22,7 @@ _PORT = 8080
 
 def main(argv: Sequence[str]) -> int:
     """Apply the operator's notes, publish, and perhaps serve."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino publish",
         description="Bring the public page and the open data in [publish] root up to what is staged, as the hourly run "
         "does each hour, but at once. The operator's notes are applied first: a wrong number is gone when it "

@@ -107,7 +107,7 @@ class Reasons(logging.Handler):
         is_known = bool(failures) and all(failed.is_ours for failed in failures)
         code = FAILED if is_known and code > FAILED else code
         if is_known:
-            cure = "what is staged stays; when that is mended, the same command does the rest: `airqino doctor` helps"
+            cure = "what is staged stays; when that is mended, the same command does the rest: `scripts/doctor` helps"
         elif code in _NEXT:
             cure = _NEXT[code]
         else:

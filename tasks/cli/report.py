@@ -1,6 +1,5 @@
 """airqino report: the report of a month, for the office: a page that prints to two sheets."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -35,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(
         "airqino report",
         description="Write the report of a month from what is staged: for each station means, valid days, days over "

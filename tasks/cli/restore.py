@@ -1,6 +1,5 @@
 """airqino restore: a back-up's files and documents, back where they were."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,19 +8,20 @@ from airqino.errors import ConfigError, MongoError, StagingError
 from airqino.stores import archive, indexes, mongo
 from tasks import environment, targets
 from tasks.cli.arguments import caller_path
+from tasks.cli.main import Parser
 from tasks.cli.running import lock, preflight
 from tasks.settings.reading import settings
 
 
 def main(argv: Sequence[str]) -> int:
     """Restore what a back-up holds, over nothing that is there."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino restore",
         description="Write a back-up's files into the staging root and its documents into the database. Both must be "
         "empty: move the staging root away first; --drop empties the database. The user of MONGODB_URI needs the "
-        "rights of `ops` (`airqino mongo-users`).",
+        "rights of `ops` (`scripts/mongo-users`).",
     )
-    parser.add_argument("file", metavar="FILE", type=caller_path, help="what `airqino backup` wrote")
+    parser.add_argument("file", metavar="FILE", type=caller_path, help="what `scripts/backup` wrote")
     parser.add_argument("--only", choices=("staging", "database"), help="restore one of them")
     parser.add_argument("--drop", action="store_true", help="drop the database's collections first")
     arguments = parser.parse_args(argv)

@@ -1,6 +1,5 @@
 """airqino runs: what ran, when, for how long, and why it was red."""
 
-import argparse
 import json
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tasks.cli.main import Parser
 from tasks.cli.running import positive
 from tasks.instruments import runs
 from tasks.instruments.runs import RecordedRun
@@ -19,7 +19,7 @@ _SHOWN = 20
 
 def main(argv: Sequence[str]) -> int:
     """Print the last runs, the newest last."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino runs",
         description="List the commands that ran with this staging root: when, for how long, how they ended, and why if "
         "not well. Those that only look are not listed, nor what plain luigi ran. Times are UTC.",

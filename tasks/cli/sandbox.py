@@ -12,6 +12,7 @@ from airqino.sandbox.faults import KINDS, Fault
 from airqino.sandbox.handlers import parse_time
 from airqino.sandbox.server import Account, Sandbox
 from tasks.cli.arguments import caller_path
+from tasks.cli.main import Parser
 
 DEFAULT_PORT = 8765
 
@@ -63,10 +64,10 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     kinds = "\n".join(f"  {kind:17} {effect}" for kind, effect in KINDS.items())
     others = "\n".join(f"  {kind:17} {effect}" for kind, effect in habits.KINDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino sandbox",
         description="Serve a stand-in for the AirQino API on 127.0.0.1: made-up series, or replayed answers.",
         epilog=f"{_CONTROL}\nkinds of --fault (PROBABILITY 1, any STATION, no end of TIMES by default):\n{kinds}\n\n"

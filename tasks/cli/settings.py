@@ -1,6 +1,5 @@
 """airqino settings: where the settings come from, what they change, and a luigi.cfg that was edited moved out."""
 
-import argparse
 import os
 import shlex
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from luigi.configuration import LuigiConfigParser, get_config
 
 from airqino.errors import ConfigError, StagingError
 from airqino.stores import files
+from tasks.cli.main import Parser
 from tasks.settings import luigi_cfg
 from tasks.settings.editing import differences, parsed, save
 from tasks.settings.reading import origin, settings, text
@@ -21,7 +21,7 @@ Settings = dict[str, dict[str, str]]
 
 def main(argv: Sequence[str]) -> int:
     """Show the settings, or move those of an edited luigi.cfg."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino settings",
         description="Show which files settings were read from, each overriding those before it, and every setting that "
         "is not as the package brings it, with its place. Secrets are hidden.",

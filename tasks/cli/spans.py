@@ -56,10 +56,10 @@ def confirm(what: str, span: Span, *, yes: bool, again: bool = False) -> None:
 
 
 def _amount(span: Span) -> str:
-    """Return how many hours of how many stations in service, and in about how many requests."""
+    """Return how many station-hours of how many stations in service, and in about how many requests."""
     config = settings().airqino
     services = (settings().station(station).service for station in config.stations)
     spans = [(max(first or span.first, span.first), min(last or span.last, span.last)) for first, last in services]
     hours = [(last - first) // HOUR + 1 for first, last in spans if first <= last]
     requests = sum(math.ceil(of / (24 * config.max_days_per_request)) for of in hours)
-    return f"{sum(hours):,} hours of {len(hours)} stations, about {requests:,} requests"
+    return f"{sum(hours):,} station-hours of {len(hours)} stations, about {requests:,} requests"

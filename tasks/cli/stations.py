@@ -1,6 +1,5 @@
 """airqino stations: what the API lists beside what is configured, and a section for a new one."""
 
-import argparse
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from airqino.errors import ConfigError, CredentialsError, RequestRefusedError, S
 from airqino.source.client import Client
 from airqino.source.listing import Listed, Listing, sensors, stations
 from airqino.times import DAY, format_hour
-from tasks.cli.main import FAILED
+from tasks.cli.main import FAILED, Parser
 from tasks.fetch import client
 from tasks.settings import luigi_cfg
 from tasks.settings.editing import operators_file, save, with_station
@@ -46,7 +45,7 @@ class _Line:
 
 def main(argv: Sequence[str]) -> int:
     """List the stations, or add one; 30 where the API does not answer."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino stations",
         description="List the stations of the API's project ([airqino] project) beside those that are configured, and "
         "add a new one to airqino.cfg.",
@@ -83,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
     listed = f"not known ({known.error})" if known.error else ", ".join(known.content) or "none"
     console.print(f"sensors that the API lists: {listed}", highlight=False, markup=False)
     if any(line.state == "new" and line.listed.station for line in lines):
-        console.print("to configure a new one: airqino stations --add ID", highlight=False)
+        console.print("to configure a new one: scripts/stations --add ID", highlight=False)
     return 0
 
 

@@ -1,6 +1,5 @@
 """airqino status: the one screen of who is on call: how things are, what needs a person, and the command that heals."""
 
-import argparse
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from airqino.source.raw import NO_ROW
 from airqino.stores import models, mongo
 from airqino.times import DAY, HOUR, hour_range, runs_of
 from tasks import targets
+from tasks.cli.main import Parser
 from tasks.settings.reading import settings
 
 #: How far back gaps are told.
@@ -175,7 +175,7 @@ def _skill(scores: list[dict[str, Any]]) -> dict[str, float]:
 
 def main(argv: Sequence[str]) -> int:
     """Print the status; 1 when something needs a person."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "airqino status",
         description="Show on one screen how things are: what needs a person, and the command that heals it; each "
         "station's newest hour and what is missing since the first one; sensors to service, the forecast, the last "

@@ -49,7 +49,7 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
         Group(_MACHINE, lambda: machine.examine(of.staging, of.alerts, of.airqino)),
         Group(("missing hours",), lambda: machine.missing(of.staging, of.airqino, of.stations)),
         Group(("luigid",), lambda: services.luigid(of.luigid)),
-        Group(("model registry", "champion"), lambda: services.registry(of.forecast, of.staging)),
+        Group(("model registry", "champion"), lambda: services.registry(of.forecast, of.staging, of.airqino)),
         Group(("alerts",), lambda: services.alerts(of.alerts)),
         Group(("public page",), lambda: services.public_page(of.publish)),
         Group(("trigger",), lambda: trigger(repository, system, reading.staging_root())),

@@ -15,8 +15,9 @@ from airqino.errors import ConfigError, StagingError
 from airqino.publishing import citymap
 from airqino.stores import files, models
 from airqino.stores.paths import Paths
+from airqino.times import DAY
 from tasks.doctor.checks import Result, ok, warning
-from tasks.settings.sections import Alerts, Forecasting, Publishing, Staging
+from tasks.settings.sections import AirQino, Alerts, Forecasting, Publishing, Staging
 
 __all__ = ["alerts", "luigid", "public_page", "registry"]
 
@@ -38,14 +39,14 @@ def luigid(url: str) -> Iterator[Result]:
         yield ok(name, f"{_shown(url)} answers")
 
 
-def registry(forecast: Forecasting | None, staging: Staging | None) -> Iterator[Result]:
+def registry(forecast: Forecasting | None, staging: Staging | None, airqino: AirQino | None) -> Iterator[Result]:
     """Check that trainings can be recorded, and which model is published."""
     if forecast is None or staging is None:
         return
     paths = Paths(Path(staging.root))
     yield _registry(forecast.tracking_uri or f"sqlite:///{paths.registry.absolute()}", bool(forecast.tracking_uri))
     if paths.root.is_dir():
-        yield _champion(paths)
+        yield _champion(paths, _without_champion(paths, forecast.min_train_days, airqino))
 
 
 def _registry(uri: str, is_named: bool) -> Result:
@@ -75,18 +76,30 @@ def _registry(uri: str, is_named: bool) -> Result:
     return ok(name, f"{where} answers")
 
 
-def _champion(paths: Paths) -> Result:
+def _without_champion(paths: Paths, days_needed: int, airqino: AirQino | None) -> str:
+    """Say what to do where no model is published."""
+    if len([day for day in paths.days() if paths.hourly(day).exists()]) >= days_needed:
+        return (
+            "wait: a model is trained on Mondays, and published if it is better; how the last did: scripts/models list"
+        )
+    wait = f"wait: once {days_needed} staged days are there, a model is trained"
+    if airqino is None:
+        return wait
+    # the week's model is trained on what lies before its Monday
+    first = airqino.last_hour(airqino.moment()) - (days_needed + 7) * DAY
+    return f"{wait}. Sooner: scripts/backfill {first:%Y-%m-%d}.. and then scripts/hourly"
+
+
+def _champion(paths: Paths, cure_of_none: str) -> Result:
     name = "champion"
     try:
         champion = models.read_champion(paths.champion)
     except StagingError:
-        cure = (
-            "the next hourly run names the newest that was promoted; another: scripts/models list, then promote VERSION"
-        )
+        cure = "the next hourly run names the newest that was promoted; another: scripts/models list, "
+        cure += "then scripts/models promote VERSION"
         return warning(name, f"{paths.champion} cannot be read", cure)
     if champion is None:
-        cure = "wait: once 14 staged days are there, a model is trained on Mondays. Sooner: scripts/backfill the past"
-        return warning(name, "none: forecasts are persistence", cure)
+        return warning(name, "none: forecasts are persistence", cure_of_none)
     try:
         models.load(paths.model(champion.version))
     except StagingError:

@@ -130,17 +130,17 @@ def probed(airqino: AirQino | None, staging: Staging | None) -> Iterator[Result]
     """Tell what `airqino probe` last found, and how long ago."""
     if airqino is None or staging is None:
         return
-    name, path, cure = "probe", Paths(Path(staging.root)).probe, "airqino probe says what was seen and what to do"
+    name, path, cure = "probe", Paths(Path(staging.root)).probe, "scripts/probe says what was seen and what to do"
     try:
         report = msgspec.json.decode(path.read_bytes(), type=Report)
     except (FileNotFoundError, NotADirectoryError):
-        yield skipped(name, "never probed: run airqino probe")
+        yield skipped(name, "never probed: run scripts/probe")
         return
     except (OSError, msgspec.MsgspecError):
-        yield warning(name, f"{path} cannot be read", "airqino probe writes it again")
+        yield warning(name, f"{path} cannot be read", "scripts/probe writes it again")
         return
     if report.base_url != airqino.base_url:
-        yield skipped(name, f"the last result is of {report.base_url}: run airqino probe")
+        yield skipped(name, f"the last result is of {report.base_url}: run scripts/probe")
         return
     wrong, unknown = (", ".join(verdict.name for verdict in report.of(o)) for o in ("does not hold", "not known"))
     age = f"{(datetime.now(UTC) - report.at) / DAY:.0f} days ago"

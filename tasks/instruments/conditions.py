@@ -128,7 +128,12 @@ def _silent(state: PipelineState, limits: Alerts) -> Iterator[Incident]:
         if station.in_service and station.asked and (station.newest is None or station.newest <= limit):
             since = station.newest + HOUR if station.newest else state.now
             title, text = texts.station_silent(
-                station.name, station.station, station.newest, station.reason, state.last_hour
+                station.name,
+                station.station,
+                station.newest,
+                station.reason,
+                state.last_hour,
+                is_known=state.revisions is not None,
             )
             yield Incident(kind="station_silent", subject=station.station, since=since, title=title, text=text)
 

@@ -23,6 +23,7 @@ from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.times import format_hour
 from tasks import logs, stage
+from tasks.environment import is_foreign
 from tasks.instruments import incidents, texts
 from tasks.instruments.incidents import Book, Incident
 from tasks.instruments.tally import Tally
@@ -166,9 +167,13 @@ def _begin(incident: Incident) -> None:
 def _change_book(change: Callable[[Book], None]) -> bool:
     """Change the incidents, and remember that messages are to be sent; a full disk stops no task.
 
+    Those of another environment are not ours to change: the settings are wrong, which the run itself tells.
+
     Returns:
         Whether it is written down.
     """
+    if is_foreign(staging_root()):
+        return False
     try:
         with incidents.book(staging_root()) as book:
             change(book)

@@ -17,6 +17,7 @@ from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import files
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
+from airqino.times import Moment
 
 __all__ = ["KINDS", "Book", "Incident", "book", "read"]
 
@@ -58,11 +59,11 @@ class Incident(Struct, kw_only=True, rename={"subject": "what", "notified": "tol
 
     kind: str
     subject: str = ""
-    since: datetime
+    since: Moment
     title: str
     text: str
     units: list[str] = field(default_factory=list)
-    ended_at: datetime | None = None
+    ended_at: Moment | None = None
     notified: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -82,7 +83,7 @@ class Incident(Struct, kw_only=True, rename={"subject": "what", "notified": "tol
 class Book(Struct, kw_only=True):
     """All incidents, and since when the pipeline is watched."""
 
-    watching_since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    watching_since: Moment = field(default_factory=lambda: datetime.now(UTC))
     incidents: dict[str, Incident] = field(default_factory=dict)
 
     def open(self) -> list[Incident]:

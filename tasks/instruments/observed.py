@@ -36,7 +36,8 @@ class StationState:
     """A station.
 
     Attributes:
-        newest: The newest hour with a reading; None where there never was one.
+        newest: The newest hour with a reading; None where there never was one; or none in the last days, and MongoDB,
+            which knows of those before, does not answer.
         asked: Whether the API was asked for it in the last hours; if not, its silence says nothing about the station.
         reason: Why the last hour asked for has no reading.
         completeness: Share of the last 24 published hours with a reading.

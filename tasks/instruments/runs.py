@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from airqino.errors import DamagedFileError, PipelineError
+from airqino.errors import DamagedFileError, PipelineError, StagingError
 from airqino.stores import files, parquet
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
@@ -87,7 +87,9 @@ def _is_alive(pid: int) -> bool:
 
 @contextlib.contextmanager
 def recorded(command: str, arguments: Sequence[str]) -> Iterator[RecordedRun]:
-    """Write down that a command runs, and how it ended; where that cannot be written, the log warns and it runs on.
+    """Write down that a command runs, and how it ended; where that cannot be written, the log says so and it runs on.
+
+    A staging root that is not there yet is not made: then only the end is written.
 
     Args:
         command: The command's name.
@@ -144,7 +146,11 @@ def read(root: Path) -> list[RecordedRun]:
 def _write(run: RecordedRun) -> None:
     root = staging_root()
     try:
-        with held(Paths(root).lock("runs"), wait=_WAIT_SECONDS):
+        if not root.is_dir():  # a mistyped one is not made; a new one is there at the end
+            return
+        with held(Paths(root).lock("runs"), wait=_WAIT_SECONDS) as got:
+            if not got:
+                raise StagingError(f"another process has held it for {_WAIT_SECONDS} s")
             try:
                 parquet.read(Paths(root).runs)
             except DamagedFileError:

@@ -123,13 +123,20 @@ def no_success(hour: str, last: datetime, limit: int) -> TitleAndText:
     )
 
 
-def station_silent(name: str, station: str, newest: datetime | None, reason: str, hour: datetime) -> TitleAndText:
-    """Return the text about a station that sends nothing."""
-    last = f"Its newest hour with a reading is {format_hour(newest)}" if newest else "It has never sent a reading"
+def station_silent(
+    name: str, station: str, newest: datetime | None, reason: str, hour: datetime, is_known: bool = True
+) -> TitleAndText:
+    """Return the text about a station that sends nothing; `is_known`: whether MongoDB could be asked for its newest."""
+    if newest:
+        last = f"Its newest hour with a reading is {format_hour(newest)} (UTC)"
+    elif is_known:
+        last = "It has never sent a reading"
+    else:
+        last = "It has sent none for days, and of the time before it is not known: MongoDB does not answer"
     why = f"The API says of the last hour: {reason}" if reason else "The API gives no reason"
     again = f"scripts/rerun FetchHour --hour {format_hour(newest + HOUR)} --backfill" if newest else "scripts/hourly"
     return f"station {name} ({station}) is silent", _lines(
-        f"{last} (UTC). {why}. The other stations go on, and later runs fetch the hours that come late.",
+        f"{last}. {why}. The other stations go on, and later runs fetch the hours that come late.",
         "It is off, has no network, or was taken down: call the person who looks after it. If it will not come back,",
         f"the line valid_to = {format_hour(newest or hour)} in its section [stations.{station}] of the settings ends",
         "this alert. To ask the API for it now:",

@@ -38,6 +38,42 @@ def test_help_of_a_command_does_nothing(tmp_path: Path, arguments: list[str]) ->
     assert list(tmp_path.iterdir()) == []
 
 
+#: Beside those above the parts of commands that have parts.
+_REFUSING = [*_ASKED, *(["models", do] for do in ("list", "promote", "rollback")), ["alerts", "list"]]
+
+
+@pytest.mark.parametrize("arguments", _REFUSING, ids=" ".join)
+def test_a_wrong_option_is_one_line_and_nothing_is_done(tmp_path: Path, arguments: list[str]) -> None:
+    env = os.environ | {"STAGING_ROOT": f"{tmp_path / 'staging'}", "COLUMNS": "40"}
+    done = commands.run(["airqino", *arguments, "--no-such-option"], env, 60)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith("error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["alerts", "mend"],
+        ["alerts", "end"],
+        ["models"],
+        ["models", "revert"],
+        ["note", "invalidate"],
+        ["backup"],
+        ["restore"],
+        ["runs", "--last", "0"],
+        ["sandbox", "--habit", "odd"],
+        ["stations", "more"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_argument_is_one_line_and_nothing_is_done(tmp_path: Path, arguments: list[str]) -> None:
+    env = os.environ | {"STAGING_ROOT": f"{tmp_path / 'staging'}"}
+    done = commands.run(["airqino", *arguments], env, 60)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("option", ["-h", "--help"])
 @pytest.mark.parametrize("script", _SCRIPTS, ids=lambda path: f"{path.relative_to(ROOT)}")
 def test_help_of_a_script_does_nothing(tmp_path: Path, script: Path, option: str) -> None:

@@ -74,7 +74,7 @@ def test_a_note_keeps_who_when_and_why(root: Path, capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert shown == (
         f"2024-09-09-1: invalidate PM2.5 of Port ({A}), 2024-09-08T10 to 2024-09-08T12\n"
-        "the next hourly run builds what depends on it; at once: airqino note apply\n"
+        "the next hourly run builds what depends on it; at once: scripts/note apply\n"
     )
     header, line = (root / "operator" / "notes.jsonl").read_text().splitlines()
     assert json.loads(header) == {"format": "airqino-notes", "version": 1}

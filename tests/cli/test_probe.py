@@ -82,7 +82,7 @@ def doctor(root: Path, base_url: str = "http://h") -> tuple[str, str]:
 
 
 def test_the_doctor_knows_the_last_report(tmp_path: Path) -> None:
-    assert doctor(tmp_path) == ("skipped", "never probed: run airqino probe")
+    assert doctor(tmp_path) == ("skipped", "never probed: run scripts/probe")
     at = (datetime.now(UTC) - timedelta(days=3)).isoformat()
     verdicts = [
         {"name": "dates", "outcome": "holds", "seen": "honoured"},
@@ -95,7 +95,7 @@ def test_the_doctor_knows_the_last_report(tmp_path: Path) -> None:
 
     write()
     assert doctor(tmp_path) == ("ok", "1 of 2 assumptions hold, 3 days ago; not known: hour")
-    assert doctor(tmp_path, "http://other") == ("skipped", "the last result is of http://h: run airqino probe")
+    assert doctor(tmp_path, "http://other") == ("skipped", "the last result is of http://h: run scripts/probe")
     write({"name": "time zone", "outcome": "does not hold", "seen": "UTC+2"})
     assert doctor(tmp_path) == ("warning", "does not hold, 3 days ago: time zone")
     Paths(tmp_path).probe.write_text("{")

@@ -39,7 +39,7 @@ def test_what_is_listed_beside_what_is_configured(configure: Configured, capsys:
     assert "Project Port [1]/2" in shown
     assert "5.3693, 0.0500" in shown  # of SMART188, as wrong as the API has it
     assert f"sensors that the API lists: {', '.join(reading.key for reading in READINGS)}\n" in shown
-    assert shown.endswith("to configure a new one: airqino stations --add ID\n")
+    assert shown.endswith("to configure a new one: scripts/stations --add ID\n")
 
 
 def test_a_station_is_added_by_its_name_and_used(

@@ -19,6 +19,7 @@ from support.healthy import Deployment, Server, wait_for
 
 from airqino.sandbox.mongod import Mongod
 from airqino.stores import parquet
+from airqino.times import parse_span
 from tasks.versions import VERSION
 
 NOW = datetime.now(UTC)
@@ -262,7 +263,7 @@ BROKEN = {
     "no place": (env(AIRQINO_STATIONS="1"), "! stations", "1 has no latitude", "[stations.<id>]"),
     "clock behind": (clock_off(10), "✗ clock", "10 min behind", "set-ntp"),
     "clock ahead": (clock_off(-180), "✗ clock", "180 min ahead of", "set-ntp"),
-    "another habit": (probed_long_ago, "! probe", "does not hold, 40 days ago: hour", "airqino probe"),
+    "another habit": (probed_long_ago, "! probe", "does not hold, 40 days ago: hour", "scripts/probe"),
     "MongoDB away": (
         env(MONGODB_URI="mongodb://127.0.0.1:9"),
         "✗ MongoDB",
@@ -333,6 +334,16 @@ def test_what_is_broken_is_found_it_alone_and_with_its_cure(healthy: Deployment,
     assert {name: result.outcome for name, result in wrong.items()} == {name: outcome}
     assert finding in wrong[name].finding
     assert cure in wrong[name].cure
+
+
+def test_without_a_champion_it_names_the_backfill_that_is_enough_for_one(healthy: Deployment) -> None:
+    no_champion(healthy)
+    cure = healthy.wrong()["champion"].cure
+    command = re.search(r"scripts/backfill (\S+) and then scripts/hourly$", cure)
+    assert command, cure
+    span = parse_span(command[1], NOW)
+    # 14 days before the Monday of the week, whichever day of it this is
+    assert (span.last - span.first).days >= 14 + NOW.weekday()
 
 
 def test_a_secret_in_a_file_that_others_can_read(healthy: Deployment) -> None:

@@ -118,6 +118,15 @@ def test_a_silent_station_is_told_with_its_last_hour_and_the_next_one_to_ask_for
     assert "\n    scripts/rerun FetchHour --hour 2024-09-09T03 --backfill\n" in one.text
 
 
+def test_of_a_silent_station_it_is_told_what_is_known():
+    never = station(newest=None)
+    (one,) = evaluate(never, LIMITS, NOW, NOW).holding
+    assert one.text.startswith("It has never sent a reading. The API gives no reason.")
+    (one,) = evaluate(replace(never, revisions=None), LIMITS, NOW, NOW).holding  # MongoDB does not answer
+    assert "never" not in one.text
+    assert "it is not known: MongoDB does not answer. The API" in one.text
+
+
 @pytest.mark.parametrize(
     ("flag", "holds"),
     [(f, True) for f in ("dead", "stuck", "at_floor", "offset", "unit")]

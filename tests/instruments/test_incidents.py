@@ -39,7 +39,12 @@ def test_processes_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
-    for damage in (b"", b'{"incidents": {"x', b'{"incidents": []}', b"\xff"):
+    naive = [{"watching_since": AT.isoformat()[:19]}]
+    for moments in ({"since": AT.isoformat()[:19]}, {"since": AT.isoformat(), "ended_at": AT.isoformat()[:19]}):
+        one = {"kind": "no_success", "title": "", "text": ""} | moments
+        naive.append({"watching_since": AT.isoformat(), "incidents": {"no_success|": one}})
+    no_offset = [json.dumps(content).encode() for content in naive]
+    for damage in (b"", b'{"incidents": {"x', b'{"incidents": []}', b"\xff", *no_offset):
         (tmp_path / "alerts.json").write_bytes(damage)
         assert read(tmp_path).open() == []
         begin(tmp_path, incident())

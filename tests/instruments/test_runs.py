@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from support.configured import Configured
+from support.deployment import ROOT
 
 from airqino.errors import ConfigError, StagingError
+from airqino.stores.paths import Paths
 from tasks.cli.main import Stopped
 from tasks.instruments import runs
 
@@ -16,6 +18,7 @@ from tasks.instruments import runs
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     configured = Configured(tmp_path, "http://127.0.0.1:9", monkeypatch)
     configured()
+    configured.root.mkdir()
     return configured.root
 
 
@@ -69,9 +72,38 @@ def test_the_oldest_runs_make_room(root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [of.reason for of in runs.read(root)] == ["reason 2", "reason 3", "reason 4"]
 
 
+def test_a_root_that_is_not_there_is_not_made_and_the_run_is_written_once_it_is(root: Path) -> None:
+    root.rmdir()
+    with pytest.raises(StagingError), runs.recorded("hourly", []):
+        raise StagingError("staging root cannot be written")
+    assert not root.exists()
+    with runs.recorded("hourly", []) as run:
+        root.mkdir()  # as the run itself does
+        run.code = 0
+    assert [of.outcome for of in runs.read(root)] == ["ok"]
+
+
+def test_nothing_is_written_while_another_process_holds_the_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(runs, "_WAIT_SECONDS", 0.05)
+    lock = Paths(root).lock("runs")
+    program = "import sys; from pathlib import Path; from airqino.stores.locks import held\n"
+    program += "with held(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program, f"{lock}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with runs.recorded("hourly", []) as run:
+            run.code = 0
+        assert not Paths(root).runs.exists()
+        other.communicate()
+    assert "runs.parquet cannot be written: another process has held" in caplog.text
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1 or not", None])
 def test_a_damaged_file_is_kept_and_begun_anew(root: Path, content: bytes | None) -> None:
-    root.mkdir()
     file = root / "runs.parquet"
     if content is None:
         file.mkdir()
