@@ -1,11 +1,9 @@
 """DailyMeans: from hourly tables to each station's daily means."""
 
-from collections.abc import Iterable
 from datetime import date, datetime
-from functools import lru_cache
 
 from airqino.quality.means import daily_means
-from airqino.times import HOUR, day_range, day_start, local_date, local_day
+from airqino.times import local_date
 from tasks import targets, versions
 from tasks.clean import CleanDay, DayTask, last_hour, split_days
 from tasks.settings.reading import settings
@@ -22,7 +20,7 @@ class DailyMeans(DayTask):
 
     def requires(self) -> CleanDay:
         """Return the hourly tables of the UTC days that the stations' local days lie in."""
-        days = tuple(sorted({utc_day for utc_days in _utc_days(self.day).values() for utc_day in utc_days}))
+        days = tuple(sorted({utc_day for utc_days in targets.lies_in(self.day).values() for utc_day in utc_days}))
         return CleanDay(day=days, through=self.through if days[-1] == self.day[-1] else last_hour(days[-1]))
 
     def output(self) -> list[targets.ParquetTarget]:
@@ -42,14 +40,14 @@ class DailyMeans(DayTask):
         return self._resting_on(self.requires().outdated()) | self._stale().keys()
 
     def _resting_on(self, utc_days: set[date]) -> set[date]:
-        return {day for day, days in _utc_days(self.day).items() if utc_days & {*days}}
+        return {day for day, days in targets.lies_in(self.day).items() if utc_days & {*days}}
 
     @exclusive
     def run(self) -> None:
         """Average the hours of the days whose means are not up to date."""
         if not (stale := self._stale()):
             return
-        utc_days = sorted({utc_day for days in _utc_days(stale).values() for utc_day in days})
+        utc_days = sorted({utc_day for days in targets.lies_in(stale).values() for utc_day in days})
         hourly = frame([targets.hourly(day) for day in utc_days])
         means = daily_means(hourly, list(stale), settings().zones, settings().quality.valid_share)
         for day, table in split_days(means, means["day"], stale, ["station"]):
@@ -61,24 +59,9 @@ class DailyMeans(DayTask):
         rules = settings().zones, settings().quality.valid_share, versions.DAILY
         inputs = {
             day: targets.fingerprint([targets.hourly(utc_day).fingerprint for utc_day in utc_days], *rules)
-            for day, utc_days in _utc_days(self.day).items()
+            for day, utc_days in targets.lies_in(self.day).items()
         }
         return {day: of for day, of in inputs.items() if self.is_forced or targets.daily(day).inputs != of}
-
-
-def _utc_days(days: Iterable[date]) -> dict[date, list[date]]:
-    """Return the UTC days, begun by now, that each day lies in for some station."""
-    last, zones = settings().last_hour, {*settings().zones.values()} - {"UTC"}
-    return {day: [d for d in _touched(day, frozenset(zones)) if day_start(d) <= last] for day in days}
-
-
-@lru_cache(maxsize=1024)
-def _touched(day: date, zones: frozenset[str]) -> list[date]:
-    days = {day}
-    for zone in zones:
-        local = local_day(day, zone)
-        days.update(day_range(local.start.date(), (local.stop - HOUR / 60).date()))
-    return sorted(days)
 
 
 def local_days(first: datetime, last: datetime) -> tuple[date, date]:

@@ -4,20 +4,22 @@ import json
 import logging
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple
+from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from airqino.readings import NAMES, POLLUTANTS
 from airqino.source import raw
-from airqino.stores import mongo, parquet
+from airqino.stores import files, mongo, parquet
 from airqino.times import DAY, day_start, floor_hour, format_hour, runs_of
 from tasks import targets
 from tasks.answered import row_content
 from tasks.settings.reading import settings
 from tasks.versions import loads_by_day
 
-__all__ = ["Unstaged", "restore_hours", "unstaged_days"]
+__all__ = ["restore_hours", "unstaged_days"]
 
 log = logging.getLogger("airqino.staging")
 
@@ -25,43 +27,31 @@ log = logging.getLogger("airqino.staging")
 _CHUNK = 31
 
 
-class Unstaged(NamedTuple):
-    """Days that MongoDB has loaded and of which no raw hour is staged any more, oldest first.
-
-    Attributes:
-        whole: All their hourly documents are there: they can be staged again.
-        expired: Some are not, as with ``[mongo] retention_days``: their daily means, which rest on all of them, are
-            all that is left, and nothing may replace those.
-    """
-
-    whole: list[date]
-    expired: list[date]
-
-
-def unstaged_days() -> Unstaged:
-    """Return the days that only MongoDB knows of.
+def unstaged_days() -> list[date]:
+    """Return the days of which MongoDB has loaded hours of our stations and none is staged any more, oldest first.
 
     Raises:
         MongoError: The database cannot be reached, or refuses.
     """
-    paths, database, found = targets.paths(), targets.database(), Unstaged([], [])
-    loaded = loads_by_day(database)
-    days = sorted(day for day in loaded if not any(paths.raw_hours(day).glob("*.parquet")))
+    paths, database = targets.paths(), targets.database()
+    days = sorted(day for day in loads_by_day(database) if not any(paths.raw_hours(day).glob("*.parquet")))
     if not days:
-        return found
-    span, since = (day_start(days[0]), day_start(days[-1]) + DAY), targets.kept_since()
-    counts = mongo.count_by_day(database, "hourly_measurements", "observed_at", *span)
-    for day in days:
-        recorded, count = loaded[day].get("hourly_documents"), counts.get(f"{day}", 0)
-        if count < (recorded if isinstance(recorded, int) else 1) or (count and day_start(day) < since):
-            found.expired.append(day)
-        elif count:  # else its hours had no row at all
-            found.whole.append(day)
-    return found
+        return []
+    span = day_start(days[0]), day_start(days[-1]) + DAY
+    counts = mongo.count_by_day(database, "hourly_measurements", "observed_at", *span, where=_ours())
+    return [day for day in days if counts.get(f"{day}")]
+
+
+def _ours() -> dict[str, Any]:
+    """Return what the documents of our stations fit; others are another pipeline's."""
+    return {"station": {"$in": list(settings().airqino.stations)}}
 
 
 def restore_hours(days: Collection[date]) -> None:
     """Write the raw hours of some days that have no file, from what MongoDB holds of them.
+
+    Of a day that has none, all of them appear at once: it is never taken for one of which the source had less. The
+    caller keeps other writers of raw hours away (`FetchHour`'s lock).
 
     Raises:
         StagingError: A file cannot be written.
@@ -80,19 +70,30 @@ def _restore_hours(days: list[date], loaded: Mapping[date, Mapping[str, Any]]) -
     """Write the raw hours of some days that have no file; return the days of which some came back."""
     span = {"$gte": day_start(days[0]), "$lt": day_start(days[-1]) + DAY}
     hours: dict[datetime, list[dict[str, Any]]] = {}
-    # those of other stations are another pipeline's
-    where = {"observed_at": span, "station": {"$in": list(settings().airqino.stations)}}
+    where = {"observed_at": span, **_ours()}
     for document in mongo.find(targets.database(), "hourly_measurements", where):
         if (row := _row(document, loaded)) and row["observed_at"].date() in days:
             hours.setdefault(row["observed_at"], []).append(row)
     gone = {hour: rows for hour, rows in hours.items() if not targets.raw(hour).exists()}
-    for hour, rows in sorted(gone.items()):
-        rows.sort(key=lambda row: row["station"])
+    for day, of_day in groupby(sorted(gone), key=datetime.date):
+        folder = targets.paths().raw_hours(day)
+        if any(folder.glob("*.parquet")):
+            _write(folder, {hour: gone[hour] for hour in of_day})
+            continue
+        with files.temporary(folder) as made:
+            _write(made, {hour: gone[hour] for hour in of_day})
+            made.rename(folder)
+    return sorted({hour.date() for hour in gone})
+
+
+def _write(folder: Path, hours: Mapping[datetime, list[dict[str, Any]]]) -> None:
+    for hour, of_hour in hours.items():
+        rows = sorted(of_hour, key=lambda row: row["station"])
         content = parquet.digest([row_content(row) for row in rows])
         table = pa.Table.from_pylist(rows, schema=raw.SCHEMA)
         # no request brought them: what fields an answer had is not known
-        parquet.write(targets.raw(hour).path, table, content=content, extra={"exchanges": json.dumps([])})
-    return sorted({hour.date() for hour in gone})
+        extra = {"exchanges": json.dumps([])}
+        parquet.write(folder / targets.raw(hour).path.name, table, content=content, extra=extra)
 
 
 def _row(document: Mapping[str, Any], loaded: Mapping[date, Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """LoadDay and LoadStations: from staged tables to documents in MongoDB."""
 
 import contextlib
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date
@@ -20,8 +21,10 @@ from tasks.settings.reading import Settings, settings
 from tasks.stage import Stage, exclusive
 from tasks.staged import asked_once
 from tasks.stations import identity, restore_history, shore_around
-from tasks.stored import differences, kept, tell
+from tasks.stored import Lost, differences, kept, lost, tell
 from tasks.versions import VERSION
+
+log = logging.getLogger("airqino.load")
 
 #: How long a day left provisional is looked after; what is older is a backfill's.
 PROVISIONAL_DAYS = 31
@@ -59,7 +62,7 @@ class LoadDay(DayTask):
         stale = self._stale()
         for day in sorted(loaded_days(stale)):
             tell(day, differences(day, settings()))
-        load_days(stale)
+        load_days(stale, self.is_forced)
 
     @asked_once
     def _stale(self) -> set[date]:
@@ -67,8 +70,10 @@ class LoadDay(DayTask):
         return {*self.day} if self.is_forced else {*self.day} - _there(_loads(self.day))
 
 
-def load_days(days: Collection[date]) -> None:
+def load_days(days: Collection[date], is_forced: bool = False) -> None:
     """Write the documents that the staged tables of some days make, then record the loads.
+
+    Means that rest on more readings than are staged any more stay as they are, unless `is_forced`.
 
     Raises:
         MongoError: MongoDB cannot be reached or refuses.
@@ -81,14 +86,20 @@ def load_days(days: Collection[date]) -> None:
         restore_history(document)
     inputs = _inputs(days)
     made = {day: documents.of_day(day, config) for day in days}
+    gone = Lost({}, set()) if is_forced else lost(days)
+    for day in sorted(gone.means & {*days}):
+        cure = f"scripts/rerun LoadDay --day {day} --force replaces them"
+        log.warning("%s: its means rest on readings that are not staged any more, and stay as they are; %s", day, cure)
     for name in documents.COLLECTIONS:
-        mongo.replace(database, name, [document for of in made.values() for document in kept(name, of[name])])
+        written = [day for day in made if not gone.leaves(name, day)]
+        mongo.replace(database, name, [document for day in written for document in kept(name, made[day][name])])
     measured = [document for of in made.values() for document in of["hourly_measurements"]]
     mongo.update(database, "stations", documents.station_updates(measured, config))
     # a UTC day touches two local days where a station is not on UTC
     local = {date.fromisoformat(document["day"]) for document in measured}
     mongo.build(database, lambda db: views.refresh_profiles(db, local, kept_since.date()))
-    targets.record_loads({_target(day): (inputs[day], _record(day, of)) for day, of in made.items()})
+    counts = {day: gone.readings.get(day, len(of["hourly_measurements"])) for day, of in made.items()}
+    targets.record_loads({_target(day): (inputs[day], _record(day, of, counts[day])) for day, of in made.items()})
 
 
 def loaded_days(days: Iterable[date]) -> set[date]:
@@ -224,13 +235,13 @@ def _at_least(count: int, recorded: Any) -> bool:
     return isinstance(recorded, int) and count >= recorded
 
 
-def _record(day: date, loaded: dict[str, list[Document]]) -> Document:
+def _record(day: date, loaded: dict[str, list[Document]], readings: int) -> Document:
     return {
         "kind": "day",
         "day": f"{day}",
         "version": VERSION,
         "through": max((row["observed_at"] for row in targets.hourly(day).rows()), default=None),
-        "hourly_documents": len(loaded["hourly_measurements"]),
+        "hourly_documents": readings,
         "daily_documents": len(loaded["daily_averages"]),
         "coverage_documents": len(loaded["coverage"]),
     }

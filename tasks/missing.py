@@ -111,12 +111,10 @@ def _statuses_of(day: date, stations: Mapping[str, Station], last_hour: datetime
 def first_day() -> date | None:
     """Return the first day that is staged, or, if the staging root was lost, comes back from MongoDB; None without any.
 
-    Days of which nothing but their means is left are not missing: no source has their hours.
-
     Raises:
         MongoError: It does not answer.
     """
-    return min(filter(None, (_first_staged(targets.paths()), *unstaged_days().whole)), default=None)
+    return min(filter(None, (_first_staged(targets.paths()), *unstaged_days())), default=None)
 
 
 def _first_staged(paths: Paths) -> date | None:

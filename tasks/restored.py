@@ -9,6 +9,7 @@ from tasks import targets
 from tasks.errata import restore_lost
 from tasks.forecast import restore
 from tasks.from_documents import restore_hours, unstaged_days
+from tasks.stage import alone
 from tasks.staged import lost_days, lost_forecasts
 from tasks.stations import restore_history
 
@@ -18,18 +19,15 @@ __all__ = ["restore_staging"]
 def restore_staging() -> None:
     """Write what is gone from the staging root, and MongoDB still holds; nothing is asked of the API.
 
-    Whoever calls it holds the lock ``run``. Days of which MongoDB holds some hours only are left alone: their means
-    rest on more.
-
     Raises:
         StagingError: A file cannot be written.
         MongoError: The database cannot be reached, or refuses.
     """
     restore_lost()
     restore(lost_forecasts())
-    whole, expired = unstaged_days()
-    if days := {*whole, *lost_days()} - {*expired}:
+    if days := {*unstaged_days(), *lost_days()}:
         for document in mongo.find(targets.database(), "stations", {}):
             if isinstance(document["_id"], str) and document["_id"].isdigit():
                 restore_history(document)
-        restore_hours(days)
+        with alone("FetchHour"):  # which writes the same files
+            restore_hours(days)

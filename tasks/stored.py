@@ -16,9 +16,25 @@ from tasks import documents, targets
 from tasks.documents import Document
 from tasks.settings.reading import Settings
 
-__all__ = ["Difference", "compare", "counted", "differences", "kept", "tell"]
+__all__ = ["Difference", "Lost", "compare", "counted", "differences", "kept", "lost", "tell"]
 
 log = logging.getLogger("airqino.load")
+
+
+class Lost(NamedTuple):
+    """What was loaded of some days and is not staged any more; no load replaces what rests on it.
+
+    Attributes:
+        readings: UTC days of which fewer station-hours have a reading than were loaded, and how many those were.
+        means: Days, in the stations' own time, whose means rest on such a day.
+    """
+
+    readings: dict[date, int]
+    means: set[date]
+
+    def leaves(self, collection: str, day: date) -> bool:
+        """Tell whether a day's documents in a collection are to stay as they are."""
+        return day in {"daily_averages": self.means, "coverage": self.readings}.get(collection, ())
 
 
 class Difference(NamedTuple):
@@ -38,7 +54,7 @@ class Difference(NamedTuple):
 def differences(day: date, config: Settings) -> list[Difference]:
     """Compare a day's documents with what its staged tables make; those must be of this version.
 
-    Hourly documents that may have expired are not asked for.
+    Hourly documents that may have expired are not asked for, nor those of the whole day where less is staged now.
 
     Raises:
         MongoError: MongoDB does not answer.
@@ -53,11 +69,33 @@ def differences(day: date, config: Settings) -> list[Difference]:
         "revisions": in_utc,
     }
     meant = documents.of_day(day, config)
+    gone = lost([day])
     return [
         difference
         for name in documents.COLLECTIONS
+        if not gone.leaves(name, day)
         for difference in compare(name, where[name], kept(name, meant[name]), config.airqino.stations)
     ]
+
+
+def lost(days: Collection[date]) -> Lost:
+    """Return what of some days is lost: the staging root was, and neither MongoDB nor the source has all of it.
+
+    Raises:
+        MongoError: MongoDB does not answer.
+    """
+    around = targets.lies_in(days)
+    loads = {day: f"day|{day}" for day in sorted({d for of in around.values() for d in of})}
+    records = mongo.find_many(targets.database(), "loads", [*loads.values()])
+    loaded = {day: records.get(load, {}).get("hourly_documents") for day, load in loads.items()}
+    readings = {day: n for day, n in loaded.items() if isinstance(n, int) and n > _readings(day)}
+    return Lost(readings, {day for day, of in around.items() if readings.keys() & {*of}})
+
+
+def _readings(day: date) -> int:
+    """Return how many station-hours of a UTC day have a reading, by its table."""
+    table = targets.hourly(day).table()
+    return 0 if table is None else table["status"].to_pylist().count("ok")
 
 
 def kept(collection: str, of_day: Iterable[Document]) -> list[Document]:

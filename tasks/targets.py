@@ -8,9 +8,10 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 
 from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import mongo, parquet
-from airqino.times import HOUR, day_range, day_start
+from airqino.times import HOUR, day_range, day_start, local_day
 from tasks.environment import check_database
 from tasks.settings.reading import settings
 from tasks.staged import ParquetTarget as ParquetTarget
@@ -117,6 +118,21 @@ def database_at(uri: str, seconds: float | None = None) -> mongo.Database:
         tls_certificate_key_file=config.tls_certificate_key_file,
         longest=seconds,
     )
+
+
+def lies_in(days: Iterable[date]) -> dict[date, list[date]]:
+    """Return the UTC days, begun by now, that each day lies in for some station."""
+    last, zones = settings().last_hour, {*settings().zones.values()} - {"UTC"}
+    return {day: [d for d in _touched(day, frozenset(zones)) if day_start(d) <= last] for day in days}
+
+
+@lru_cache(maxsize=1024)
+def _touched(day: date, zones: frozenset[str]) -> list[date]:
+    days = {day}
+    for zone in zones:
+        local = local_day(day, zone)
+        days.update(day_range(local.start.date(), (local.stop - HOUR / 60).date()))
+    return sorted(days)
 
 
 def kept_since() -> datetime:

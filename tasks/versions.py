@@ -47,12 +47,12 @@ def older_days() -> list[date]:
 
 
 def loads_by_day(database: mongo.Database) -> dict[date, dict[str, Any]]:
-    """Return the rows in ``loads`` by day, with their ``version``, ``loaded_at`` and ``hourly_documents``.
+    """Return the rows in ``loads`` by day, with their ``version`` and ``loaded_at``.
 
     Raises:
         MongoError: MongoDB does not answer.
     """
-    wanted = {"version": 1, "loaded_at": 1, "hourly_documents": 1}
+    wanted = {"version": 1, "loaded_at": 1}
     return by_day(mongo.ask(database, lambda db: list(db["loads"].find(DAY_LOADS, wanted))))
 
 
@@ -75,7 +75,9 @@ def days_to_load(loads: Mapping[date, Mapping[str, Any]], paths: Paths) -> list[
         loads: Their rows in ``loads``.
         paths: The staging root's.
     """
-    staged = [day for day in paths.days() if paths.raw_hours(day).is_dir()]
+    # of a day that was never averaged some hours were fetched, for a local day beside it
+    averaged = (day for day in paths.days() if day in loads or paths.daily(day).exists())
+    staged = [day for day in averaged if paths.raw_hours(day).is_dir()]
     return [day for day in reversed(staged) if not _is_loaded(day, loads, paths)]
 
 

@@ -12,7 +12,10 @@ from typing import IO
 
 from airqino.errors import StagingError
 
-__all__ = ["SET_ASIDE", "TEMPORARY", "free_room", "link", "mount_point", "probe", "set_aside", "write", "write_folder"]
+__all__ = [
+    "SET_ASIDE", "TEMPORARY", "free_room", "link", "mount_point", "probe", "set_aside", "temporary", "write",
+    "write_folder",
+]  # fmt: skip
 
 #: Pattern of the temporary names. What bears one for long was left behind by a process that was killed.
 TEMPORARY = ".*.tmp"
@@ -33,8 +36,8 @@ def write(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> os.stat
     Raises:
         StagingError: The file cannot be written; what was there before still is.
     """
-    with _temporary(path) as temporary:
-        with temporary.open("wb") as file:
+    with temporary(path) as made:
+        with made.open("wb") as file:
             if callable(content):
                 content(file)
             else:
@@ -42,7 +45,7 @@ def write(path: Path, content: bytes | Callable[[IO[bytes]], object]) -> os.stat
             file.flush()
             os.fsync(file.fileno())
             status = os.fstat(file.fileno())
-        temporary.replace(path)
+        made.replace(path)
     return status
 
 
@@ -56,17 +59,17 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         StagingError: The folder cannot be written.
     """
-    with _temporary(folder) as temporary, _temporary(folder) as old:
-        temporary.mkdir()
+    with temporary(folder) as made, temporary(folder) as old:
+        made.mkdir()
         for name, content in files.items():
-            with (temporary / name).open("wb") as file:
+            with (made / name).open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
         with contextlib.suppress(FileNotFoundError):
             folder.rename(old)
         try:
-            temporary.rename(folder)
+            made.rename(folder)
         except OSError:
             old.rename(folder)
             raise
@@ -82,9 +85,9 @@ def link(path: Path, target: Path) -> None:
     Raises:
         StagingError: The link cannot be made.
     """
-    with _temporary(path) as temporary:
-        temporary.symlink_to(target)
-        temporary.replace(path)
+    with temporary(path) as made:
+        made.symlink_to(target)
+        made.replace(path)
 
 
 def probe(folder: Path) -> None:
@@ -149,20 +152,20 @@ def set_aside(path: Path, root: Path, quarantine: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
+def temporary(path: Path) -> Iterator[Path]:
     """Yield a name beside a path that no other process, host or container can have; nothing is left under it.
 
     A process id would not do: containers that share a folder use the same ones.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    made = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
+        yield made
     except OSError as error:
         raise StagingError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        if temporary.is_dir() and not temporary.is_symlink():
-            shutil.rmtree(temporary, ignore_errors=True)
+        if made.is_dir() and not made.is_symlink():
+            shutil.rmtree(made, ignore_errors=True)
         else:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                made.unlink(missing_ok=True)

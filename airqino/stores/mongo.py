@@ -247,7 +247,9 @@ def decoded(document: bytes) -> Document:
     return bson.decode(document, lenient)
 
 
-def count_by_day(db: Database, collection: str, field: str, start: object, stop: object) -> dict[str, int]:
+def count_by_day(
+    db: Database, collection: str, field: str, start: object, stop: object, where: Document | None = None
+) -> dict[str, int]:
     """Count documents with `start` <= field < `stop` by day, written ``2024-09-09``.
 
     Args:
@@ -256,13 +258,14 @@ def count_by_day(db: Database, collection: str, field: str, start: object, stop:
         field: An indexed field: a time, or a day as text.
         start: First value.
         stop: First value beyond.
+        where: What else the documents fit.
     """
     day: object = f"${field}"
     if isinstance(start, datetime):
         moment = {"$convert": {"input": day, "to": "date", "onError": None}}  # several in one field are no moment
         day = {"$dateToString": {"date": moment, "format": "%Y-%m-%d"}}
     pipeline: list[Document] = [
-        {"$match": {field: {"$gte": start, "$lt": stop}}},
+        {"$match": {field: {"$gte": start, "$lt": stop}} | (where or {})},
         {"$group": {"_id": day, "n": {"$sum": 1}}},
     ]
     groups = ask(db, lambda db: list(db[collection].aggregate(pipeline)))

@@ -14,7 +14,6 @@ from tasks.cli.reasons import Outcome
 from tasks.cli.running import alone, luigi_run, positive, preflight, say, scheduler
 from tasks.cli.spans import RULE, confirm
 from tasks.cli.summary import summary
-from tasks.from_documents import unstaged_days
 from tasks.instruments.runs import recorded
 from tasks.missing import first_day
 from tasks.restored import restore_staging
@@ -64,11 +63,8 @@ def main(argv: Sequence[str]) -> int:
     ]
     with recorded("backfill", argv) as record:
         preflight()
-        with alone(minutes=60):
-            restore_staging()
+        restore_staging()
         span = named or _everything()
-        if not arguments.yes:
-            _refuse_expired(span)
         outcome = _run(list(_months(*span)), options)
         record.code, record.reason = outcome.code, "; ".join(outcome.why)
     if outcome.code:
@@ -82,16 +78,6 @@ def _named(text: str, stop: str | None) -> Span:
     span = parse_span(f"{text}..{stop}" if stop else text, settings().last_hour)
     refuse_unpublished(span.last, "STOP" if stop else f"{text}: hour")
     return span
-
-
-def _refuse_expired(span: Span) -> None:
-    """Refuse days whose means rest on hours that nobody has any more: what the source still has would replace them."""
-    if days := [day for day in unstaged_days().expired if span.first.date() <= day <= span.last.date()]:
-        which = f"{days[0]}" + (f" … {days[-1]} ({len(days)} days)" if len(days) > 1 else "")
-        raise ConfigError(
-            f"{which}: MongoDB holds the daily means, but not all hours that they rest on, and none is staged; what "
-            "the source still has of them would replace the means. If that is meant, give --yes"
-        )
 
 
 def _everything() -> Span:

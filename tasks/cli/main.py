@@ -68,7 +68,8 @@ class Parser(argparse.ArgumentParser):
         Raises:
             ConfigError: Always.
         """
-        raise ConfigError(f"{message}: `{self.prog} --help` says what is allowed")
+        script = self.prog.replace("airqino run", "airqino rerun").replace("airqino ", "scripts/")
+        raise ConfigError(f"{message}: `{script} --help` says what is allowed")
 
 
 class Stopped(KeyboardInterrupt):
@@ -175,7 +176,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, 1, 0.5)
         meant = f": did you mean {near[0]}?" if near else ";"
-        raise ConfigError(f"there is no command {name}{meant} `airqino --help` lists them")
+        raise ConfigError(f"there is no command {name}{meant} `scripts/airqino --help` lists them")
     command: Callable[[Sequence[str]], int] = importlib.import_module(f"tasks.cli.{name.replace('-', '_')}").main
     return command(arguments[1:])
 

@@ -17,6 +17,7 @@ from tasks.cli.running import luigi_run, positive, preflight, say, scheduler
 from tasks.cli.spans import RULE, confirm
 from tasks.cli.summary import hours_of, summary
 from tasks.instruments.runs import recorded
+from tasks.restored import restore_staging
 
 #: What needs files alone. All others need MongoDB.
 _WITHOUT_MONGO = ("CleanDay", "DailyMeans", "FetchHour")
@@ -45,6 +46,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     with recorded("run", argv) as record:
         preflight(with_mongo=argv[0] not in _WITHOUT_MONGO)
+        if argv[0] not in _WITHOUT_MONGO:
+            restore_staging()
         was_complete = task.complete()
         outcome = luigi_run([*_written(task), "--workers", f"{arguments.workers}", *_scheduler(arguments)])
         record.code, record.reason = outcome.code, "; ".join(outcome.why)

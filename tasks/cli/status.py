@@ -137,7 +137,7 @@ def _database(answer: str) -> tuple[dict[str, Any], Any]:
             "last_forecast": mongo.newest(database, "forecasts", "issued_at"),
             "database": database_use(database),
             "older_version_days": len(older_days()),
-            "unstaged_days": len(unstaged_days().whole),
+            "unstaged_days": len(unstaged_days()),
             "sensor_faults": _sensor_faults(database),
         }, first_day()
     except MongoError as error:

@@ -1,6 +1,6 @@
 """What a run has brought: station-hours, and the daily means that came of them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -15,26 +15,31 @@ __all__ = ["hours_of", "summary"]
 
 #: Days up to which each one's means are told; of more the span's.
 _FEW = 7
+#: Lines of means that are told; of a larger network the first stations'.
+_LINES = 24
 _TOLD = ("pm2_5", "co")
 
 
 def summary(days: Sequence[date]) -> Iterator[str]:
-    """Return lines on some days: how many station-hours came, and each station's daily means."""
-    through = settings().last_hour
+    """Return lines on some days: how many station-hours came, and the stations' daily means, of a few stations all."""
+    through, config = settings().last_hour, settings()
     spans = [Span(day_start(day), min(day_start(day) + DAY, through)) for day in days]
     span = f"{days[0]}" if len(days) == 1 else f"{len(days)} days, {days[0]} … {days[-1]}"
     yield f"{span}: {_counted(_statuses(spans))}"
-    rows = [row for day in days for row in targets.daily(day).rows()]
-    silent = {*settings().airqino.stations} - {row["station"] for row in rows}
-    yield from (f"{station_name(station, settings())}  no reading" for station in sorted(silent))
-    if len(days) <= _FEW:
-        yield from (
-            f"{row['day']}  {_name(row)}  {_means(row)}; {row['hours']} of {row['expected_hours']} h" for row in rows
-        )
-        return
-    for station in dict.fromkeys(row["station"] for row in rows):
-        own = [row for row in rows if row["station"] == station]
-        yield f"{_name(own[0])}  {'; '.join(_of_span(own, reading(name), len(days)) for name in _TOLD)}"
+    by_station: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in (row for day in days for row in targets.daily(day).rows()):
+        by_station[row["station"]].append(row)
+    if silent := sorted({*config.airqino.stations} - by_station.keys()):
+        names = ", ".join(station_name(station, config) for station in silent[:_FEW])
+        yield f"{names}{f' and {len(silent) - _FEW} more' if len(silent) > _FEW else ''}  no reading"
+    singly = len(days) <= _FEW and len(days) * len(by_station) <= _LINES
+    told = [*by_station][:_LINES]
+    for row in (row for day in days for station in told for row in by_station[station] if singly and row["day"] == day):
+        yield f"{row['day']}  {_name(row)}  {_means(row)}; {row['hours']} of {row['expected_hours']} h"
+    for rows in (by_station[station] for station in told if not singly):
+        yield f"{_name(rows[0])}  {'; '.join(_of_span(rows, reading(name), len(days)) for name in _TOLD)}"
+    if len(told) < len(by_station):
+        yield f"and {len(by_station) - len(told)} more stations: the dashboards show them"
 
 
 def hours_of(hours: Iterable[datetime]) -> str:

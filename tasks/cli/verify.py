@@ -45,8 +45,7 @@ def main(argv: Sequence[str]) -> int:
         return _verify(wanted, arguments.span, check=True)
     with recorded("verify", argv) as record:
         preflight()
-        with alone(minutes=15):
-            restore_staging()
+        restore_staging()
         record.code = _verify(wanted, arguments.span, check=False)
         record.reason = "documents that are not ours are there" if record.code else ""
     return record.code

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from airqino.times import HOUR
+from airqino.times import DAY, HOUR
 from tasks.instruments import texts
 from tasks.instruments.incidents import KINDS, Book, Incident
 from tasks.instruments.observed import SENSORS, PipelineState, StationRevisions
@@ -186,10 +186,17 @@ def _mass_revision(state: PipelineState, limits: Alerts) -> Iterator[Incident]:
 
 
 def _damaged(state: PipelineState) -> Iterator[Incident]:
-    if state.damaged or state.gone:
+    gone = [f"{path}" for path in state.gone]
+    if state.damaged:
         title, text = texts.damaged_file([path for path, _ in state.damaged], state.gone)
-        gone, since = [f"{path}" for path in state.gone], min((at for _, at in state.damaged), default=state.now)
+        since = min(at for _, at in state.damaged)
         yield Incident(kind="damaged_file", since=since, title=title, text=text, units=gone)
+    elif gone and state.success and state.success.at > state.now - DAY:  # a run has tried since they were set aside
+        title, text = texts.lost_files(state.gone)
+        yield Incident(kind="damaged_file", subject="lost", since=state.now, title=title, text=text, units=gone)
+    elif gone:
+        title, text = texts.damaged_file(state.gone, state.gone)
+        yield Incident(kind="damaged_file", since=state.now, title=title, text=text, units=gone)
 
 
 def _missing(state: PipelineState) -> Iterator[Incident]:

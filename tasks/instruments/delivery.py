@@ -112,10 +112,14 @@ def main() -> None:
     """Send what a run that is over left to send: what is written down, or the incidents that standard input names."""
     logs.start_logging()
     root, urls = staging_root(), settings().alerts.urls
+    left = msgspec.json.decode(sys.stdin.buffer.read() or b"[]", type=list[Incident])
     try:
+        with incidents.book(root) as book:  # there may be room again
+            for incident in left:
+                book.begin(incident)
         deliver(root, urls)
     except (OSError, PipelineError) as error:
-        if left := msgspec.json.decode(sys.stdin.buffer.read() or b"[]", type=list[Incident]):
+        if left:
             send_unwritten(root, urls, error, left)
         else:
             log.warning("alerts were not sent: %s", redact(str(error)))

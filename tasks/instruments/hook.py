@@ -160,7 +160,7 @@ def _on_drift(task: Any, begun: list[tuple[str, str]]) -> None:
 
 
 def _begin(incident: Incident) -> None:
-    if not _change_book(lambda book: book.begin(incident)):
+    if not is_foreign(staging_root()) and not _change_book(lambda book: book.begin(incident)):
         unwritten.append(incident)
 
 
@@ -221,7 +221,7 @@ def mark_sent() -> None:
 
 def send_at_exit() -> None:
     """Send what there is to send at the end of a run that does not send itself: plain ``luigi``, a backfill."""
-    if not (_unsent[0] or unwritten):
+    if not (_unsent[0] or unwritten) or is_foreign(staging_root()):
         return
     # a process that ends cannot start threads any more, which Apprise needs: another one sends
     command, left = [sys.executable, "-m", "tasks.instruments.delivery"], msgspec.json.encode(unwritten)

@@ -147,7 +147,7 @@ def observe(root: Path, asks_database: bool = True) -> PipelineState:
         disk_free=_disk_free(root),
         success=last_success(root),
         damaged=_damaged(root),
-        gone=tuple(lost_files(Paths(root))),
+        gone=tuple(path for path in lost_files(Paths(root)) if Paths(root).models not in path.parents),
         shape=observe_shape(staged, config.last_hour),
         overdue=overdue,
     )

@@ -114,6 +114,9 @@ def check(root: Path, insist: bool = True) -> Checked:
             holding = evaluation.holding
             with incidents.book(root) as book:
                 conditions.update(book, evaluation)
+                for incident in hook.unwritten:  # there may be room again
+                    book.begin(incident)
+            hook.unwritten.clear()
         except (OSError, StagingError) as error:
             if insist:
                 send_unwritten(root, config.urls, error, [*holding, *hook.unwritten])

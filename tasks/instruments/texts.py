@@ -239,14 +239,8 @@ def mass_revision(spans: Sequence[tuple[str, str, int, datetime, datetime]]) -> 
 
 
 def damaged_file(paths: Sequence[Path], gone: Sequence[Path]) -> TitleAndText:
-    """Return the text about damaged files that were set aside within a day; `gone` are those that did not come back."""
+    """Return the text about damaged files that were set aside; `gone` are those that are not there again yet."""
     quarantine = Paths(staging_root()).quarantine.resolve()
-    if not paths:
-        files = "a damaged file is" if len(gone) == 1 else f"{len(gone)} damaged files are"
-        text = f"After a day still not there: {_listed(gone)}. Neither MongoDB nor the source had a copy. Take them"
-        text += " from a back-up (docs/on-call.md, Restore), or do without. To put away what is damaged, and end this:"
-        away = shlex.join(["mv", f"{quarantine}", f"{quarantine}-{datetime.now(UTC):%Y%m%dT%H%M%S}"])
-        return f"{files} lost", _lines(text, away, look=f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail")
     files = "a damaged file was" if len(paths) == 1 else f"{len(paths)} damaged files were"
     if gone:
         how = "An hourly run fetches or restores them, and builds again what is derived from them; scripts/verify then"
@@ -255,8 +249,21 @@ def damaged_file(paths: Sequence[Path], gone: Sequence[Path]) -> TitleAndText:
     else:
         how = "A disk that damages files does so again: copy the back-ups elsewhere. To read all other files, too:"
         told, command = f"All of it is there again; kept of what was damaged: {_listed(paths)}.", "scripts/verify"
-    look = f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail; this ends a day after the last such file"
+    look = f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail; this ends a day after the last such file, when all"
+    look += " are there again"
     return f"{files} set aside under {quarantine}", _lines(told, how, command, look=look)
+
+
+def lost_files(gone: Sequence[Path]) -> TitleAndText:
+    """Return the text about damaged files that no run could bring back."""
+    quarantine = Paths(staging_root()).quarantine.resolve()
+    away = shlex.join(["mv", f"{quarantine}", f"{quarantine}-{datetime.now(UTC):%Y%m%dT%H%M%S}"])
+    return "a damaged file is lost" if len(gone) == 1 else f"{len(gone)} damaged files are lost", _lines(
+        f"Hourly runs could not bring them back: {_listed(gone)}. Neither MongoDB nor the source had a copy. Take them",
+        "from a back-up (docs/on-call.md, Restore), or do without. To put away what is damaged, and end this:",
+        away,
+        look=f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail",
+    )
 
 
 def _listed(paths: Sequence[Path]) -> str:

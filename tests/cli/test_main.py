@@ -125,12 +125,12 @@ def test_only_what_is_asked_for_is_imported() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("statsu", "error: there is no command statsu: did you mean status? `airqino --help` lists them\n"),
+        ("statsu", "error: there is no command statsu: did you mean status? `scripts/airqino --help` lists them\n"),
         (
             "mongo_users",
-            "error: there is no command mongo_users: did you mean mongo-users? `airqino --help` lists them\n",
+            "error: there is no command mongo_users: did you mean mongo-users? `scripts/airqino --help` lists them\n",
         ),
-        ("qwxyz", "error: there is no command qwxyz; `airqino --help` lists them\n"),
+        ("qwxyz", "error: there is no command qwxyz; `scripts/airqino --help` lists them\n"),
     ],
 )
 def test_an_unknown_command_is_one_line_with_the_nearest(name: str, text: str) -> None:
