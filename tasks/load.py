@@ -241,7 +241,8 @@ def _record(day: date, loaded: dict[str, list[Document]], readings: int) -> Docu
         "day": f"{day}",
         "version": VERSION,
         "through": max((row["observed_at"] for row in targets.hourly(day).rows()), default=None),
-        "hourly_documents": readings,
+        "hourly_documents": len(loaded["hourly_measurements"]),
+        "readings": readings,  # that the means rest on
         "daily_documents": len(loaded["daily_averages"]),
         "coverage_documents": len(loaded["coverage"]),
     }

@@ -87,7 +87,8 @@ def lost(days: Collection[date]) -> Lost:
     around = targets.lies_in(days)
     loads = {day: f"day|{day}" for day in sorted({d for of in around.values() for d in of})}
     records = mongo.find_many(targets.database(), "loads", [*loads.values()])
-    loaded = {day: records.get(load, {}).get("hourly_documents") for day, load in loads.items()}
+    found = {day: records.get(load, {}) for day, load in loads.items()}
+    loaded = {day: of.get("readings", of.get("hourly_documents")) for day, of in found.items()}  # 0.7.0 wrote the other
     readings = {day: n for day, n in loaded.items() if isinstance(n, int) and n > _readings(day)}
     return Lost(readings, {day for day, of in around.items() if readings.keys() & {*of}})
 

@@ -1,12 +1,16 @@
 """What is gone from the staging root comes back from MongoDB as it was, and nothing else is made of documents."""
 
+import os
 import shutil
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pyarrow.parquet as pq
 import pytest
+from support.commands import ROOT
 from support.deployment import WHEN, Pipeline
 
 from airqino.sandbox.server import Sandbox
@@ -85,30 +89,51 @@ def test_a_document_that_no_row_of_ours_makes_is_left_alone(filled: Pipeline) ->
     assert not list(filled.root.parent.rglob("victim*"))
 
 
-def test_a_day_of_which_some_hours_have_expired_keeps_its_mean(filled: Pipeline) -> None:
-    """What MongoDB, or the source, still has of its hours is not what the mean rests on."""
-    day, at = "2026-03-08", datetime(2026, 3, 8, tzinfo=UTC)
-    kept = {name: filled.documents(name) for name in ("daily_averages", "coverage", "loads")}
-    # as of a day of long ago: of one that is provisional the source has everything
-    filled.database["daily_averages"].update_many({"day": day}, {"$set": {"provisional": False}})
-    kept["daily_averages"] = filled.documents("daily_averages")
-    expired = {"observed_at": {"$gte": at, "$lt": at + timedelta(hours=20)}}
-    filled.database["hourly_measurements"].delete_many(expired)
-    shutil.rmtree(filled.root)
-    assert "13 days are in MongoDB, but not staged" in filled.script("status").stdout
-    refused = filled.backfill("2026-03-07..2026-03-09")
-    assert refused.returncode == 2
-    assert f"{day}: MongoDB holds the daily means, but not all hours" in refused.stderr
-    assert filled.hourly().returncode == 0
-    assert filled.script("verify").returncode == 0
-    assert not (filled.root / day / "raw").exists()
-    assert (filled.root / "2026-03-07" / "raw").exists()
-    assert {name: of[key] for name in kept if (of := filled.documents(name)) for key in of if day in key} == {
-        name: of[key] for name, of in kept.items() for key in of if day in key
+def of_day(pipeline: Pipeline, day: str) -> dict[str, dict[str, object]]:
+    return {
+        key: document
+        for name in ("daily_averages", "coverage")
+        for key, document in pipeline.documents(name).items()
+        if key.endswith(day)
     }
-    assert "not staged" not in filled.script("status").stdout
-    assert filled.backfill("2026-03-08", "--yes").returncode == 0, "who means it gets what the source has"
-    assert (filled.root / day / "raw").exists()
+
+
+def test_a_mean_that_rests_on_hours_nobody_has_any_more_is_kept(filled: Pipeline, sandbox: Sandbox) -> None:
+    """As with `retention_days`, after the staging root is lost: the source has forgotten what MongoDB has dropped."""
+    day, at = "2026-03-08", datetime(2026, 3, 8, tzinfo=UTC)
+    kept = of_day(filled, day)
+    filled.database["hourly_measurements"].delete_many({"observed_at": {"$gte": at, "$lt": at + timedelta(hours=20)}})
+    shutil.rmtree(filled.root)
+    for station in (STATION, "283164601"):
+        for n in range(20):
+            sandbox.override(station, at + timedelta(hours=n), None)
+    assert "14 days are in MongoDB, but not staged" in filled.script("status").stdout
+    done = filled.script("run", "LoadDay", "--day", day)
+    assert done.returncode == 0, done.stderr
+    assert f"{day}: its means rest on readings that are not staged any more, and stay as they are" in done.stderr
+    assert "not staged" not in filled.script("status").stdout.replace("staged any more", "")
+    for command in (["hourly"], ["backfill", "2026-03-07..2026-03-09"], ["verify"], ["hourly"]):
+        assert filled.script(*command).returncode == 0, command
+        assert of_day(filled, day) == kept, command
+    assert len([row for row in rows(filled) if row[1].date() == at.date()]) < 9
+    checked = filled.script("verify", "--check")
+    assert checked.returncode == 0, checked.stdout
+    assert filled.script("run", "LoadDay", "--day", day, "--force").returncode == 0
+    assert of_day(filled, day) != kept, "who means it gets what is left"
+
+
+def test_a_restore_that_is_stopped_leaves_no_half_day(filled: Pipeline) -> None:
+    before = rows(filled)
+    shutil.rmtree(filled.root)
+    process = subprocess.Popen([sys.executable, "-m", "tasks.cli", "hourly"], env=os.environ | filled.env, cwd=ROOT)
+    while process.poll() is None and len(list(filled.root.glob("*/raw"))) < 3:
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    complete = {path.parent.name: len(list(path.glob("*.parquet"))) for path in filled.root.glob("*/raw")}
+    assert {name: n for name, n in complete.items() if n < 22} == {}, complete
+    assert filled.hourly().returncode == 0
+    assert rows(filled) == before
 
 
 def test_the_stations_of_another_pipeline_are_not_staged_as_ours(filled: Pipeline) -> None:
@@ -147,3 +172,19 @@ def test_days_of_a_lost_database_are_loaded_by_the_hourly_runs(filled: Pipeline)
     assert filled.hourly().returncode == 0
     assert {name: filled.documents(name) for name in wanted} == wanted
     assert "not loaded" not in filled.script("status").stdout
+
+
+def test_no_run_goes_further_back_for_a_station_east_of_utc(filled: Pipeline) -> None:
+    """The first local day begins on the day before, which is fetched for it, but is no day of ours."""
+    text = (ROOT / "luigi.cfg").read_text().replace("time_zone = Africa/Abidjan", "time_zone = Asia/Tokyo")
+    (filled.root.parent / "east.cfg").write_text(text)
+    filled.env["LUIGI_CONFIG_PATH"] = f"{filled.root.parent / 'east.cfg'}"
+    shutil.rmtree(filled.root)
+    filled.client.drop_database(filled.database_name)
+    assert filled.backfill("2026-03-15..").returncode == 0
+    for _ in range(2):
+        assert filled.hourly().returncode == 0
+    first = min(path.parent.name for path in filled.root.glob("*/raw"))
+    for _ in range(3):
+        assert filled.hourly().returncode == 0
+    assert min(path.parent.name for path in filled.root.glob("*/raw")) == first

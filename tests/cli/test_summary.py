@@ -23,7 +23,8 @@ def test_a_screen_holds_what_is_said(
     with Sandbox(now=now) as api, configured(tmp_path, {}, AIRQINO_STATIONS=",".join(names)):
         for n, station in enumerate(names):
             for hour in hour_range(FIRST, FIRST + 47 * HOUR):
-                api.override(station, hour, {"CO": 0.4, "PM2.5": 5.0 + n} if n >= silent else None)
+                swing = 0.5 if hour.hour % 2 else -0.5
+                api.override(station, hour, {"CO": 0.4 + swing / 5, "PM2.5": 5 + n + swing} if n >= silent else None)
         monkeypatch.setenv("STAGING_ROOT", f"{tmp_path / 'staging'}")
         assert Stages(tmp_path / "staging", api.url).run(now, DAYS, tuple(hour_range(FIRST, FIRST + 47 * HOUR)))
         counted, *lines = summary(DAYS)
