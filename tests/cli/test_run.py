@@ -27,7 +27,7 @@ def test_without_a_task_it_lists_them(pipeline: Pipeline) -> None:
     ("arguments", "told"),
     [
         (("LoadDays", "--day", DAY), "there is no task LoadDays; there are Backfill, CleanDay,"),
-        (("LoadDay", "--dayx", DAY), "unrecognized arguments: --dayx 2026-03-02: `airqino run LoadDay --help` says"),
+        (("LoadDay", "--dayx", DAY), "unrecognized arguments: --dayx 2026-03-02: `scripts/rerun LoadDay --help` says"),
         (("LoadDay", DAY), "unrecognized arguments: 2026-03-02"),
         (("LoadDay",), "LoadDay needs --day: day or days to work on"),
         (("LoadDay", "--day"), "argument --day: expected one argument"),
