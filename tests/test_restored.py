@@ -5,14 +5,17 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from support.commands import ROOT
 from support.deployment import WHEN, Pipeline
 
+from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
@@ -31,15 +34,26 @@ def rows(pipeline: Pipeline) -> dict[tuple[str, datetime], dict[str, object]]:
     }
 
 
-@pytest.fixture
-def filled(pipeline: Pipeline, sandbox: Sandbox) -> Pipeline:
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod) -> Iterator[Pipeline]:
     """Fourteen days, five of them older than hourly runs look back, with a calibration."""
+    with Sandbox(now=NOW) as api:
+        made = Pipeline(tmp_path_factory.mktemp("staged") / "staging", mongod, api.url)
+        made.env["AIRQINO_NOW"] = f"{NOW:%Y-%m-%dT%H:%M}"
+        assert made.backfill("2026-03-07..").returncode == 0
+        note = ("calibrate", STATION, "co", "2026-03-08..2026-03-09", "--offset", "0.5", "--why", "zero", "--who", "me")
+        assert made.script("note", *note, "--now").returncode == 0
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def filled(staged: Pipeline, tmp_path: Path, sandbox: Sandbox) -> Iterator[Pipeline]:
+    """A deployment of the test's own, that starts there, with an API of the test's own."""
     sandbox.now = NOW
-    pipeline.env["AIRQINO_NOW"] = f"{NOW:%Y-%m-%dT%H:%M}"
-    assert pipeline.backfill("2026-03-07..").returncode == 0
-    note = ("calibrate", STATION, "co", "2026-03-08..2026-03-09", "--offset", "0.5", "--why", "zero", "--who", "me")
-    assert pipeline.script("note", *note, "--now").returncode == 0
-    return pipeline
+    with staged.copied(tmp_path / "staging") as made:
+        made.env["AIRQINO_BASE_URL"] = sandbox.url
+        yield made
 
 
 def test_lost_readings_come_back_as_the_station_reported_them(filled: Pipeline, sandbox: Sandbox) -> None:
