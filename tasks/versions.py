@@ -31,8 +31,8 @@ VERSION = f"{HOURLY}.{DAILY}.{_DOCUMENTS}"
 #: Days of an older version that an hourly run loads anew, beside its own.
 DAYS_PER_RUN = 31
 
-#: The rows in ``loads`` of days, whatever version has written them.
-DAY_LOADS = {"kind": "day"}
+#: The rows in ``loads`` of days, whatever version has written them; by their index.
+DAY_LOADS = {"_id": {"$gte": "day|", "$lt": "day}"}}
 
 
 def older_days() -> list[date]:

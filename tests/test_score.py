@@ -74,7 +74,8 @@ def naive(pipeline: Pipeline, day: date, window: int) -> dict[tuple[str, str, in
 
 def files(pipeline: Pipeline) -> dict[str, tuple[int, int]]:
     paths = [p for p in pipeline.root.rglob("*") if p.is_file() and p.suffix in (".parquet", ".json", ".db")]
-    paths.remove(pipeline.root / "last_success.json")  # says when the last run was
+    for name in ("last_success.json", "runs.parquet"):  # say when the last run was
+        paths.remove(pipeline.root / name)
     return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns) for p in paths}
 
 

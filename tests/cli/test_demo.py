@@ -40,7 +40,9 @@ def airqino(tmp_path: Path, *arguments: str, **env: str) -> str:
 def demo(tmp_path: Path, *arguments: str) -> str:
     shown = airqino(tmp_path, "demo", *arguments)
     unbroken = ("the public page: ", "published: ", "export ", "open alert")
-    assert [line for line in shown.splitlines() if len(line.rstrip()) > 80 and not line.startswith(unbroken)] == []
+    told = (" station-hours ", " valid of ")  # of a backfill: sentences, which a terminal wraps
+    long = [line for line in shown.splitlines() if len(line.rstrip()) > 80 and not line.startswith(unbroken)]
+    assert [line for line in long if not any(text in line for text in told)] == []
     return shown
 
 

@@ -68,7 +68,7 @@ def test_an_outage_of_the_pipeline_is_made_good_by_one_command(pipeline: Pipelin
     before = status(pipeline, back)
     assert (before["never_asked"], before["failed"]) == (2 * 24 * 2, 0)
     assert (before["first_day"], before["last_day"]) == ("2026-05-06", "2026-05-07")
-    assert "to fetch what is missing: scripts/backfill\n" in shown(pipeline, back)
+    assert "\n    scripts/backfill\n" in shown(pipeline, back)
     assert "hours_missing" in incidents(pipeline, back)
     assert (
         diagnosed(pipeline, back)

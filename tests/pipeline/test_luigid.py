@@ -140,7 +140,7 @@ def test_a_luigid_that_dies_in_the_middle_of_a_run_is_done_without(
         done = pipeline.script("hourly", "--workers", f"{workers}", AIRQINO_NOW="2024-03-10T00:05", LUIGID_URL=url)
         thread.join()
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("luigid does not answer any more: going on with the local scheduler\n") == 1
+    assert done.stderr.count("luigid does not answer any more: this run goes on with a scheduler of its own\n") == 1
     assert "Traceback" not in done.stderr
     assert "RPCError" not in done.stderr
     assert sandbox.stats()["by_station"] == {"283181971": 1, "283164601": 1}, "what was fetched is not fetched again"

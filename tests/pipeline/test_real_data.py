@@ -29,7 +29,7 @@ def replay():
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory, mongod: Mongod, replay: Sandbox) -> Pipeline:
     pipeline = Pipeline(tmp_path_factory.mktemp("real"), mongod, replay.url)
-    done = pipeline.backfill(*RANGE)
+    done = pipeline.backfill(*RANGE, "--yes")
     assert done.returncode == 0, done.stderr
     return pipeline
 
@@ -102,13 +102,13 @@ def test_when_hours_have_settled_a_run_asks_almost_nothing_and_writes_nothing(
     """Hours without a row are asked for a second time a day later, and by then nothing is."""
     later = {"AIRQINO_NOW": f"{datetime.now(UTC) + timedelta(days=1, hours=1):%Y-%m-%dT%H:%M}"}
     replay.now = datetime.now(UTC) + timedelta(days=1, hours=1)
-    done = filled.backfill(*RANGE, **later)
+    done = filled.backfill(*RANGE, "--yes", **later)
     assert done.returncode == 0, done.stderr
     before, counters = filled.state(), writes(filled)
     changed = {path: path.stat().st_mtime_ns for path in filled.root.glob("*-*-*/*.parquet")}
     replay.reset()
     for moment in (later, {"AIRQINO_NOW": f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%dT%H:%M}"}):
-        done = filled.backfill(*RANGE, **moment)
+        done = filled.backfill(*RANGE, "--yes", **moment)
         assert done.returncode == 0, done.stderr
         # but for hours in a gap longer than what is asked for: such an answer is empty, and confirms nothing
         assert replay.stats()["data_requests"] <= 3
