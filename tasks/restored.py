@@ -7,6 +7,7 @@ not have them any more, or others; what it has changed is then found as a revisi
 from airqino.stores import mongo
 from tasks import targets
 from tasks.errata import restore_lost
+from tasks.fetch import FetchHour
 from tasks.forecast import restore
 from tasks.from_documents import restore_hours, unstaged_days
 from tasks.stage import alone
@@ -29,5 +30,5 @@ def restore_staging() -> None:
         for document in mongo.find(targets.database(), "stations", {}):
             if isinstance(document["_id"], str) and document["_id"].isdigit():
                 restore_history(document)
-        with alone("FetchHour"):  # which writes the same files
+        with alone(FetchHour.__name__):  # which writes the same files
             restore_hours(days)

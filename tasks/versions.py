@@ -47,7 +47,7 @@ def older_days() -> list[date]:
 
 
 def loads_by_day(database: mongo.Database) -> dict[date, dict[str, Any]]:
-    """Return the rows in ``loads`` by day, with their ``version`` and ``loaded_at``.
+    """Return the rows in ``loads`` by day, with their ``version`` and ``loaded_at``; what is no day's is left out.
 
     Raises:
         MongoError: MongoDB does not answer.

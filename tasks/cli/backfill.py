@@ -11,7 +11,7 @@ from airqino.errors import ConfigError
 from airqino.times import FORMS, HOUR, Span, day_start, format_hour, next_month, parse_span
 from tasks.cli.main import Parser
 from tasks.cli.reasons import Outcome
-from tasks.cli.running import alone, luigi_run, positive, preflight, say, scheduler
+from tasks.cli.running import between_runs, luigi_run, positive, preflight, say, scheduler
 from tasks.cli.spans import RULE, confirm
 from tasks.cli.summary import summary
 from tasks.instruments.runs import recorded
@@ -98,7 +98,7 @@ def _run(chunks: list[Span], options: list[str]) -> Outcome:
         bar = progress.add_task("backfill", total=days, rate="")
         for first, last in chunks:
             progress.update(bar, description=f"{first:%Y-%m}")
-            with alone(minutes=60):
+            with between_runs(minutes=60):
                 outcome = luigi_run(["Backfill", "--start", format_hour(first), "--stop", format_hour(last), *options])
             if outcome.code:
                 outcome.tell(f"backfill stopped at {first:%Y-%m}")

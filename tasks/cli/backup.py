@@ -8,7 +8,7 @@ from airqino.stores import archive, mongo
 from tasks import targets
 from tasks.cli.arguments import caller_path
 from tasks.cli.main import Parser
-from tasks.cli.running import alone
+from tasks.cli.running import between_runs
 from tasks.settings.reading import settings
 
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         raise StagingError(f"{folder} cannot be made: {error.strerror}") from error
     path = folder / f"airqino-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz"
-    with alone(minutes=15):
+    with between_runs(minutes=15):
         about = archive.write(path, root, database, settings().airqino.environment)
     documents = sum(about.documents.values())
     print(f"{path}: {about.files} files, {documents} documents, {path.stat().st_size / 1e6:.1f} MB")

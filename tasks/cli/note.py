@@ -18,7 +18,7 @@ from airqino.stores import notebook
 from airqino.times import FORMS, format_hour, parse_span
 from tasks import errata, notes, targets
 from tasks.cli.main import Parser
-from tasks.cli.running import alone, check_staging, preflight
+from tasks.cli.running import between_runs, check_staging, preflight
 from tasks.settings.reading import settings
 from tasks.stations import station_name
 
@@ -173,7 +173,7 @@ def _span(text: str, is_open: bool) -> tuple[datetime, datetime | None]:
 
 def _apply() -> int:
     preflight()
-    with alone(minutes=15):
+    with between_runs(minutes=15):
         days = errata.apply()
     span = f": {days[0]} to {days[-1]}" if days else ""
     print(f"{len(days)} days are as the notes have it{span}")

@@ -45,8 +45,9 @@ def main(argv: Sequence[str]) -> int:
         plan.tell(task)
         return 0
     with recorded("run", argv) as record:
-        preflight(with_mongo=argv[0] not in _WITHOUT_MONGO)
-        if argv[0] not in _WITHOUT_MONGO:
+        with_mongo = argv[0] not in _WITHOUT_MONGO
+        preflight(with_mongo=with_mongo)
+        if with_mongo:
             restore_staging()
         was_complete = task.complete()
         outcome = luigi_run([*_written(task), "--workers", f"{arguments.workers}", *_scheduler(arguments)])

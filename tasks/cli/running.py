@@ -16,7 +16,7 @@ from tasks import environment, logs, targets
 from tasks.cli.luigi_run import LOCALLY, luigi_run
 from tasks.settings.reading import settings
 
-__all__ = ["alone", "check_staging", "lock", "luigi_run", "positive", "preflight", "say", "scheduler"]
+__all__ = ["between_runs", "check_staging", "lock", "luigi_run", "positive", "preflight", "say", "scheduler"]
 
 log = logging.getLogger("airqino.scheduler")
 
@@ -97,8 +97,8 @@ def lock(name: str, wait: float = 0) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def alone(minutes: int) -> Iterator[None]:
-    """Work on the staging root while no run does.
+def between_runs(minutes: int) -> Iterator[None]:
+    """Work on the staging root between two runs.
 
     Args:
         minutes: How long to wait for the run under way.

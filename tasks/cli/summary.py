@@ -26,20 +26,21 @@ def summary(days: Sequence[date]) -> Iterator[str]:
     spans = [Span(day_start(day), min(day_start(day) + DAY, through)) for day in days]
     span = f"{days[0]}" if len(days) == 1 else f"{len(days)} days, {days[0]} … {days[-1]}"
     yield f"{span}: {_counted(_statuses(spans))}"
+    rows = [row for day in days for row in targets.daily(day).rows()]
     by_station: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in (row for day in days for row in targets.daily(day).rows()):
+    for row in rows:
         by_station[row["station"]].append(row)
     if silent := sorted({*config.airqino.stations} - by_station.keys()):
         names = ", ".join(station_name(station, config) for station in silent[:_FEW])
         yield f"{names}{f' and {len(silent) - _FEW} more' if len(silent) > _FEW else ''}  no reading"
-    singly = len(days) <= _FEW and len(days) * len(by_station) <= _LINES
-    told = [*by_station][:_LINES]
-    for row in (row for day in days for station in told for row in by_station[station] if singly and row["day"] == day):
-        yield f"{row['day']}  {_name(row)}  {_means(row)}; {row['hours']} of {row['expected_hours']} h"
-    for rows in (by_station[station] for station in told if not singly):
-        yield f"{_name(rows[0])}  {'; '.join(_of_span(rows, reading(name), len(days)) for name in _TOLD)}"
-    if len(told) < len(by_station):
-        yield f"and {len(by_station) - len(told)} more stations: the dashboards show them"
+    if len(days) <= _FEW and len(days) * len(by_station) <= _LINES:
+        for row in rows:
+            yield f"{row['day']}  {_name(row)}  {_means(row)}; {row['hours']} of {row['expected_hours']} h"
+        return
+    for own in [*by_station.values()][:_LINES]:
+        yield f"{_name(own[0])}  {'; '.join(_of_span(own, reading(name), len(days)) for name in _TOLD)}"
+    if len(by_station) > _LINES:
+        yield f"and {len(by_station) - _LINES} more stations: the dashboards show them"
 
 
 def hours_of(hours: Iterable[datetime]) -> str:

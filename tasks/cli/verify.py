@@ -10,7 +10,7 @@ from airqino.errors import ConfigError
 from airqino.times import FORMS, Span, parse_span
 from tasks import targets
 from tasks.cli.main import Parser
-from tasks.cli.running import alone, preflight
+from tasks.cli.running import between_runs, preflight
 from tasks.instruments.runs import recorded
 from tasks.restored import restore_staging
 from tasks.settings.reading import settings
@@ -68,7 +68,7 @@ def _verify(wanted: Span | None, named: str | None, check: bool) -> int:
 def _by_months(days: Sequence[date], mend: bool) -> Iterator[Verified]:
     """Let an hourly run in between two months."""
     for _, of_month in groupby(days, key=lambda day: (day.year, day.month)):
-        with alone(minutes=15):
+        with between_runs(minutes=15):
             yield from verify(list(of_month), mend)
 
 

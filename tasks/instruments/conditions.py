@@ -187,16 +187,18 @@ def _mass_revision(state: PipelineState, limits: Alerts) -> Iterator[Incident]:
 
 def _damaged(state: PipelineState) -> Iterator[Incident]:
     gone = [f"{path}" for path in state.gone]
-    if state.damaged:
-        title, text = texts.damaged_file([path for path, _ in state.damaged], state.gone)
-        since = min(at for _, at in state.damaged)
+    if state.damaged or (gone and not _has_run(state)):
+        title, text = texts.damaged_file([path for path, _ in state.damaged] or state.gone, state.gone)
+        since = min((at for _, at in state.damaged), default=state.now)
         yield Incident(kind="damaged_file", since=since, title=title, text=text, units=gone)
-    elif gone and state.success and state.success.at > state.now - DAY:  # a run has tried since they were set aside
+    elif gone:
         title, text = texts.lost_files(state.gone)
         yield Incident(kind="damaged_file", subject="lost", since=state.now, title=title, text=text, units=gone)
-    elif gone:
-        title, text = texts.damaged_file(state.gone, state.gone)
-        yield Incident(kind="damaged_file", since=state.now, title=title, text=text, units=gone)
+
+
+def _has_run(state: PipelineState) -> bool:
+    """Tell whether an hourly run has succeeded since the last file was set aside that is not told of any more."""
+    return state.success is not None and state.success.at > state.now - DAY
 
 
 def _missing(state: PipelineState) -> Iterator[Incident]:

@@ -160,7 +160,7 @@ def _on_drift(task: Any, begun: list[tuple[str, str]]) -> None:
 
 
 def _begin(incident: Incident) -> None:
-    if not is_foreign(staging_root()) and not _change_book(lambda book: book.begin(incident)):
+    if not _change_book(lambda book: book.begin(incident)):
         unwritten.append(incident)
 
 
@@ -170,10 +170,10 @@ def _change_book(change: Callable[[Book], None]) -> bool:
     Those of another environment are not ours to change: the settings are wrong, which the run itself tells.
 
     Returns:
-        Whether it is written down.
+        False where there is something to write down, and it could not be.
     """
     if is_foreign(staging_root()):
-        return False
+        return True
     try:
         with incidents.book(staging_root()) as book:
             change(book)
