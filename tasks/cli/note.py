@@ -175,8 +175,10 @@ def _apply() -> int:
     preflight()
     with between_runs(minutes=15):
         days = errata.apply()
-    span = f": {days[0]} to {days[-1]}" if days else ""
-    print(f"{len(days)} days are as the notes have it{span}")
+    if days:
+        print(f"{len(days)} days are as the notes have it: {days[0]} to {days[-1]}")
+    else:
+        print("no note is new: every day is as the notes have it")
     return 0
 
 
