@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
+import pyarrow.compute as pc
+
 from airqino import views
 from airqino.quality import index
 from airqino.quality.flags import fault
@@ -26,7 +28,7 @@ def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
     """Return a day's documents by collection."""
     hourly, noted = targets.hourly(day).rows(), notes.of_local_day(day, config)
     return {
-        "hourly_measurements": [_hourly_document(row, config) for row in hourly if row["status"] == "ok"],
+        "hourly_measurements": _hourly_documents(day, config),
         "daily_averages": [
             _daily_document(row, config, noted.get(row["station"], [])) for row in targets.daily(day).rows()
         ],
@@ -35,21 +37,30 @@ def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
     }
 
 
-def _hourly_document(row: Document, config: Settings) -> Document:
-    """Return a station's readings of one hour; `day` is the station's local day."""
-    station, at = row["station"], row["observed_at"]
-    return {
-        "_id": f"{station}|{format_hour(at)}",
-        "station": station,
-        "observed_at": at,
-        "day": f"{local_date(at, config.zone(station))}",
-        "provisional": not row["final"],
-        "units": UNITS,
-        **{reading: row[reading] for reading in NAMES},
-        **{f"{reading}_{part}": row[f"{reading}_{part}"] for reading in NAMES for part in ("flag", "tests")},
-        **{f"{pollutant}_raw": row[f"{pollutant}_raw"] for pollutant in POLLUTANTS},
-        **index.levels(row),
+def _hourly_documents(day: date, config: Settings) -> list[Document]:
+    """Return the stations' readings of a UTC day's hours; `day` of a document is the station's local day."""
+    table = targets.hourly(day).table()
+    if table is None:
+        return []
+    table = table.filter(pc.equal(table["status"], "ok"))
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    stations, hours = columns["station"], columns["observed_at"]
+    zones = {station: config.zone(station) for station in {*stations}}
+    texts = {hour: format_hour(hour) for hour in {*hours}}
+    local = {(hour, zone): f"{local_date(hour, zone)}" for hour in texts for zone in {*zones.values()}}
+    made = {
+        "_id": [f"{station}|{texts[hour]}" for station, hour in zip(stations, hours, strict=True)],
+        "station": stations,
+        "observed_at": hours,
+        "day": [local[hour, zones[station]] for station, hour in zip(stations, hours, strict=True)],
+        "provisional": [not final for final in columns["final"]],
+        "units": [UNITS] * len(stations),
+        **{reading: columns[reading] for reading in NAMES},
+        **{f"{reading}_{part}": columns[f"{reading}_{part}"] for reading in NAMES for part in ("flag", "tests")},
+        **{f"{pollutant}_raw": columns[f"{pollutant}_raw"] for pollutant in POLLUTANTS},
+        **index.levels(columns),
     }
+    return [dict(zip(made, values, strict=True)) for values in zip(*made.values(), strict=True)]
 
 
 def _daily_document(row: Document, config: Settings, noted: list[str]) -> Document:

@@ -3,12 +3,13 @@
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 import luigi
+import pyarrow as pa
 
 from airqino.errors import (
     AllStationsFailedError,
@@ -22,6 +23,8 @@ from airqino.errors import (
 from airqino.source import raw
 from airqino.source.auth import Credentials
 from airqino.source.client import Answer, Client
+from airqino.source.due import due_rows
+from airqino.stores import parquet
 from airqino.times import DAY, HOUR, day_start, format_hour
 from tasks import targets
 from tasks.answered import StationHour, none_answered, policy, stage_answers
@@ -132,17 +135,37 @@ def due(hours: Iterable[datetime], config: Settings, **changes: bool) -> dict[da
     rules = policy(config, **changes)
     asked = {}
     for day, of_day in groupby(sorted(hours), key=datetime.date):
-        staged = targets.raw_day(day).rows
+        staged = targets.raw_day(day)
+        key = "due", config.now, rules
+        if key not in staged.remembered:
+            staged.remembered[key] = _due(staged.rows, config.now, rules)
+        again = staged.remembered[key]
         for hour in of_day:
-            rows = staged.get(hour, {})
-            stations = [
-                station
-                for station in config.active_stations(hour)
-                if station not in rows or raw.is_due(rows[station], config.now, rules)
-            ]
-            if stations:
+            if stations := _stations_to_ask(config.active_stations(hour), staged.rows, hour, again.get(hour, ())):
                 asked[hour] = stations
     return asked
+
+
+def _due(rows: targets.HourRows, now: datetime, rules: raw.Policy) -> dict[datetime, set[str]]:
+    """Return the stations whose rows are due, for each hour of a day that has such."""
+    if not rows:
+        return {}
+    whole = parquet.concat(rows.tables.values())
+    which = whole.select(["station", "observed_at"]).filter(pa.array(due_rows(whole, now, rules)))
+    found: dict[datetime, set[str]] = defaultdict(set)
+    for station, hour in zip(which["station"].to_pylist(), which["observed_at"].to_pylist(), strict=True):
+        found[hour].add(station)
+    return found
+
+
+def _stations_to_ask(
+    active: Collection[str], rows: targets.HourRows, hour: datetime, again: Collection[str]
+) -> list[str]:
+    """Return those of the stations in service that have no row of an hour, or one that is due."""
+    there = rows.stations(hour)
+    if not again and there.issuperset(active):
+        return []
+    return [station for station in active if station not in there or station in again]
 
 
 def blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:

@@ -8,8 +8,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +28,41 @@ from tasks.staged import paths as paths
 from tasks.staged import set_aside
 
 
+class HourRows(Mapping[datetime, Mapping[str, dict[str, Any]]]):
+    """Each hour's rows by station, made of the hour's table when they are asked for: most are not.
+
+    Attributes:
+        tables: The tables.
+    """
+
+    def __init__(self, tables: Mapping[datetime, pa.Table]) -> None:
+        """Take the tables of some hours."""
+        self.tables = tables
+        self._made: dict[datetime, dict[str, dict[str, Any]]] = {}
+        self._stations: dict[datetime, frozenset[str]] = {}
+
+    def __getitem__(self, hour: datetime) -> dict[str, dict[str, Any]]:
+        """Return the rows of an hour."""
+        if hour not in self._made:
+            self._made[hour] = {row["station"]: row for row in self.tables[hour].to_pylist()}
+        return self._made[hour]
+
+    def stations(self, hour: datetime) -> frozenset[str]:
+        """Return the stations that have a row of an hour."""
+        if hour not in self._stations:
+            names = self.tables[hour]["station"].to_pylist() if hour in self.tables else ()
+            self._stations[hour] = frozenset(names)
+        return self._stations[hour]
+
+    def __iter__(self) -> Iterator[datetime]:
+        """Go over the hours that have a file."""
+        return iter(self.tables)
+
+    def __len__(self) -> int:
+        """Return how many hours have a file."""
+        return len(self.tables)
+
+
 @dataclass(frozen=True)
 class RawDay:
     """All that is staged of a day's raw hours.
@@ -35,12 +70,14 @@ class RawDay:
     Attributes:
         fingerprints: Each hour that has a file, with its fingerprint.
         rows: Each hour's rows, by station.
-        table: All rows together; None where no hour has a file.
+        table: All rows together; None where no hour has a file. Their bookkeeping may be an older one.
+        remembered: What was found out about these rows, by whoever did.
     """
 
     fingerprints: tuple[str, ...]
-    rows: Mapping[datetime, Mapping[str, dict[str, Any]]]
+    rows: HourRows
     table: pa.Table | None
+    remembered: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 #: A folder's time of change moves with the kernel's tick (up to 10 ms): one that is younger than this may change
@@ -158,7 +195,7 @@ def raw_day(day: date) -> RawDay:
     try:
         changed = folder.stat().st_mtime_ns
     except FileNotFoundError:
-        return RawDay((), {}, None)
+        return RawDay((), HourRows({}), None)
     except OSError as error:
         raise StagingError(f"{folder} cannot be read: {error.strerror}") from error
     known = _raw_days.get(day)
@@ -183,12 +220,8 @@ def _raw_day(folder: Path, day: date) -> RawDay:
     fingerprints = tuple(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())
     known = _raw_days.get(day)
     if known and known[2].fingerprints == fingerprints:  # only bookkeeping changed, or nothing did
-        return replace(known[2], rows=_rows(tables))
-    return RawDay(fingerprints, _rows(tables), parquet.concat(tables.values()) if tables else None)
-
-
-def _rows(tables: Mapping[datetime, pa.Table]) -> dict[datetime, dict[str, dict[str, Any]]]:
-    return {hour: {row["station"]: row for row in table.to_pylist()} for hour, table in tables.items()}
+        return replace(known[2], rows=HourRows(tables), remembered={})
+    return RawDay(fingerprints, HourRows(tables), parquet.concat(tables.values()) if tables else None)
 
 
 def revisions(day: date) -> ParquetTarget:

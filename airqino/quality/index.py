@@ -2,11 +2,14 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from airqino.quality.flags import COUNTED
-from airqino.readings import READINGS, reading
+from airqino.readings import READINGS, Reading, reading
 
 __all__ = ["level", "levels"]
 
@@ -15,25 +18,37 @@ _JUDGED = tuple(flag for flag in COUNTED if flag != "level")
 _INDEXED = [of for of in READINGS if of.index_bands]
 
 
-def levels(row: Mapping[str, Any]) -> dict[str, int | None]:
-    """Return the index's levels of one station's hour, 1 (good) to 6 (extremely poor).
+def levels(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[int | None]]:
+    """Return the index's levels of some station-hours, 1 (good) to 6 (extremely poor).
 
     A concentration is rounded to a whole µg/m³, halves up, before it is compared, as the bands are written. There is
     none for CO.
 
     Args:
-        row: The readings of the index and their ``<reading>_flag``.
+        columns: The readings of the index and their ``<reading>_flag``, of each station-hour.
 
     Returns:
         ``<reading>_index`` of each, None where its value does not count or is far from the days before, and ``index``:
         the worst of them; None unless NO2, O3 and one of the particles count, as the index asks of a station that is
         not at a road (European Environment Agency, European Air Quality Index, notes on its calculation).
     """
-    found = {of.name: level(of.name, row[of.name], row[f"{of.name}_flag"]) for of in _INDEXED}
-    particles = [number for name in ("pm2_5", "pm10") if (number := found[name]) is not None]
-    gases = [number for name in ("no2", "o3") if (number := found[name]) is not None]
-    whole = max(particles + gases) if particles and len(gases) == 2 else None
-    return {f"{name}_index": number for name, number in found.items()} | {"index": whole}
+    found = {of.name: _levels(of, columns[of.name], columns[f"{of.name}_flag"]) for of in _INDEXED}
+    particles = np.maximum(found["pm2_5"], found["pm10"])
+    whole = np.maximum.reduce([particles, found["no2"], found["o3"]])
+    whole[(particles == 0) | (found["no2"] == 0) | (found["o3"] == 0)] = 0
+    return {f"{name}_index": _told(of) for name, of in found.items()} | {"index": _told(whole)}
+
+
+def _levels(of: Reading, values: Sequence[float | None], flags: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return the levels of one reading's values; 0 where there is none."""
+    numbers = np.array(values, dtype=float)
+    there = ~np.isnan(numbers) & np.isin(np.array(flags, dtype=object).astype(str), _JUDGED)
+    rounded = np.floor(np.where(there, numbers, 0) + 0.5)
+    return np.where(there, np.searchsorted(of.index_bands, rounded, side="left") + 1, 0)
+
+
+def _told(numbers: npt.NDArray[np.int64]) -> list[int | None]:
+    return [number or None for number in numbers.tolist()]
 
 
 def level(name: str, value: float | None, flag: str = "ok") -> int | None:

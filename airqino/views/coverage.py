@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -52,12 +53,11 @@ def _coverage_detail(rows: list[Mapping[str, Any]], zone: ZoneInfo, readings: Se
         if (flag := row[f"{reading}_flag"]) != "ok"
     )
     tests = Counter(
-        (reading, test, int(code))
+        (reading, test, code)
         for row in rows
         if row["status"] == "ok"
         for reading in readings
-        for test, code in zip(TESTS, row[f"{reading}_tests"] or "", strict=False)
-        if code in _FOUND
+        for test, code in _found(row[f"{reading}_tests"])
     )
     return {
         "night_hours": sum(row["observed_at"].astimezone(zone).hour in NIGHT for row in rows),
@@ -66,3 +66,9 @@ def _coverage_detail(rows: list[Mapping[str, Any]], zone: ZoneInfo, readings: Se
         "flags": [{"reading": r, "flag": f, "hours": n} for (r, f), n in sorted(flags.items())],
         "tests": [{"reading": r, "test": t, "code": c, "hours": n} for (r, t, c), n in sorted(tests.items())],
     }
+
+
+@lru_cache(maxsize=4096)  # of a network's values few differ
+def _found(codes: str | None) -> tuple[tuple[str, int], ...]:
+    """Return the tests of a value that found something, with their code."""
+    return tuple((test, int(code)) for test, code in zip(TESTS, codes or "", strict=False) if code in _FOUND)

@@ -7,6 +7,7 @@ import configparser
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -81,8 +82,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         zones = [self.zone(station) for station in self.airqino.stations]
         return max(dict.fromkeys(zones), key=zones.count)
 
-    def active_stations(self, hour: datetime) -> list[str]:
+    def active_stations(self, hour: datetime) -> Sequence[str]:
         """Return the configured stations that are in service in `hour`."""
+        if all(of.service == (None, None) for of in self.stations.values()):  # of most networks none has a limit
+            return self.airqino.stations
         return [s for s in self.airqino.stations if self.station(s).active(hour)]
 
 

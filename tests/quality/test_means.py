@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airqino.quality import index
 from airqino.quality.contexts import Context
 from airqino.quality.flags import COUNTED, TESTS, UNCHECKED, flag_days
-from airqino.quality.index import levels
 from airqino.quality.means import daily_means, dried
 from airqino.readings import NAMES, POLLUTANTS
 from airqino.times import local_date, local_day
@@ -436,6 +436,12 @@ BANDS = {
     "no2": (10, 25, 60, 100, 150),
     "o3": (60, 100, 120, 160, 180),
 }
+
+
+def levels(row):
+    """Return the levels of one station-hour, which stands among others."""
+    rows = [hour_of(pm10=999.0), row, hour_of(o3=None)]
+    return {name: found[1] for name, found in index.levels({key: [of[key] for of in rows] for key in row}).items()}
 
 
 def hour_of(**changed):
