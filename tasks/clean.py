@@ -145,7 +145,7 @@ def _inputs(days: Iterable[date]) -> dict[date, str]:
     rules = vars(thresholds())
     return {
         day: targets.fingerprint(
-            targets.raw_day(day).fingerprints, context.content(), rules, versions.HOURLY, *_noted(day)
+            targets.raw_day(day).fingerprints, context.content, rules, versions.HOURLY, *_noted(day)
         )
         for day, context in _contexts(days).items()
     }

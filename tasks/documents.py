@@ -3,8 +3,9 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from airqino import views
@@ -79,17 +80,16 @@ def _daily_document(row: Document, config: Settings, noted: list[str]) -> Docume
 
 def _coverage_documents(day: date, hourly: list[Document], config: Settings) -> list[Document]:
     """Say how much of a UTC day each station reported, and why not all, also for days without any reading."""
-    rows, why = _raw_rows(day), reasons(day)
+    counts, why = _of_raw_hours(day)
     details = views.coverage_details(hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, NAMES)
     documents = []
-    for station, of_station in sorted(rows.items()):
-        counts = Counter(row["status"] for row in of_station)
+    for station, hours in sorted(counts.items()):
         documents.append(
             {
                 "_id": f"{station}|{day}",
                 "station": station,
                 "day": f"{day}",
-                **{f"{status}_hours": counts[status] for status in ("ok", "absent", "failed")},
+                **{f"{status}_hours": hours[status] for status in ("ok", "absent", "failed")},
                 "reason": why.get(station, ""),
                 **details.get(station, {}),
             }
@@ -99,15 +99,35 @@ def _coverage_documents(day: date, hourly: list[Document], config: Settings) -> 
 
 def reasons(day: date) -> dict[str, str]:
     """Return for each station that has no reading in some hours of a day the commonest reason."""
-    missing = {
-        station: Counter(row["reason"] for row in rows if row["status"] != "ok")
-        for station, rows in _raw_rows(day).items()
-    }
-    return {station: counts.most_common(1)[0][0] for station, counts in missing.items() if counts}
+    return _of_raw_hours(day).reasons
 
 
-def _raw_rows(day: date) -> dict[str, list[Document]]:
-    return _by_station(row for of_hour in targets.raw_day(day).rows.values() for row in of_hour.values())
+class _RawHours(NamedTuple):
+    """What the raw hours of a UTC day say of each station: its hours by status, and the commonest reason of a gap."""
+
+    counts: dict[str, Counter[str]]
+    reasons: dict[str, str]
+
+
+def _of_raw_hours(day: date) -> _RawHours:
+    staged = targets.raw_day(day)
+    if "statuses" not in staged.remembered:
+        staged.remembered["statuses"] = _count_raw_hours(staged.rows.tables.values())
+    found: _RawHours = staged.remembered["statuses"]
+    return found
+
+
+def _count_raw_hours(tables: Iterable[pa.Table]) -> _RawHours:
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    gaps: dict[str, Counter[str]] = defaultdict(Counter)
+    for table in tables:
+        stations, statuses = table["station"].to_pylist(), table["status"].to_pylist()
+        for station, status in zip(stations, statuses, strict=True):
+            counts[station][status] += 1
+        absent = table.filter(pc.not_equal(table["status"], "ok"))
+        for station, reason in zip(absent["station"].to_pylist(), absent["reason"].to_pylist(), strict=True):
+            gaps[station][reason] += 1
+    return _RawHours(dict(counts), {station: of.most_common(1)[0][0] for station, of in gaps.items()})
 
 
 def _by_station(rows: Iterable[Document]) -> dict[str, list[Document]]:

@@ -205,12 +205,12 @@ def _loads(days: Iterable[date]) -> dict[date, Document]:
 def _there(loads: Mapping[date, Document]) -> set[date]:
     """Return the days, of those that are recorded as loaded, whose documents are there.
 
-    Those of today and yesterday are compared, of others counted. A document that was not loaded with the day (of a
-    station-day that is gone from the staged files) stays.
+    Those of today and yesterday are compared, once in a run, of others counted. A document that was not loaded with
+    the day (of a station-day that is gone from the staged files) stays.
     """
     config, since, database = settings(), targets.kept_since(), targets.database()
     compared = {day for day in loads if day >= config.last_hour.date() - DAY}
-    there = {day for day in compared if all(found.kind == "foreign" for found in differences(day, config))}
+    there = {day for day in compared if _is_there(day, loads[day]["inputs"], config)}
     if not (others := sorted(loads.keys() - compared)):
         return there
     span, texts = (day_start(others[0]), day_start(others[-1]) + DAY), (f"{others[0]}", f"{others[-1]}~")
@@ -228,6 +228,20 @@ def _there(loads: Mapping[date, Document]) -> set[date]:
             if name != "hourly_documents" or day_start(day) >= since
         )
     }
+
+
+#: Days whose documents this run has found to be as they were meant, and the inputs that these were made from.
+_found_there: dict[date, tuple[Settings, str]] = {}
+
+
+def _is_there(day: date, inputs: str, config: Settings) -> bool:
+    """Tell whether a day's documents are as they were meant; once that was found, a run does not look again."""
+    if (known := _found_there.get(day)) and known[0] is config and known[1] == inputs:
+        return True
+    found = all(difference.kind == "foreign" for difference in differences(day, config))
+    if found:
+        _found_there[day] = config, inputs
+    return found
 
 
 def _at_least(count: int, recorded: Any) -> bool:

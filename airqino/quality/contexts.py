@@ -4,7 +4,8 @@ A day is flagged anew only where its `Context` changes, so a late reading rebuil
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,11 @@ class Context:
     last: Mapping[Pair, float] = field(default_factory=dict)
     following: Mapping[Pair, float] = field(default_factory=dict)
 
+    @cached_property
     def content(self) -> list[Any]:
-        """Return the context as plain content, for a fingerprint."""
-        return [sorted((*pair, said) for pair, said in known.items()) for known in vars(self).values()]
+        """The context as plain content, for a fingerprint."""
+        found = (getattr(self, of.name) for of in fields(self))
+        return [sorted((*pair, said) for pair, said in known.items()) for known in found]
 
 
 def beyond_range(values: Array, reported: Array) -> npt.NDArray[np.bool_]:
