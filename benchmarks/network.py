@@ -107,7 +107,7 @@ def command(env: dict[str, str], *arguments: str, profile: Path | None = None) -
     profiled = ["-m", "cProfile", "-o", f"{profile}"] if profile else []
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, *profiled, "-m", "tasks.cli", *arguments], env=env, stderr=subprocess.PIPE
+        [sys.executable, *profiled, "-m", "tasks.cli", *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     assert process.stderr
     said = process.stderr.read()
@@ -145,7 +145,7 @@ def _bare(url: str, stations: list[str], first: datetime, last: datetime, mongod
         client.drop_database("bare")
 
 
-def measured(number: int, days: int, profiles: Path | None) -> list[tuple[str, Cost, Cost]]:
+def measured(number: int, days: int, profiles: Path | None, rounds: int) -> list[tuple[str, Cost, Cost]]:
     """Return what each command cost for a network of so many stations, and what the bare parts did."""
     stations = [f"{900000000 + n}" for n in range(number)]
     with tempfile.TemporaryDirectory() as name, Mongod(Path(name) / "mongod") as mongod, api() as url:
@@ -154,7 +154,7 @@ def measured(number: int, days: int, profiles: Path | None) -> list[tuple[str, C
         config.mkdir()
         source = {"stations": ", ".join(stations), "concurrency": 64, "requests_per_second": 1000}
         options = "\n".join(f"{option} = {value}" for option, value in source.items())
-        (config / "airqino.cfg").write_text(f"[airqino]\n{options}\n")
+        (config / "airqino.cfg").write_text(f"[airqino]\n{options}\n[forecast]\nrounds = {rounds}\n")
         env = os.environ | {
             "AIRQINO_CONFIG_DIR": f"{config}",
             "AIRQINO_BASE_URL": url,
@@ -187,13 +187,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stations", default="2,200", help="sizes of the network (default: 2,200)")
     parser.add_argument("--days", type=int, default=5, help="days that are staged (default: 5)")
+    parser.add_argument("--rounds", type=int, default=200, help="trees of each of the model's boosters (default: 200)")
     parser.add_argument("--profile", type=Path, metavar="DIR", help="also write cProfile's files there")
     arguments = parser.parse_args()
     if arguments.profile:
         arguments.profile.mkdir(parents=True, exist_ok=True)
     print("| stations | what | CPU s | wall s | most memory, MB | CPU, × bare parts |\n|---:|---|---:|---:|---:|---:|")
     for number in map(int, arguments.stations.split(",")):
-        for what, cost, reference in measured(number, arguments.days, arguments.profile):
+        for what, cost, reference in measured(number, arguments.days, arguments.profile, arguments.rounds):
             ratio = cost.cpu / reference.cpu
             print(
                 f"| {number} | {what} | {cost.cpu:.1f} | {cost.wall:.1f} | {cost.memory:.0f} | {ratio:.1f} |",
