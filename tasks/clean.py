@@ -90,10 +90,10 @@ class CleanDay(DayTask):
         if not (stale := self._stale()):
             return
         around = {pd.Timestamp(day_start(day)): context for day, context in _contexts(stale).items()}
-        rows = _raw_frame(list(stale))
+        rows, bases = _raw_frame(list(stale)), _bases(stale)
         flagged = pd.concat([flags.unflagged(rows), flags.flag_days(rows, around, thresholds())], axis=1)
         for day, table in split_days(flagged, flagged["observed_at"].dt.date, stale, ["station", "observed_at"]):
-            targets.hourly(day).write(table, inputs=stale[day])
+            targets.hourly(day).write(table, inputs=stale[day], basis=bases[day])
 
     @asked_once
     def due(self) -> Collection[datetime]:
@@ -104,7 +104,10 @@ class CleanDay(DayTask):
     @asked_once
     def _stale(self) -> dict[date, str]:
         """Return the days whose table is not up to date, and the fingerprint of what each is to be built from."""
-        inputs = _inputs(self.day)
+        bases = {} if self.is_forced else _bases(self.day)
+        inputs = _inputs(
+            [day for day in self.day if day not in bases or targets.hourly(day).text("basis") != bases[day]]
+        )
         return {day: of for day, of in inputs.items() if self.is_forced or targets.hourly(day).inputs != of}
 
 
@@ -151,6 +154,19 @@ def _inputs(days: Iterable[date]) -> dict[date, str]:
     }
 
 
+def _bases(days: Iterable[date]) -> dict[date, str]:
+    """Return the fingerprint of the files that each day's table rests on, with those around it.
+
+    While it is as the table has it, nothing needs to be read. If it is another, the table may be up to date all the
+    same: few changes around a day change what its flags need to know.
+    """
+    rules = thresholds()
+    return {
+        day: targets.fingerprint(targets.raw_day(day).fingerprints, around, vars(rules), versions.HOURLY, *_noted(day))
+        for day, around in _around(days, rules).items()
+    }
+
+
 def _noted(day: date) -> list[list[str]]:
     """Return what notes do to a day; nothing at all where they do nothing, so that its fingerprint is as without."""
     effects = notes.effects(day_start(day), day_start(day) + DAY - HOUR)
@@ -169,16 +185,7 @@ def _contexts(days: Iterable[date]) -> dict[date, Context]:
     of them stay as they are.
     """
     rules = thresholds()
-    wanted = {d for day in days for d in (*_before(day, rules), day + DAY)}
-    staged = {d: targets.raw_day(d).fingerprints for d in wanted}
-    fingerprints = {
-        day: (
-            *(staged[d] for d in _before(day, rules)),
-            _first_hour(staged[day + DAY], day + DAY),
-            tuple(notes.effects(day_start(day) - rules.dead_days * DAY, day_start(day) + DAY)),
-        )
-        for day in days
-    }
+    fingerprints = _around(days, rules)
     unknown = [day for day in fingerprints if _contexts_known.get(day, ())[:2] != (fingerprints[day], rules)]
     if unknown:
         rows = _raw_frame(sorted({d for day in unknown for d in (*_before(day, rules), day + DAY)}))
@@ -190,6 +197,20 @@ def _contexts(days: Iterable[date]) -> dict[date, Context]:
     while len(_contexts_known) > _REMEMBERED_DAYS:
         del _contexts_known[next(iter(_contexts_known))]
     return known
+
+
+def _around(days: Iterable[date], rules: Thresholds) -> dict[date, _Fingerprints]:
+    """Return the fingerprints of the raw hours that each day's context is made from, and what notes do to them."""
+    wanted = {d for day in days for d in (*_before(day, rules), day + DAY)}
+    staged = {d: targets.raw_day(d).fingerprints for d in wanted}
+    return {
+        day: (
+            *(staged[d] for d in _before(day, rules)),
+            _first_hour(staged[day + DAY], day + DAY),
+            tuple(notes.effects(day_start(day) - rules.dead_days * DAY, day_start(day) + DAY)),
+        )
+        for day in days
+    }
 
 
 def _first_hour(fingerprints: tuple[str, ...], day: date) -> tuple[str, ...]:

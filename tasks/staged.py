@@ -95,8 +95,12 @@ class ParquetTarget(luigi.Target):
     @property
     def inputs(self) -> str | None:
         """Fingerprint of the inputs it was built from; None where there is no file."""
+        return self.text("inputs")
+
+    def text(self, name: str) -> str | None:
+        """Return a text of the file's metadata; None where there is no file, or none of that name."""
         table = self.table()
-        return None if table is None else parquet.texts_in(table).get("inputs")
+        return None if table is None else parquet.texts_in(table).get(name)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows as plain dicts; none where there is no file."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -9,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from airqino.errors import ConfigError, MongoError
 from airqino.quality.flags import FAULTS
 from airqino.readings import POLLUTANTS
 from airqino.stores import files, mongo
 from airqino.stores.paths import Paths
-from airqino.times import DAY, HOUR, Moment, hour_range, parse_hour
+from airqino.times import DAY, HOUR, Moment, day_range, hour_range, parse_hour
 from tasks import targets
-from tasks.instruments.shape import Shape, Staged, observe_shape
+from tasks.instruments.presence import Presence, presence
+from tasks.instruments.shape import Shape, observe_shape
 from tasks.missing import MissingHours, overdue_hours
 from tasks.settings.reading import Settings, settings
 from tasks.staged import lost_files
@@ -137,11 +142,13 @@ def observe(root: Path, asks_database: bool = True) -> PipelineState:
         if asks_database:
             last_seen, revisions, overdue = _last_seen(), _revisions(config.now), overdue_hours()
     hours = hour_range(config.last_hour - _DAYS * DAY + HOUR, config.last_hour)
-    staged = [(hour, targets.raw_day(hour.date()).rows.get(hour, {})) for hour in hours]
+    of_days = (targets.raw_day(day).rows.tables for day in day_range(hours[0].date(), hours[-1].date()))
+    tables = {hour: table for of_day in of_days for hour, table in of_day.items()}
+    staged = presence(hours, tables)
     return PipelineState(
         now=config.now,
         last_hour=config.last_hour,
-        stations=_stations(config, staged, last_seen),
+        stations=_stations(config, staged, tables, last_seen),
         scores=_scores(config.last_hour.date()),
         revisions=revisions,
         disk_free=_disk_free(root),
@@ -172,50 +179,59 @@ def note_success(root: Path, hour: str, at: datetime) -> None:
     files.write(Paths(root).last_success, json.dumps(content).encode())
 
 
-def _stations(config: Settings, staged: Staged, last_seen: dict[str, datetime]) -> list[StationState]:
-    flags, silent_hours = _flags(config.last_hour.date()), config.alerts.silent_hours
+def _stations(
+    config: Settings, staged: Presence, tables: Mapping[datetime, pa.Table], last_seen: Mapping[str, datetime]
+) -> list[StationState]:
+    silent_hours = config.alerts.silent_hours
+    first_hour = config.last_hour - (silent_hours - 1) * HOUR
+    flags, reasons = _flags(config.last_hour.date()), _reasons(tables, hour_range(first_hour, config.last_hour))
+    place = {station: number for number, station in enumerate(staged.stations)}
+    newest_ok, day_before = staged.newest(staged.ok), staged.ok[-24:].sum(axis=0)
+    newest = {sensor: staged.newest(staged.readings[sensor]) for sensor in SENSORS}
+    rows_until = np.vstack([np.zeros_like(staged.ok[:1], dtype=int), staged.ok.cumsum(axis=0)])
     states = []
     for station in config.airqino.stations:
-        rows = [(hour, row_of[station]) for hour, row_of in staged if station in row_of]
-        recent = [row for hour, row in rows if hour > config.last_hour - silent_hours * HOUR]
-        first_hour = config.last_hour - (silent_hours - 1) * HOUR
-        newest = _newest_values([(hour, row) for hour, row in rows if row["status"] == "ok"])
+        at, silent, seen = place.get(station), dict[str, datetime](), set[str]()
+        for sensor, last in newest.items() if at is not None else ():
+            if (hour := int(last[at])) >= 0:
+                seen.add(sensor)
+                if rows_until[-1, at] - rows_until[hour + 1, at] >= silent_hours:
+                    silent[sensor] = staged.hours[hour]
+        is_known = at is not None and newest_ok[at] >= 0
         state = StationState(
             station=station,
             name=station_name(station, config),
-            newest=max((hour for hour, row in rows if row["status"] == "ok"), default=last_seen.get(station)),
-            asked=bool(recent),
-            reason=recent[-1]["reason"] if recent else "",
-            completeness=sum(row["status"] == "ok" for hour, row in rows if hour > config.last_hour - DAY) / 24,
+            newest=staged.hours[newest_ok[at]] if is_known else last_seen.get(station),
+            asked=station in reasons,
+            reason=reasons.get(station, ""),
+            completeness=float(day_before[at]) / 24 if at is not None else 0.0,
             flags=flags.get(station, {}),
             in_service=all(map(config.station(station).active, (first_hour, config.last_hour))),
-            silent_sensors={
-                sensor: hour for sensor, (hour, rows_since) in newest.items() if rows_since >= silent_hours
-            },
-            sensors_not_seen=frozenset(SENSORS) - newest.keys(),
+            silent_sensors=silent,
+            sensors_not_seen=frozenset(SENSORS) - seen,
             retired=(end := config.station(station).service[1]) is not None and end < config.last_hour,
         )
         states.append(state)
     return states
 
 
-def _newest_values(rows: Sequence[tuple[datetime, Mapping[str, Any]]]) -> dict[str, tuple[datetime, int]]:
-    """Return sensor → its newest hour with a value, and how many of a station's rows came after it without one."""
-    newest = {}
-    for sensor in SENSORS:
-        if hours := [hour for hour, row in rows if row[sensor] is not None]:
-            newest[sensor] = max(hours), sum(hour > max(hours) for hour, _ in rows)
-    return newest
+def _reasons(tables: Mapping[datetime, pa.Table], hours: Sequence[datetime]) -> dict[str, str]:
+    """Return for each station with a row of some hours the reason of the newest one, empty where it has readings."""
+    reasons: dict[str, str] = {}
+    for table in (tables[hour] for hour in hours if hour in tables):
+        reasons |= zip(table["station"].to_pylist(), table["reason"].to_pylist(), strict=True)
+    return reasons
 
 
 def _flags(day: date) -> dict[str, dict[str, str]]:
     """Return station → sensor → flag of the newest reading of a day and the one before."""
-    flags: dict[str, dict[str, str]] = {}
-    for each in (day - DAY, day):
-        for row in sorted(targets.hourly(each).rows(), key=lambda row: row["observed_at"]):
-            for sensor in SENSORS:
-                if row[f"{sensor}_flag"] != "absent":
-                    flags.setdefault(row["station"], {})[sensor] = row[f"{sensor}_flag"]
+    flags: dict[str, dict[str, str]] = defaultdict(dict)
+    found = [table for each in (day - DAY, day) if (table := targets.hourly(each).table()) is not None]
+    for table in found:  # in order of station and hour
+        for sensor in SENSORS:
+            of = table.select(["station", f"{sensor}_flag"]).filter(pc.not_equal(table[f"{sensor}_flag"], "absent"))
+            for station, flag in zip(*(column.to_pylist() for column in of.columns), strict=True):
+                flags[station][sensor] = flag
     return flags
 
 

@@ -5,23 +5,23 @@ the API where it is missing at all stations since some hour, and either unknown 
 several stations had the reading and none has had it for a day of rows.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from airqino.readings import NAMES
 from airqino.source.response import API_NAMES
 from airqino.times import DAY
 from tasks import targets
+from tasks.instruments.presence import Presence
 
 __all__ = ["MissingField", "Shape", "observe_shape"]
 
 #: Rows without a reading at each of several stations: its field is gone, although no unknown one has appeared.
 _ROWS = 24
-
-Staged = Sequence[tuple[datetime, Mapping[str, Mapping[str, Any]]]]
 
 
 @dataclass(frozen=True)
@@ -48,37 +48,33 @@ class Shape:
     is_read: bool = True
 
 
-def observe_shape(staged: Staged, last_hour: datetime) -> Shape:
+def observe_shape(staged: Presence, last_hour: datetime) -> Shape:
     """Find the fields that are missing.
 
     Args:
-        staged: The hours of the last days in order of time, each with its raw rows by station.
+        staged: What is staged of the last days.
         last_hour: The last hour that is over and published.
     """
-    hours = [(hour, [row for row in rows.values() if row["status"] == "ok"]) for hour, rows in staged]
-    newest: dict[str, datetime] = {}
-    for hour, rows in hours:
-        newest |= {name: hour for name in NAMES if any(row[name] is not None for row in rows)}
-    missing = [_missing_since(hours, name, hour) for name, hour in newest.items()]
+    newest = {name: np.flatnonzero(of.any(axis=1))[-1] for name, of in staged.readings.items() if of.any()}
+    missing = [_missing_since(staged, name, int(hour)) for name, hour in newest.items()]
     return Shape(
         missing=tuple(field for field in missing if field),
         not_seen=frozenset(NAMES) - newest.keys(),
-        is_read=any(rows for hour, rows in hours if hour == last_hour),
+        is_read=any(of.any() for hour, of in zip(staged.hours, staged.ok, strict=True) if hour == last_hour),
     )
 
 
-def _missing_since(
-    hours: Sequence[tuple[datetime, Sequence[Mapping[str, Any]]]], reading: str, newest: datetime
-) -> MissingField | None:
-    since = [(hour, rows) for hour, rows in hours if hour > newest and rows]
-    if not since:
+def _missing_since(staged: Presence, reading: str, newest: int) -> MissingField | None:
+    since = staged.ok[newest + 1 :]
+    if not since.any():
         return None
-    if unknown := _appeared(reading, newest, [hour for hour, _ in since]):
-        return MissingField(reading, newest, unknown)
-    had = {row["station"] for hour, rows in hours for row in rows if hour <= newest and row[reading] is not None}
-    without = Counter(row["station"] for _, rows in since for row in rows)
-    lost = [station for station in had if without[station] >= _ROWS]
-    return MissingField(reading, newest, ()) if len(lost) == len(had) > 1 else None
+    at = staged.hours[newest]
+    after = [hour for hour, of in zip(staged.hours[newest + 1 :], since, strict=True) if of.any()]
+    if unknown := _appeared(reading, at, after):
+        return MissingField(reading, at, unknown)
+    had = staged.readings[reading].any(axis=0)
+    lost = had & (since.sum(axis=0) >= _ROWS)
+    return MissingField(reading, at, ()) if lost.sum() == had.sum() > 1 else None
 
 
 def _appeared(reading: str, newest: datetime, since: Sequence[datetime]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from tasks import stage
 from tasks.instruments import observed
 from tasks.instruments.incidents import read
 from tasks.instruments.observed import Success, last_success, note_success
+from tasks.instruments.presence import presence
 from tasks.settings.reading import settings
 
 NOW = datetime(2026, 2, 20, 12, 5, tzinfo=UTC)
@@ -178,7 +179,9 @@ def test_the_event_of_a_drift_opens_the_incident_that_the_scores_confirm(
 def test_a_station_is_retired_when_its_last_hour_of_service_is_over(tmp_path: Path, until: str, retired: bool) -> None:
     options = {"staging": {"root": f"{tmp_path}"}, f"stations.{LIVE}": {"valid_to": until}}
     with configured(tmp_path, options, AIRQINO_NOW="2024-09-09T11:05"):
-        state = {station.station: station.retired for station in observed._stations(settings(), [], {})}
+        state = {
+            station.station: station.retired for station in observed._stations(settings(), presence([], {}), {}, {})
+        }
     assert state == {LIVE: retired, OTHER: False}
 
 

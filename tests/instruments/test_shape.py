@@ -10,7 +10,9 @@ import pytest
 from airqino.source import raw
 from airqino.stores import parquet
 from airqino.stores.paths import Paths
+from airqino.times import hour_range
 from tasks import targets
+from tasks.instruments.presence import presence
 from tasks.instruments.shape import MissingField, Shape, observe_shape
 from tasks.settings import reading
 
@@ -27,11 +29,18 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     reading.settings.cache_clear()
 
 
+def shape_of(last: datetime) -> Shape:
+    """Read back what is staged up to an hour."""
+    hours = hour_range(FIRST, last)
+    return observe_shape(
+        presence(hours, {hour: targets.raw_day(hour.date()).rows.tables[hour] for hour in hours}), last
+    )
+
+
 def stage(
     root: Path, *hours: dict[str, tuple[str, ...] | None], unknown: dict[int, tuple[str, ...]], old: bool = False
 ):
     """Write raw hours: for each, station → the readings that its row has, None for a failed one; and read them back."""
-    staged = []
     for i, stations in enumerate(hours):
         at = FIRST + i * HOUR
         rows, exchanges = [], []
@@ -44,8 +53,7 @@ def stage(
             exchanges.append({"station": station} | fields)
         table = pa.Table.from_pylist(rows, schema=raw.SCHEMA)
         parquet.write(Paths(root).raw(at), table, extra={"exchanges": json.dumps(exchanges)})
-        staged.append((at, targets.raw_day(at.date()).rows[at]))
-    return observe_shape(staged, FIRST + (len(hours) - 1) * HOUR)
+    return shape_of(FIRST + (len(hours) - 1) * HOUR)
 
 
 BOTH, NO_PM, NO_CO = ("co", "pm2_5"), ("co",), ("pm2_5",)
@@ -90,15 +98,13 @@ def test_a_station_that_never_had_a_sensor_says_nothing_of_its_field(root):
 def test_records_of_the_version_before_know_no_unknown_fields(root):
     stage(root, {"1": BOTH}, unknown={}, old=True)
     at = FIRST + HOUR
-    stage_second = [(FIRST, targets.raw_day(FIRST.date()).rows[FIRST])]
     row = dict.fromkeys(raw.SCHEMA.names) | {"station": "1", "observed_at": at, "status": "ok", "co": 1.0}
     extra = {"exchanges": json.dumps([{"station": "1", "missing_fields": ["PM2.5"], "unknown_fields": ["VOC"]}])}
     parquet.write(Paths(root).raw(at), pa.Table.from_pylist([row], schema=raw.SCHEMA), extra=extra)
-    stage_second.append((at, targets.raw_day(at.date()).rows[at]))
-    assert observe_shape(stage_second, at).missing == ()
+    assert shape_of(at).missing == ()
 
 
 def test_nothing_staged_is_nothing_known():
-    shape = observe_shape([(FIRST, {})], FIRST)
+    shape = observe_shape(presence([FIRST], {}), FIRST)
     assert shape == Shape((), shape.not_seen, is_read=False)
     assert len(shape.not_seen) == 8

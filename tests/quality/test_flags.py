@@ -272,7 +272,7 @@ def test_rows_outside_the_days_before_are_ignored():
 def test_a_context_as_content_is_the_same_in_whatever_order_it_was_found():
     one = Context({("2", "no2"): "dead", ("1", "t"): "alive"}, {("2", "t"): (5.0, 3, 0), ("1", "t"): (4.0, 2, 1)})
     other = Context(dict(reversed(one.verdicts.items())), dict(reversed(one.runs.items())))
-    assert one.content == other.content()
+    assert one.content == other.content
     assert one.content[:2] == [
         [("1", "t", "alive"), ("2", "no2", "dead")],
         [("1", "t", (4.0, 2, 1)), ("2", "t", (5.0, 3, 0))],
