@@ -3,25 +3,31 @@
 import json
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airqino.errors import NotAskedError
 from airqino.source import raw
 from airqino.source.client import Answer
+from airqino.source.merged import merge_rows
 from airqino.stores import parquet
 from airqino.times import format_hour
 from tasks import targets
 from tasks.settings.reading import Settings
 from tasks.stations import note_place
 
-__all__ = ["StationHour", "none_answered", "policy", "row_content", "stage_answers"]
+__all__ = ["StationHour", "none_answered", "policy", "stage_answers"]
 
 log = logging.getLogger("airqino.fetch")
 
 StationHour = tuple[str, datetime]
+
+_NO_ROWS = raw.SCHEMA.empty_table()
 
 
 def policy(config: Settings, **changes: Any) -> raw.Policy:
@@ -56,38 +62,30 @@ def stage_answers(
     Returns:
         The days of the hours that were written.
     """
-    rules = policy(config)
+    rules, silent = policy(config), none_answered(answers)
     readings = {station: raw.readings(answer) for station, answer in answers.items()}
     exchanges = json.dumps([exchange.asdict() for answer in answers.values() for exchange in answer.exchanges])
-    revisions: dict[date, list[dict[str, Any]]] = defaultdict(list)
-    changed: dict[datetime, dict[str, dict[str, Any]]] = {}
-    by_hour: dict[datetime, list[str]] = defaultdict(list)
+    by_day: dict[date, list[StationHour]] = defaultdict(list)
     for station, hour in wanted:
-        by_hour[hour].append(station)
-    silent = none_answered(answers)
-    for hour, stations in sorted(by_hour.items()):
-        rows = dict(targets.raw_day(hour.date()).rows.get(hour, {}))
-        if silent and not rows:
-            continue
-        for station in stations:
-            if only_changes and hour not in readings[station]:
-                continue
-            finding = raw.finding(answers[station], hour, readings[station], config.now)
-            row, changes = raw.merge(rows.get(station), station, hour, finding, rules)
-            if only_changes and row_content(row) == row_content(rows[station]):
-                continue
-            rows[station], changed[hour] = row, rows
-            revisions[hour.date()] += changes
+        if not only_changes or hour in readings[station]:
+            by_day[hour.date()].append((station, hour))
+    changed: list[datetime] = []
+    for day, of_day in sorted(by_day.items()):
+        tables = targets.raw_day(day).rows.tables
+        if silent:
+            of_day = [(station, hour) for station, hour in of_day if hour in tables]
+        staged = parquet.concat([tables[hour] for hour in sorted({h for _, h in of_day} & tables.keys())] or [_NO_ROWS])
+        merged = merge_rows(staged, of_day, answers, readings, config.now, rules)
+        if merged.revisions:  # the ledger first: a run that is killed in between finds the same revisions again
+            _record(day, merged.revisions)
+        rows = merged.rows.filter(pa.array(merged.is_new)) if only_changes else merged.rows
+        changed += _write(rows, tables, exchanges)
     for station, answer in answers.items():
         for remark in (remark for exchange in answer.exchanges for remark in exchange.remarks):
             log.warning("station %s: %s", station, remark, extra={"station": station})
         # what it says of itself it says of now, whatever hours were asked for
         if readings[station] and not only_changes:
             note_place(station, answer, config.last_hour)
-    for day, changes in revisions.items():
-        if changes:  # the ledger first: a run that is killed in between finds the same revisions again
-            _record(day, changes)
-    _write(changed, exchanges)
     if changed:
         came = sum(hour in readings[station] for station, hour in wanted)
         span = f"{format_hour(min(changed))}…{format_hour(max(changed))}"
@@ -95,20 +93,20 @@ def stage_answers(
     return {hour.date() for hour in changed}
 
 
-def _write(changed: dict[datetime, dict[str, dict[str, Any]]], exchanges: str) -> None:
-    rows = [row for _, by_station in sorted(changed.items()) for _, row in sorted(by_station.items())]
-    table = pa.Table.from_pylist(rows, schema=raw.SCHEMA)
-    begin = 0
-    for hour, by_station in sorted(changed.items()):
-        fingerprint = parquet.digest([row_content(row) for _, row in sorted(by_station.items())])
-        hour_table = table.slice(begin, len(by_station))
-        parquet.write(targets.raw(hour).path, hour_table, content=fingerprint, extra={"exchanges": exchanges})
-        begin += len(by_station)
-
-
-def row_content(row: dict[str, Any]) -> list[Any]:
-    """Return what of a raw row counts in its hour's fingerprint."""
-    return [row[name] for name in raw.SCHEMA.names if name not in raw.BOOKKEEPING]
+def _write(rows: pa.Table, tables: Mapping[datetime, pa.Table], exchanges: str) -> list[datetime]:
+    """Write the hours of some rows, with what else is staged of them; return the hours."""
+    rows = rows.sort_by([("observed_at", "ascending"), ("station", "ascending")])
+    hours, begin = rows["observed_at"].to_pylist(), 0
+    written = []
+    for hour, of_hour in groupby(hours):
+        count = sum(1 for _ in of_hour)
+        table, begin = rows.slice(begin, count), begin + count
+        if (old := tables.get(hour)) is not None:
+            rest = old.filter(pc.invert(pc.is_in(old["station"], value_set=table["station"].combine_chunks())))
+            table = parquet.concat([table, rest]).select(raw.SCHEMA.names).sort_by("station") if len(rest) else table
+        parquet.write(targets.raw(hour).path, table, extra={"exchanges": exchanges}, bookkeeping=raw.BOOKKEEPING)
+        written.append(hour)
+    return written
 
 
 def _record(day: date, changes: list[dict[str, Any]]) -> None:

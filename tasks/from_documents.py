@@ -15,7 +15,6 @@ from airqino.source import raw
 from airqino.stores import files, mongo, parquet
 from airqino.times import DAY, day_start, floor_hour, format_hour, runs_of
 from tasks import targets
-from tasks.answered import row_content
 from tasks.settings.reading import settings
 from tasks.versions import loads_by_day
 
@@ -89,11 +88,10 @@ def _restore_hours(days: list[date], loaded: Mapping[date, Mapping[str, Any]]) -
 def _write(folder: Path, hours: Mapping[datetime, list[dict[str, Any]]]) -> None:
     for hour, of_hour in hours.items():
         rows = sorted(of_hour, key=lambda row: row["station"])
-        content = parquet.digest([row_content(row) for row in rows])
         table = pa.Table.from_pylist(rows, schema=raw.SCHEMA)
         # no request brought them: what fields an answer had is not known
         extra = {"exchanges": json.dumps([])}
-        parquet.write(folder / targets.raw(hour).path.name, table, content=content, extra=extra)
+        parquet.write(folder / targets.raw(hour).path.name, table, extra, raw.BOOKKEEPING)
 
 
 def _row(document: Mapping[str, Any], loaded: Mapping[date, Mapping[str, Any]]) -> dict[str, Any] | None:

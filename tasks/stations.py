@@ -17,7 +17,7 @@ from airqino.publishing.shore import shore
 from airqino.publishing.stations import Station
 from airqino.source import raw
 from airqino.source.client import Answer
-from airqino.source.identity import MOVED_METRES, Place, distance, impostors, same_readings
+from airqino.source.identity import MOVED_METRES, Place, Readings, distance, impostors, same_readings
 from airqino.source.response import VALUES
 from airqino.times import DAY, hour_range
 from tasks import targets
@@ -184,20 +184,25 @@ def _configured(station: str, config: Settings) -> Place:
     return Place(says.name, says.latitude, says.longitude)
 
 
-def _recent(answers: dict[str, Answer], config: Settings) -> tuple[dict[str, dict[datetime, Any]], set[str]]:
+def _recent(answers: dict[str, Answer], config: Settings) -> tuple[dict[str, Readings], set[str]]:
     """Return each station's readings of the last days, staged or just answered, and the stations refused last time."""
     stations = config.airqino.stations
     came = {station: raw.readings(answers[station]) for station in stations if station in answers}
     newest = max((hour for readings in came.values() for hour in readings), default=None)
-    recent: dict[str, dict[datetime, Any]] = {station: {} for station in stations}
+    recent: dict[str, Readings] = {station: {} for station in stations}
     refused: set[str] = set()
     for hour in hour_range(newest - _DAYS * DAY, newest) if newest and len(stations) > 1 else ():
-        for station, row in targets.raw_day(hour.date()).rows.get(hour, {}).items():
-            if station in recent and row["status"] == "ok":
-                recent[station][hour] = {name: row[name] for name in VALUES}
-            if row["status"] == "failed" and WrongStationError.__name__ in row["reason"]:
+        if (table := targets.raw_day(hour.date()).rows.tables.get(hour)) is None:
+            continue
+        columns = (table[name].to_pylist() for name in ("station", "status", "reason", *VALUES))
+        for station, status, reason, *values in zip(*columns, strict=True):
+            if station in recent and status == "ok":
+                recent[station][hour] = tuple(values)
+            if status == "failed" and WrongStationError.__name__ in reason:
                 refused.add(station)
-    return {station: readings | came.get(station, {}) for station, readings in recent.items()}, refused
+    for station, rows in came.items():
+        recent[station] |= {hour: msgspec.structs.astuple(row)[1:] for hour, row in rows.items()}
+    return recent, refused
 
 
 def note_place(station: str, answer: Answer, hour: datetime) -> None:

@@ -177,9 +177,9 @@ def test_a_change_of_bookkeeping_alone_keeps_fingerprints_and_shows_in_the_rows(
     target = targets.raw(hour(10))
     for attempts in (1, 2):
         rows = table(10, 5.0).append_column("attempts", pa.array([attempts]))
-        parquet.write(target.path, rows, content="same rows")
+        parquet.write(target.path, rows, bookkeeping=["attempts"])
         found = targets.raw_day(DAY)
-        assert found.fingerprints == (f"{hour(10)} same rows",)
+        assert found.fingerprints == (f"{hour(10)} {parquet.fingerprint(table(10, 5.0))}",)
         assert found.rows[hour(10)]["1"]["attempts"] == attempts
 
 

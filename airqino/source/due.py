@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from airqino.source.raw import Policy
 from airqino.times import DAY, HOUR
 
-__all__ = ["due_rows"]
+__all__ = ["due_rows", "micro", "moments", "whole"]
 
 _Moments = npt.NDArray[np.int64]
 _MICROSECOND = timedelta(microseconds=1)
@@ -25,28 +25,28 @@ def due_rows(table: pa.Table, now: datetime, policy: Policy) -> npt.NDArray[np.b
         now: The moment of this run by this machine's clock; rows checked in this run are never due.
         policy: The pauses and windows.
     """
-    moment, checked = _whole(now), _moments(table, "checked_at")
+    moment, checked = whole(now), moments(table, "checked_at")
     waits = checked != moment
     if policy.again:
         return np.asarray(waits, dtype=bool)
     final = table["final"].to_numpy()
     is_ok = pc.equal(table["status"], "ok").to_numpy()
-    hour, read = _moments(table, "observed_at"), _moments(table, "read_at")
+    hour, read = moments(table, "observed_at"), moments(table, "read_at")
     attempts = table["attempts"].to_numpy().astype(np.int64)
     next_try = checked + _pauses(policy)[np.clip(attempts, 1, len(policy.pauses)) - 1]
 
     # what was read: whole days at a time, one request for each station and day
-    seen = _moments(table, "seen_at", read) if "seen_at" in table.column_names else read
-    day_end = hour - hour % _micro(DAY) + _micro(DAY)
-    first, last = day_end + _micro(policy.reread_after), day_end + _micro(policy.final_after)
-    last = np.maximum(last, read + _micro(policy.confirm_after))
+    seen = moments(table, "seen_at", read) if "seen_at" in table.column_names else read
+    day_end = hour - hour % micro(DAY) + micro(DAY)
+    first, last = day_end + micro(policy.reread_after), day_end + micro(policy.final_after)
+    last = np.maximum(last, read + micro(policy.confirm_after))
     rereading = (moment >= last) | ((moment >= first) & (first > seen))
     of_ok = rereading & ((attempts == 0) | (moment >= next_try))
     if policy.backfill:
-        of_ok |= moment >= seen + _micro(policy.backfill_after)
+        of_ok |= moment >= seen + micro(policy.backfill_after)
 
     # what was not: until the window closes, with a last try at its end
-    closes = hour + _micro(HOUR + policy.late_window)
+    closes = hour + micro(HOUR + policy.late_window)
     is_absent = pc.equal(table["status"], "absent").to_numpy()
     again = np.where(is_absent, np.minimum(next_try, closes), next_try)
     over = is_absent & (checked >= closes) & (attempts != 0)
@@ -54,7 +54,7 @@ def due_rows(table: pa.Table, now: datetime, policy: Policy) -> npt.NDArray[np.b
     return np.asarray(waits & ~final & np.where(is_ok, of_ok, of_others), dtype=bool)
 
 
-def _moments(table: pa.Table, name: str, missing: "_Moments | int" = 0) -> _Moments:
+def moments(table: pa.Table, name: str, missing: "_Moments | int" = 0) -> _Moments:
     """Return a column of moments in µs since 1970; `missing` where there is none."""
     column = table[name]
     values = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).fill_null(_NEVER).to_numpy()
@@ -64,12 +64,14 @@ def _moments(table: pa.Table, name: str, missing: "_Moments | int" = 0) -> _Mome
 def _pauses(policy: Policy) -> _Moments:
     """Return the pause after each number of tries; an hour's counts as over a quarter early (`Policy.next_try`)."""
     begin = datetime.min
-    return np.array([_micro(policy.next_try(begin, n + 1) - begin) for n in range(len(policy.pauses))], dtype=np.int64)
+    return np.array([micro(policy.next_try(begin, n + 1) - begin) for n in range(len(policy.pauses))], dtype=np.int64)
 
 
-def _whole(moment: datetime) -> int:
+def whole(moment: datetime) -> int:
+    """Return a moment in µs since 1970."""
     return (moment - datetime.fromtimestamp(0, moment.tzinfo)) // _MICROSECOND
 
 
-def _micro(span: timedelta) -> int:
+def micro(span: timedelta) -> int:
+    """Return a span in µs."""
     return span // _MICROSECOND

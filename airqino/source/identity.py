@@ -7,7 +7,7 @@ from itertools import combinations
 from math import asin, cos, radians, sin, sqrt
 from types import MappingProxyType
 
-__all__ = ["MOVED_METRES", "Place", "distance", "impostors", "same_readings"]
+__all__ = ["MOVED_METRES", "Place", "Readings", "distance", "impostors", "same_readings"]
 
 #: The Earth's mean diameter.
 _DIAMETER_METRES = 12_742_000
@@ -18,7 +18,8 @@ _SAME_METRES = 5.0
 #: Two stations whose readings are equal for so many hours are one: two real ones a metre apart differ within an hour.
 _EQUAL_HOURS = 24
 
-Readings = Mapping[datetime, Mapping[str, float | None]]
+#: The readings of each hour, in one order.
+Readings = dict[datetime, tuple[float | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def same_readings(readings: Mapping[str, Readings], refused: Collection[str] = (
     order = {station: number for number, station in enumerate(readings)}
     for one, other in sorted(_alike(readings), key=lambda pair: (order[pair[0]], order[pair[1]])):
         ours, theirs = readings[one], readings[other]
-        equal = [ours[h] == theirs[h] for h in sorted(ours.keys() & theirs.keys()) if any(ours[h].values())]
+        equal = [ours[h] == theirs[h] for h in sorted(ours.keys() & theirs.keys()) if any(ours[h])]
         if other in refused:
             sudden = bool(equal) and equal[-1]
         else:
@@ -111,6 +112,6 @@ def _alike(readings: Mapping[str, Readings]) -> set[tuple[str, str]]:
     same: dict[tuple[object, ...], list[str]] = {}
     for station, of_station in readings.items():
         for hour, values in of_station.items():
-            if any(values.values()):
-                same.setdefault((hour, *values.items()), []).append(station)
+            if any(values):
+                same.setdefault((hour, *values), []).append(station)
     return {pair for stations in same.values() for pair in combinations(stations, 2)}

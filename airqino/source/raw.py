@@ -13,6 +13,7 @@ later reading (`Policy.again`) finds another value.
 Everything here is pure; times are UTC.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +22,7 @@ import pyarrow as pa
 
 from airqino.errors import NotAskedError, NotOverError, SourceError, UnexpectedShapeError
 from airqino.source.client import Answer
-from airqino.source.response import API_NAMES, VALUES
+from airqino.source.response import API_NAMES, VALUES, Row
 from airqino.times import DAY, HOUR, day_start
 
 __all__ = [
@@ -261,7 +262,7 @@ def _revisions(old: dict[str, Any], values: dict[str, float | None] | None, find
     ]
 
 
-def finding(answer: Answer, hour: datetime, readings: dict[datetime, Any], now: datetime) -> Finding:
+def finding(answer: Answer, hour: datetime, readings: Mapping[datetime, Row], now: datetime) -> Finding:
     """Tell what an answer says of an hour.
 
     Args:
@@ -274,31 +275,32 @@ def finding(answer: Answer, hour: datetime, readings: dict[datetime, Any], now: 
         The readings, or why there are none. An answer made when the hour was not over yet says nothing of it.
     """
     real = min(now, answer.clock) if answer.clock else now
-    values = readings.get(hour)
-    if values is not None and answer.response is not None:
+    if (row := readings.get(hour)) is not None and answer.response is not None:
         # a field that is missing in all rows may have another name now: what was read of it stays, as it does where
         # the value cannot be read any more
         missing, illegible = answer.response.missing_fields, answer.response.found.illegible.get(hour, ())
-        named = {name: v for name, v in values.items() if API_NAMES[name] not in missing and name not in illegible}
-        return Finding(now, real, named)
+        unknown = {name for name in VALUES if API_NAMES[name] in missing or name in illegible}
+        return Finding(now, real, {name: value for name, value in row.values().items() if name not in unknown})
     error = fault(answer, hour)
     if error is None and answer.served_at is not None and hour + HOUR > answer.served_at:
         error = NotOverError(f"the answer was made at {answer.served_at:%Y-%m-%dT%H:%M}, before the hour was over")
     return Finding(now, real, None, error, confirms=bool(readings))
 
 
-def readings(answer: Answer) -> dict[datetime, dict[str, float | None]]:
+def readings(answer: Answer) -> dict[datetime, Row]:
     """Pick the usable rows of an answer.
 
     Rows of an hour that was not over by the API's own clock are partial means and are left out.
 
     Returns:
-        Readings by hour.
+        The row of each hour.
     """
     if answer.response is None:
         return {}
-    rows = ((row.hour, row) for row in answer.response.data)
-    return {hour: row.values() for hour, row in rows if answer.served_at is None or hour + HOUR <= answer.served_at}
+    rows = {row.hour: row for row in answer.response.data}
+    if (served := answer.served_at) is None:
+        return rows
+    return {hour: row for hour, row in rows.items() if hour + HOUR <= served}
 
 
 def fault(answer: Answer, hour: datetime) -> SourceError | None:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airqino.errors import DamagedFileError, StagingError
@@ -45,8 +47,39 @@ def fingerprint(table: pa.Table, ignore: Iterable[str] = ()) -> str:
     Returns:
         32 hexadecimal digits that depend on column names and values only, not on encoding, chunks or metadata.
     """
-    columns = [name for name in table.column_names if name not in set(ignore)]
-    return digest([columns, *(table.column(name).to_pylist() for name in columns)])
+    hashed = hashlib.blake2b(f"{len(table)}".encode(), digest_size=16)
+    for name in [name for name in table.column_names if name not in set(ignore)]:
+        column = table.column(name).combine_chunks()
+        parts = [name.encode(), *_parts(column)]
+        hashed.update(b"".join(b"%d:" % len(part) for part in parts))  # where one ends and the next begins
+        for part in parts:
+            hashed.update(part)
+    return hashed.hexdigest()
+
+
+def _parts(column: pa.Array) -> list[Any]:
+    """Return bytes that stand for a column's values: their kind, which of them are null, and the others."""
+    if column.null_count == len(column):
+        return [b"null"]
+    nulls = np.packbits(column.is_null().to_numpy(zero_copy_only=False)).data if column.null_count else b""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    is_, column = pa.types, column.cast(kind)
+    if is_.is_string(kind) or is_.is_large_string(kind):
+        # a slice has the bytes and offsets of the whole
+        texts = pc.fill_null(column, "").cast(pa.large_string())
+        offsets = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + len(texts) + 1]
+        content = texts.buffers()[2]
+        return [b"text", nulls, np.diff(offsets).data, content[offsets[0] : offsets[-1]] if content else b""]
+    if is_.is_boolean(kind):
+        return [b"bool", nulls, np.packbits(pc.fill_null(column, False).to_numpy(zero_copy_only=False)).data]
+    if is_.is_floating(kind):
+        return [b"float", nulls, pc.fill_null(column.cast(pa.float64()), 0.0).to_numpy().data]
+    if is_.is_integer(kind):
+        return [b"whole", nulls, pc.fill_null(column.cast(pa.int64()), 0).to_numpy().data]
+    if is_.is_timestamp(kind):
+        moments = column.cast(pa.timestamp("ns", kind.tz)).cast(pa.int64())
+        return [b"UTC" if kind.tz else b"moment", nulls, pc.fill_null(moments, 0).to_numpy().data]
+    return [b"other", digest(column.to_pylist()).encode()]
 
 
 def digest(content: Any) -> str:
@@ -55,14 +88,16 @@ def digest(content: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def write(path: Path, table: pa.Table, content: str | None = None, extra: Mapping[str, str] | None = None) -> bool:
+def write(
+    path: Path, table: pa.Table, extra: Mapping[str, str] | None = None, bookkeeping: Collection[str] = ()
+) -> bool:
     """Write a table atomically: a reader sees the old file or the new one, never a part.
 
     Args:
         path: The file; missing folders are made.
         table: The rows.
-        content: Their fingerprint, where the caller counts only some columns; default: of all columns.
         extra: Further text to keep in the file's metadata, such as the fingerprints of its inputs.
+        bookkeeping: Columns that do not count in the rows' fingerprint.
 
     Returns:
         False when the file already held exactly this and was left alone.
@@ -70,14 +105,19 @@ def write(path: Path, table: pa.Table, content: str | None = None, extra: Mappin
     Raises:
         StagingError: The file cannot be written.
     """
-    content = content or fingerprint(table)
-    texts = {_FINGERPRINT: content.encode(), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
-    metadata = texts | {_CHECKSUM: _checksum(table, texts)}
-    table = table.replace_schema_metadata(metadata)
     try:
         old = read(path)
     except DamagedFileError:
         old = None
+    counted = table.drop_columns([name for name in bookkeeping if name in table.column_names])
+    # what was there before keeps its fingerprint, also that of a version that made it in another way
+    if old is not None and old.column_names == table.column_names and old.select(counted.column_names).equals(counted):
+        content = fingerprint_in(old)
+    else:
+        content = fingerprint(counted)
+    texts = {_FINGERPRINT: content.encode(), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
+    metadata = texts | {_CHECKSUM: _checksum(table, texts)}
+    table = table.replace_schema_metadata(metadata)
     if old is not None and old.schema.metadata == metadata and old.equals(table):
         return False
     compression = "none" if table.num_rows < 1000 else "zstd"

@@ -66,7 +66,7 @@ def test_an_error_in_the_rest_leaves_what_came_and_calls_nothing_absent():
         answer = ask(url)
     assert type(answer.error) is ServerError
     readings = raw.readings(answer)
-    assert readings[FIRST]["pm2_5"] == value(FIRST)
+    assert readings[FIRST].pm2_5 == value(FIRST)
     assert raw.finding(answer, FIRST, readings, LAST).error is None
     assert type(raw.finding(answer, LAST, readings, LAST + DAY).error) is ServerError
 
@@ -113,7 +113,7 @@ def test_what_a_part_could_not_read_is_not_absent_in_the_whole():
     with capped(500, answers=lambda span: http(odd.replace(b'"?!"', b"7")) if span[0] > FIRST else None) as (url, _):
         answer = ask(url)
     readings = raw.readings(answer)
-    assert readings[LAST]["co"] == 7
+    assert readings[LAST].co == 7
     half_past = datetime(2024, 3, 30, 10, tzinfo=UTC)
     assert type(raw.fault(answer, half_past)) is UnexpectedShapeError
     assert raw.fault(answer, half_past - HOUR) is None

@@ -13,8 +13,8 @@ HOUR = timedelta(hours=1)
 START = datetime(2024, 9, 9, tzinfo=UTC)
 
 
-def series(first: int, last: int, level: float) -> dict[datetime, dict[str, float | None]]:
-    return {START + h * HOUR: {"co": 0.1 * (h % 5), "pm2_5": level + h, "rh": None} for h in range(first, last)}
+def series(first: int, last: int, level: float) -> dict[datetime, tuple[float | None, ...]]:
+    return {START + h * HOUR: (0.1 * (h % 5), level + h, None) for h in range(first, last)}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_readings_that_were_equal_from_the_beginning_are_left_alone() -> None:
 
 
 def test_zeros_and_gaps_say_nothing() -> None:
-    zeros = {START + h * HOUR: {"co": 0.0, "pm2_5": None} for h in range(48, 96)}
+    zeros = {START + h * HOUR: (0.0, None) for h in range(48, 96)}
     assert same_readings({"1": series(0, 24, 10) | zeros, "2": series(0, 24, 50) | zeros}) == {}
 
 

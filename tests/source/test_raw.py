@@ -392,7 +392,7 @@ def test_only_an_answer_with_rows_confirms_that_one_is_missing():
 def test_a_field_that_the_whole_answer_lacks_takes_nothing_from_what_was_read():
     both = parse(b'{"header": {}, "data": [{"timestamp": "2024-09-09 10:00:00", "CO": 0.5, "PM25_new": 9}]}')
     old = row(VALUE | {"rh": 80.0})
-    said = finding(Answer(Exchange("1", "", ""), both), OBSERVED, {OBSERVED: both.data[0].values()}, END + 80 * HOUR)
+    said = finding(Answer(Exchange("1", "", ""), both), OBSERVED, {OBSERVED: both.data[0]}, END + 80 * HOUR)
     new, revisions = merge(old, "1", OBSERVED, said, POLICY)
     assert (new["co"], new["pm2_5"], new["rh"]) == (0.5, 21.5, 80.0)
     assert [(r["reading"], r["old"], r["new"]) for r in revisions] == [("co", 0.4, 0.5)]
@@ -488,8 +488,8 @@ def test_an_hour_is_called_absent_only_if_the_answer_cannot_hold_it():
 
 def test_of_doubles_the_last_counts_and_the_order_does_not_matter():
     got = readings(answer("2024-09-09 11:00:00", "2024-09-09 10:00:00", "2024-09-09 11:00:00"))
-    assert {at.hour: of["co"] for at, of in got.items()} == {10: 1.4, 11: 2.4}
-    assert all(of["rh"] is None for of in got.values())
+    assert {at.hour: of.co for at, of in got.items()} == {10: 1.4, 11: 2.4}
+    assert all(of.rh is None for of in got.values())
 
 
 def test_no_answer_has_no_readings():

@@ -147,9 +147,23 @@ def test_bookkeeping_is_written_though_the_fingerprint_stays(tmp_path):
     path = tmp_path / "x.parquet"
     for attempts in (1, 2):
         counted = TABLE.append_column("attempts", pa.array([attempts] * 3))
-        assert parquet.write(path, counted, content="rows") is True
-        assert parquet.fingerprint_in(parquet.read(path)) == "rows"
+        assert parquet.write(path, counted, bookkeeping=["attempts"]) is True
+        assert parquet.fingerprint_in(parquet.read(path)) == parquet.fingerprint(TABLE)
     assert pq.read_table(path)["attempts"].to_pylist() == [2, 2, 2]
+
+
+def test_rows_that_stay_keep_the_fingerprint_that_another_version_gave_them(tmp_path):
+    path = tmp_path / "x.parquet"
+    parquet.write(path, TABLE)
+    table = parquet.read(path)
+    texts = table.schema.metadata | {b"fingerprint": b"that of 0.8"}
+    del texts[b"checksum"]
+    pq.write_table(table.replace_schema_metadata(texts), path)
+    assert parquet.write(path, TABLE, extra={"inputs": "others"}) is True
+    found = parquet.texts_in(parquet.read(path))
+    assert (found["fingerprint"], found["inputs"]) == ("that of 0.8", "others")
+    parquet.write(path, TABLE.slice(1))
+    assert parquet.fingerprint_in(parquet.read(path)) == parquet.fingerprint(TABLE.slice(1))
 
 
 WRITER = """
