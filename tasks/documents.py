@@ -2,7 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from tasks import notes, targets
 from tasks.settings.reading import Settings
 from tasks.stations import identity
 
-__all__ = ["COLLECTIONS", "Document", "of_day", "reasons", "revision_document", "station_updates"]
+__all__ = ["COLLECTIONS", "Document", "local_days", "of_day", "reasons", "revision_document", "station_updates"]
 
 Document = dict[str, Any]
 
@@ -27,13 +28,13 @@ COLLECTIONS = ("hourly_measurements", "daily_averages", "coverage", "revisions")
 
 def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
     """Return a day's documents by collection."""
-    hourly, noted = targets.hourly(day).rows(), notes.of_local_day(day, config)
+    noted = notes.of_local_day(day, config)
     return {
         "hourly_measurements": _hourly_documents(day, config),
         "daily_averages": [
             _daily_document(row, config, noted.get(row["station"], [])) for row in targets.daily(day).rows()
         ],
-        "coverage": _coverage_documents(day, hourly, config),
+        "coverage": _coverage_documents(day, config),
         "revisions": [revision_document(row) for row in targets.revisions(day).rows()],
     }
 
@@ -64,6 +65,13 @@ def _hourly_documents(day: date, config: Settings) -> list[Document]:
     return [dict(zip(made, values, strict=True)) for values in zip(*made.values(), strict=True)]
 
 
+def local_days(hourly: pa.Table, config: Settings) -> set[date]:
+    """Return the days, in the stations' own time, that the readings of an hourly table lie in."""
+    ok = hourly.filter(pc.equal(hourly["status"], "ok"))
+    zones = {config.zone(station) for station in pc.unique(ok["station"]).to_pylist()}
+    return {local_date(hour, zone) for hour in pc.unique(ok["observed_at"]).to_pylist() for zone in zones}
+
+
 def _daily_document(row: Document, config: Settings, noted: list[str]) -> Document:
     """Return a station's means of one day, corrected only where the operator chose how, and the notes about it."""
     correction = config.station(row["station"]).correction
@@ -78,10 +86,11 @@ def _daily_document(row: Document, config: Settings, noted: list[str]) -> Docume
     }
 
 
-def _coverage_documents(day: date, hourly: list[Document], config: Settings) -> list[Document]:
+def _coverage_documents(day: date, config: Settings) -> list[Document]:
     """Say how much of a UTC day each station reported, and why not all, also for days without any reading."""
     counts, why = _of_raw_hours(day)
-    details = views.coverage_details(hourly, {row["station"]: config.zone(row["station"]) for row in hourly}, NAMES)
+    hourly = targets.hourly(day).table()
+    details = views.coverage_details(hourly, config.zones, NAMES) if hourly is not None else {}
     documents = []
     for station, hours in sorted(counts.items()):
         documents.append(
@@ -130,13 +139,6 @@ def _count_raw_hours(tables: Iterable[pa.Table]) -> _RawHours:
     return _RawHours(dict(counts), {station: of.most_common(1)[0][0] for station, of in gaps.items()})
 
 
-def _by_station(rows: Iterable[Document]) -> dict[str, list[Document]]:
-    found: dict[str, list[Document]] = defaultdict(list)
-    for row in rows:
-        found[row["station"]].append(row)
-    return found
-
-
 def revision_document(row: Document) -> Document:
     """Return a row of the ledger as a document."""
     seen = f"{row['seen_at']:%Y-%m-%dT%H:%M:%S}"
@@ -151,22 +153,33 @@ def revision_document(row: Document) -> Document:
     }
 
 
-def station_updates(measured: list[Document], config: Settings) -> list[tuple[Document, Document, bool]]:
+def station_updates(hourly: Iterable[pa.Table], config: Settings) -> list[tuple[Document, Document, bool]]:
     """Return updates by which first and last seen grow and the newest day says which sensors cannot be used, and why.
 
     They give the same documents in whatever order days are loaded.
+
+    Args:
+        hourly: Hourly tables of days, in order of time, each sorted by station and hour.
+        config: The settings.
     """
+    first: dict[str, datetime] = {}
+    newest: dict[str, tuple[datetime, dict[str, str]]] = {}
+    for table in hourly:
+        ok = table.filter(pc.equal(table["status"], "ok"))
+        hours, flags = ok["observed_at"].to_pylist(), {name: ok[f"{name}_flag"].to_pylist() for name in NAMES}
+        begin = 0
+        for station, rows in groupby(ok["station"].to_pylist()):
+            end = begin + sum(1 for _ in rows)
+            faults = {name: of for name, column in flags.items() if (of := fault(column[begin:end]))}
+            first.setdefault(station, hours[begin])
+            newest[station] = hours[end - 1], faults
+            begin = end
     updates: list[tuple[Document, Document, bool]] = []
-    for station, rows in sorted(_by_station(measured).items()):
-        first, last = min(r["observed_at"] for r in rows), max(r["observed_at"] for r in rows)
-        newest_day = sorted(
-            (row for row in rows if row["observed_at"].date() == last.date()), key=lambda row: row["observed_at"]
-        )
-        faults = {name: of for name in NAMES if (of := fault([row[f"{name}_flag"] for row in newest_day]))}
+    for station, (last, faults) in sorted(newest.items()):
         dead = [name for name, fault in faults.items() if fault == "dead"]
-        grow = {"$min": {"first_seen_at": first}, "$max": {"last_seen_at": last}, "$set": identity(station, config)}
-        newest = {"_id": station, "$or": [{"dead_as_of": None}, {"dead_as_of": {"$lte": last}}]}
-        updates.append(({"_id": station}, grow, True))
+        grow = {"$min": {"first_seen_at": first[station]}, "$max": {"last_seen_at": last}}
+        updates.append(({"_id": station}, grow | {"$set": identity(station, config)}, True))
         judged = {"sensor_faults": faults, "dead_sensors": dead, "dead_as_of": last}
-        updates.append((newest, {"$set": judged}, False))
+        where = {"_id": station, "$or": [{"dead_as_of": None}, {"dead_as_of": {"$lte": last}}]}
+        updates.append((where, {"$set": judged}, False))
     return updates

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airqino import views
 from airqino.source import raw
@@ -21,7 +22,7 @@ from tasks.settings.reading import Settings, settings
 from tasks.stage import Stage, exclusive
 from tasks.staged import asked_once
 from tasks.stations import identity, restore_history, shore_around
-from tasks.stored import Lost, differences, kept, lost, tell
+from tasks.stored import Lost, differences, kept, lost, stored_of, tell
 from tasks.versions import VERSION
 
 log = logging.getLogger("airqino.load")
@@ -85,21 +86,37 @@ def load_days(days: Collection[date], is_forced: bool = False) -> None:
     for document in mongo.find(database, "stations", {"_id": {"$in": list(config.airqino.stations)}}):
         restore_history(document)
     inputs = _inputs(days)
-    made = {day: documents.of_day(day, config) for day in days}
     gone = Lost({}, set()) if is_forced else lost(days)
     for day in sorted(gone.means & {*days}):
         cure = f"scripts/rerun LoadDay --day {day} --force replaces them"
         log.warning("%s: its means rest on readings that are not staged any more, and stay as they are; %s", day, cure)
-    for name in documents.COLLECTIONS:
-        written = [day for day in made if not gone.leaves(name, day)]
-        mongo.replace(database, name, [document for day in written for document in kept(name, made[day][name])])
-    measured = [document for of in made.values() for document in of["hourly_measurements"]]
-    mongo.update(database, "stations", documents.station_updates(measured, config))
+    records = {day: _load(day, database, gone, config) for day in sorted(days)}
+    hourly = [table for day in sorted(days) if (table := targets.hourly(day).table()) is not None]
+    mongo.update(database, "stations", documents.station_updates(hourly, config))
     # a UTC day touches two local days where a station is not on UTC
-    local = {date.fromisoformat(document["day"]) for document in measured}
+    local = {local for table in hourly for local in documents.local_days(table, config)}
     mongo.build(database, lambda db: views.refresh_profiles(db, local, kept_since.date()))
-    counts = {day: gone.readings.get(day, len(of["hourly_measurements"])) for day, of in made.items()}
-    targets.record_loads({_target(day): (inputs[day], _record(day, of, counts[day])) for day, of in made.items()})
+    targets.record_loads({_target(day): (inputs[day], record) for day, record in records.items()})
+
+
+def _load(day: date, database: mongo.Database, gone: Lost, config: Settings) -> Document:
+    """Write a day's documents; return what is to be recorded of them."""
+    made, counts = documents.of_day(day, config), dict[str, int]()
+    for name, of in made.items():
+        counts[name] = len(of)
+        if not gone.leaves(name, day):
+            mongo.replace(database, name, kept(name, of), stored_of(name, day))
+    table = targets.hourly(day).table()
+    return {
+        "kind": "day",
+        "day": f"{day}",
+        "version": VERSION,
+        "through": None if table is None else pc.max(table["observed_at"]).as_py(),
+        "hourly_documents": counts["hourly_measurements"],
+        "readings": gone.readings.get(day, counts["hourly_measurements"]),  # that the means rest on
+        "daily_documents": counts["daily_averages"],
+        "coverage_documents": counts["coverage"],
+    }
 
 
 def loaded_days(days: Iterable[date]) -> set[date]:
@@ -247,19 +264,6 @@ def _is_there(day: date, inputs: str, config: Settings) -> bool:
 def _at_least(count: int, recorded: Any) -> bool:
     """Tell whether as many documents are there as the record says; one that somebody made illegible says nothing."""
     return isinstance(recorded, int) and count >= recorded
-
-
-def _record(day: date, loaded: dict[str, list[Document]], readings: int) -> Document:
-    return {
-        "kind": "day",
-        "day": f"{day}",
-        "version": VERSION,
-        "through": max((row["observed_at"] for row in targets.hourly(day).rows()), default=None),
-        "hourly_documents": len(loaded["hourly_measurements"]),
-        "readings": readings,  # that the means rest on
-        "daily_documents": len(loaded["daily_averages"]),
-        "coverage_documents": len(loaded["coverage"]),
-    }
 
 
 def neighbours_of(first: date, last: date) -> list[date]:

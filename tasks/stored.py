@@ -16,7 +16,7 @@ from tasks import documents, targets
 from tasks.documents import Document
 from tasks.settings.reading import Settings
 
-__all__ = ["Difference", "Lost", "compare", "counted", "differences", "kept", "lost", "tell"]
+__all__ = ["Difference", "Lost", "compare", "counted", "differences", "kept", "lost", "stored_of", "tell"]
 
 log = logging.getLogger("airqino.load")
 
@@ -59,23 +59,22 @@ def differences(day: date, config: Settings) -> list[Difference]:
     Raises:
         MongoError: MongoDB does not answer.
     """
-    start, stop, named = day_start(day), day_start(day) + DAY, {"day": f"{day}"}
-    in_utc = {"observed_at": {"$gte": start, "$lt": stop}}
-    unexpired = {"observed_at": {"$gte": max(start, targets.kept_since()), "$lt": stop}}
-    where: dict[str, Document] = {
-        "hourly_measurements": unexpired,
-        "daily_averages": named,
-        "coverage": named,
-        "revisions": in_utc,
-    }
     meant = documents.of_day(day, config)
     gone = lost([day])
     return [
         difference
         for name in documents.COLLECTIONS
         if not gone.leaves(name, day)
-        for difference in compare(name, where[name], kept(name, meant[name]), config.airqino.stations)
+        for difference in compare(name, stored_of(name, day), kept(name, meant[name]), config.airqino.stations)
     ]
+
+
+def stored_of(collection: str, day: date) -> Document:
+    """Return the filter of a day's documents in a collection; of hours those that have not expired."""
+    start, stop = day_start(day), day_start(day) + DAY
+    if collection == "hourly_measurements":
+        return {"observed_at": {"$gte": max(start, targets.kept_since()), "$lt": stop}}
+    return {"observed_at": {"$gte": start, "$lt": stop}} if collection == "revisions" else {"day": f"{day}"}
 
 
 def lost(days: Collection[date]) -> Lost:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from support.configured import Configured
 from support.deployment import ROOT, Pipeline
@@ -36,13 +37,15 @@ def test_the_newest_day_says_which_sensors_cannot_be_used_and_why(
 ) -> None:
     Configured(tmp_path, "http://127.0.0.1:9", monkeypatch)()
     rows = [
-        {"station": ONE, "observed_at": FIRST + timedelta(hours=n)} | {f"{name}_flag": "ok" for name in NAMES}
+        {"station": ONE, "status": "ok", "observed_at": FIRST + timedelta(hours=n)}
+        | {f"{name}_flag": "ok" for name in NAMES}
         for n in range(3)
     ]
     for row, flag in zip(rows, flags, strict=True):
         row["co_flag"] = flag
     day_before = rows[0] | {"observed_at": FIRST - timedelta(days=1), "no2_flag": "dead"}
-    *_, (_, update, _) = documents.station_updates([*reversed(rows), day_before], settings())
+    tables = [pa.Table.from_pylist(of) for of in ([day_before], rows)]
+    *_, (_, update, _) = documents.station_updates(tables, settings())
     wanted = {"co": fault} if fault else {}
     assert update["$set"]["sensor_faults"] == wanted
     assert update["$set"]["dead_sensors"] == [name for name, why in wanted.items() if why == "dead"]

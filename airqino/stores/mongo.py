@@ -1,12 +1,13 @@
-"""MongoDB: replace-upserts by a deterministic ``_id``, acknowledged by a majority.
+"""MongoDB: documents with a deterministic ``_id``, written where they differ, acknowledged by a majority.
 
 No call waits for ever: for the members to confirm a write as long as a failover may take, for any request ten times as
 long. Clients do not survive a fork, so each process opens its own.
 """
 
+import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -16,8 +17,9 @@ import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
+from pymongo.collection import Collection
 from pymongo.database import Database as _Database
-from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import AutoReconnect, BulkWriteError, PyMongoError, ServerSelectionTimeoutError
 
 from airqino.errors import MongoError
 from airqino.stores import refusals
@@ -38,6 +40,11 @@ _unreachable: dict[int, tuple[float, str]] = {}
 _met: set[int] = set()
 #: How many times as long as a failover one request may take, unless something else is said.
 _LONGEST = 10
+#: Documents that are written at once: 10 MB of hours.
+_BLOCK = 5000
+#: The server's code for an ``_id`` that there is.
+_DUPLICATE = 11000
+_CHANGED = object()
 #: Seconds between two tries during a failover.
 _BREATH = 0.2
 Database = _Database[Document]
@@ -272,20 +279,58 @@ def count_by_day(
     return {found["_id"]: found["n"] for found in groups if isinstance(found["_id"], str)}  # what else stands there
 
 
-def replace(db: Database, collection: str, documents: Sequence[Document]) -> int:
-    """Write documents, each replacing the one with its ``_id`` or new.
+def replace(db: Database, collection: str, documents: Iterable[Document], where: Document | None = None) -> int:
+    """Write documents, each replacing the one with its ``_id`` or new; those that are stored so are left alone.
+
+    Args:
+        db: The database.
+        collection: The collection.
+        documents: The documents, each once; they are taken in blocks.
+        where: A filter that those fit, as far as they are stored: where nothing fits it, none is looked for.
 
     Returns:
-        How many were written.
+        How many are as they were meant now.
 
     Raises:
         MongoError: The server cannot be reached or refused.
     """
-    if not documents:
-        return 0
-    replacements = [ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents]
-    ask(db, lambda db: db[collection].bulk_write(replacements, ordered=False))
-    return len(documents)
+    count, rest = 0, iter(documents)
+    block = list(itertools.islice(rest, _BLOCK))
+    all_new = bool(block) and where is not None and not ask(db, lambda db: db[collection].find_one(where, {"_id": 1}))
+    while block:
+        _write(db, collection, block, all_new)
+        count += len(block)
+        block = list(itertools.islice(rest, _BLOCK))
+    return count
+
+
+def _write(db: Database, collection: str, documents: list[Document], all_new: bool) -> None:
+    """Write the documents that are not stored as they are meant."""
+    keys = [document["_id"] for document in documents]
+    stored = {} if all_new else dict.fromkeys(find_encoded(db, collection, {"_id": {"$in": keys}}))
+    if stored:
+        documents = [document for document in documents if stored.pop(encoded(document), _CHANGED) is _CHANGED]
+    changed = {RawBSONDocument(document)["_id"] for document in stored}
+    new = [document for document in documents if document["_id"] not in changed]
+    replaced = [document for document in documents if document["_id"] in changed]
+    if new:
+        replaced += ask(db, lambda db: _insert(db[collection], new))
+    if replaced:
+        replacements = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in replaced]
+        ask(db, lambda db: db[collection].bulk_write(replacements, ordered=False))
+
+
+def _insert(collection: Collection[Document], documents: list[Document]) -> list[Document]:
+    """Insert documents; return those whose ``_id`` there is, such as of a try that a failover broke off."""
+    try:
+        collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        errors = error.details.get("writeErrors", [])
+        there = [documents[of["index"]] for of in errors if of["code"] == _DUPLICATE]
+        if len(there) < len(errors) or error.details.get("writeConcernErrors"):
+            raise
+        return there
+    return []
 
 
 def update(db: Database, collection: str, updates: Sequence[tuple[Document, Document, bool]]) -> None:

@@ -1,10 +1,14 @@
 """Details of a day's coverage: when hours are missing, and what was flagged."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from airqino.quality.flags import TESTS
 from airqino.quality.outcomes import FAIL, SUSPECT
@@ -18,14 +22,13 @@ _FOUND = (f"{SUSPECT}", f"{FAIL}")
 NIGHT = frozenset({22, 23, 0, 1, 2, 3, 4, 5})
 
 
-def coverage_details(
-    hourly: Iterable[Mapping[str, Any]], zones: Mapping[str, str], readings: Sequence[str]
-) -> dict[str, Document]:
+def coverage_details(hourly: pa.Table, zones: Mapping[str, str], readings: Sequence[str]) -> dict[str, Document]:
     """Tell when each station's hours of a day are missing, and what was flagged, for its document in `coverage`.
 
     Args:
-        hourly: The day's hourly table: station, observed_at (aware), status (``ok``, ``absent``, ``failed``) and the
-            flag and the tests' codes of each reading as ``<reading>_flag`` and ``<reading>_tests``.
+        hourly: The day's hourly table, sorted by station and hour: station, observed_at (UTC), status (``ok``,
+            ``absent``, ``failed``) and the flag and the tests' codes of each reading as ``<reading>_flag`` and
+            ``<reading>_tests``.
         zones: Time zone of each station; UTC where not named. It decides which hours are night.
         readings: Names of the readings.
 
@@ -34,38 +37,47 @@ def coverage_details(
         its local hour and weekday (1 is Monday); ``flags``, hours by reading and flag (``ok`` left out); ``tests``,
         hours by reading, test and code, of the codes 3 (suspect) and 4 (fail).
     """
-    by_station: dict[str, list[Mapping[str, Any]]] = {}
-    for row in hourly:
-        by_station.setdefault(row["station"], []).append(row)
-    return {
-        station: _coverage_detail(rows, ZoneInfo(zones.get(station, "UTC")), readings)
-        for station, rows in sorted(by_station.items())
-    }
+    stations = hourly["station"].to_pylist()
+    found: dict[str, Document] = {station: _nothing() for station in sorted({*stations})}
+    zone_of = {station: ZoneInfo(zones.get(station, "UTC")) for station in found}
+    for station, moment, status in zip(stations, *_lists(hourly, "observed_at", "status"), strict=True):
+        local, of = _local(moment, zone_of[station]), found[station]
+        of["night_hours"] += local["hour"] in NIGHT
+        if status != "ok":
+            of["night_missing_hours"] += local["hour"] in NIGHT
+            of["missing"].append({**local})
+    ok = hourly.filter(pc.equal(hourly["status"], "ok"))
+    for reading in sorted(readings):
+        for station, flag, hours in _counted(ok, f"{reading}_flag"):
+            if flag != "ok":
+                found[station]["flags"].append({"reading": reading, "flag": flag, "hours": hours})
+        tests = Counter[tuple[str, str, int]]()
+        for station, codes, hours in _counted(ok, f"{reading}_tests"):
+            tests.update({(station, test, code): hours for test, code in _found(codes)})
+        for (station, test, code), hours in sorted(tests.items()):
+            found[station]["tests"].append({"reading": reading, "test": test, "code": code, "hours": hours})
+    return found
 
 
-def _coverage_detail(rows: list[Mapping[str, Any]], zone: ZoneInfo, readings: Sequence[str]) -> Document:
-    missing = [row["observed_at"].astimezone(zone) for row in rows if row["status"] != "ok"]
-    flags = Counter(
-        (reading, flag)
-        for row in rows
-        if row["status"] == "ok"
-        for reading in readings
-        if (flag := row[f"{reading}_flag"]) != "ok"
-    )
-    tests = Counter(
-        (reading, test, code)
-        for row in rows
-        if row["status"] == "ok"
-        for reading in readings
-        for test, code in _found(row[f"{reading}_tests"])
-    )
-    return {
-        "night_hours": sum(row["observed_at"].astimezone(zone).hour in NIGHT for row in rows),
-        "night_missing_hours": sum(moment.hour in NIGHT for moment in missing),
-        "missing": [{"weekday": moment.isoweekday(), "hour": moment.hour} for moment in missing],
-        "flags": [{"reading": r, "flag": f, "hours": n} for (r, f), n in sorted(flags.items())],
-        "tests": [{"reading": r, "test": t, "code": c, "hours": n} for (r, t, c), n in sorted(tests.items())],
-    }
+def _nothing() -> Document:
+    return {"night_hours": 0, "night_missing_hours": 0, "missing": [], "flags": [], "tests": []}
+
+
+@lru_cache(maxsize=4096)  # a day's hours in a few zones
+def _local(moment: datetime, zone: ZoneInfo) -> dict[str, int]:
+    local = moment.astimezone(zone)
+    return {"weekday": local.isoweekday(), "hour": local.hour}
+
+
+def _counted(table: pa.Table, column: str) -> list[tuple[str, str, int]]:
+    """Return how many rows each station has of each text in a column, in order."""
+    counts = table.group_by(["station", column]).aggregate([([], "count_all")])
+    found = zip(*_lists(counts, "station", column, "count_all"), strict=True)
+    return sorted(found, key=lambda of: (of[0], of[1] or ""))
+
+
+def _lists(table: pa.Table, *names: str) -> list[list[Any]]:
+    return [table[name].to_pylist() for name in names]
 
 
 @lru_cache(maxsize=4096)  # of a network's values few differ

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from support.documents import DAY, HOUR, NOW, forecast, reading, station
 
@@ -25,7 +26,9 @@ def test_coverage_tells_missing_hours_nights_and_flags() -> None:
         for hour in range(20)
     ]
     rows += [{"station": "a", "observed_at": start + hour * HOUR, "status": "absent"} for hour in range(20, 24)]
-    found = views.coverage_details(rows, {"a": "Africa/Lagos"}, ["co", "rh"])["a"]  # an hour ahead of UTC
+    found = views.coverage_details(pa.Table.from_pylist(rows), {"a": "Africa/Lagos"}, ["co", "rh"])[
+        "a"
+    ]  # an hour ahead of UTC
     assert found["missing"] == [
         {"weekday": 1, "hour": 21},
         {"weekday": 1, "hour": 22},
@@ -38,7 +41,7 @@ def test_coverage_tells_missing_hours_nights_and_flags() -> None:
         *(("co", "dead", 4, 20), ("co", "floor", 3, 20), ("rh", "humid", 3, 3))
     }
     assert {of["test"] for of in found["tests"]} <= {*TESTS}
-    assert views.coverage_details([], {}, ["co"]) == {}
+    assert views.coverage_details(pa.Table.from_pylist(rows).slice(0, 0), {}, ["co"]) == {}
 
 
 def test_profiles_sum_usable_readings_by_local_weekday_and_hour(db: Any) -> None:
