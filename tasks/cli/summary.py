@@ -5,7 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
+import pyarrow.compute as pc
+
 from airqino.readings import Reading, reading
+from airqino.source import raw
+from airqino.stores import parquet
 from airqino.times import DAY, Span, day_start
 from tasks import targets
 from tasks.settings.reading import settings
@@ -45,18 +49,19 @@ def summary(days: Sequence[date]) -> Iterator[str]:
 
 def hours_of(hours: Iterable[datetime]) -> str:
     """Return a line on some hours."""
-    hours = list(hours)
-    statuses = [row["status"] for hour in hours for row in targets.raw_day(hour.date()).rows.get(hour, {}).values()]
-    return _counted(Counter(statuses))
+    staged = (targets.raw_day(hour.date()).rows.tables.get(hour) for hour in hours)
+    return _counted(Counter(status for table in staged if table is not None for status in table["status"].to_pylist()))
 
 
 def _statuses(days: Iterable[Span]) -> Counter[str]:
     found: Counter[str] = Counter()
     for span in days:
-        rows = targets.hourly(span.first.date()).rows()
-        if not rows:  # not built yet
-            rows = [row for of in targets.raw_day(span.first.date()).rows.values() for row in of.values()]
-        found += Counter(row["status"] for row in rows if span.first <= row["observed_at"] <= span.last)
+        day = span.first.date()
+        table = targets.hourly(day).table()
+        if table is None or not len(table):  # not built yet
+            table = parquet.concat([raw.SCHEMA.empty_table(), *targets.raw_day(day).rows.tables.values()])
+        begun, over = pc.less_equal(span.first, table["observed_at"]), pc.less_equal(table["observed_at"], span.last)
+        found.update(table.filter(pc.and_(begun, over))["status"].to_pylist())
     return found
 
 

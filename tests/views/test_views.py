@@ -41,7 +41,7 @@ def test_coverage_tells_missing_hours_nights_and_flags() -> None:
         *(("co", "dead", 4, 20), ("co", "floor", 3, 20), ("rh", "humid", 3, 3))
     }
     assert {of["test"] for of in found["tests"]} <= {*TESTS}
-    assert views.coverage_details(pa.Table.from_pylist(rows).slice(0, 0), {}, ["co"]) == {}
+    assert views.coverage_details(hourly.slice(0, 0), {}, ["co"]) == {}
 
 
 def test_profiles_sum_usable_readings_by_local_weekday_and_hour(db: Any) -> None:
