@@ -40,8 +40,7 @@ class Presence:
         Args:
             there: (hours, stations) Whether it is there.
         """
-        last = len(self.hours) - 1 - np.argmax(there[::-1], axis=0)
-        return np.where(there.any(axis=0), last, -1)
+        return (there * np.arange(1, len(self.hours) + 1)[:, None]).max(axis=0, initial=0) - 1
 
 
 def presence(hours: Sequence[datetime], tables: Mapping[datetime, pa.Table]) -> Presence:

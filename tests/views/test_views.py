@@ -26,9 +26,8 @@ def test_coverage_tells_missing_hours_nights_and_flags() -> None:
         for hour in range(20)
     ]
     rows += [{"station": "a", "observed_at": start + hour * HOUR, "status": "absent"} for hour in range(20, 24)]
-    found = views.coverage_details(pa.Table.from_pylist(rows), {"a": "Africa/Lagos"}, ["co", "rh"])[
-        "a"
-    ]  # an hour ahead of UTC
+    hourly, zones = pa.Table.from_pylist(rows), {"a": "Africa/Lagos"}  # an hour ahead of UTC
+    found = views.coverage_details(hourly, zones, ["co", "rh"])["a"]
     assert found["missing"] == [
         {"weekday": 1, "hour": 21},
         {"weekday": 1, "hour": 22},
