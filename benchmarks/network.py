@@ -106,9 +106,8 @@ def command(env: dict[str, str], *arguments: str, profile: Path | None = None) -
     """Run one of the pipeline's commands, which must succeed."""
     profiled = ["-m", "cProfile", "-o", f"{profile}"] if profile else []
     began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, *profiled, "-m", "tasks.cli", *arguments], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    program = [sys.executable, *profiled, "-m", "tasks.cli", *arguments]
+    process = subprocess.Popen(program, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr
     said = process.stderr.read()
     _, status, used = os.wait4(process.pid, 0)

@@ -201,7 +201,7 @@ def _stations(
         state = StationState(
             station=station,
             name=station_name(station, config),
-            newest=staged.hours[newest_ok[at]] if is_known else last_seen.get(station),
+            newest=staged.hours[int(newest_ok[at])] if is_known else last_seen.get(station),
             asked=station in reasons,
             reason=reasons.get(station, ""),
             completeness=float(day_before[at]) / 24 if at is not None else 0.0,

@@ -40,7 +40,8 @@ class Presence:
         Args:
             there: (hours, stations) Whether it is there.
         """
-        return (there * np.arange(1, len(self.hours) + 1)[:, None]).max(axis=0, initial=0) - 1
+        newest: npt.NDArray[np.intp] = (there * np.arange(1, len(self.hours) + 1)[:, None]).max(axis=0, initial=0) - 1
+        return newest
 
 
 def presence(hours: Sequence[datetime], tables: Mapping[datetime, pa.Table]) -> Presence:
