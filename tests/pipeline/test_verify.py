@@ -380,3 +380,14 @@ def test_whatever_is_done_to_documents_verify_undoes(
         assert {d["_id"]: bson.encode(d) for d in found} == of
         assert pipeline.database[name].delete_many({"_id": {"$in": added[name]}}).deleted_count == len(added[name])
     assert [of for of in verify([DAY, DAY + timedelta(days=1)], mend=False) if not of.as_meant] == []
+
+
+def test_east_of_utc_the_day_is_verified_before_it_begins_in_utc(tmp_path: Path, pipeline: Pipeline, sandbox: Any) -> None:
+    """At 15:00 UTC it is the next day in Tokyo: its documents are looked at, and the run is complete."""
+    sections = f"[stations.{STATION}]\ntime_zone = Asia/Tokyo\nvalid_from = 2026-03-20T00\n"
+    (tmp_path / "airqino.cfg").write_text(sections)
+    pipeline.env |= {"LUIGI_CONFIG_PATH": f"{tmp_path / 'airqino.cfg'}", "AIRQINO_STATIONS": STATION}
+    sandbox.now = datetime(2026, 3, 20, 17, 5, tzinfo=UTC)
+    done = pipeline.hourly("2026-03-20T17:05")
+    assert done.returncode == 0, done.stderr
+    assert pipeline.database["loads"].find_one({"_id": "verify"})["day"] == "2026-03-21"
