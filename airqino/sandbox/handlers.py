@@ -227,7 +227,7 @@ class _Open(_Handler):
 
 
 def _stations(sandbox: "Sandbox", _: str) -> Reply:
-    return Reply(200, json.dumps(sandbox.records.station_list()))
+    return Reply(200, json.dumps(sandbox.records.station_list(sandbox.now)))
 
 
 def _sensors(sandbox: "Sandbox") -> Reply:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import ChainMap
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,7 @@ class Records:
         self._replay = _read_answers(Path(replay)) if replay is not None else None
         self._stations = set(stations) if stations is not None else None
         self._overrides: dict[tuple[str, str], list[tuple[datetime, dict[str, Any] | None]]] = {}
+        self._presented: dict[str, list[tuple[datetime, dict[str, Any]]]] = {}
 
     def reply(self, station: str, start: datetime, stop: datetime, now: datetime) -> Reply:
         """Answer a data request.
@@ -49,14 +51,14 @@ class Records:
             return Reply(404, json.dumps({"message": f"Station {station} not found"}))
         first, last = _stamp(start), _stamp(min(stop, now))
         if self._replay is not None:
-            header = self._replay[station]["header"]
             rows = [row for row in self._replay[station]["data"] if first <= row["timestamp"] <= last]
         else:
-            header, rows = series.header(station), series.rows(station, start, stop, now)
+            rows = series.rows(station, start, stop, now)
+        header = self._header(station, now)
         return Reply(200, json.dumps({"header": header, "data": self._overridden(station, rows, first, last, now)}))
 
-    def station_list(self) -> list[dict[str, Any]]:
-        """Return what a project's listing says of the stations known by name, whatever the project.
+    def station_list(self, now: datetime) -> list[dict[str, Any]]:
+        """Return what a project's listing says at `now` of the stations known by name, whatever the project.
 
         Names and coordinates are as public clients read them. The id is the sandbox's own: it was not seen.
         """
@@ -68,7 +70,7 @@ class Records:
                 "latitude": header.get("station_lat"),
                 "longitude": header.get("station_lon"),
             }
-            for station, header in self._headers().items()
+            for station, header in self._headers(now).items()
         ]
 
     def sensor_list(self) -> list[dict[str, str]]:
@@ -80,7 +82,7 @@ class Records:
 
         Their mean is the row of the hour; the times are UTC, whatever the habits.
         """
-        station = next((s for s, header in self._headers().items() if header.get("station_name") == name), None)
+        station = next((s for s, header in self._headers(now).items() if header.get("station_name") == name), None)
         if station is None:
             return Reply(404, json.dumps({"message": f"Station {name} not found"}))
         hourly = json.loads(self.reply(station, start, stop - HOUR, now).body)["data"]
@@ -93,12 +95,25 @@ class Records:
         ]
         return Reply(200, json.dumps({"raw_data": rows}))
 
-    def _headers(self) -> dict[str, dict[str, Any]]:
-        if self._replay is not None:
-            headers = {station: answer["header"] for station, answer in self._replay.items()}
-        else:
-            headers = {s: series.header(s) for s in sorted(self._stations or series.DEFAULT_STATIONS)}
-        return {station: header for station, header in headers.items() if self._knows(station)}
+    def _headers(self, now: datetime) -> dict[str, dict[str, Any]]:
+        known = sorted(self._replay if self._replay is not None else self._stations or series.DEFAULT_STATIONS)
+        return {station: self._header(station, now) for station in known if self._knows(station)}
+
+    def _header(self, station: str, now: datetime) -> dict[str, Any]:
+        header: dict[str, Any] = self._replay[station]["header"] if self._replay else series.header(station)
+        begun = (changes for since, changes in self._presented.get(station, ()) if since <= now)
+        return dict(ChainMap(*[*begun][::-1], header))
+
+    def present(self, station: str, header: dict[str, Any], since: datetime) -> None:
+        """Change what a station's answers and the listing say of it from some time on: it is renamed, or moved.
+
+        Args:
+            station: Station id.
+            header: Field of the header → what it says; fields not named stay as they are.
+            since: Time-zone-aware time from which it holds.
+        """
+        changes = [*self._presented.get(station, []), (since, dict(header))]
+        self._presented = self._presented | {station: sorted(changes, key=lambda change: change[0])}
 
     def override(
         self, station: str, hour: datetime, values: dict[str, Any] | None, since: datetime | None = None

@@ -120,6 +120,10 @@ class Sandbox:
         """Change what an hour's row shows from the sandbox time `since` on; see `Records.override`."""
         self.records.override(station, hour, values, since)
 
+    def present(self, station: str, header: dict[str, Any], since: datetime) -> None:
+        """Rename or move a station from the sandbox time `since` on; see `Records.present`."""
+        self.records.present(station, header, since)
+
     def stats(self) -> dict[str, Any]:
         """Return what was counted since the start or the last `reset`.
 

@@ -435,3 +435,18 @@ def test_help_names_every_fault():
     with command("--help") as process:
         out, _ = process.communicate(timeout=10)
     assert all(kind in out for kind in KINDS)
+
+
+def test_a_station_is_renamed_and_moved_from_some_time_on(sandbox):
+    later = NOW + timedelta(hours=1)
+    sandbox.present(A, {"station_name": "SMART900"}, since=later)
+    sandbox.present(A, {"station_lat": 5.5}, since=later + timedelta(hours=1))
+    assert get(sandbox).json()["header"] == series.header(A)
+    sandbox.now = later
+    assert get(sandbox).json()["header"] == series.header(A) | {"station_name": "SMART900"}
+    sandbox.now += timedelta(hours=1)
+    expected = series.header(A) | {"station_name": "SMART900", "station_lat": 5.5}
+    assert get(sandbox).json()["header"] == expected
+    assert get(sandbox, B).json()["header"] == series.header(B)
+    listed = requests.get(f"{sandbox.url}/getStations/AQ54", timeout=5).json()
+    assert [(of["station_name"], of["latitude"]) for of in listed if of["station_id"] == A] == [("SMART900", 5.5)]

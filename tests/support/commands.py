@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["ROOT", "run"]
+__all__ = ["ROOT", "Started", "run"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,27 +30,50 @@ _LOADED = (
 _processes.set_forkserver_preload([*_LOADED])
 
 
-def run(command: Sequence[str], env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end.
+class Started:
+    """A command under way; `wait` for its end, or kill it by its process id.
 
     Args:
         command: ``luigi`` or ``airqino``, and its arguments.
         env: The whole environment.
-        timeout: Seconds.
+    """
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+        self.command = command
+        self._folder = tempfile.TemporaryDirectory()
+        self._out, self._err = Path(self._folder.name) / "out", Path(self._folder.name) / "err"
+        self._process = _processes.Process(target=_be, args=(list(command), dict(env), self._out, self._err))
+        self._process.start()
+        self.pid: int = self._process.pid or 0
+
+    def wait(self, timeout: float) -> subprocess.CompletedProcess[str]:
+        """Wait for its end.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            subprocess.TimeoutExpired: It was killed then.
+        """
+        with self._folder:
+            self._process.join(timeout)
+            if late := self._process.exitcode is None:
+                self._process.kill()
+                self._process.join()
+            out, err = (path.read_text() if path.exists() else "" for path in (self._out, self._err))
+            if late:
+                raise subprocess.TimeoutExpired(self.command, timeout, out, err)
+            code = self._process.exitcode
+        return subprocess.CompletedProcess(self.command, -1 if code is None else code, out, err)
+
+
+def run(command: Sequence[str], env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; see `Started`.
 
     Raises:
         subprocess.TimeoutExpired: It was killed then.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder) / "out", Path(folder) / "err"
-        process = _processes.Process(target=_be, args=(list(command), dict(env), out, err))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(command, timeout, out.read_bytes(), err.read_bytes())
-        return subprocess.CompletedProcess(command, process.exitcode, out.read_text(), err.read_text())
+    return Started(command, env).wait(timeout)
 
 
 def _be(command: list[str], env: dict[str, str], out: Path, err: Path) -> None:

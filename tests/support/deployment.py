@@ -10,12 +10,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import pyarrow.parquet as pq
 from pymongo import MongoClient
 
-from airqino.sandbox.mongod import Mongod
 from support import commands
 from support.commands import ROOT
 
@@ -58,10 +57,16 @@ def without_settings() -> dict[str, str]:
     return kept | {"AIRQINO_CONFIG_DIR": NO_SETTINGS}
 
 
+class Server(Protocol):
+    """A mongod, whoever started it."""
+
+    uri: str
+
+
 class Pipeline:
     """One deployment: a staging root and a database of its own, run through the real commands."""
 
-    def __init__(self, root: Path, mongod: Mongod, api: str, **env: str) -> None:
+    def __init__(self, root: Path, mongod: Server, api: str, **env: str) -> None:
         self.root, self.mongod = root, mongod
         self.database_name = f"test_{uuid.uuid4().hex[:12]}"
         self.env = {
