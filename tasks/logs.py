@@ -82,6 +82,11 @@ class LogFile(logging.FileHandler):
         except OSError:
             logging.raiseExceptions = False
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Keep silent where the disk is full: whatever else it stops is told by what needs it."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
     def format(self, record: logging.LogRecord) -> str:
         """Write no secret."""
         return redact(super().format(record))

@@ -191,6 +191,18 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch, capsy
     assert (tmp_path / "staging").read_text() == "no folder"
 
 
+def test_a_log_on_a_full_disk_stops_nothing_and_shows_no_traceback(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STAGING_ROOT", str(tmp_path / "staging"))
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    handler = LogFile()
+    path = Path(handler.baseFilename)
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/dev/full")
+    for _ in range(2):
+        handler.handle(record("hello"))
+    assert capsys.readouterr() == ("", "")
+
+
 def test_the_logging_settings_send_a_record_to_people_and_to_the_file(tmp_path):
     code = (
         "import logging, logging.config; logging.config.fileConfig('tasks/logging.cfg');"

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import bson
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
 from pymongo.collection import Collection
@@ -99,7 +100,9 @@ def _client(
             wTimeoutMS=int(failover * 1000),  # else a set whose members do not follow makes us wait for ever
             retryWrites=True,
             tz_aware=True,
-            datetime_conversion="DATETIME_AUTO",  # a moment beyond Python's, in a document of others, is no error
+            # in documents of others a moment beyond Python's and bytes that are no text are no error
+            datetime_conversion="DATETIME_AUTO",
+            unicode_decode_error_handler="replace",
             appname="airqino-pipeline",
             **{option: path for option, path in files.items() if path},
         )
@@ -132,7 +135,7 @@ def ask(db: Database, work: Callable[[Database], T]) -> T:
             _meet(db)
             _met.add(client)
         return _through_a_failover(db, work)
-    except PyMongoError as error:
+    except (PyMongoError, BSONError) as error:
         servers = db.client.topology_description.server_descriptions()
         hosts = ",".join(f"{host}:{port}" for host, port in servers)
         where = refusals.without_credentials(f"mongodb://{hosts}/{db.name}")

@@ -6,6 +6,7 @@ No message holds user, password or the documents that were sent.
 import re
 from collections.abc import Iterable, Sequence
 
+from bson.errors import BSONError
 from pymongo import errors
 from pymongo.server_description import ServerDescription
 
@@ -68,14 +69,16 @@ def explain_settings(error: Exception) -> str:
     )
 
 
-def explain(where: str, error: errors.PyMongoError, servers: Iterable[Exception | None]) -> str:
+def explain(where: str, error: errors.PyMongoError | BSONError, servers: Iterable[Exception | None]) -> str:
     """Say what is wrong with a server, or with a request to it.
 
     Args:
         where: The server, as the message names it.
-        error: What pymongo raised.
+        error: What pymongo raised, or bson where an answer cannot be read.
         servers: Of each known server why it does not answer, as `server_errors` returns it.
     """
+    if isinstance(error, BSONError):
+        return f"{where} answers with bytes that are no document; the next run tries again"
     if isinstance(error, errors.ServerSelectionTimeoutError):
         return _unreachable(where, list(servers))
     if is_unconfirmed(error):
@@ -92,7 +95,7 @@ def explain(where: str, error: errors.PyMongoError, servers: Iterable[Exception 
     return f"{where}: {type(error).__name__}; the next run loads what is staged"
 
 
-def is_unconfirmed(error: errors.PyMongoError) -> bool:
+def is_unconfirmed(error: Exception) -> bool:
     """Tell whether a write was done, but too few members of the set confirmed it in time."""
     if isinstance(error, errors.BulkWriteError):
         unconfirmed, refused = (error.details or {}).get("writeConcernErrors"), (error.details or {}).get("writeErrors")

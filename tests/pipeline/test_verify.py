@@ -382,7 +382,9 @@ def test_whatever_is_done_to_documents_verify_undoes(
     assert [of for of in verify([DAY, DAY + timedelta(days=1)], mend=False) if not of.as_meant] == []
 
 
-def test_east_of_utc_the_day_is_verified_before_it_begins_in_utc(tmp_path: Path, pipeline: Pipeline, sandbox: Any) -> None:
+def test_east_of_utc_the_day_is_verified_before_it_begins_in_utc(
+    tmp_path: Path, pipeline: Pipeline, sandbox: Any
+) -> None:
     """At 15:00 UTC it is the next day in Tokyo: its documents are looked at, and the run is complete."""
     sections = f"[stations.{STATION}]\ntime_zone = Asia/Tokyo\nvalid_from = 2026-03-20T00\n"
     (tmp_path / "airqino.cfg").write_text(sections)

@@ -1,16 +1,20 @@
 """What is sent to a real mongod, what it holds afterwards, and what a person is told when it cannot."""
 
+import contextlib
 import multiprocessing
 import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+import bson
 import pytest
+from bson.raw_bson import RawBSONDocument
 from pymongo import monitoring
 from pymongo.errors import ServerSelectionTimeoutError
 from pymongo.hello import Hello
 from pymongo.server_description import ServerDescription
+from support.proxy import Proxy, Trouble
 
 from airqino.errors import MongoError
 from airqino.sandbox.mongod import Mongod
@@ -195,6 +199,26 @@ def test_one_that_says_nothing_after_it_was_found_is_told_within_the_longest(mon
         thread.join(30)
     assert len(failures) == 1, "it still waits"
     assert "MongoDB at" in failures[0]
+
+
+def test_text_that_is_no_utf_8_is_read_with_a_mark_in_its_place(db):
+    """The server stores what it is sent; one such document must not stop a run."""
+    document = bson.encode({"_id": "1", "name": "SMART189"}).replace(b"SMART189", b"SMART\xff89")
+    db["stations"].insert_one(RawBSONDocument(document))
+    assert mongo.find(db, "stations", {}) == [{"_id": "1", "name": "SMART\ufffd89"}]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_spoiled_bytes_on_the_way_are_an_answer_or_an_error_of_ours(mongod, seed):
+    with Proxy(mongod.port) as proxy:
+        proxy.trouble(Trouble("corrupt", seed=seed))
+        db = mongo.database(f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true", "spoiled", 0.5, 0.5, longest=1)
+        for _ in range(20):
+            with contextlib.suppress(MongoError):
+                mongo.replace(db, "hourly_measurements", hours(20))
+                mongo.find(db, "hourly_measurements", {})
+        assert proxy.hit
+        db.client.close()
 
 
 def error_of(work):

@@ -213,7 +213,9 @@ class Disturbed:
         try:
             done = started.wait(LONGEST)
         except subprocess.TimeoutExpired as late:
-            self.complaints.append(f"{self.life.now:%Y-%m-%dT%H} {command} did not end in {LONGEST:.0f} s: {late.stderr}")
+            self.complaints.append(
+                f"{self.life.now:%Y-%m-%dT%H} {command} did not end in {LONGEST:.0f} s: {late.stderr}"
+            )
             return subprocess.CompletedProcess(started.command, -1, "", "")
         self.say(f"{command} ended with {done.returncode}")
         if done.returncode not in ends or "Traceback" in done.stderr:

@@ -61,7 +61,7 @@ class Life:
     def configure(self, hour: int) -> None:
         """Write the operator's settings as they are in an hour."""
         begin = f"{self.plan.begin:%Y-%m-%dT%H}"
-        zones = {station: "Africa/Abidjan" for station in STATIONS} | {STATIONS[-1]: self.plan.zone}
+        zones = dict.fromkeys(STATIONS, "Africa/Abidjan") | {STATIONS[-1]: self.plan.zone}
         sections: dict[str, dict[str, Any]] = {name: dict(of) for name, of in _LIMITS.items()}
         for station, zone in zones.items():
             sections[f"stations.{station}"] = {"time_zone": zone, "valid_from": begin}

@@ -100,7 +100,7 @@ def draw(seed: int, days: int, kinds: Collection[str] = tuple(TROUBLES)) -> Plan
 
 
 def _history(draws: random.Random, days: int, begin: datetime) -> tuple[Step, ...]:
-    """Revisions and late rows each day; once each a station is renamed, moved, added, retired, loses or gets a sensor."""
+    """Draw what the source and the operator do: revisions and late rows each day, all else once."""
     hours, steps = days * 24, []
     for day in range(days):
         for _ in range(8):

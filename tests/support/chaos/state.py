@@ -23,7 +23,7 @@ def state_of(pipeline: Pipeline) -> dict[str, Rows]:
     state: dict[str, Rows] = {}
     for path in sorted(pipeline.root.glob("*/**/*.parquet")):
         name = f"{path.relative_to(pipeline.root)}"
-        if name[0].isdigit() and not any(part in f"/{name}" for part in _LEFT_OUT) or name.startswith("stations/"):
+        if (name[0].isdigit() and not any(part in f"/{name}" for part in _LEFT_OUT)) or name.startswith("stations/"):
             rows = pq.ParquetFile(path).read().to_pylist()
             state[name] = {_key(number, row): _without_times(row) for number, row in enumerate(rows)}
     for name in _COLLECTIONS:
