@@ -8,6 +8,7 @@ import atexit
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["ROOT", "Started", "run"]
+__all__ = ["KILLED_AT", "ROOT", "Started", "run"]
+
+#: A variable of a command's environment: it is killed when so many of its files have got their names.
+KILLED_AT = "TESTS_KILLED_AT_RENAME"
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,6 +80,20 @@ def run(command: Sequence[str], env: Mapping[str, str], timeout: float) -> subpr
     return Started(command, env).wait(timeout)
 
 
+def _kill_at(rename: int) -> None:
+    """Kill this process (kill -9) just before the file after so many gets its name."""
+    left = rename
+
+    def hook(event: str, _: object) -> None:
+        nonlocal left
+        if event == "os.rename":
+            left -= 1
+            if left == -1:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
 def _be(command: list[str], env: dict[str, str], out: Path, err: Path) -> None:
     """Become the command: its environment, its streams, its main module; ends as an interpreter does."""
     for number, path in enumerate((os.devnull, out, err)):
@@ -85,6 +103,8 @@ def _be(command: list[str], env: dict[str, str], out: Path, err: Path) -> None:
     os.environ.clear()
     os.environ.update(env)
     os.chdir(ROOT)
+    if KILLED_AT in env:
+        _kill_at(int(env[KILLED_AT]))
     multiprocessing.set_start_method("fork", force=True)  # as in a process that was not forked so
     sys.argv = list(command)
     try:

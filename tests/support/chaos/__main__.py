@@ -64,6 +64,7 @@ def _run(plan, every: int) -> list[str]:  # type: ignore[no-untyped-def]
     from support.chaos.drill import Disturbed, small_disk
     from support.chaos.life import Life, Server, quiet_life
     from support.chaos.state import differences, state_of
+    from support.chaos.truth import untruths
     from support.deployment import Pipeline
     from support.proxy import Proxy
 
@@ -84,7 +85,7 @@ def _run(plan, every: int) -> list[str]:  # type: ignore[no-untyped-def]
             disturbed.live()
             disturbed.recover()
             found = state_of(pipeline)
-            faults = [*disturbed.complaints, *disturbed.ledger.faults()]
+            faults = [*disturbed.complaints, *disturbed.ledger.faults(), *untruths(disturbed.life)]
         finally:
             pipeline.close()
         try:

@@ -17,7 +17,7 @@ from airqino.times import HOUR
 from support.chaos.ledger import Ledger
 from support.chaos.life import LONGEST, SETTLING, Life
 from support.chaos.plan import WAYS, Step
-from support.commands import Started
+from support.commands import KILLED_AT, Started
 from support.damage import DAMAGES
 from support.proxy import Proxy, Trouble
 
@@ -161,6 +161,9 @@ class Disturbed:
             self._check(self._start("hourly", ahead=of["clock"]["hours_ahead"]), _ENDS)
         elif "together" in of:
             self._together(of["together"]["apart"], of["together"]["killed"])
+        elif "renames" in of.get("kill", ()):
+            started = self._start("hourly", **{KILLED_AT: f"{of['kill']['renames']}"})
+            self._check(started, _ENDS | {-signal.SIGKILL})
         elif "kill" in of:
             self._kill(self._start("hourly", "--workers", "2"), of["kill"]["whom"], of["kill"]["after"])
         else:
@@ -201,9 +204,8 @@ class Disturbed:
                 return
             time.sleep(0.2)
 
-    def _start(self, name: str, *arguments: str, ahead: int = 0) -> Started:
-        pipeline = self.life.pipeline
-        return Started(["airqino", name, *arguments], pipeline.env | self.life.clock(ahead * HOUR))
+    def _start(self, name: str, *arguments: str, ahead: int = 0, **env: str) -> Started:
+        return Started(["airqino", name, *arguments], self.life.pipeline.env | self.life.clock(ahead * HOUR) | env)
 
     def _command(self, name: str, ends: set[int], *arguments: str) -> subprocess.CompletedProcess[str]:
         return self._check(self._start(name, *arguments), ends)

@@ -13,9 +13,9 @@ from support.deployment import Pipeline
 
 __all__ = ["LONGEST", "SETTLING", "Life", "Server", "quiet_life"]
 
-#: Runs after the last day, in hours after it: cron's, then one a day until each hour is final (8 days, and one more for
-#: hours that were read late).
-SETTLING = (*range(4), *(3 + 24 * day for day in range(1, 12)))
+#: Runs after the last day, in hours after it: cron's, then fewer until each hour is final (8 days, and more for hours
+#: that were read late).
+SETTLING = (*range(4), *(3 + 24 * day for day in (1, 3, 6, 9, 10, 11)))
 #: How long a command may take. The pipeline's own limits end each wait before.
 LONGEST = 200.0
 #: Limits of a deployment for which an hour lasts seconds.
@@ -30,6 +30,7 @@ _LIMITS = {
         "retry_backoff_seconds": 0.05,
         "retry_after_max_seconds": 1,
         "requests_per_second": 1000,
+        "reread_after_hours": 24,
     },
     "mongo": {"timeout_seconds": 1, "failover_seconds": 2},
     "forecast": {"horizons": "1, 2", "rounds": 30},
@@ -64,20 +65,20 @@ class Life:
         zones = dict.fromkeys(STATIONS, "Africa/Abidjan") | {STATIONS[-1]: self.plan.zone}
         sections: dict[str, dict[str, Any]] = {name: dict(of) for name, of in _LIMITS.items()}
         for station, zone in zones.items():
-            sections[f"stations.{station}"] = {"time_zone": zone, "valid_from": begin}
+            unnamed = {"name": "", "latitude": "", "longitude": ""}  # which luigi.cfg says of two
+            sections[f"stations.{station}"] = {"time_zone": zone, "valid_from": begin, **unnamed}
         stations = list(STATIONS)
         for step in self.plan.history:
             if step.hour > hour:
                 continue
-            about = {name: value for name, value in step.about.items() if name != "station"}
             section = sections.setdefault(f"stations.{step.about['station']}", {})
             if step.kind == "add a station":
                 stations.append(ADDED)
-                section |= {"time_zone": "UTC", "valid_from": f"{self.plan.moment(step.hour) - HOUR:%Y-%m-%dT%H}"}
+                section |= {"time_zone": "UTC", "valid_from": f"{self.plan.begin + step.hour * HOUR:%Y-%m-%dT%H}"}
             elif step.kind == "retire a station":
-                section["valid_to"] = f"{self.plan.moment(step.hour) - 2 * HOUR:%Y-%m-%dT%H}"
+                section["valid_to"] = f"{self.plan.begin + (step.hour - 1) * HOUR:%Y-%m-%dT%H}"
             elif step.kind.endswith("by the operator"):
-                section |= about
+                section |= {name: value for name, value in step.about.items() if name != "station"}
         text = "".join(
             f"[{name}]\n" + "".join(f"{option} = {value}\n" for option, value in of.items())
             for name, of in sections.items()

@@ -24,7 +24,7 @@ _CHANGES = (
     ("Australia/Sydney", datetime(2026, 4, 4, 2, tzinfo=UTC)),
 )
 TROUBLES = {
-    "kill": "a process of a run is killed (kill -9) at some moment",
+    "kill": "a process of a run is killed (kill -9), at some moment or just before a file gets its name",
     "disk": "the disk is full",
     "api": "connections to the API are refused, cut, slow, dead or spoiled",
     "mongo": "the same of connections to MongoDB",
@@ -37,7 +37,7 @@ TROUBLES = {
 """Each kind of trouble; of the history of the source and the operator's changes see `_history`."""
 
 #: How often a day has each kind.
-_TIMES = {"kill": 3, "damage": 2, "together": 2, "mongo": 3, "api": 3}
+_TIMES = {"kill": 5, "damage": 2, "together": 2, "mongo": 3, "api": 3}
 _SENSORS = ("NO2", "O3", "RH", "PM10")
 _ANSWERS = tuple(kind for kind in faults.KINDS if kind not in ("token_expired", "unknown_station", "latency"))
 
@@ -139,7 +139,12 @@ def _troubles(draws: random.Random, days: int) -> tuple[Step, ...]:
         for hour, kind in zip(hours, kinds, strict=True):
             drawn = draws.random()
             about: dict[str, Any] = {
-                "kill": {"whom": draws.choice(["run", "worker", "all"]), "after": round(0.2 + 0.9 * drawn, 3)},
+                "kill": draws.choice(
+                    [
+                        {"whom": draws.choice(["run", "worker", "all"]), "after": round(0.2 + 0.9 * drawn, 3)},
+                        {"whom": "run", "renames": int(40**drawn) - 1},
+                    ]
+                ),
                 "disk": {"hours": draws.randrange(1, 3), "free": draws.choice([0, 8_192, 65_536])},
                 "answers": {"what": draws.choice(_ANSWERS), "share": round(0.4 + 0.6 * drawn, 2), "hours": 1},
                 "damage": {"files": draws.randrange(2, 5), "draw": round(drawn, 3)},

@@ -24,7 +24,8 @@ def state_of(pipeline: Pipeline) -> dict[str, Rows]:
     for path in sorted(pipeline.root.glob("*/**/*.parquet")):
         name = f"{path.relative_to(pipeline.root)}"
         if (name[0].isdigit() and not any(part in f"/{name}" for part in _LEFT_OUT)) or name.startswith("stations/"):
-            rows = pq.ParquetFile(path).read().to_pylist()
+            if not (rows := pq.ParquetFile(path).read().to_pylist()):
+                continue  # of a day without any hour, which a run looked at whose window reached so far
             state[name] = {_key(number, row): _without_times(row) for number, row in enumerate(rows)}
     for name in _COLLECTIONS:
         state[name] = {f"{d['_id']}": _without_times(d) for d in pipeline.database[name].find()}
