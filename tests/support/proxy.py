@@ -15,7 +15,7 @@ __all__ = ["KINDS", "Proxy", "Trouble"]
 
 KINDS = {
     "refuse": "a connection is closed as soon as it is made",
-    "cut": "a connection is reset somewhere on the way",
+    "cut": "a connection ends somewhere on the way",
     "slow": "bytes come in small pieces, with a pause after each",
     "hang": "nothing comes through, and nothing is closed",
     "corrupt": "some bytes of a connection are others",
