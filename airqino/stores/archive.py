@@ -277,7 +277,8 @@ def _entries(path: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
                         f"{path} is no back-up of ours: it holds {entry.name!r}{kind}; nothing of it is used"
                     )
                 yield entry, content
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+    except (OSError, EOFError, TypeError, ValueError, tarfile.TarError, zlib.error) as error:
+        # tarfile raises TypeError where a file ends within gzip's header
         raise StagingError(f"{path} cannot be read as a back-up: {error}") from error
 
 

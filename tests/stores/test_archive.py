@@ -122,6 +122,14 @@ def test_a_list_that_is_none_is_refused(folder: Path, content: bytes) -> None:
         archive.check(path, folder / "root")
 
 
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08", b"\x1f\x8b\x08\x1f\x8b\x08", b"\x1f\x8b\x08\x08" + bytes(6)])
+def test_one_that_ends_in_its_first_bytes_is_refused(folder: Path, content: bytes) -> None:
+    path = folder / "backup.tar.gz"
+    path.write_bytes(content)
+    with pytest.raises(StagingError, match="cannot be read as a back-up"):
+        archive.check(path, folder / "root")
+
+
 def test_one_that_unpacks_to_a_thousand_times_its_size_is_refused_unread(folder: Path) -> None:
     class Zeros(io.RawIOBase):
         def read(self, size: int = -1) -> bytes:
