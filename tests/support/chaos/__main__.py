@@ -80,12 +80,13 @@ def _run(plan, every: int) -> list[str]:  # type: ignore[no-untyped-def]
         quiet = beside.submit(quiet_life, plan, Path(name) / "quiet", mongod.uri, every)
         pipeline = Pipeline(disk / "staging", Server(mongod.uri), f"http://127.0.0.1:{api.port}")
         pipeline.env["MONGODB_URI"] = f"mongodb://127.0.0.1:{mongo.port}/?directConnection=true"
-        disturbed = Disturbed(Life(plan, pipeline, sandbox, Path(name) / "airqino.cfg"), disk, api, mongo)
+        life = Life(plan, pipeline, sandbox, Path(name) / "airqino.cfg", is_disturbed=True)
+        disturbed = Disturbed(life, disk, api, mongo)
         try:
             disturbed.live()
             disturbed.recover()
             found = state_of(pipeline)
-            faults = [*disturbed.complaints, *disturbed.ledger.faults(), *untruths(disturbed.life)]
+            faults = [*disturbed.complaints, *disturbed.ledger.faults(), *untruths(life)]
         finally:
             pipeline.close()
         try:
