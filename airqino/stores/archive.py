@@ -163,18 +163,19 @@ def check(path: Path, root: Path) -> Manifest:
     """
     most, size, seen = _LARGEST_RATIO * _size(path) + _LARGEST_REST, 0, set[str]()
     about = None
-    for entry, content in _entries(path):
-        size += entry.size
-        if about or entry.name in seen:
-            raise StagingError(f"{path} is no back-up: {entry.name} is in it twice, or after its end")
-        if size > most:
-            raise StagingError(f"{path} is no back-up: it unpacks to {size / 1e6:.0f} MB or more")
-        seen.add(entry.name)
-        if entry.name == _MANIFEST:
-            about = _manifest(path, content)
-        elif entry.name.startswith("database/"):
-            for _ in _raw_documents(path, entry.name, content):
-                pass
+    with _reading(path):
+        for entry, content in _entries(path):
+            size += entry.size
+            if about or entry.name in seen:
+                raise StagingError(f"{path} is no back-up: {entry.name} is in it twice, or after its end")
+            if size > most:
+                raise StagingError(f"{path} is no back-up: it unpacks to {size / 1e6:.0f} MB or more")
+            seen.add(entry.name)
+            if entry.name == _MANIFEST:
+                about = _manifest(path, content)
+            elif entry.name.startswith("database/"):
+                for _ in _raw_documents(path, entry.name, content):
+                    pass
     if about is None:
         raise StagingError(f"{path} is no back-up: it holds no {_MANIFEST}")
     staged = sum(name.startswith("staging/") for name in seen)
@@ -216,11 +217,13 @@ def extract(path: Path, root: Path) -> int:
         StagingError: A file cannot be written, or is none that a back-up has.
     """
     count = 0
-    for entry, content in _entries(path):
-        target = root / PurePosixPath(entry.name).relative_to("staging") if entry.name.startswith("staging/") else None
-        if target and not os.path.lexists(target):
-            files.write(target, partial(shutil.copyfileobj, content))
-            count += 1
+    with _reading(path):
+        for entry, content in _entries(path):
+            name = PurePosixPath(entry.name)
+            target = root / name.relative_to("staging") if entry.name.startswith("staging/") else None
+            if target and not os.path.lexists(target):
+                files.write(target, partial(shutil.copyfileobj, content))
+                count += 1
     return count
 
 
@@ -230,13 +233,14 @@ def documents(path: Path) -> Iterator[tuple[str, list[Document]]]:
     Raises:
         StagingError: They are damaged, or none that a back-up has.
     """
-    for entry, content in _entries(path):
-        if not entry.name.startswith("database/"):
-            continue
-        name = PurePosixPath(entry.name).stem
-        raw = _raw_documents(path, entry.name, content)
-        while some := [_decoded(path, entry.name, document) for document in islice(raw, _BATCH)]:
-            yield name, some
+    with _reading(path):
+        for entry, content in _entries(path):
+            if not entry.name.startswith("database/"):
+                continue
+            name = PurePosixPath(entry.name).stem
+            raw = _raw_documents(path, entry.name, content)
+            while some := [_decoded(path, entry.name, document) for document in islice(raw, _BATCH)]:
+                yield name, some
 
 
 def _raw_documents(path: Path, name: str, content: IO[bytes]) -> Iterator[bytes]:
@@ -263,22 +267,33 @@ def _entries(path: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
     """Yield an archive's files, each with what is in it; what no back-up has is refused.
 
     Raises:
-        StagingError: It cannot be read, or something in it is none of ours.
+        StagingError: Something in it is none of ours.
+        OSError, EOFError, TypeError, ValueError, tarfile.TarError, zlib.error: It cannot be read; see `_reading`.
+    """
+    with tarfile.open(path, "r|gz") as tar:
+        for entry in tar:
+            if entry.isdir() and _is_within(entry.name):  # of an archive that was packed again by hand
+                continue
+            content = tar.extractfile(entry) if entry.isreg() and not entry.issparse() else None
+            if content is None or not _is_ours(entry.name):
+                kind = "" if content else " (a link, a device or the like)"
+                raise StagingError(
+                    f"{path} is no back-up of ours: it holds {entry.name!r}{kind}; nothing of it is used"
+                )
+            yield entry, content
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what tarfile raises of an archive that is none into an error that names it.
+
+    Raises:
+        StagingError: It cannot be read.
     """
     try:
-        with tarfile.open(path, "r|gz") as tar:
-            for entry in tar:
-                if entry.isdir() and _is_within(entry.name):  # of an archive that was packed again by hand
-                    continue
-                content = tar.extractfile(entry) if entry.isreg() and not entry.issparse() else None
-                if content is None or not _is_ours(entry.name):
-                    kind = "" if content else " (a link, a device or the like)"
-                    raise StagingError(
-                        f"{path} is no back-up of ours: it holds {entry.name!r}{kind}; nothing of it is used"
-                    )
-                yield entry, content
+        yield
     except (OSError, EOFError, TypeError, ValueError, tarfile.TarError, zlib.error) as error:
-        # tarfile raises TypeError where a file ends within gzip's header
+        # a TypeError where a file ends within gzip's header
         raise StagingError(f"{path} cannot be read as a back-up: {error}") from error
 
 

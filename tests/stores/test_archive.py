@@ -1,5 +1,6 @@
 """Back-ups that others have made or changed: nothing outside the staging root is written, and nothing that is there."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -128,6 +129,19 @@ def test_one_that_ends_in_its_first_bytes_is_refused(folder: Path, content: byte
     path.write_bytes(content)
     with pytest.raises(StagingError, match="cannot be read as a back-up"):
         archive.check(path, folder / "root")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "database/loads.bson", "staging/2026-03-10/raw/10.parquet"])
+def test_one_that_ends_within_a_file_is_refused(folder: Path, name: str) -> None:
+    """Packed whole, so that gzip's own checksum is right."""
+    whole = made(folder / "whole.tar.gz", put(name, b"\x40\0\0\0" + bytes(900)))
+    tar = gzip.decompress(whole.read_bytes())
+    path = folder / "backup.tar.gz"
+    path.write_bytes(gzip.compress(tar[: 512 + 100]))
+    with pytest.raises(StagingError, match="cannot be read as a back-up"):
+        archive.check(path, folder / "root")
+    with pytest.raises(StagingError, match="cannot be read as a back-up"):
+        unpack(path, folder / "root")
 
 
 def test_one_that_unpacks_to_a_thousand_times_its_size_is_refused_unread(folder: Path) -> None:
