@@ -5,7 +5,7 @@ and null in JSON and in documents.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -19,16 +19,13 @@ from airqino.forecasting.grid import Grid, at, to_grid
 from airqino.readings import CORE_HOURS, FORECAST
 
 __all__ = [
-    "COLUMNS", "EPISODE_DAYS", "KEY", "LOSSES", "MODELLED", "WINDOWS", "DriftLimits", "drifted_pairs", "episode_start",
-    "improvement_confidence", "match", "null_if_undefined", "score_groups", "skill", "summarise", "targets_of",
-    "with_errors",
+    "EPISODE_DAYS", "KEY", "LOSSES", "MODELLED", "DriftLimits", "drifted_pairs", "episode_starts", "has_drifted",
+    "improvement_confidence", "match", "null_if_undefined", "score_groups", "skill", "targets_of", "with_errors",
 ]  # fmt: skip
 
 #: A station and a pollutant.
 Pair = tuple[str, str]
 
-#: Days that the scores are taken over.
-WINDOWS = (1, 7, 30)
 #: Days after which a drift that comes back is another one: their weeks then have no day in common.
 EPISODE_DAYS = 7
 #: What `airqino.forecasting.model.predict` calls its own forecasts.
@@ -37,8 +34,6 @@ MODELLED = "lightgbm"
 KEY = ["station", "pollutant", "horizon_h"]
 #: Losses of the band; see `with_errors`.
 LOSSES = ("winkler", "pinball")
-_NUMBERS = ("mae", "bias", "coverage80", "mae_persistence", "skill")
-COLUMNS = (*KEY, "day", "window_days", "n", *_NUMBERS, "modelled", "drift")
 _MATCHED = (*KEY, "target_at", "method", "last_value", "p10", "p50", "p90", "target")
 
 
@@ -199,44 +194,6 @@ def targets_of(forecasts: pd.DataFrame, grid: Grid, pollutants: Sequence[str] = 
     return target
 
 
-def summarise(
-    matched: pd.DataFrame, day: date, limits: DriftLimits | None = None, windows: Sequence[int] = WINDOWS
-) -> pd.DataFrame:
-    """Score a day, and the days before it together with it.
-
-    Args:
-        matched: from `match`: the forecasts whose target lies in the longest window.
-        day: the last day (UTC) of the windows.
-        limits: when a model has drifted.
-        windows: lengths in days.
-
-    Returns:
-        One row with ``COLUMNS`` for each station, pollutant, horizon and window in which something was published,
-        sorted by them. The numbers are those of `score_groups`; mae_persistence is of "no change" from the last reading
-        known at the hour of issue. modelled counts the rows among n that a trained model made, and drift says, for the
-        window of 7 days, whether those are beyond the limits; persistence cannot drift.
-    """
-    tables = [pd.DataFrame(columns=list(COLUMNS))]
-    if len(matched):
-        rows = with_errors(matched[matched["method"] != "none"])
-        end = pd.Timestamp(day, tz="UTC") + pd.Timedelta(days=1)
-        for window in windows:
-            within = rows[(rows["target_at"] >= end - pd.Timedelta(days=window)) & (rows["target_at"] < end)]
-            table = score_groups(within)
-            modelled = score_groups(within[within["method"] == MODELLED]).set_index(KEY)
-            modelled = modelled.reindex(pd.MultiIndex.from_frame(table[KEY])).reset_index(drop=True)
-            modelled["horizon_h"] = table["horizon_h"]
-            drift = _has_drifted(modelled, limits or DriftLimits()) & (window == EPISODE_DAYS)
-            table["day"], table["window_days"] = f"{day}", window
-            table["modelled"], table["drift"] = modelled["n"].fillna(0), drift
-            tables.append(table[list(COLUMNS)])
-    table = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
-    table = table.sort_values([*KEY, "window_days"], ignore_index=True)
-    whole = dict.fromkeys(("horizon_h", "window_days", "n", "modelled"), "int64")
-    texts = dict.fromkeys(("station", "pollutant", "day"), "str")
-    return table.astype(whole | dict.fromkeys(_NUMBERS, "float64") | texts | {"drift": "bool"})
-
-
 def drifted_pairs(matched: pd.DataFrame, limits: DriftLimits) -> tuple[set[Pair], set[Pair]]:
     """Find where a model's own forecasts are beyond the limits.
 
@@ -250,26 +207,47 @@ def drifted_pairs(matched: pd.DataFrame, limits: DriftLimits) -> tuple[set[Pair]
     scores = score_groups(with_errors(matched[matched["method"] == MODELLED]))
     scores = scores[scores["n"] >= limits.hours]
     pairs = list(zip(scores["station"], scores["pollutant"], strict=True))
-    drifted = _has_drifted(scores, limits)
+    drifted = has_drifted(scores, limits)
     return {pair for pair, beyond in zip(pairs, drifted, strict=True) if beyond}, {*pairs}
 
 
-def episode_start(day: date, drifted: Collection[date]) -> date:
-    """Return the first day of the drift that lasts on a day.
+def has_drifted(scores: pd.DataFrame, limits: DriftLimits) -> pd.Series:
+    """Tell whether scores are beyond the limits.
+
+    By the core horizons alone: errors far ahead overlap, so that a week of them says little.
+
+    Args:
+        scores: horizon_h, n, skill and coverage80 of a model's own forecasts.
+        limits: the limits.
+    """
+    covered = scores["coverage80"].between(limits.coverage_low, limits.coverage_high)
+    enough = (scores["horizon_h"] <= CORE_HOURS) & (scores["n"] >= limits.hours)
+    return enough & ((scores["skill"] < limits.skill) | ~covered)
+
+
+def episode_starts(
+    day: date, pairs: Collection[Pair], drifted_on: Callable[[date], Collection[Pair]], look_back: int
+) -> dict[Pair, date]:
+    """Return the first day of the drifts that last on a day.
 
     Args:
         day: a day with drift.
-        drifted: earlier days with drift.
+        pairs: what has drifted on it.
+        drifted_on: gives what had drifted on an earlier day; asked from the newest on, for as long as one goes on.
+        look_back: days that are asked at most.
 
     Returns:
-        The day that the drift began: before it, a week went by without any.
+        For each pair the day that its drift began: before it, a week went by without any.
     """
-    start = day
-    for earlier in sorted((d for d in drifted if d < day), reverse=True):
-        if start - earlier > timedelta(days=EPISODE_DAYS):
+    starts = dict.fromkeys(pairs, day)
+    for back in range(1, look_back + 1):
+        earlier = day - timedelta(days=back)
+        lasting = [pair for pair, start in starts.items() if (start - earlier).days <= EPISODE_DAYS]
+        if not lasting:
             break
-        start = earlier
-    return start
+        found = drifted_on(earlier)
+        starts |= {pair: earlier for pair in lasting if pair in found}
+    return starts
 
 
 def improvement_confidence(
@@ -307,10 +285,3 @@ def improvement_confidence(
 def null_if_undefined(number: float | None) -> float | None:
     """Return a number as JSON knows it: None where it is not finite."""
     return number if number is not None and math.isfinite(number) else None
-
-
-def _has_drifted(scores: pd.DataFrame, limits: DriftLimits) -> pd.Series:
-    """Tell by the core horizons alone: errors far ahead overlap, so that a week of them says little."""
-    covered = scores["coverage80"].between(limits.coverage_low, limits.coverage_high)
-    enough = (scores["horizon_h"] <= CORE_HOURS) & (scores["n"] >= limits.hours)
-    return enough & ((scores["skill"] < limits.skill) | ~covered)

@@ -6,9 +6,10 @@ long. Clients do not survive a fork, so each process opens its own.
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeVar
 
 import bson
@@ -23,7 +24,7 @@ from airqino.errors import MongoError
 from airqino.stores import refusals
 
 __all__ = [
-    "Database", "ask", "build", "collections", "count", "count_by_day", "database", "decoded", "distinct",
+    "BLOCK", "Database", "ask", "build", "collections", "count", "count_by_day", "database", "decoded", "distinct",
     "encoded", "existing", "find", "find_encoded", "find_many", "find_one", "newest", "ping",
     "replace", "update",
 ]  # fmt: skip
@@ -38,6 +39,8 @@ _unreachable: dict[int, tuple[float, str]] = {}
 _met: set[int] = set()
 #: How many times as long as a failover one request may take, unless something else is said.
 _LONGEST = 10
+#: Documents that are written at a time.
+BLOCK = 20_000
 #: Seconds between two tries during a failover.
 _BREATH = 0.2
 Database = _Database[Document]
@@ -272,8 +275,8 @@ def count_by_day(
     return {found["_id"]: found["n"] for found in groups if isinstance(found["_id"], str)}  # what else stands there
 
 
-def replace(db: Database, collection: str, documents: Sequence[Document]) -> int:
-    """Write documents, each replacing the one with its ``_id`` or new.
+def replace(db: Database, collection: str, documents: Iterable[Document]) -> int:
+    """Write documents, each replacing the one with its ``_id`` or new; only some of them are held at a time.
 
     Returns:
         How many were written.
@@ -281,11 +284,16 @@ def replace(db: Database, collection: str, documents: Sequence[Document]) -> int
     Raises:
         MongoError: The server cannot be reached or refused.
     """
-    if not documents:
-        return 0
+    written, left = 0, iter(documents)
+    while block := list(islice(left, BLOCK)):
+        _replace(db, collection, block)
+        written += len(block)
+    return written
+
+
+def _replace(db: Database, collection: str, documents: Sequence[Document]) -> None:
     replacements = [ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents]
     ask(db, lambda db: db[collection].bulk_write(replacements, ordered=False))
-    return len(documents)
 
 
 def update(db: Database, collection: str, updates: Sequence[tuple[Document, Document, bool]]) -> None:

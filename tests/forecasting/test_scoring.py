@@ -12,15 +12,12 @@ from hypothesis import strategies as st
 from airqino.forecasting.grid import USABLE_FLAGS
 from airqino.forecasting.scoring import (
     KEY,
-    DriftLimits,
-    drifted_pairs,
-    episode_start,
+    episode_starts,
     improvement_confidence,
     match,
     null_if_undefined,
     score_groups,
     skill,
-    summarise,
     with_errors,
 )
 
@@ -156,19 +153,6 @@ def test_groups_against_a_naive_loop() -> None:
         assert row.skill == pytest.approx(1 - mae / (sum(naive) / len(naive)))
 
 
-def forecasts(n: int, seed: int = 0, method: str = "lightgbm") -> tuple[pd.DataFrame, pd.DataFrame]:
-    random = np.random.default_rng(seed)
-    at = pd.date_range("2024-09-01", periods=n, freq="h", tz="UTC")
-    value = random.gamma(2, 5, n)
-    hourly = pd.DataFrame({"station": "1", "observed_at": at, "pm2_5": value, "pm2_5_flag": "ok"})
-    p50 = value + random.normal(0, 1, n)
-    table = pd.DataFrame(
-        {"station": "1", "pollutant": "pm2_5", "horizon_h": 1, "target_at": at, "method": method}
-        | {"p10": p50 - 1.2816, "p50": p50, "p90": p50 + 1.2816, "last_value": value + random.normal(0, 3, n)}
-    )
-    return table, hourly
-
-
 def test_each_forecast_is_matched_with_what_its_own_station_measured() -> None:
     random = np.random.default_rng(7)
     at = pd.date_range("2024-09-01", periods=30, freq="h", tz="UTC")
@@ -191,63 +175,25 @@ def test_each_forecast_is_matched_with_what_its_own_station_measured() -> None:
     assert 100 < np.isnan(expected).sum() < 450
 
 
-def test_flagged_and_missing_targets_are_not_scored() -> None:
-    table, hourly = forecasts(24)
-    hourly.loc[0, "pm2_5_flag"] = "stuck"
-    hourly.loc[1, "pm2_5"] = np.nan
-    scores = summarise(match(table, hourly.drop(index=2), ["pm2_5"]), date(2024, 9, 1))
-    assert scores["n"].tolist() == [21, 21, 21]
+@given(st.dictionaries(st.integers(0, 99), st.sets(st.sampled_from(["a", "b"]))), st.integers(60, 99))
+def test_episodes_begin_where_a_walk_back_says(found: dict[int, set[str]], today: int) -> None:
+    origin, pairs = date(2024, 1, 1), {("a", "co"), ("b", "co")}
+    asked = []
 
+    def drifted_on(day: date) -> set[tuple[str, str]]:
+        asked.append(day)
+        return {(name, "co") for name in found.get((day - origin).days, ())}
 
-def test_nothing_measured_yet() -> None:
-    table, hourly = forecasts(24)
-    scores = summarise(match(table, hourly.iloc[:0], ["pm2_5"]), date(2024, 9, 1))
-    assert scores["n"].tolist() == [0, 0, 0]
-    assert scores["skill"].isna().all()
-    assert not scores["drift"].any()
-    assert len(summarise(match(table.iloc[:0], hourly, ["pm2_5"]), date(2024, 9, 1))) == 0
-
-
-@pytest.mark.parametrize(
-    ("hours", "change", "method", "drifts"),
-    [
-        (168, {}, "lightgbm", False),
-        (168, {"p50": 300.0, "horizon_h": 1}, "lightgbm", True),  # 2 h ahead
-        (168, {"p50": 300.0, "horizon_h": 2}, "lightgbm", False),  # 3 h: its errors overlap
-        (168, {"p50": 300.0}, "lightgbm", True),  # skill below 0
-        (168, {"p10": -50.0, "p90": 50.0}, "lightgbm", True),  # all inside the band
-        (168, {"p50": 300.0}, "persistence", False),  # which cannot drift
-        (71, {"p50": 300.0}, "lightgbm", False),  # too few to say
-        (72, {"p50": 300.0}, "lightgbm", True),
-    ],
-)
-def test_drift(hours: int, change: dict[str, float], method: str, drifts: bool) -> None:
-    table, hourly = forecasts(hours, method=method)
-    for name, by in change.items():
-        table[name] += by
-    matched = match(table, hourly, ["pm2_5"])
-    last = matched["target_at"].max().date()
-    scores = summarise(matched, last).set_index("window_days")
-    assert scores["drift"].to_dict() == {1: False, 7: drifts, 30: False}
-    assert drifted_pairs(matched, DriftLimits())[0] == ({("1", "pm2_5")} if drifts else set())
-
-
-@given(st.sets(st.integers(0, 59)), st.integers(60, 80))
-def test_episode_start_equals_a_walk_back(earlier: set[int], today: int) -> None:
-    origin = date(2024, 1, 1)
-    start, quiet = today, 0
-    for day in range(today - 1, -1, -1):
-        start, quiet = (day, 0) if day in earlier else (start, quiet + 1)
-        if quiet >= 7:
-            break
-    days = [origin + timedelta(days=d) for d in earlier]
-    assert episode_start(origin + timedelta(days=today), days) == origin + timedelta(days=start)
-
-
-def test_skill_against_a_perfect_persistence_is_not_defined() -> None:
-    table, hourly = forecasts(24)
-    table["last_value"] = hourly["pm2_5"]
-    assert summarise(match(table, hourly, ["pm2_5"]), date(2024, 9, 1))["skill"].isna().all()
+    starts = episode_starts(origin + timedelta(days=today), pairs, drifted_on, 60)
+    for name in "ab":
+        start, quiet = today, 0
+        for day in range(today - 1, today - 61, -1):
+            start, quiet = (day, 0) if name in found.get(day, ()) else (start, quiet + 1)
+            if quiet >= 7:
+                break
+        assert starts[name, "co"] == origin + timedelta(days=start)
+    assert min(asked) >= min(starts.values()) - timedelta(days=7)  # who is not asked, need not be read
+    assert len(asked) == len({*asked})
 
 
 def test_bootstrap_knows_better_from_worse_and_is_even_for_equals() -> None:
