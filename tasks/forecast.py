@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -126,9 +126,11 @@ def loaded_hours(first: datetime, last: datetime) -> set[datetime]:
     return {hour for load, hour in hours if load == _load_target(hour).load}  # others are none of ours
 
 
-def documents_of(hour: datetime) -> list[dict[str, Any]]:
-    """Return the documents that the staged forecast of an hour makes."""
-    return [_document(row) for row in targets.forecast(hour).rows()]
+def documents_of(hour: datetime) -> Iterator[dict[str, Any]]:
+    """Give the documents that the staged forecast of an hour makes."""
+    table = targets.forecast(hour).table(remember=False)
+    for batch in () if table is None else table.to_batches(max_chunksize=mongo.BLOCK):
+        yield from ({"_id": _key(row), **row} for row in batch.to_pylist())
 
 
 def _stage_forecasts(hours: list[datetime], champion: Champion | None, hindcast: bool) -> None:
@@ -180,14 +182,9 @@ def _predict(hours: list[datetime], readings: pd.DataFrame, champion: Champion |
 
 def _load_documents(hours: Iterable[datetime]) -> None:
     for hour in hours:
-        documents = documents_of(hour)
-        mongo.replace(targets.database(), "forecasts", documents)
-        content = {"kind": "forecast", "issued_at": hour, "documents": len(documents)}
-        _load_target(hour).write(targets.forecast(hour).inputs or "", content)
-
-
-def _document(row: dict[str, Any]) -> dict[str, Any]:
-    return {"_id": _key(row), **row}
+        loaded = mongo.replace(targets.database(), "forecasts", documents_of(hour))
+        content = {"kind": "forecast", "issued_at": hour, "documents": loaded}
+        _load_target(hour).write(targets.forecast(hour).footer("inputs") or "", content)
 
 
 def _key(row: dict[str, Any]) -> str:

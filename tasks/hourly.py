@@ -8,7 +8,7 @@ from typing import Any
 import luigi
 
 from airqino.errors import ConfigError
-from airqino.forecasting.scoring import WINDOWS
+from airqino.forecasting.windows import WINDOWS
 from airqino.times import DAY, HOUR, day_range, day_start, format_hour, hour_range
 from tasks import promotion, targets
 from tasks.daily import local_days

@@ -1,6 +1,7 @@
 """ScoreForecasts: what was forecast against what came."""
 
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -8,26 +9,27 @@ from typing import Any
 import luigi
 import pandas as pd
 
-from airqino.forecasting import scoring
+from airqino.forecasting import scoring, windows
 from airqino.readings import LONGEST_HORIZON
-from airqino.stores import mongo
-from airqino.times import DAY, HOUR, day_range, day_start
+from airqino.stores import mongo, parquet
+from airqino.times import DAY, HOUR, day_start
 from tasks import promotion, stage, targets
 from tasks.clean import CleanDay, DayTask
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
 from tasks.stage import exclusive
-from tasks.staged import frame
 from tasks.train import drift_limits
 
 log = logging.getLogger("airqino.score")
 
 #: Raise when the meaning of scores.parquet changes.
 _VERSION = 1
+#: Raise when the meaning of score_sums.parquet changes.
+_SUMS_VERSION = 1
 #: Hours that may be forecast ahead: a day's first targets were forecast the day before.
 _AHEAD = LONGEST_HORIZON * HOUR
 #: How far back the beginning of a drift is looked for.
-_LOOK_BACK = 60 * DAY
+_LOOK_BACK_DAYS = 60
 
 
 class ScoreForecasts(DayTask):
@@ -35,7 +37,8 @@ class ScoreForecasts(DayTask):
 
     Unit: a day. Complete: the day's hourly table is, the scores were made from the forecasts and hourly tables of the
     30 days as they are now, and MongoDB holds them. A published forecast never changes, so of the forecasts it counts
-    which hours have one, and of the hourly tables their content.
+    which hours have one, and of the hourly tables their content. What each day's forecasts add up to is kept beside the
+    scores (``score_sums.parquet``): a run counts only days of which something is new.
     """
 
     day = DayParameter(description="day whose forecasts are scored, UTC, such as 2024-09-09")  # type: ignore[assignment]
@@ -50,20 +53,24 @@ class ScoreForecasts(DayTask):
 
     def complete(self) -> bool:
         """Say whether the scores are up to date, and loaded."""
-        if self.is_forced:
+        if self.is_forced or not self.requires().complete():
             return False
-        return self.requires().complete() and self.output().inputs == self._inputs() and self._is_loaded()
+        table = self.output().table(remember=False)  # a window's days of a large network are a gigabyte
+        if table is None or parquet.texts_in(table).get("inputs") != self._inputs():
+            return False
+        return self._is_loaded(parquet.fingerprint_in(table))
 
     @exclusive
     def run(self) -> None:
         """Score, load, and say where a drift has begun."""
         before = drifted(self.day)
-        matched = scoring.match(frame(self._forecasts()), frame(self._hourly()))
-        self.output().write(scoring.summarise(matched, self.day, drift_limits()), inputs=self._inputs())
-        documents = documents_of(self.day)
-        mongo.replace(targets.database(), "forecast_scores", documents)
-        self._load_target().write(self._content(), {"kind": "score", "day": f"{self.day}", "documents": len(documents)})
-        begun = [pair for pair in sorted(drifted(self.day) - before) if _start(self.day, pair) == self.day]
+        scores = windows.summarise(map(self._sums, self._days()), self.day, drift_limits())
+        self.output().write(scores, inputs=self._inputs())
+        loaded = mongo.replace(targets.database(), "forecast_scores", documents_of(self.day))
+        content = targets.fingerprint(self.output().footer("fingerprint"), _VERSION)
+        self._load_target().write(content, {"kind": "score", "day": f"{self.day}", "documents": loaded})
+        starts = _starts(self.day, drifted(self.day) - before)
+        begun = [pair for pair, start in sorted(starts.items()) if start == self.day]
         if begun and self.day >= (settings().last_hour - settings().airqino.late_window_hours * HOUR).date():
             self._warn(begun)
 
@@ -72,27 +79,36 @@ class ScoreForecasts(DayTask):
         log.warning("forecasts have drifted: %s, in the 7 days up to %s; a model is trained", pairs, self.day)
         self.trigger_event(stage.DRIFT, self, begun)
 
-    def _forecasts(self) -> list[targets.ParquetTarget]:
-        """Return what was published for targets in the longest window that have passed."""
-        first, last = day_start(self.day) - (max(scoring.WINDOWS) - 1) * DAY - _AHEAD, self.through - HOUR
-        return [targets.forecast(hour) for hour in targets.forecast_hours(first, last)]
+    def _days(self) -> list[date]:
+        """Return the days of the longest window, the last one first."""
+        return [self.day - back * DAY for back in range(max(windows.WINDOWS))]
 
-    def _hourly(self) -> list[targets.ParquetTarget]:
-        first = self.day - (max(scoring.WINDOWS) - 1) * DAY
-        return [targets.hourly(day) for day in day_range(first, self.day)]
+    def _forecasts(self, day: date) -> list[targets.ParquetTarget]:
+        """Return what was published for targets in a day that have passed."""
+        last = min(day_start(day) + DAY - 2 * HOUR, self.through - HOUR)
+        return [targets.forecast(hour) for hour in targets.forecast_hours(day_start(day) - _AHEAD, last)]
+
+    def _sums(self, day: date) -> pd.DataFrame:
+        """Return what a day's forecasts add up to, counted again only where one came, or a reading changed."""
+        target, forecasts = targets.score_sums(day), self._forecasts(day)
+        inputs = targets.fingerprint(_names(forecasts), targets.hourly(day).footer("fingerprint"), _SUMS_VERSION)
+        if target.footer("inputs") != inputs or (known := target.table(remember=False)) is None:
+            tables = (_columns(of, windows.SCORED) for of in forecasts)
+            sums = windows.day_sums(tables, parquet.frame([targets.hourly(day).table(remember=False)]), day)
+            target.write(sums.assign(day=f"{day}"), inputs=inputs)
+            return sums
+        return parquet.frame([known.drop_columns("day")])
 
     def _inputs(self) -> str:
-        forecasts, root = self._forecasts(), targets.paths().root
-        names = [str(target.path.relative_to(root)) for target in forecasts]
-        hourly = [target.fingerprint for target in self._hourly()] if forecasts else []
-        return targets.fingerprint(names, hourly, asdict(drift_limits()), _VERSION)
+        days = self._days()[::-1]
+        first = day_start(days[0]) - _AHEAD
+        forecasts = [targets.forecast(hour) for hour in targets.forecast_hours(first, self.through - HOUR)]
+        hourly = [targets.hourly(day).footer("fingerprint") for day in days] if forecasts else []
+        return targets.fingerprint(_names(forecasts), hourly, asdict(drift_limits()), _VERSION)
 
-    def _content(self) -> str:
-        return targets.fingerprint(self.output().fingerprint, _VERSION)
-
-    def _is_loaded(self) -> bool:
+    def _is_loaded(self, fingerprint: str) -> bool:
         record, key = self._load_target().record() or {}, f"{self.day}"
-        if record.get("inputs") != self._content():
+        if record.get("inputs") != targets.fingerprint(fingerprint, _VERSION):
             return False
         there, recorded = (
             mongo.count(targets.database(), "forecast_scores", "day", key, f"{key}~"),
@@ -104,28 +120,43 @@ class ScoreForecasts(DayTask):
         return targets.LoadTarget(f"score|{self.day}")
 
 
+def _names(forecasts: list[targets.ParquetTarget]) -> list[str]:
+    root = targets.paths().root
+    return [str(target.path.relative_to(root)) for target in forecasts]
+
+
+def _columns(target: targets.ParquetTarget, names: Sequence[str]) -> pd.DataFrame:
+    """Return some columns of a file that is one of many."""
+    table = parquet.frame([target.table(remember=False)])
+    return table.reindex(columns=list(names))
+
+
 def drifted(day: date) -> set[tuple[str, str]]:
     """Return the (station, pollutant) pairs that were found drifted on a day."""
-    return {(row["station"], row["pollutant"]) for row in targets.scores(day).rows() if row["drift"]}
+    if (table := targets.scores(day).table(remember=False)) is None:
+        return set()
+    found = table.filter(table["drift"])
+    return {*zip(found["station"].to_pylist(), found["pollutant"].to_pylist(), strict=True)}
 
 
 def retrain_days(day: date) -> list[date]:
     """Return the days on which the drifts that last on a day began, where nothing was trained since."""
-    starts = sorted({_start(day, pair) for pair in drifted(day)})
+    starts = sorted({*_starts(day, drifted(day)).values()})
     return [start for start in starts if not promotion.trained_since(start, day)]
 
 
-def _start(day: date, pair: tuple[str, str]) -> date:
-    earlier = [d for d in day_range(day - _LOOK_BACK, day - DAY) if pair in drifted(d)]
-    return scoring.episode_start(day, earlier)
+def _starts(day: date, pairs: set[tuple[str, str]]) -> dict[tuple[str, str], date]:
+    return scoring.episode_starts(day, pairs, drifted, _LOOK_BACK_DAYS)
 
 
-def documents_of(day: date) -> list[dict[str, Any]]:
-    """Return the documents that the staged scores of a day make."""
-    return [_document(row) for row in targets.scores(day).rows()]
+def documents_of(day: date) -> Iterator[dict[str, Any]]:
+    """Give the documents that the staged scores of a day make."""
+    table = targets.scores(day).table(remember=False)
+    for batch in () if table is None else table.to_batches(max_chunksize=mongo.BLOCK):
+        yield from map(_document, batch.to_pylist())
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:
     parts = (row["station"], row["pollutant"], row["horizon_h"], row["day"], row["window_days"])
-    numbers = {name: None if pd.isna(value) else value for name, value in row.items()}
+    numbers = {name: None if value != value else value for name, value in row.items()}  # NaN differs from itself
     return {"_id": "|".join(map(str, parts)), **numbers}

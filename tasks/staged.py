@@ -63,10 +63,22 @@ class ParquetTarget(luigi.Target):
         """Tell whether the file is there."""
         return self.path.exists()
 
-    def table(self) -> pa.Table | None:
-        """Return the rows; None where there is no file, or a damaged one, which is then moved away."""
+    def table(self, remember: bool = True) -> pa.Table | None:
+        """Return the rows; None where there is no file, or a damaged one, which is then moved away.
+
+        Args:
+            remember: Keep them in memory for who asks next: not where many large tables are read once.
+        """
         try:
-            return parquet.read(self.path, self.check)
+            return parquet.read(self.path, self.check, remember)
+        except DamagedFileError as error:
+            set_aside(self.path, error)
+            return None
+
+    def footer(self, name: str) -> str | None:
+        """Return a text of the file's metadata without reading the rows; None where there is no file, or no text."""
+        try:
+            return (parquet.footer(self.path) or {}).get(name)
         except DamagedFileError as error:
             set_aside(self.path, error)
             return None

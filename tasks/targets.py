@@ -264,6 +264,11 @@ def scores(day: date) -> ParquetTarget:
     return ParquetTarget(paths().scores(day), "day", f"{day}")
 
 
+def score_sums(day: date) -> ParquetTarget:
+    """Return what the forecasts for a day add up to."""
+    return ParquetTarget(paths().score_sums(day), "day", f"{day}")
+
+
 def station(station_id: str) -> ParquetTarget:
     """Return what the API says of a station: name and coordinates."""
     return ParquetTarget(paths().station(station_id), "station", station_id)

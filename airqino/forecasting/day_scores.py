@@ -129,9 +129,7 @@ def score_days(judged: pd.DataFrame) -> pd.DataFrame:
     table = groups[["outcome", "forecast", "recent", "linear"]].mean().assign(n=groups.size()).reset_index()
     table.columns = ["station", "hour", "frequency", "brier", "brier_recent", "brier_linear", "n"]
     for name in ("", "_linear"):
-        table[f"skill{name}"] = [
-            skill(mine, theirs) for mine, theirs in zip(table[f"brier{name}"], table["brier_recent"], strict=True)
-        ]
+        table[f"skill{name}"] = skill(table[f"brier{name}"], table["brier_recent"])
     return table[list(DAY_SCORES)]
 
 

@@ -5,7 +5,7 @@ and null in JSON and in documents.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -15,20 +15,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from airqino.forecasting.arrays import Floats
-from airqino.forecasting.grid import USABLE_FLAGS
+from airqino.forecasting.grid import Grid, at, to_grid
 from airqino.readings import CORE_HOURS, FORECAST
 
 __all__ = [
-    "COLUMNS", "EPISODE_DAYS", "KEY", "LOSSES", "MODELLED", "WINDOWS", "DriftLimits", "drifted_pairs", "episode_start",
-    "improvement_confidence", "match", "null_if_undefined", "score", "score_groups", "skill", "summarise",
-    "with_errors",
+    "EPISODE_DAYS", "KEY", "LOSSES", "MODELLED", "DriftLimits", "drifted_pairs", "episode_starts", "has_drifted",
+    "improvement_confidence", "match", "null_if_undefined", "score_groups", "skill", "targets_of", "with_errors",
 ]  # fmt: skip
 
 #: A station and a pollutant.
 Pair = tuple[str, str]
 
-#: Days that the scores are taken over.
-WINDOWS = (1, 7, 30)
 #: Days after which a drift that comes back is another one: their weeks then have no day in common.
 EPISODE_DAYS = 7
 #: What `airqino.forecasting.model.predict` calls its own forecasts.
@@ -37,8 +34,6 @@ MODELLED = "lightgbm"
 KEY = ["station", "pollutant", "horizon_h"]
 #: Losses of the band; see `with_errors`.
 LOSSES = ("winkler", "pinball")
-_NUMBERS = ("mae", "bias", "coverage80", "mae_persistence", "skill")
-COLUMNS = (*KEY, "day", "window_days", "n", *_NUMBERS, "modelled", "drift")
 _MATCHED = (*KEY, "target_at", "method", "last_value", "p10", "p50", "p90", "target")
 
 
@@ -59,28 +54,25 @@ class DriftLimits:
     hours: int = 72
 
 
-def skill(error: float, reference_error: float) -> float:
-    """Return the skill score: 1 − MAE / MAE of the reference; 0 is as good as the reference, 1 is perfect.
+def skill(error: npt.ArrayLike, reference_error: npt.ArrayLike) -> Floats:
+    """Return skill scores: 1 − MAE / MAE of the reference; 0 is as good as the reference, 1 is perfect.
 
     Source: Murphy (1988), *Monthly Weather Review* 116, 2417–2424.
 
     Args:
-        error: MAE of the forecast.
+        error: MAE of the forecast, a number or an array of them.
         reference_error: MAE of the reference, here persistence, on the same rows.
 
     Returns:
-        The score; NaN where the reference has no error, or one of them is NaN.
+        The scores; NaN where the reference has no error, or one of them is NaN.
     """
-    return 1.0 - error / reference_error if reference_error > 0 else math.nan
+    mine, theirs = np.asarray(error, dtype=float), np.asarray(reference_error, dtype=float)
+    with np.errstate(all="ignore"):
+        return np.asarray(np.where(theirs > 0, 1.0 - mine / theirs, np.nan), dtype=float)
 
 
-def score(
-    error: npt.ArrayLike,
-    inside: npt.ArrayLike,
-    references: Mapping[str, npt.ArrayLike],
-    losses: Mapping[str, npt.ArrayLike] | None = None,
-) -> dict[str, float]:
-    """Score the forecasts of one group.
+def score_groups(rows: pd.DataFrame) -> pd.DataFrame:
+    """Score each station, pollutant and horizon.
 
     An error is forecast − measured. Sources: MAE, Willmott & Matsuura (2005), *Climate Research* 30, 79–82; RMSE,
     Hyndman & Koehler (2006), *International Journal of Forecasting* 22, 679–688; bias, Wilks (2019), *Statistical
@@ -88,59 +80,58 @@ def score(
     the Royal Statistical Society B* 69, 243–268.
 
     Args:
-        error: (n,) errors in the pollutant's unit; NaN where nothing was forecast or measured: those do not count.
-        inside: (n,) whether the target lies in the 80 % band, its ends included.
-        references: (n,) errors of other forecasts of the same rows by name, one of them ``persistence``; NaN where
-            they have none.
-        losses: (n,) losses of the band by name, whose means are wanted.
+        rows: from `with_errors`: ``KEY``; ``error``, in the pollutant's unit, NaN where nothing was forecast or
+            measured: such rows do not count; ``inside``, whether the target lies in the 80 % band, its ends included;
+            errors of other forecasts as ``error_<name>``, one of them ``error_persistence``, NaN where they have none;
+            `LOSSES` of the band, where their means are wanted.
 
     Returns:
-        ``n`` rows that count; ``mae`` mean |error|; ``rmse`` √ mean error²; ``bias`` mean error; ``coverage80`` the
-        share inside; ``skill`` of mae against persistence; for each reference ``mae_<name>``, and for each but
-        persistence ``skill_<name>``, against persistence too; the mean of each of the losses. Errors and losses are in
-        the pollutant's unit; all but n are NaN without rows.
+        One row for each group that occurs, sorted: ``KEY``; ``n`` rows that count; ``mae`` mean |error|; ``rmse``
+        √ mean error²; ``bias`` mean error; ``coverage80`` the share inside; ``skill`` of mae against persistence; for
+        each other forecast ``mae_<name>``, then for each but persistence ``skill_<name>``, against persistence too;
+        the mean of each of the losses. Errors and losses are in the pollutant's unit; all but n are NaN in a group
+        without rows that count.
     """
-    values = np.asarray(error, dtype=float)
-    counted = ~np.isnan(values)
-    values = values[counted]
-    mae = _mean(np.abs(values))
-    maes = {name: _mean(np.abs(np.asarray(other, dtype=float)[counted])) for name, other in references.items()}
-    persistence = maes["persistence"]
-    return {
-        "n": int(counted.sum()),
+    groups = rows.groupby(KEY)
+    keys, code = groups.size().index.to_frame(index=False), groups.ngroup().to_numpy()
+    counted = np.flatnonzero(~np.isnan(rows["error"].to_numpy(dtype=float)))
+    counted = counted[np.argsort(code[counted], kind="stable")]
+    group = code[counted]
+
+    def of(name: str) -> Floats:
+        return rows[name].to_numpy(dtype=float)[counted]
+
+    def mean(values: Floats) -> Floats:
+        known = ~np.isnan(values)
+        n = np.bincount(group[known], minlength=len(keys))
+        return _ratio(_sums(values[known], group[known], len(keys)), n)
+
+    error = of("error")
+    others = [str(name).removeprefix("error_") for name in rows.columns if str(name).startswith("error_")]
+    mae, maes = mean(np.abs(error)), {name: mean(np.abs(of(f"error_{name}"))) for name in others}
+    numbers = {
+        "n": np.bincount(group, minlength=len(keys)),
         "mae": mae,
-        "rmse": math.sqrt(_mean(values**2)),
-        "bias": _mean(values),
-        "coverage80": _mean(np.asarray(inside, dtype=float)[counted]),
-        "skill": skill(mae, persistence),
-        **{f"mae_{name}": number for name, number in maes.items()},
-        **{f"skill_{name}": skill(number, persistence) for name, number in maes.items() if name != "persistence"},
-        **{name: _mean(np.asarray(loss, dtype=float)[counted]) for name, loss in (losses or {}).items()},
+        "rmse": np.sqrt(mean(error**2)),
+        "bias": mean(error),
+        "coverage80": mean(of("inside")),
+        "skill": skill(mae, maes["persistence"]),
+        **{f"mae_{name}": values for name, values in maes.items()},
+        **{f"skill_{name}": skill(maes[name], maes["persistence"]) for name in others if name != "persistence"},
+        **{name: mean(of(name)) for name in LOSSES if name in rows},
     }
+    return keys.assign(**numbers)
 
 
-def score_groups(rows: pd.DataFrame) -> pd.DataFrame:
-    """Score each station, pollutant and horizon.
+def _sums(values: Floats, group: npt.NDArray[Any], n_groups: int) -> Floats:
+    """Return the sum of each group's values, which are in the groups' order; to the bit what `np.sum` of each gives."""
+    begin = np.searchsorted(group, np.arange(n_groups))
+    # `reduceat` adds to the first value, `sum` to zero; and it wants a value in each group
+    return np.asarray(np.add.reduceat(np.insert(values, begin, 0.0), begin + np.arange(n_groups)))
 
-    Args:
-        rows: from `with_errors`: ``KEY``, error, inside, and errors of other forecasts as ``error_<name>``, one of them
-            ``error_persistence``.
 
-    Returns:
-        One row for each group that occurs, sorted: ``KEY`` and what `score` returns.
-    """
-    error, inside = rows["error"].to_numpy(dtype=float), rows["inside"].to_numpy(dtype=float)
-    others = [str(name) for name in rows.columns if str(name).startswith("error_")]
-    references = {name.removeprefix("error_"): rows[name].to_numpy(dtype=float) for name in others}
-    losses = {name: rows[name].to_numpy(dtype=float) for name in LOSSES if name in rows}
-
-    def of_rows(at: npt.NDArray[np.intp]) -> dict[str, float]:
-        of = [{name: values[at] for name, values in part.items()} for part in (references, losses)]
-        return score(error[at], inside[at], *of)
-
-    groups: dict[Any, Any] = rows.groupby(KEY).indices
-    table = [(*key, *of_rows(at).values()) for key, at in sorted(groups.items())]
-    return pd.DataFrame(table, columns=[*KEY, *of_rows(np.zeros(0, dtype=np.intp))])
+def _ratio(total: Floats, n: npt.NDArray[Any]) -> Floats:
+    return np.asarray(np.divide(total, n, out=np.full(len(total), np.nan), where=n > 0), dtype=float)
 
 
 def with_errors(matched: pd.DataFrame, **others: str) -> pd.DataFrame:
@@ -183,50 +174,24 @@ def match(forecasts: pd.DataFrame, hourly: pd.DataFrame, pollutants: Sequence[st
         return pd.DataFrame({name: [] for name in _MATCHED})
     if not len(hourly):
         return forecasts.assign(target=np.nan)
-    measured = []
-    for pollutant in pollutants:
-        usable = hourly.loc[hourly[f"{pollutant}_flag"].isin(USABLE_FLAGS), ["station", "observed_at", pollutant]]
-        renamed = usable.rename(columns={"observed_at": "target_at", pollutant: "target"})
-        measured.append(renamed.assign(pollutant=pollutant))
-    return forecasts.merge(pd.concat(measured), on=["station", "pollutant", "target_at"], how="left", validate="m:1")
+    return forecasts.assign(target=targets_of(forecasts, to_grid(hourly), pollutants))
 
 
-def summarise(
-    matched: pd.DataFrame, day: date, limits: DriftLimits | None = None, windows: Sequence[int] = WINDOWS
-) -> pd.DataFrame:
-    """Score a day, and the days before it together with it.
+def targets_of(forecasts: pd.DataFrame, grid: Grid, pollutants: Sequence[str] = FORECAST) -> Floats:
+    """Return what was measured of each forecast, (n,): see `match`.
 
     Args:
-        matched: from `match`: the forecasts whose target lies in the longest window.
-        day: the last day (UTC) of the windows.
-        limits: when a model has drifted.
-        windows: lengths in days.
-
-    Returns:
-        One row with ``COLUMNS`` for each station, pollutant, horizon and window in which something was published,
-        sorted by them. The numbers are those of `score`; mae_persistence is of "no change" from the last reading known
-        at the hour of issue. modelled counts the rows among n that a trained model made, and drift says, for the window
-        of 7 days, whether those are beyond the limits; persistence cannot drift.
+        forecasts: as for `match`.
+        grid: the readings.
+        pollutants: what is forecast.
     """
-    tables = [pd.DataFrame(columns=list(COLUMNS))]
-    if len(matched):
-        rows = with_errors(matched[matched["method"] != "none"])
-        end = pd.Timestamp(day, tz="UTC") + pd.Timedelta(days=1)
-        for window in windows:
-            within = rows[(rows["target_at"] >= end - pd.Timedelta(days=window)) & (rows["target_at"] < end)]
-            table = score_groups(within)
-            modelled = score_groups(within[within["method"] == MODELLED]).set_index(KEY)
-            modelled = modelled.reindex(pd.MultiIndex.from_frame(table[KEY])).reset_index(drop=True)
-            modelled["horizon_h"] = table["horizon_h"]
-            drift = _has_drifted(modelled, limits or DriftLimits()) & (window == EPISODE_DAYS)
-            table["day"], table["window_days"] = f"{day}", window
-            table["modelled"], table["drift"] = modelled["n"].fillna(0), drift
-            tables.append(table[list(COLUMNS)])
-    table = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
-    table = table.sort_values([*KEY, "window_days"], ignore_index=True)
-    whole = dict.fromkeys(("horizon_h", "window_days", "n", "modelled"), "int64")
-    texts = dict.fromkeys(("station", "pollutant", "day"), "str")
-    return table.astype(whole | dict.fromkeys(_NUMBERS, "float64") | texts | {"drift": "bool"})
+    row = grid.index(pd.DatetimeIndex(forecasts["target_at"]))
+    column = pd.Index(grid.stations).get_indexer(pd.Index(forecasts["station"]))
+    of, target = forecasts["pollutant"].to_numpy(), np.full(len(forecasts), np.nan)
+    for pollutant in pollutants:
+        mine = np.flatnonzero((of == pollutant) & (column >= 0))
+        target[mine] = at(grid.values[pollutant], row[mine], column[mine])
+    return target
 
 
 def drifted_pairs(matched: pd.DataFrame, limits: DriftLimits) -> tuple[set[Pair], set[Pair]]:
@@ -242,26 +207,47 @@ def drifted_pairs(matched: pd.DataFrame, limits: DriftLimits) -> tuple[set[Pair]
     scores = score_groups(with_errors(matched[matched["method"] == MODELLED]))
     scores = scores[scores["n"] >= limits.hours]
     pairs = list(zip(scores["station"], scores["pollutant"], strict=True))
-    drifted = _has_drifted(scores, limits)
+    drifted = has_drifted(scores, limits)
     return {pair for pair, beyond in zip(pairs, drifted, strict=True) if beyond}, {*pairs}
 
 
-def episode_start(day: date, drifted: Collection[date]) -> date:
-    """Return the first day of the drift that lasts on a day.
+def has_drifted(scores: pd.DataFrame, limits: DriftLimits) -> pd.Series:
+    """Tell whether scores are beyond the limits.
+
+    By the core horizons alone: errors far ahead overlap, so that a week of them says little.
+
+    Args:
+        scores: horizon_h, n, skill and coverage80 of a model's own forecasts.
+        limits: the limits.
+    """
+    covered = scores["coverage80"].between(limits.coverage_low, limits.coverage_high)
+    enough = (scores["horizon_h"] <= CORE_HOURS) & (scores["n"] >= limits.hours)
+    return enough & ((scores["skill"] < limits.skill) | ~covered)
+
+
+def episode_starts(
+    day: date, pairs: Collection[Pair], drifted_on: Callable[[date], Collection[Pair]], look_back: int
+) -> dict[Pair, date]:
+    """Return the first day of the drifts that last on a day.
 
     Args:
         day: a day with drift.
-        drifted: earlier days with drift.
+        pairs: what has drifted on it.
+        drifted_on: gives what had drifted on an earlier day; asked from the newest on, for as long as one goes on.
+        look_back: days that are asked at most.
 
     Returns:
-        The day that the drift began: before it, a week went by without any.
+        For each pair the day that its drift began: before it, a week went by without any.
     """
-    start = day
-    for earlier in sorted((d for d in drifted if d < day), reverse=True):
-        if start - earlier > timedelta(days=EPISODE_DAYS):
+    starts = dict.fromkeys(pairs, day)
+    for back in range(1, look_back + 1):
+        earlier = day - timedelta(days=back)
+        lasting = [pair for pair, start in starts.items() if (start - earlier).days <= EPISODE_DAYS]
+        if not lasting:
             break
-        start = earlier
-    return start
+        found = drifted_on(earlier)
+        starts |= {pair: earlier for pair in lasting if pair in found}
+    return starts
 
 
 def improvement_confidence(
@@ -299,15 +285,3 @@ def improvement_confidence(
 def null_if_undefined(number: float | None) -> float | None:
     """Return a number as JSON knows it: None where it is not finite."""
     return number if number is not None and math.isfinite(number) else None
-
-
-def _has_drifted(scores: pd.DataFrame, limits: DriftLimits) -> pd.Series:
-    """Tell by the core horizons alone: errors far ahead overlap, so that a week of them says little."""
-    covered = scores["coverage80"].between(limits.coverage_low, limits.coverage_high)
-    enough = (scores["horizon_h"] <= CORE_HOURS) & (scores["n"] >= limits.hours)
-    return enough & ((scores["skill"] < limits.skill) | ~covered)
-
-
-def _mean(values: Floats) -> float:
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else math.nan

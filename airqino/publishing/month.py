@@ -194,7 +194,7 @@ def _scores(scores: pd.DataFrame, station: str, last: date) -> tuple[MonthScore,
                 float((of[column].to_numpy(dtype=float) * n).sum()) / total
                 for column in ("mae", "mae_persistence", "coverage80")
             )
-            gain = skill(mae, reference)
+            gain = float(skill(mae, reference))
             modelled = float(of["modelled"].sum()) / total
             known = None if math.isnan(gain) else gain
             found.append(MonthScore(name, int(str(horizon)), int(total), mae, known, inside, modelled))

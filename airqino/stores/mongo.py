@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeVar
 
 import bson
@@ -26,7 +27,7 @@ from airqino.errors import MongoError
 from airqino.stores import refusals
 
 __all__ = [
-    "Database", "ask", "build", "collections", "count", "count_by_day", "database", "decoded", "distinct",
+    "BLOCK", "Database", "ask", "build", "collections", "count", "count_by_day", "database", "decoded", "distinct",
     "encoded", "existing", "find", "find_encoded", "find_many", "find_one", "newest", "ping",
     "replace", "update",
 ]  # fmt: skip
@@ -41,8 +42,8 @@ _unreachable: dict[int, tuple[float, str]] = {}
 _met: set[int] = set()
 #: How many times as long as a failover one request may take, unless something else is said.
 _LONGEST = 10
-#: Documents that are written at once: 10 MB of hours.
-_BLOCK = 5000
+#: Documents that are written at a time: 10 MB of hours.
+BLOCK = 5000
 #: The server's code for an ``_id`` that there is.
 _DUPLICATE = 11000
 _CHANGED = object()
@@ -298,12 +299,12 @@ def replace(db: Database, collection: str, documents: Iterable[Document], where:
         MongoError: The server cannot be reached or refused.
     """
     count, rest = 0, iter(documents)
-    block = list(itertools.islice(rest, _BLOCK))
+    block = list(itertools.islice(rest, BLOCK))
     all_new = bool(block) and where is not None and not ask(db, lambda db: db[collection].find_one(where, {"_id": 1}))
     while block:
         _write(db, collection, block, all_new)
         count += len(block)
-        block = list(itertools.islice(rest, _BLOCK))
+        block = list(itertools.islice(rest, BLOCK))
     return count
 
 

@@ -20,7 +20,7 @@ from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import files
 
 __all__ = [
-    "concat", "decode", "digest", "fingerprint", "fingerprint_in", "frame", "load", "read", "read_as", "sign",
+    "concat", "decode", "digest", "fingerprint", "fingerprint_in", "footer", "frame", "load", "read", "read_as", "sign",
     "texts_in", "write",
 ]  # fmt: skip
 
@@ -35,6 +35,9 @@ _CHECKSUM = b"checksum"
 #: Tables kept in memory, the latest ones: two months of raw hours.
 _REMEMBERED = 2048
 _tables: dict[Path, tuple[Signature, pa.Table]] = {}
+#: Larger tables (bytes) are not remembered when they are written: who writes many does not need them again.
+_LARGEST = 4_000_000
+_footers: dict[Path, tuple[Signature, dict[str, str]]] = {}
 
 
 def fingerprint(table: pa.Table, ignore: Iterable[str] = ()) -> str:
@@ -106,7 +109,7 @@ def write(
         StagingError: The file cannot be written.
     """
     try:
-        old = read(path)
+        old = read(path, remember=False)
     except DamagedFileError:
         old = None
     counted = table.drop_columns([name for name in bookkeeping if name in table.column_names])
@@ -126,7 +129,11 @@ def write(
         options = {"use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
         pq.write_table(table, file, compression=compression, **options)
 
-    _remember(path, sign(files.write(path, encode)), table)
+    signature = sign(files.write(path, encode))
+    if table.nbytes <= _LARGEST:
+        _remember(path, signature, table)
+    else:
+        _tables.pop(path, None)
     return True
 
 
@@ -135,12 +142,13 @@ def sign(status: os.stat_result) -> Signature:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def read(path: Path, check: Check | None = None) -> pa.Table | None:
+def read(path: Path, check: Check | None = None, remember: bool = True) -> pa.Table | None:
     """Read a whole file.
 
     Args:
         path: The file.
         check: Looks at a table when it is read from the disk; raises `DamagedFileError` for another file's.
+        remember: Keep the table in memory for those who ask next: not for one of many large ones.
 
     Returns:
         Its table, or None where there is no such file.
@@ -149,16 +157,20 @@ def read(path: Path, check: Check | None = None) -> pa.Table | None:
         DamagedFileError: It is not a file that `write` wrote, or is not as it was written.
         StagingError: It cannot be read.
     """
+    signature = _signature(path)
+    return None if signature is None else read_as(path, signature, check, remember)
+
+
+def _signature(path: Path) -> Signature | None:
     try:
-        status = path.stat()
+        return sign(path.stat())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise StagingError(f"{path} cannot be read: {error.strerror}") from error
-    return read_as(path, sign(status), check)
 
 
-def read_as(path: Path, signature: Signature, check: Check | None = None) -> pa.Table:
+def read_as(path: Path, signature: Signature, check: Check | None = None, remember: bool = True) -> pa.Table:
     """Read a file whose signature is known to the caller; the table is remembered under it."""
     if (known := _tables.get(path)) and known[0] == signature:
         return known[1]
@@ -171,8 +183,37 @@ def read_as(path: Path, signature: Signature, check: Check | None = None) -> pa.
         raise DamagedFileError(f"{path} is not the file that was written under this name")
     if check:
         check(table)
-    _remember(path, signature, table)
+    if remember:
+        _remember(path, signature, table)
     return table
+
+
+def footer(path: Path) -> dict[str, str] | None:
+    """Read the texts that are kept in a file, not its rows: damage to those is found by who reads them.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The texts, with the fingerprint among them; None where there is no such file.
+
+    Raises:
+        DamagedFileError: It is not a file that `write` wrote.
+        StagingError: It cannot be read.
+    """
+    if (signature := _signature(path)) is None:
+        return None
+    if (table := _tables.get(path)) and table[0] == signature:
+        return texts_in(table[1])
+    if not (known := _footers.get(path)) or known[0] != signature:
+        try:
+            known = signature, texts_in(pq.read_schema(path).empty_table())
+        except (OSError, ValueError) as error:
+            raise DamagedFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+        if _FINGERPRINT.decode() not in known[1]:
+            raise DamagedFileError(f"{path} is not the file that was written under this name")
+        _footers[path] = known
+    return known[1]
 
 
 def load(path: Path, without: Collection[str] = ()) -> pa.Table | None:

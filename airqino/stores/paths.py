@@ -62,6 +62,10 @@ class Paths:
         """Return the scores of the forecasts for a day."""
         return self.partition(day) / "scores.parquet"
 
+    def score_sums(self, day: date) -> Path:
+        """Return what the forecasts for a day add up to."""
+        return self.partition(day) / "score_sums.parquet"
+
     @property
     def stations(self) -> Path:
         """Return the folder of what the API says of stations."""

@@ -1,5 +1,7 @@
 import math
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -7,24 +9,82 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airqino.forecasting.grid import USABLE_FLAGS
 from airqino.forecasting.scoring import (
-    DriftLimits,
-    drifted_pairs,
-    episode_start,
+    KEY,
+    episode_starts,
     improvement_confidence,
     match,
     null_if_undefined,
-    score,
     score_groups,
     skill,
-    summarise,
     with_errors,
 )
+
+Numbers = Sequence[float]
+
+
+def score(
+    error: Numbers, inside: Sequence[bool], references: Mapping[str, Numbers], losses: Mapping[str, Numbers]
+) -> dict[str, float]:
+    """The scores of one group, each as its formula says: what `score_groups` must equal to the bit."""
+    at = [position for position, value in enumerate(error) if not math.isnan(value)]
+
+    def mean(values: Sequence[float]) -> float:
+        known = np.array([values[position] for position in at if not math.isnan(values[position])])
+        return float(known.mean()) if len(known) else math.nan
+
+    def gain(name: str) -> float:
+        mine, theirs = (mae, maes["persistence"]) if name == "" else (maes[name], maes["persistence"])
+        return 1.0 - mine / theirs if theirs > 0 else math.nan
+
+    mae, maes = mean(np.abs(error)), {name: mean(np.abs(values)) for name, values in references.items()}
+    return {
+        "n": len(at),
+        "mae": mae,
+        "rmse": math.sqrt(mean(np.array(error) ** 2)),
+        "bias": mean(error),
+        "coverage80": mean([float(is_inside) for is_inside in inside]),
+        "skill": gain(""),
+        **{f"mae_{name}": number for name, number in maes.items()},
+        **{f"skill_{name}": gain(name) for name in maes if name != "persistence"},
+        **{name: mean(values) for name, values in losses.items()},
+    }
+
+
+#: Numbers with every kind of hole, and of sizes that do not add up exactly.
+_NUMBER = st.one_of(st.just(math.nan), st.just(0.0), st.floats(-1e4, 1e4))
+_ROW = st.tuples(
+    st.sampled_from(["2", "10", "300"]), st.sampled_from(["co", "pm2_5"]), st.sampled_from([1, 12]),
+    _NUMBER, st.booleans(), _NUMBER, _NUMBER, _NUMBER, _NUMBER,
+)  # fmt: skip
+_NAMES = [*KEY, "error", "inside", "error_persistence", "error_other", "winkler", "pinball"]
+
+
+@given(st.lists(_ROW, max_size=60), st.integers(1, 300))
+def test_groups_equal_each_group_by_itself_to_the_bit(found: list[tuple[Any, ...]], times: int) -> None:
+    rows = pd.DataFrame(found, columns=_NAMES)
+    if found:  # a group that is much larger than the others: sums are made in another order than one by one
+        rows = pd.concat([rows, *[rows.iloc[:1].assign(error=rows["error"].iloc[0] / k) for k in range(1, times)]])
+    expected = []
+    for key, own in rows.groupby(KEY):
+        parts = [{name: own[f"{of}{name}"].tolist() for name in names} for of, names in _PARTS]
+        expected.append(dict(zip(KEY, key, strict=True)) | score(own["error"].tolist(), own["inside"].tolist(), *parts))
+    table = score_groups(rows)
+    assert table["n"].sum() == rows["error"].notna().sum()
+    if expected:
+        pd.testing.assert_frame_equal(table, pd.DataFrame(expected), check_exact=True)
+
+
+_PARTS = (("error_", ("persistence", "other")), ("", ("winkler", "pinball")))
 
 
 def test_errors_against_naive_sums() -> None:
     error, persistence, other = [1.0, -2.0, math.nan, 0.5], [3.0, 1.0, 9.0, math.nan], [1.0, -1.0, 5.0, 4.0]
-    numbers = score(error, [True, False, True, True], {"persistence": persistence, "other": other})
+    rows = pd.DataFrame({"error": error, "inside": [True, False, True, True], "error_persistence": persistence})
+    (numbers,) = score_groups(rows.assign(error_other=other, station="1", pollutant="co", horizon_h=1)).to_dict(
+        "records"
+    )
     assert numbers["n"] == 3
     assert numbers["mae"] == pytest.approx((1.0 + 2.0 + 0.5) / 3)
     assert numbers["rmse"] == pytest.approx(math.sqrt((1.0 + 4.0 + 0.25) / 3))
@@ -37,10 +97,12 @@ def test_errors_against_naive_sums() -> None:
 
 
 def test_nothing_to_score_is_not_a_number() -> None:
-    for error in ([], [math.nan]):
-        numbers = score(error, [True] * len(error), {"persistence": [1.0] * len(error)})
-        assert numbers.pop("n") == 0
-        assert all(math.isnan(number) for number in numbers.values())
+    rows = pd.DataFrame({"station": "1", "pollutant": "co", "horizon_h": 1, "error": [math.nan], "inside": [True]})
+    rows["error_persistence"] = 1.0
+    (numbers,) = score_groups(rows).drop(columns=KEY).to_dict("records")
+    assert numbers.pop("n") == 0
+    assert all(math.isnan(number) for number in numbers.values())
+    assert len(score_groups(rows.iloc[:0])) == 0
 
 
 @pytest.mark.parametrize(
@@ -91,76 +153,47 @@ def test_groups_against_a_naive_loop() -> None:
         assert row.skill == pytest.approx(1 - mae / (sum(naive) / len(naive)))
 
 
-def forecasts(n: int, seed: int = 0, method: str = "lightgbm") -> tuple[pd.DataFrame, pd.DataFrame]:
-    random = np.random.default_rng(seed)
-    at = pd.date_range("2024-09-01", periods=n, freq="h", tz="UTC")
-    value = random.gamma(2, 5, n)
-    hourly = pd.DataFrame({"station": "1", "observed_at": at, "pm2_5": value, "pm2_5_flag": "ok"})
-    p50 = value + random.normal(0, 1, n)
-    table = pd.DataFrame(
-        {"station": "1", "pollutant": "pm2_5", "horizon_h": 1, "target_at": at, "method": method}
-        | {"p10": p50 - 1.2816, "p50": p50, "p90": p50 + 1.2816, "last_value": value + random.normal(0, 3, n)}
-    )
-    return table, hourly
+def test_each_forecast_is_matched_with_what_its_own_station_measured() -> None:
+    random = np.random.default_rng(7)
+    at = pd.date_range("2024-09-01", periods=30, freq="h", tz="UTC")
+    hourly = pd.DataFrame([(s, t) for s in ("2", "10", "3") for t in at], columns=["station", "observed_at"])
+    for name in ("co", "pm2_5"):
+        hourly[name] = random.gamma(2, 5, len(hourly))
+        hourly[f"{name}_flag"] = random.choice(["ok", "humid", "stuck", "at_floor", "spike"], len(hourly))
+    hourly = hourly.sample(frac=0.8, random_state=1)
+    asked = pd.DataFrame({"station": random.choice(["2", "10", "new"], 500), "target_at": random.choice(at, 500)})
+    asked["target_at"] = pd.to_datetime(asked["target_at"], utc=True) + pd.Timedelta(hours=5)
+    asked["pollutant"] = random.choice(["co", "pm2_5"], 500)
+    known = {
+        (row.station, name, row.observed_at): getattr(row, name)
+        for row in hourly.itertuples()
+        for name in ("co", "pm2_5")
+        if getattr(row, f"{name}_flag") in USABLE_FLAGS
+    }
+    expected = [known.get((r.station, r.pollutant, r.target_at), math.nan) for r in asked.itertuples()]
+    np.testing.assert_array_equal(match(asked, hourly)["target"], expected)
+    assert 100 < np.isnan(expected).sum() < 450
 
 
-def test_flagged_and_missing_targets_are_not_scored() -> None:
-    table, hourly = forecasts(24)
-    hourly.loc[0, "pm2_5_flag"] = "stuck"
-    hourly.loc[1, "pm2_5"] = np.nan
-    scores = summarise(match(table, hourly.drop(index=2), ["pm2_5"]), date(2024, 9, 1))
-    assert scores["n"].tolist() == [21, 21, 21]
+@given(st.dictionaries(st.integers(0, 99), st.sets(st.sampled_from(["a", "b"]))), st.integers(60, 99))
+def test_episodes_begin_where_a_walk_back_says(found: dict[int, set[str]], today: int) -> None:
+    origin, pairs = date(2024, 1, 1), {("a", "co"), ("b", "co")}
+    asked = []
 
+    def drifted_on(day: date) -> set[tuple[str, str]]:
+        asked.append(day)
+        return {(name, "co") for name in found.get((day - origin).days, ())}
 
-def test_nothing_measured_yet() -> None:
-    table, hourly = forecasts(24)
-    scores = summarise(match(table, hourly.iloc[:0], ["pm2_5"]), date(2024, 9, 1))
-    assert scores["n"].tolist() == [0, 0, 0]
-    assert scores["skill"].isna().all()
-    assert not scores["drift"].any()
-    assert len(summarise(match(table.iloc[:0], hourly, ["pm2_5"]), date(2024, 9, 1))) == 0
-
-
-@pytest.mark.parametrize(
-    ("hours", "change", "method", "drifts"),
-    [
-        (168, {}, "lightgbm", False),
-        (168, {"p50": 300.0, "horizon_h": 1}, "lightgbm", True),  # 2 h ahead
-        (168, {"p50": 300.0, "horizon_h": 2}, "lightgbm", False),  # 3 h: its errors overlap
-        (168, {"p50": 300.0}, "lightgbm", True),  # skill below 0
-        (168, {"p10": -50.0, "p90": 50.0}, "lightgbm", True),  # all inside the band
-        (168, {"p50": 300.0}, "persistence", False),  # which cannot drift
-        (71, {"p50": 300.0}, "lightgbm", False),  # too few to say
-        (72, {"p50": 300.0}, "lightgbm", True),
-    ],
-)
-def test_drift(hours: int, change: dict[str, float], method: str, drifts: bool) -> None:
-    table, hourly = forecasts(hours, method=method)
-    for name, by in change.items():
-        table[name] += by
-    matched = match(table, hourly, ["pm2_5"])
-    last = matched["target_at"].max().date()
-    scores = summarise(matched, last).set_index("window_days")
-    assert scores["drift"].to_dict() == {1: False, 7: drifts, 30: False}
-    assert drifted_pairs(matched, DriftLimits())[0] == ({("1", "pm2_5")} if drifts else set())
-
-
-@given(st.sets(st.integers(0, 59)), st.integers(60, 80))
-def test_episode_start_equals_a_walk_back(earlier: set[int], today: int) -> None:
-    origin = date(2024, 1, 1)
-    start, quiet = today, 0
-    for day in range(today - 1, -1, -1):
-        start, quiet = (day, 0) if day in earlier else (start, quiet + 1)
-        if quiet >= 7:
-            break
-    days = [origin + timedelta(days=d) for d in earlier]
-    assert episode_start(origin + timedelta(days=today), days) == origin + timedelta(days=start)
-
-
-def test_skill_against_a_perfect_persistence_is_not_defined() -> None:
-    table, hourly = forecasts(24)
-    table["last_value"] = hourly["pm2_5"]
-    assert summarise(match(table, hourly, ["pm2_5"]), date(2024, 9, 1))["skill"].isna().all()
+    starts = episode_starts(origin + timedelta(days=today), pairs, drifted_on, 60)
+    for name in "ab":
+        start, quiet = today, 0
+        for day in range(today - 1, today - 61, -1):
+            start, quiet = (day, 0) if name in found.get(day, ()) else (start, quiet + 1)
+            if quiet >= 7:
+                break
+        assert starts[name, "co"] == origin + timedelta(days=start)
+    assert min(asked) >= min(starts.values()) - timedelta(days=7)  # who is not asked, need not be read
+    assert len(asked) == len({*asked})
 
 
 def test_bootstrap_knows_better_from_worse_and_is_even_for_equals() -> None:

@@ -10,8 +10,8 @@ import pytest
 from support.deployment import Pipeline
 from support.inprocess import configured
 from support.receivers import Web
+from support.scores import summarised
 
-from airqino.forecasting.scoring import summarise
 from airqino.sandbox.server import Sandbox
 from airqino.stores import parquet
 from tasks import stage
@@ -135,8 +135,10 @@ def scored(pipeline: Pipeline, day: date, error: float) -> None:
     """Stage scores of a week in which every forecast was wrong by so much, and persistence by 5."""
     at = pd.date_range(f"{day - timedelta(days=6)}", periods=168, freq="h", tz="UTC")
     week = pd.DataFrame({"target_at": at, "station": LIVE, "pollutant": "pm2_5", "horizon_h": 1, "method": "lightgbm"})
-    week = week.assign(target=20.0, last_value=25.0, p50=20.0 + error, p10=19.0 + error, p90=21.0 + error)
-    table = pa.Table.from_pandas(summarise(week, day), preserve_index=False)
+    week = week.assign(last_value=25.0, p50=20.0 + error, p10=19.0 + error, p90=21.0 + error)
+    hourly = pd.DataFrame({"observed_at": at, "station": LIVE, "pm2_5": 20.0, "pm2_5_flag": "ok"})
+    scores = summarised(week, hourly, [day], pollutants=["pm2_5"])[day]
+    table = pa.Table.from_pandas(scores, preserve_index=False)
     parquet.write(pipeline.root / f"{day}" / "scores.parquet", table)
 
 

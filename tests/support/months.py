@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from airqino.forecasting import scoring
 from airqino.forecasting.model import predict
 from airqino.publishing.month_tables import last_day
 from airqino.quality import notes as operator
@@ -22,6 +21,7 @@ from airqino.stores.paths import Paths
 from airqino.times import day_range
 from support.deployment import REAL
 from support.public import STATIONS
+from support.scores import summarised
 
 #: Days before the month: enough for the tests that look at weeks.
 _BEFORE = 30
@@ -112,9 +112,8 @@ def stage(
     for day, rows in daily_means(hourly, days, zones or {}).groupby("day"):
         write(paths.daily(day), rows)
     if forecasts is not None:
-        matched = scoring.match(forecasts, hourly)
-        for day in days:
-            write(paths.scores(day), scoring.summarise(matched, day, windows=(1, 7)))
+        for day, scores in summarised(forecasts, hourly, days, (1, 7)).items():
+            write(paths.scores(day), scores)
     if revisions is not None:
         for day, rows in revisions.groupby(revisions["observed_at"].dt.date):
             write(paths.revisions(day), rows)

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from airqino.forecasting import scoring
 from airqino.forecasting.model import predict
 from airqino.publishing import citymap
 from airqino.publishing.page import Site
@@ -25,6 +24,7 @@ from airqino.readings import READINGS
 from airqino.sandbox import series
 from airqino.stores import parquet
 from airqino.stores.paths import Paths
+from support.scores import summarised
 
 STATIONS = (
     Station("283181971", "SMART189", "Cocody", 5.365334, -3.957688, "Africa/Abidjan"),
@@ -75,7 +75,7 @@ def staged(raw: pd.DataFrame, zones: dict[str, str], hour: datetime, notes: Sequ
     issued = list(pd.date_range(hour - timedelta(hours=48), hour, freq="h"))
     forecasts = predict(None, hourly, issued, horizons=(1, 2), zones=zones)
     yesterday = (hour + timedelta(hours=1)).date() - timedelta(days=1)
-    scores = scoring.summarise(scoring.match(forecasts, hourly), yesterday)
+    scores = summarised(forecasts, hourly, [yesterday])[yesterday]
     today = forecasts[forecasts["issued_at"] > pd.Timestamp(hour - timedelta(hours=24))]
     return Tables(hourly, daily, today.reset_index(drop=True), scores, pd.DataFrame(), tuple(notes))
 
