@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import luigi
 
 from airqino.errors import StagingError, TookTooLongError
+from airqino.stores import files
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
 from tasks.limits import time_limit
@@ -106,8 +107,9 @@ class TaskContext:
         self._of = {"labels.task": process.task.task_family, **of}
 
     def __enter__(self) -> None:
-        """Set the labels."""
+        """Set the labels, and see what other hosts have written, before Luigi asks whether what it needs is there."""
         labels.update(self._of)
+        files.forget()
 
     def __exit__(self, *_: object) -> None:
         """Take them away."""
