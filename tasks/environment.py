@@ -61,6 +61,8 @@ def check_root(root: Path) -> None:
 def is_foreign(root: Path) -> bool:
     """Tell whether a staging root belongs to another environment; none does where settings or bucket cannot be read."""
     with contextlib.suppress(ConfigError, BucketError):
+        if (root, settings().airqino.environment) in _seen:
+            return False
         return of_root(root) not in (None, settings().airqino.environment)
     return False
 

@@ -41,6 +41,9 @@ _roots: dict["BucketPath", str] = {}
 _unreachable: dict[int, tuple[float, BucketError]] = {}
 #: Called before anything is written; whoever may not write any more raises.
 before_write: list[Callable[[], None]] = []
+#: Contents of small objects, with their ETags: a model's files, the champion's name, incidents.
+_contents: dict["BucketPath", tuple[str, bytes]] = {}
+_SMALL, _REMEMBERED = 1_000_000, 256
 _recorders: list[set["BucketPath"]] = []
 _opening = threading.Lock()
 
@@ -152,7 +155,11 @@ class BucketPath(PosixPath):
             FileNotFoundError: There is no such object.
             BucketError: It cannot be read.
         """
-        content: bytes = self._ask(lambda client, at: client.get_object(**at)["Body"].read())
+        known = _contents.get(self)
+        if known and (entry := self._entry()) and entry.etag == known[0]:
+            return known[1]
+        content, etag = self._ask(_get)
+        self._remember(etag, content)
         return content
 
     def read_text(self, encoding: str | None = None, errors: str | None = None, **_: Any) -> str:
@@ -206,6 +213,7 @@ class BucketPath(PosixPath):
         answer = self._ask(lambda client, at: client.put_object(Body=content, **condition, **at))
         status = Status(len(content), time.time(), answer["ETag"])
         _listings(self).added(self.key, Entry(status.etag, status.st_size, status.st_mtime))
+        self._remember(status.etag, content)
         for written in _recorders:
             written.add(self)
         return status
@@ -223,6 +231,14 @@ class BucketPath(PosixPath):
         copy._ask(lambda client, at: client.copy_object(CopySource=source, **at))
         _listings(copy).forget()
 
+    def _remember(self, etag: str, content: bytes) -> None:
+        """Keep a small file that is read again and again in a run; of Parquet the tables are remembered."""
+        _contents.pop(self, None)
+        if len(content) <= _SMALL and self.suffix != ".parquet":
+            _contents[self] = etag, content
+            if len(_contents) > _REMEMBERED:
+                del _contents[next(iter(_contents))]
+
     @property
     def _is_root(self) -> bool:
         return self in _roots or not self.key
@@ -230,14 +246,7 @@ class BucketPath(PosixPath):
     def _entry(self) -> Entry | None:
         if self._is_root:
             return None
-        listings = _listings(self)
-        if listings.covers(self.key):
-            return listings.get(self.key)
-        try:
-            answer = self._ask(lambda client, at: client.head_object(**at))
-        except FileNotFoundError:
-            return None
-        return Entry(answer["ETag"], answer["ContentLength"], answer["LastModified"].timestamp())
+        return _listings(self).get(self.key)
 
     def _below(self) -> dict[str, Entry]:
         return _listings(self).below(f"{self.key}/" if self.key else "")
@@ -291,6 +300,20 @@ def _listings(path: BucketPath) -> Listings:
     if root not in _known:
         _known[root] = Listings(f"{root.key}/" if root.key else "", lambda **options: _page(root, options))
     return _known[root]
+
+
+def _get(client: Any, at: dict[str, str]) -> tuple[bytes, str]:
+    """Return an object's content and ETag; a body that breaks off is asked for again, as botocore does not."""
+    from botocore.exceptions import BotoCoreError
+
+    for left in reversed(range(_TRIES)):
+        answer = client.get_object(**at)
+        try:
+            return answer["Body"].read(), answer["ETag"]
+        except BotoCoreError:
+            if not left:
+                raise
+    raise AssertionError
 
 
 def _page(root: BucketPath, options: dict[str, str]) -> dict[str, Any]:

@@ -35,6 +35,9 @@ _COLLECTION = "locks"
 
 #: Token → name, and the moment until which it is ours by our own clock; of this process alone.
 _ours: dict[str, tuple[str, float]] = {}
+#: What no other process is called, and when it had its first lease, by the server's clock.
+_self = [uuid.uuid4().hex]
+_first: dict[str, datetime] = {}
 
 
 class Leases:
@@ -76,7 +79,6 @@ def held(db: mongo.Database, name: str, wait: float) -> Iterator[bool]:
     if not got:
         yield False
         return
-    bucket.forget()  # what the one before has written counts
     ended = threading.Event()
     threading.Thread(target=_beat, args=(db, name, token, ended), name=f"lease {name}", daemon=True).start()
     try:
@@ -85,8 +87,9 @@ def held(db: mongo.Database, name: str, wait: float) -> Iterator[bool]:
         if os.getpid() == process:
             ended.set()
             _ours.pop(token, None)
+            over = [{"$set": {"holder": "", "expires_at": datetime(1970, 1, 1), "released_at": "$$NOW"}}]
             with contextlib.suppress(MongoError):  # it runs out
-                mongo.ask(db, lambda db: db[_COLLECTION].delete_one({"_id": name, "holder": token}))
+                mongo.ask(db, lambda db: db[_COLLECTION].update_one({"_id": name, "holder": token}, over))
 
 
 def holder(db: mongo.Database, name: str) -> Holder | None:
@@ -120,17 +123,27 @@ def _renew(db: mongo.Database, name: str, token: str) -> bool:
     begun = _clock()
     may_have = {"$or": [{"$eq": ["$holder", token]}, {"$lt": [{"$ifNull": ["$expires_at", datetime.min]}, "$$NOW"]}]}
     is_new = {"$and": ["$may_have", {"$ne": ["$holder", token]}]}
+    process = f"{socket.gethostname()}, process {os.getpid()}"
     change: list[dict[str, Any]] = [
         {"$set": {"may_have": may_have}},
-        {"$set": {"since": {"$cond": [is_new, "$$NOW", "$since"]}}},
+        {"$set": {"is_new": is_new}},
+        {
+            "$set": {
+                "since": {"$cond": ["$is_new", "$$NOW", "$since"]},
+                "before": {"$cond": ["$is_new", "$by", "$before"]},
+                "free_since": {"$cond": ["$is_new", {"$ifNull": ["$released_at", "$$NOW"]}, "$free_since"]},
+            }
+        },
         {
             "$set": {
                 "holder": {"$cond": ["$may_have", token, "$holder"]},
-                "process": {"$cond": ["$may_have", _process(), "$process"]},
+                "process": {"$cond": ["$may_have", process, "$process"]},
+                "by": {"$cond": ["$may_have", _self[0], "$by"]},
                 "expires_at": {"$cond": ["$may_have", {"$add": ["$$NOW", int(LEASE * 1000)]}, "$expires_at"]},
             }
         },
-        {"$unset": "may_have"},
+        {"$set": {"released_at": {"$cond": ["$may_have", "$$REMOVE", "$released_at"]}}},
+        {"$unset": ["may_have", "is_new"]},
     ]
 
     def take(db: mongo.Database) -> Any:
@@ -141,12 +154,22 @@ def _renew(db: mongo.Database, name: str, token: str) -> bool:
             return {}
 
     try:
-        got = bool(mongo.ask(db, take).get("holder") == token)
+        found = mongo.ask(db, take)
     except MongoError as error:
         raise StagingError(f"{name} cannot be locked: the locks of a bucket are kept in MongoDB. {error}") from error
-    if got:
-        _ours[token] = name, begun + LEASE
-    return got
+    if found.get("holder") != token:
+        return False
+    if token not in _ours:
+        _see_what_others_wrote(found)
+    _ours[token] = name, begun + LEASE
+    return True
+
+
+def _see_what_others_wrote(lease: dict[str, Any]) -> None:
+    """Forget what was listed, if another process had the lease since our first one, or may have had it."""
+    first = _first.setdefault(_self[0], lease["since"])
+    if first == lease["since"] or (lease.get("before") != _self[0] and lease["free_since"] >= first):
+        bucket.forget()
 
 
 def _beat(db: mongo.Database, name: str, token: str, ended: threading.Event) -> None:
@@ -168,14 +191,18 @@ def _renew_ours(db: mongo.Database, name: str, token: str) -> bool:
     return got
 
 
-def _process() -> str:
-    return f"{socket.gethostname()}, process {os.getpid()}"
-
-
 def _clock() -> float:
     """Return seconds that go on while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 bucket.before_write.append(check)
-os.register_at_fork(after_in_child=_ours.clear)  # a worker takes its own
+
+
+def _be_another() -> None:
+    """After a fork: a worker takes its own leases."""
+    _ours.clear()
+    _self[:] = [uuid.uuid4().hex]
+
+
+os.register_at_fork(after_in_child=_be_another)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 __all__ = ["Entry", "Listings"]
 
-#: Seconds for which a listing is taken for what there is. A task that starts, and who gets a lock, looks anew.
-_SECONDS = 10.0
+#: Seconds for which a listing is taken for what there is. Who gets another's lock looks anew, and a task of luigid's.
+_SECONDS = 30.0
 
 
 class Entry(NamedTuple):
@@ -53,11 +53,7 @@ class Listings:
         with self._lock:
             self._spans: list[_Span] = []
             self._folders: dict[str, dict[str, Entry]] = {}
-            self._names: tuple[float, set[str]] | None = None
-
-    def covers(self, key: str) -> bool:
-        """Tell whether listings say of a key whether it is there: not of one right under the root."""
-        return "/" in key.removeprefix(self._prefix)
+            self._names: tuple[float, dict[str, Entry | None]] | None = None
 
     def below(self, prefix: str) -> dict[str, Entry]:
         """Return the objects whose keys begin with a prefix under the root, by key, sorted."""
@@ -69,28 +65,34 @@ class Listings:
             return {key: found[key] for key in sorted(found) if key.startswith(prefix)}
 
     def get(self, key: str) -> Entry | None:
-        """Return what is known of a key that listings cover; None where there is no such object."""
+        """Return what is known of a key; None where there is no such object."""
         with self._lock:
-            return self._folder(key).get(key)
+            if "/" in key.removeprefix(self._prefix):
+                return self._folder(key).get(key)
+            return self._top().get(key.removeprefix(self._prefix))
 
     def names(self) -> list[str]:
         """Return the names of folders and objects right under the root."""
         with self._lock:
-            if self._names is None or self._names[0] < time.monotonic() - _SECONDS:
-                found: set[str] = set()
-                begin, moment = len(self._prefix), time.monotonic()
-                for page in self._pages(Prefix=self._prefix, Delimiter="/"):
-                    found |= {of["Prefix"][begin:].rstrip("/") for of in page.get("CommonPrefixes", ())}
-                    found |= {of["Key"][begin:] for of in page.get("Contents", ())}
-                self._names = moment, found
-            return sorted(self._names[1])
+            return sorted(self._top())
+
+    def _top(self) -> dict[str, Entry | None]:
+        """Return what lies right under the root: each object, and None for a folder."""
+        if self._names is None or self._names[0] < time.monotonic() - _SECONDS:
+            found: dict[str, Entry | None] = {}
+            begin, moment = len(self._prefix), time.monotonic()
+            for page in self._pages(Prefix=self._prefix, Delimiter="/"):
+                found |= {of["Prefix"][begin:].rstrip("/"): None for of in page.get("CommonPrefixes", ())}
+                found |= {of["Key"][begin:]: _entry(of) for of in page.get("Contents", ())}
+            self._names = moment, found
+        return self._names[1]
 
     def added(self, key: str, entry: Entry) -> None:
         """Take note of an object that this process has put."""
         with self._lock:
             folder, slash, _ = key.removeprefix(self._prefix).partition("/")
             if self._names:
-                self._names[1].add(folder)
+                self._names[1][folder] = None if slash else entry
             if slash and self._is_known(f"{folder}/"):
                 self._folders.setdefault(f"{folder}/", {})[key] = entry
 
