@@ -1,8 +1,9 @@
 """Locks in MongoDB, for a staging root in a bucket, which has none: a lease that its holder renews while it lives.
 
 All times are the server's, so the hosts' clocks need not agree. A holder that is killed does not renew its lease: when
-it has run out, another may take it. A holder that was stopped for long, or cut off from MongoDB, finds its own lease
-run out before anybody else can have it, and writes no object any more (`check`).
+it has run out, another may take it; on the same machine at once, as it is seen there that the process is gone. A holder
+that was stopped for long, or cut off from MongoDB, finds its own lease run out before anybody else can have it, and
+writes no object any more (`check`).
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -118,10 +120,18 @@ def check() -> None:
             )
 
 
-def _renew(db: mongo.Database, name: str, token: str) -> bool:
-    """Take the lease, or take it once more; return whether it is ours."""
+def _renew(db: mongo.Database, name: str, token: str, gone: str = "") -> bool:
+    """Take the lease, or take it once more; return whether it is ours.
+
+    Args:
+        db: The database.
+        name: What is locked.
+        token: Ours.
+        gone: That of a holder that does not live any more.
+    """
     begun = _clock()
-    may_have = {"$or": [{"$eq": ["$holder", token]}, {"$lt": [{"$ifNull": ["$expires_at", datetime.min]}, "$$NOW"]}]}
+    is_free = {"$lt": [{"$ifNull": ["$expires_at", datetime.min]}, "$$NOW"]}
+    may_have = {"$or": [{"$in": ["$holder", [token, gone]]}, is_free]}
     is_new = {"$and": ["$may_have", {"$ne": ["$holder", token]}]}
     process = f"{socket.gethostname()}, process {os.getpid()}"
     change: list[dict[str, Any]] = [
@@ -138,6 +148,7 @@ def _renew(db: mongo.Database, name: str, token: str) -> bool:
             "$set": {
                 "holder": {"$cond": ["$may_have", token, "$holder"]},
                 "process": {"$cond": ["$may_have", process, "$process"]},
+                "at": {"$cond": ["$may_have", _process_at(os.getpid()), "$at"]},
                 "by": {"$cond": ["$may_have", _self[0], "$by"]},
                 "expires_at": {"$cond": ["$may_have", {"$add": ["$$NOW", int(LEASE * 1000)]}, "$expires_at"]},
             }
@@ -158,7 +169,8 @@ def _renew(db: mongo.Database, name: str, token: str) -> bool:
     except MongoError as error:
         raise StagingError(f"{name} cannot be locked: the locks of a bucket are kept in MongoDB. {error}") from error
     if found.get("holder") != token:
-        return False
+        is_gone = not gone and _is_gone(f"{found.get('at')}")
+        return is_gone and _renew(db, name, token, gone=f"{found['holder']}")
     if token not in _ours:
         _see_what_others_wrote(found)
     _ours[token] = name, begun + LEASE
@@ -189,6 +201,23 @@ def _renew_ours(db: mongo.Database, name: str, token: str) -> bool:
     if not got:
         _ours[token] = name, 0.0
     return got
+
+
+def _process_at(pid: int) -> str:
+    """Return what a process of this machine is called, and no other ever is; "" where it is gone."""
+    try:
+        machine = Path("/proc/sys/kernel/random/boot_id").read_text().strip(), Path("/proc/self/ns/pid").readlink()
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state == "Z" else f"{machine[0]} {machine[1]} {pid} {fields[18]}"  # with its start, see proc(5)
+
+
+def _is_gone(at: str) -> bool:
+    """Tell whether a process was of this machine, and is not there any more."""
+    here, (machine, _, rest) = _process_at(os.getpid()), at.rpartition("] ")
+    pid = rest.partition(" ")[0]
+    return bool(machine) and here.startswith(f"{machine}] ") and pid.isdigit() and _process_at(int(pid)) != at
 
 
 def _clock() -> float:

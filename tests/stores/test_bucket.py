@@ -357,7 +357,8 @@ def test_a_server_that_never_answers_has_an_end(store: Store, monkeypatch: pytes
     monkeypatch.setattr(objects, "_READ", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         at = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with here(store, AWS_ENDPOINT_URL=at), pytest.raises(BucketError, match="does not answer"):
-            begun = time.monotonic()
-            (files.place("s3://some-bucket/air") / "x").read_bytes()
+        with here(store, AWS_ENDPOINT_URL=at):
+            path, begun = files.place("s3://some-bucket/air") / "x", time.monotonic()
+            with pytest.raises(BucketError, match="does not answer"):
+                path.read_bytes()
     assert time.monotonic() - begun < 10

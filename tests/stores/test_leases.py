@@ -90,10 +90,24 @@ def test_of_a_killed_holder_the_lease_runs_out(db: mongo.Database, start: Start)
     assert first_line(other) == "True"
     os.kill(other.pid, signal.SIGKILL)
     other.wait()
+    db["locks"].update_one({}, {"$set": {"at": "another machine's"}})
     begun = time.monotonic()
     assert not held(db)
     assert held(db, wait=10)
     assert time.monotonic() - begun < LEASE + 1.5
+
+
+@pytest.mark.parametrize("reaped", [True, False])
+def test_on_its_own_machine_a_killed_holder_is_known_to_be_gone(db: mongo.Database, start: Start, reaped: bool) -> None:
+    other = start("time.sleep(60)")
+    assert first_line(other) == "True"
+    assert not held(db)
+    os.kill(other.pid, signal.SIGKILL)
+    if reaped:
+        other.wait()
+    else:
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+    assert held(db)
 
 
 def test_there_are_never_two_holders(db: mongo.Database, mongod: Mongod, tmp_path: Path) -> None:
