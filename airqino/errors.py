@@ -5,7 +5,9 @@ The tree::
     PipelineError                 one clear line on the terminal, the traceback only in the log file
     ├── ConfigError               a setting, parameter or argument is wrong: nothing was started
     ├── StagingError              a staged file cannot be written or read
-    │   └── DamagedFileError      a file is not what was written
+    │   ├── DamagedFileError      a file is not what was written
+    │   ├── BucketError           a bucket cannot be reached, or refused
+    │   └── ConflictError         somebody else wrote an object at the same moment
     ├── MongoError                MongoDB cannot be reached, or refused
     ├── RegistryError             the model registry is not there, cannot be read, or refused
     ├── ClockError                this machine's clock is ahead of the API's
@@ -29,6 +31,7 @@ The tree::
         └── UnexpectedShapeError  the answer is JSON of another shape
 """
 
+import errno
 from pathlib import Path
 
 
@@ -52,6 +55,22 @@ class DamagedFileError(StagingError):
     """
 
     path: Path | None = None
+
+
+class BucketError(StagingError, OSError):
+    """A bucket cannot be reached, or refused."""
+
+    def __init__(self, reason: str) -> None:
+        """Take the reason; as an `OSError` it has it, too."""
+        super().__init__(errno.EIO, reason)
+
+    def __str__(self) -> str:
+        """Return the reason alone."""
+        return self.strerror or ""
+
+
+class ConflictError(StagingError):
+    """Another object is there than the one that was to be replaced: somebody else was faster."""
 
 
 class MongoError(PipelineError):

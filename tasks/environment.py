@@ -8,7 +8,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from airqino.errors import ConfigError, MongoError
+from airqino.errors import BucketError, ConfigError, ConflictError, MongoError
 from airqino.stores import files, mongo
 from airqino.stores.paths import Paths
 from tasks.settings.reading import settings
@@ -22,11 +22,18 @@ _seen: set[tuple[object, ...]] = set()
 
 
 def of_root(root: Path) -> str | None:
-    """Return the environment that a staging root belongs to; None where it has no mark, or one that is illegible."""
-    with contextlib.suppress(OSError, UnicodeDecodeError):
+    """Return the environment that a staging root belongs to; None where it has no mark, or one that is illegible.
+
+    Raises:
+        BucketError: Its bucket cannot be asked.
+    """
+    try:
         name = Paths(root).environment.read_text(encoding="utf-8").strip()
-        return name if _NAME.fullmatch(name) else None
-    return None
+    except BucketError:
+        raise
+    except (OSError, UnicodeDecodeError):
+        return None
+    return name if _NAME.fullmatch(name) else None
 
 
 def of_database(db: mongo.Database) -> str | None:
@@ -52,8 +59,10 @@ def check_root(root: Path) -> None:
 
 
 def is_foreign(root: Path) -> bool:
-    """Tell whether a staging root belongs to another environment; none does where the settings cannot be read."""
-    with contextlib.suppress(ConfigError):
+    """Tell whether a staging root belongs to another environment; none does where settings or bucket cannot be read."""
+    with contextlib.suppress(ConfigError, BucketError):
+        if (root, settings().airqino.environment) in _seen:
+            return False
         return of_root(root) not in (None, settings().airqino.environment)
     return False
 
@@ -80,7 +89,9 @@ def adopt(root: Path, db: mongo.Database) -> None:
     """
     ours = settings().airqino.environment
     if of_root(root) is None:
-        files.write(Paths(root).environment, f"{ours}\n".encode())
+        with contextlib.suppress(ConflictError):  # in a bucket: somebody else was faster
+            files.write(Paths(root).environment, f"{ours}\n".encode(), over=None)
+        _refuse(f"staging root {root}", of_root(root), "STAGING_ROOT")
     if of_database(db) is None:
         mark = {"_id": _KEY, "kind": "environment", "environment": ours, "loaded_at": settings().now}
         mongo.replace(db, "loads", [mark])

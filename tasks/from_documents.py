@@ -79,9 +79,8 @@ def _restore_hours(days: list[date], loaded: Mapping[date, Mapping[str, Any]]) -
         if any(folder.glob("*.parquet")):
             _write(folder, {hour: gone[hour] for hour in of_day})
             continue
-        with files.temporary(folder) as made:
+        with files.new_folder(folder) as made:
             _write(made, {hour: gone[hour] for hour in of_day})
-            made.rename(folder)
     return sorted({hour.date() for hour in gone})
 
 

@@ -19,7 +19,7 @@ from luigi.setup_logging import InterfaceLogging
 
 from airqino.errors import PipelineError
 from airqino.stores.paths import Paths
-from tasks.settings.reading import staging_root, text
+from tasks.settings.reading import log_folder, staging_root, text
 from tasks.settings.secrets import redact
 
 __all__ = [
@@ -36,7 +36,7 @@ labels: dict[str, str] = {}
 
 def log_path() -> Path:
     """Return the log file of this month."""
-    return Paths(staging_root()).log(datetime.now(UTC))
+    return log_folder() / Paths(staging_root()).log(datetime.now(UTC)).name
 
 
 def start_logging() -> None:

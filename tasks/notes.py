@@ -6,14 +6,14 @@ from pathlib import Path
 
 from airqino.quality import notes
 from airqino.quality.notes import Note
-from airqino.stores import notebook
+from airqino.stores import files, notebook
 from airqino.times import DAY, HOUR, local_day
 from tasks import targets
 from tasks.settings.reading import Settings, settings
 
 __all__ = ["active", "effects", "everything", "of_local_day", "touched_days"]
 
-_known: dict[Path, tuple[tuple[int, ...], list[Note]]] = {}
+_known: dict[Path, tuple[files.Signature, list[Note]]] = {}
 
 
 def everything() -> list[Note]:
@@ -23,11 +23,8 @@ def everything() -> list[Note]:
         StagingError: Their file cannot be read, is damaged, or is gone from its folder.
     """
     path = targets.paths().notes
-    try:
-        status = path.stat()
-    except FileNotFoundError:
+    if (signature := files.signature(path)) is None:
         return notebook.read(path)  # nothing, or it is gone
-    signature = status.st_ino, status.st_size, status.st_mtime_ns
     if path not in _known or _known[path][0] != signature:
         _known[path] = signature, notebook.read(path)
     return _known[path][1]

@@ -64,7 +64,7 @@ class Publish(Stage):
                 if not stack.enter_context(held(targets.paths().lock(name), wait=_WAIT)):
                     told = f"another run has held {targets.paths().lock(name)} for {_WAIT // 60} minutes"
                     raise StagingError(f"{told}: see what it does; the next hourly run publishes")
-            hour, root = self._shown(), Path(settings().publish.root)
+            hour, root = self._shown(), settings().publish.path
             with releases.new_release(root, kept=[FOLDER]) as release:
                 record(release, Served(hour, _write(release, hour)))
             log.info("%s is published in %s", format_hour(hour), root)

@@ -10,6 +10,7 @@ from datetime import date, datetime
 import msgspec
 from msgspec import Struct, field
 
+from airqino.errors import StagingError
 from airqino.stores import files
 from airqino.times import Moment, day_start, next_month
 from tasks.staged import paths
@@ -73,6 +74,8 @@ def read() -> Rotation:
         return known
     except FileNotFoundError:
         return Rotation()
+    except StagingError:  # the bucket, not the file
+        raise
     except (OSError, msgspec.MsgspecError) as error:
         log.warning("%s is damaged (%s): the rotation of old months begins anew", paths().rotation, error)
         return Rotation()

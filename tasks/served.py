@@ -44,6 +44,6 @@ def served() -> Served | None:
     if not settings().publish.root:
         return None
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError):
-        content = json.loads((releases.live(Path(settings().publish.root)) / _RECORD).read_bytes())
+        content = json.loads((releases.live(settings().publish.path) / _RECORD).read_bytes())
         return Served(parse_hour(content["hour"]), content["inputs"])
     return None

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import luigi
+from luigi.rpc import RemoteScheduler
 
 from airqino.errors import StagingError, TookTooLongError
+from airqino.stores import files
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
 from tasks.limits import time_limit
@@ -103,11 +105,14 @@ class TaskContext:
         parameters = process.task.to_str_params()
         # a batch of hours may be long
         of = {f"labels.{name}": text[:100] for name, text in parameters.items() if name in ("hour", "day") and text}
+        self._is_shared = isinstance(process.status_reporter._scheduler, RemoteScheduler)
         self._of = {"labels.task": process.task.task_family, **of}
 
     def __enter__(self) -> None:
-        """Set the labels."""
+        """Set the labels; see what other hosts have written, before Luigi asks whether what the task needs is there."""
         labels.update(self._of)
+        if self._is_shared:
+            files.forget()
 
     def __exit__(self, *_: object) -> None:
         """Take them away."""

@@ -20,6 +20,7 @@ from airqino.stores.paths import Paths
 from airqino.times import HOUR, day_start
 from tasks.environment import check_root
 from tasks.settings.reading import settings
+from tasks.settings.sections import Staging
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ class ParquetTarget(luigi.Target):
 
     def exists(self) -> bool:
         """Tell whether the file is there."""
-        return self.path.exists()
+        return files.signature(self.path) is not None
 
     def table(self, remember: bool = True) -> pa.Table | None:
         """Return the rows; None where there is no file, or a damaged one, which is then moved away.
@@ -151,14 +152,14 @@ def paths() -> Paths:
     Raises:
         ConfigError: It belongs to another environment.
     """
-    layout = _layout(settings().staging.root)
+    layout = _layout(settings().staging)
     check_root(layout.root)
     return layout
 
 
 @functools.lru_cache(maxsize=8)  # asked for each file
-def _layout(root: str) -> Paths:
-    return Paths(Path(root))
+def _layout(staging: Staging) -> Paths:
+    return Paths(staging.path)
 
 
 #: What is built, or fetched, with its day.

@@ -5,10 +5,8 @@ Every derived output records the fingerprints of its inputs. It is up to date wh
 """
 
 import json
-import os
 import re
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -18,8 +16,8 @@ from typing import Any
 import luigi
 import pyarrow as pa
 
-from airqino.errors import DamagedFileError, StagingError
-from airqino.stores import mongo, parquet
+from airqino.errors import DamagedFileError
+from airqino.stores import files, leases, locks, mongo, parquet
 from airqino.times import HOUR, day_range, day_start, local_day
 from tasks.environment import check_database
 from tasks.settings.reading import settings
@@ -80,12 +78,9 @@ class RawDay:
     remembered: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
-#: A folder's time of change moves with the kernel's tick (up to 10 ms): one that is younger than this may change
-#: again without showing it, so its files are looked at one by one.
-_TICK_NS = 100_000_000
 _REMEMBERED_DAYS = 64
 _HOUR_NAME = re.compile(r"([01]\d|2[0-3])\.parquet")
-_raw_days: dict[date, tuple[Path, int, RawDay]] = {}
+_raw_days: dict[date, tuple[Path, Hashable, RawDay]] = {}
 
 
 class LoadTarget(luigi.Target):
@@ -109,6 +104,9 @@ class LoadTarget(luigi.Target):
     def write(self, inputs: str, content: Mapping[str, Any]) -> None:
         """Record the load."""
         record_loads({self: (inputs, content)})
+
+
+locks.keep_with(leases.Leases(lambda: database()))
 
 
 def record_loads(loads: Mapping[LoadTarget, tuple[str, Mapping[str, Any]]]) -> None:
@@ -192,16 +190,12 @@ def raw_day(day: date) -> RawDay:
     Completeness is asked many times a run; one look at the folder answers for all 24 hours.
     """
     folder = paths().raw_hours(day)
-    try:
-        changed = folder.stat().st_mtime_ns
-    except FileNotFoundError:
+    if (state := files.state(folder)) is None:
         return RawDay((), HourRows({}), None)
-    except OSError as error:
-        raise StagingError(f"{folder} cannot be read: {error.strerror}") from error
     known = _raw_days.get(day)
-    if known is None or known[:2] != (folder, changed):
-        settled = changed < time.time_ns() - _TICK_NS  # judged before it is read
-        _raw_days[day] = known = folder, changed if settled else -1, _raw_day(folder, day)
+    if known is None or known[:2] != (folder, state.value):
+        # judged before it is read: files of a folder that may change without showing it are looked at one by one
+        _raw_days[day] = known = folder, state.value if state.is_settled else None, _raw_day(folder, day)
         if len(_raw_days) > _REMEMBERED_DAYS:
             del _raw_days[next(iter(_raw_days))]
     return known[2]
@@ -209,14 +203,14 @@ def raw_day(day: date) -> RawDay:
 
 def _raw_day(folder: Path, day: date) -> RawDay:
     tables = {}
-    with os.scandir(folder) as entries:
-        for entry in sorted((e for e in entries if _HOUR_NAME.fullmatch(e.name)), key=lambda e: e.name):
-            hour = day_start(day) + int(entry.name[:2]) * HOUR
-            path = folder / entry.name
-            try:
-                tables[hour] = parquet.read_as(path, parquet.sign(entry.stat()), raw(hour).check)
-            except DamagedFileError as error:
-                set_aside(path, error)
+    found = {folder / name: of for name, of in sorted(files.signatures(folder).items()) if _HOUR_NAME.fullmatch(name)}
+    hours = {path: day_start(day) + int(path.name[:2]) * HOUR for path in found}
+    parquet.read_ahead(found, lambda path: raw(hours[path]).check)
+    for path, signature in found.items():
+        try:
+            tables[hours[path]] = parquet.read_as(path, signature, raw(hours[path]).check)
+        except DamagedFileError as error:
+            set_aside(path, error)
     fingerprints = tuple(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())
     known = _raw_days.get(day)
     if known and known[2].fingerprints == fingerprints:  # only bookkeeping changed, or nothing did
@@ -251,11 +245,7 @@ def forecast_hours(first: datetime, last: datetime) -> list[datetime]:
 
 
 def _forecast_hours(day: date) -> list[datetime]:
-    try:
-        with os.scandir(paths().forecasts(day)) as entries:
-            names = sorted(entry.name for entry in entries if _HOUR_NAME.fullmatch(entry.name))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    names = sorted(filter(_HOUR_NAME.fullmatch, files.names(paths().forecasts(day))))
     return [day_start(day) + int(name[:2]) * HOUR for name in names]
 
 

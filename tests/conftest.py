@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from support.buckets import Store, serving
 from support.deployment import NO_SETTINGS, Pipeline
 
 from airqino.sandbox.mongod import Mongod
@@ -54,6 +55,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
     with Mongod(tmp_path_factory.mktemp("mongod")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """An S3 server."""
+    with serving(tmp_path_factory.mktemp("store")) as server:
         yield server
 
 

@@ -8,12 +8,12 @@ that has not run, but that files whose content is right already are left alone.
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from airqino.errors import StagingError
 from airqino.opendata.about import Location
 from airqino.quality.notes import Note
 from airqino.stores import files, parquet
@@ -74,14 +74,15 @@ def key_of(table: str, station: str, period: date) -> str:
 
 
 def file_signatures(paths: Iterable[Path]) -> str:
-    """Return size and time of change of each file; "" where one is missing."""
+    """Return size and time of change of each file, an object's size and ETag; "" where one is missing."""
     found = []
     for path in paths:
         try:
-            status = path.stat()
+            found.append(files.stamp(path))
+        except StagingError:  # a bucket that cannot be asked
+            raise
         except OSError:
             return ""
-        found.append(f"{status.st_size} {status.st_mtime_ns}")
     return " ".join(found)
 
 
@@ -102,10 +103,9 @@ def day_signatures(paths: Paths, days: Iterable[date]) -> dict[date, dict[str, s
     found: dict[date, dict[str, str]] = {}
     for day in days:
         found[day] = {}
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(paths.partition(day)) as entries:
-            for entry in entries:
-                if table := tables.get(entry.name):
-                    found[day][table] = " ".join(map(str, parquet.sign(entry.stat())))
+        for name, signature in files.signatures(paths.partition(day)).items():
+            if table := tables.get(name):
+                found[day][table] = " ".join(map(str, signature))
     return found
 
 

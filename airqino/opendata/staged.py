@@ -1,6 +1,5 @@
 """The staged rows of some days, of each table that is published; damaged files are named and left out."""
 
-import os
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from airqino.errors import DamagedFileError
-from airqino.stores import parquet
+from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
 
 __all__ = ["read_days"]
@@ -61,9 +60,5 @@ def _files(paths: Paths, table: str, day: date) -> list[Path]:
     if table != "forecasts":
         return [{"daily": paths.daily, "hourly": paths.hourly, "changes": paths.revisions}[table](day)]
     folder = paths.forecasts(day)
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if len(entry.name) == len("00.parquet"))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    names = sorted(name for name in files.names(folder) if len(name) == len("00.parquet"))
     return [folder / name for name in names if name.endswith(".parquet") and name[:2].isdigit()]

@@ -201,9 +201,9 @@ def _manifest(path: Path, content: IO[bytes]) -> Manifest:
 
 def _check_room(path: Path, size: int, root: Path) -> None:
     nearest = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.is_dir())
-    free, _ = files.free_room(nearest)
-    if size > free:
-        needed = f"it needs {size / 1e6:.0f} MB, and the disk of {root} has {free / 1e6:.0f} MB"
+    room = files.free_room(nearest)
+    if room and size > room[0]:
+        needed = f"it needs {size / 1e6:.0f} MB, and the disk of {root} has {room[0] / 1e6:.0f} MB"
         raise StagingError(f"there is no room for {path}: {needed}")
 
 

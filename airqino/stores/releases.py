@@ -2,9 +2,13 @@
 
 In the folder stand links to what the live release holds, so that any server of files, and a copy that follows links,
 sees plain names. A reader between two requests may see two releases, never a mixture of both in one of them.
+
+A bucket has no links: there each file is replaced by itself, in the order in which it is written, and a record of what
+was written comes last. For the seconds of a release a reader may see files of two hours, each whole.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import uuid
@@ -13,18 +17,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airqino.errors import StagingError
-from airqino.stores import files
+from airqino.stores import bucket, files
+from airqino.stores.bucket import BucketPath
 
-__all__ = ["LIVE", "live", "new_release"]
+__all__ = ["LIVE", "is_anothers", "live", "new_release"]
 
 #: The link to the release that is served.
 LIVE = ".live"
 _RELEASES = ".releases"
+#: In a bucket: the names of what the last release wrote.
+_RECORD = ".release.json"
 
 
 def live(root: Path) -> Path:
     """Return the release that is served; a path where nothing is, if there is none."""
-    return root / LIVE
+    return root if files.is_in_bucket(root) else root / LIVE
+
+
+def is_anothers(root: Path) -> bool:
+    """Tell whether a folder holds a page that was not published by us."""
+    page = root / "index.html"
+    return page.is_file() and not (files.signature(root / _RECORD) if files.is_in_bucket(root) else page.is_symlink())
 
 
 @contextlib.contextmanager
@@ -42,6 +55,9 @@ def new_release(root: Path, kept: Sequence[str] = ()) -> Iterator[Path]:
     Raises:
         StagingError: The folder cannot be written, or something of another's bears the name of a released file.
     """
+    if isinstance(root, BucketPath):
+        yield from _in_place(root, kept)
+        return
     releases = root / _RELEASES
     new = releases / f"{datetime.now(UTC):%Y%m%dT%H%M%S}.{uuid.uuid4().hex[:8]}"
     try:
@@ -68,6 +84,28 @@ def new_release(root: Path, kept: Sequence[str] = ()) -> Iterator[Path]:
         _remove(releases, [before, new.name])
     except OSError as error:
         raise StagingError(f"{root} cannot be published into: {error.strerror or error} ({error.filename})") from error
+
+
+def _in_place(root: BucketPath, kept: Sequence[str]) -> Iterator[Path]:
+    """Yield the served folder of a bucket itself; in the end remove what the release before has alone."""
+    try:
+        before = set(json.loads((root / _RECORD).read_bytes()))
+    except FileNotFoundError:
+        if is_anothers(root):
+            told = f"{root / 'index.html'} is in the way: it is not of what is published; name another folder"
+            raise StagingError(told) from None
+        before = set()
+        files.write(root / _RECORD, b"[]")  # from now on what is there is ours
+    with bucket.recorded() as written:
+        yield root
+        names = {path.relative_to(root).as_posix() for path in written if root in path.parents}
+    names = {name for name in names if name.partition("/")[0] not in kept}
+    files.write(
+        root / _RECORD, json.dumps(sorted(before | names)).encode()
+    )  # if it is killed now, the next one goes on
+    for name in before - names:
+        (root / name).unlink(missing_ok=True)
+    files.write(root / _RECORD, json.dumps(sorted(names)).encode())
 
 
 def _served(root: Path) -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from airqino.errors import StagingError
+from airqino.errors import ConfigError, StagingError
 from airqino.stores import archive, mongo
+from airqino.stores.files import is_in_bucket
 from tasks import targets
 from tasks.cli.arguments import caller_path
 from tasks.cli.main import Parser
@@ -26,6 +27,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--no-database", action="store_true", help="leave the documents out")
     arguments = parser.parse_args(argv)
     folder, root = arguments.folder.absolute(), targets.paths().root.absolute()
+    if is_in_bucket(root):
+        raise ConfigError(f"{root} is in a bucket: keep its versions, or copy it (docs/deployment.md, Object storage)")
     if folder == root or root in folder.parents:
         raise StagingError(f"{folder} lies in the staging root {root}: a back-up of itself; name another folder")
     if not root.is_dir():

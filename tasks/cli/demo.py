@@ -87,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
 def _root() -> Path:
     """Return the demo's folder: never below the machine's staging root, and itself where that is exported as one."""
     named = "" if "STAGING_ROOT" in luigi_cfg.FROM_FILE else os.environ.get("STAGING_ROOT", "").strip()
-    root = Path(named or Staging().root)
+    root = Path(Staging().root if named.startswith("s3://") else named or Staging().root)
     return root if of_root(root) == ENVIRONMENT else Paths(root).demo
 
 

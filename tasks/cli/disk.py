@@ -1,6 +1,7 @@
 """How much room the files and the documents take, and for how long there is enough."""
 
 import os
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ def staging_use() -> dict[str, Any]:
 
     Returns:
         ``staging_bytes`` (as allocated: thousands of small files take more room than they hold), ``free_bytes`` and
-        ``free_share`` of the disk, ``growth_bytes_per_day`` (mean of the last 30 whole days that are staged; None
+        ``free_share`` of the disk (None of a bucket), ``growth_bytes_per_day`` (mean of the last 30 whole days; None
         without any) and ``days_until_full`` (at this pace).
 
     Raises:
@@ -28,20 +29,25 @@ def staging_use() -> dict[str, Any]:
     """
     paths, today = targets.paths(), settings().now.date()
     root, days = paths.root, paths.days()
-    sizes = {entry.name: _size(entry) for entry in os.scandir(root)} if root.is_dir() else {}
+    if files.is_in_bucket(root):
+        sizes = Counter[str]()
+        for path in root.rglob("*"):
+            sizes[path.relative_to(root).parts[0]] += path.stat().st_size
+    else:
+        sizes = Counter({entry.name: _size(entry) for entry in os.scandir(root)} if root.is_dir() else {})
     recent = [sizes[paths.partition(day).name] for day in days if today - timedelta(days=DAYS) <= day < today]
     growth = sum(recent) / len(recent) if recent else None
     path = root.absolute()
     try:
-        free, free_share = files.free_room(next(p for p in (path, *path.parents) if p.exists()))
+        room = files.free_room(next(p for p in (path, *path.parents) if files.is_in_bucket(p) or p.exists()))
     except OSError as error:
         raise StagingError(f"staging root {root}: {error.strerror}; check STAGING_ROOT") from error
     return {
         "staging_bytes": sum(sizes.values()),
-        "free_bytes": free,
-        "free_share": free_share,
+        "free_bytes": room and room[0],
+        "free_share": room and room[1],
         "growth_bytes_per_day": growth,
-        "days_until_full": free / growth if growth else None,
+        "days_until_full": room[0] / growth if room and growth else None,
     }
 
 

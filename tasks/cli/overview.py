@@ -124,9 +124,13 @@ def _show_rest(found: dict[str, Any], console: Console) -> None:
 
 
 def _room(disk: dict[str, Any], database: dict[str, Any] | None) -> str:
-    free = f"{disk['free_share']:.0%} of its disk ({decimal(disk['free_bytes'])}) free"
+    free = "in a bucket"
+    if disk["free_bytes"] is not None:
+        free = f"{disk['free_share']:.0%} of its disk ({decimal(disk['free_bytes'])}) free"
     growth = disk["growth_bytes_per_day"]
-    pace = f", {decimal(int(growth))} a day: enough for {_span(disk['days_until_full'])}" if growth else ""
+    pace = f", {decimal(int(growth))} a day" if growth else ""
+    if disk["days_until_full"] is not None:
+        pace += f": enough for {_span(disk['days_until_full'])}"
     ours = database["database_bytes"] if database else None
     documents = f"; database: {decimal(ours)}" if ours is not None else ""
     return f"staging root: {decimal(disk['staging_bytes'])}, {free}{pace}{documents}"

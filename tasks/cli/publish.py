@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from airqino.errors import ConfigError
+from airqino.stores.files import is_in_bucket
 from airqino.times import DAY, HOUR, format_hour, parse_hour
 from tasks import logs, targets
 from tasks.cli import note
@@ -36,9 +37,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--without-notes", action="store_true", help="leave the notes to the next hourly run")
     parser.add_argument("--serve", nargs="?", type=positive, const=_PORT, metavar="PORT", help=serve)
     arguments = parser.parse_args(argv)
-    root = settings().publish.root
-    if not root:
+    if not settings().publish.root:
         raise ConfigError("no folder is named to publish into: set PUBLISH_ROOT ([publish] root)")
+    root = settings().publish.path
+    if arguments.serve and is_in_bucket(root):
+        raise ConfigError(f"{root} is in a bucket, which --serve cannot serve: ask its own web address")
     hour = arguments.hour or _latest()
     refuse_unpublished(hour)
     logs.start_logging()
@@ -52,9 +55,9 @@ def main(argv: Sequence[str]) -> int:
             record.code, record.reason = (code, "") if code else _publish(hour)
         code = record.code
     if code == 0:
-        print(f"published: {Path(root).resolve() / 'index.html'}")
+        print(f"published: {root.resolve() / 'index.html'}")
     if arguments.serve:
-        _serve(Path(root), arguments.serve)
+        _serve(root, arguments.serve)
     return code
 
 

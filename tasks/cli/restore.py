@@ -6,6 +6,7 @@ from pathlib import Path
 from airqino import views
 from airqino.errors import ConfigError, MongoError, StagingError
 from airqino.stores import archive, indexes, mongo
+from airqino.stores.files import is_in_bucket
 from tasks import environment, targets
 from tasks.cli.arguments import caller_path
 from tasks.cli.main import Parser
@@ -25,6 +26,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--only", choices=("staging", "database"), help="restore one of them")
     parser.add_argument("--drop", action="store_true", help="drop the database's collections first")
     arguments = parser.parse_args(argv)
+    if arguments.only != "database" and is_in_bucket(root := targets.paths().root):
+        raise ConfigError(f"{root} is in a bucket: restore it with what copied it, the database with --only database")
     about = archive.check(arguments.file, targets.paths().root)
     if about.environment not in (None, settings().airqino.environment):
         told = environment.explain(f"{arguments.file}", f"{about.environment}")

@@ -90,7 +90,7 @@ def _connected(client: MongoClient[Document], config: Mongo, staging: Staging | 
         yield same_environment("MongoDB environment", of_database(client[config.database]), ours, cure)
         yield _indexes(client, config.database)
         if staging is not None:
-            yield _days(client[config.database], Path(staging.root))
+            yield _days(client[config.database], staging.path)
 
 
 def _access(where: str, users: list[str], hosts: list[str]) -> Result:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shlex import quote
 
-from airqino.errors import StagingError
-from airqino.stores import files
+from airqino.errors import PipelineError, StagingError
+from airqino.stores import files, locks
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR
 from tasks.doctor.checks import Result, failed, ok, same_environment, warning
@@ -36,7 +36,7 @@ def examine(staging: Staging | None, alerts: Alerts | None, airqino: AirQino | N
     """Check the folder, then the files in it."""
     if staging is None or airqino is None:
         return
-    root = Path(staging.root)
+    root = staging.path
     result = _root(root)
     yield result
     if result.outcome != "ok":
@@ -60,7 +60,7 @@ def missing(staging: Staging | None, airqino: AirQino | None, stations: Mapping[
 
     configured = {station: stations.get(station, Station()) for station in airqino.stations}
     last_hour = airqino.last_hour(airqino.moment())
-    found = in_all(missing_hours(Paths(Path(staging.root)), configured, last_hour, tables_only=True))
+    found = in_all(missing_hours(Paths(staging.path), configured, last_hour, tables_only=True))
     if found.never_asked or found.failed:
         counts = f"{found.never_asked} station-hours were never asked for, {found.failed} failed"
         cure = "scripts/backfill fetches all that is missing since the first staged hour"
@@ -71,6 +71,13 @@ def missing(staging: Staging | None, airqino: AirQino | None, stations: Mapping[
 
 def _root(root: Path) -> Result:
     name, cure = "staging root", "make the folder, let the pipeline's user write in it, or correct STAGING_ROOT"
+    if files.is_in_bucket(root):
+        cure = "correct STAGING_ROOT, AWS_ENDPOINT_URL or the credentials (docs/deployment.md, Object storage)"
+        try:
+            files.probe(root)
+        except OSError as error:
+            return failed(name, f"{error.strerror}", cure)
+        return ok(name, f"{root} can be written")
     if not root.exists() and not _blocked(root):
         return warning(name, f"{root} is not there yet", f"the first run makes it; or: mkdir -p {quote(f'{root}')}")
     try:
@@ -88,9 +95,12 @@ def _blocked(root: Path) -> bool:
 
 def _space(root: Path, share: float) -> Result:
     try:
-        free, free_share = files.free_room(root)
+        room = files.free_room(root)
     except OSError as error:
         return warning("disk space", f"{root}: {error.strerror}", "check STAGING_ROOT")
+    if room is None:
+        return ok("disk space", "a bucket has no end; look at what it costs")
+    free, free_share = room
     finding = f"{free_share:.0%} free ({free / 1e9:.1f} GB)"
     if free_share < share:
         look = f"du -axh {quote(f'{files.mount_point(root)}')} | sort -h | tail"
@@ -100,6 +110,8 @@ def _space(root: Path, share: float) -> Result:
 
 
 def _leftovers(root: Path) -> Result:
+    if files.is_in_bucket(root):
+        return ok("temporary files", "a bucket has none")
     old = time.time() - _LEFTOVER_SECONDS
     leftovers = [path for path in root.rglob(files.TEMPORARY) if _changed(path) < old]
     if leftovers:
@@ -155,6 +167,8 @@ def _first_three(paths: list[Path], root: Path) -> str:
 
 def _runs(root: Path) -> Result:
     name = "runs under way"
+    if files.is_in_bucket(root):
+        return _leases(name, root)
     holders = {lock: pid for lock in _LOCKS if (pid := _holder(Paths(root).lock(lock)))}
     if not holders:
         return ok(name, "none")
@@ -164,6 +178,23 @@ def _runs(root: Path) -> Result:
     if hours > _LONG_HOURS and lock == "hourly":
         cure = f"look at the log. If it hangs: kill {pid}; staged files stay, the next run goes on"
         return warning(name, finding, cure)
+    return ok(name, finding)
+
+
+def _leases(name: str, root: Path) -> Result:
+    try:
+        holders = {lock: of for lock in _LOCKS if (of := locks.holder(Paths(root).lock(lock)))}
+    except PipelineError as error:
+        return warning(name, f"not known: {error}", "see the checks of MongoDB; it keeps the locks of a bucket")
+    if not holders:
+        return ok(name, "none")
+    lock, of = next(iter(holders.items()))
+    hours = (datetime.now(UTC) - of.since) / HOUR
+    finding = f"{_LOCKS[lock]}: {of.process}, for {hours * 60:.0f} min"
+    if hours > _LONG_HOURS and lock == "hourly":
+        return warning(
+            name, finding, "look at its log. If it hangs, kill it there; the next run goes on a minute later"
+        )
     return ok(name, finding)
 
 

@@ -13,7 +13,7 @@ import requests
 
 from airqino.errors import ConfigError, StagingError
 from airqino.publishing import citymap
-from airqino.stores import files, models
+from airqino.stores import files, models, releases
 from airqino.stores.paths import Paths
 from airqino.times import DAY
 from tasks.doctor.checks import Result, ok, warning
@@ -43,8 +43,11 @@ def registry(forecast: Forecasting | None, staging: Staging | None, airqino: Air
     """Check that trainings can be recorded, and which model is published."""
     if forecast is None or staging is None:
         return
-    paths = Paths(Path(staging.root))
-    yield _registry(forecast.tracking_uri or f"sqlite:///{paths.registry.absolute()}", bool(forecast.tracking_uri))
+    paths = Paths(staging.path)
+    if not forecast.tracking_uri and files.is_in_bucket(paths.root):
+        yield ok("model registry", "none: models are kept in the staging root alone")
+    else:
+        yield _registry(forecast.tracking_uri or f"sqlite:///{paths.registry.absolute()}", bool(forecast.tracking_uri))
     if paths.root.is_dir():
         yield _champion(paths, _without_champion(paths, forecast.min_train_days, airqino))
 
@@ -125,14 +128,14 @@ def public_page(config: Publishing | None) -> Iterator[Result]:
     """Check that the page and the open data can be written, and that the map can be read."""
     if config is None:
         return
-    name, root = "public page", Path(config.root)
+    name, root = "public page", config.path
     if not config.root:
         yield ok(name, "no folder is named: nothing is published")
         return
     cure = "correct PUBLISH_ROOT, or let this user write there; until then what is served gets old"
     try:
         files.probe(root)
-        if (root / "index.html").is_file() and not (root / "index.html").is_symlink():
+        if releases.is_anothers(root):
             yield warning(
                 name, f"{root} holds a page of another's: index.html", "name a folder of its own: PUBLISH_ROOT"
             )

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
-from pathlib import Path
 from shlex import quote
 from zoneinfo import ZoneInfo
 
@@ -130,7 +129,7 @@ def probed(airqino: AirQino | None, staging: Staging | None) -> Iterator[Result]
     """Tell what `airqino probe` last found, and how long ago."""
     if airqino is None or staging is None:
         return
-    name, path, cure = "probe", Paths(Path(staging.root)).probe, "scripts/probe says what was seen and what to do"
+    name, path, cure = "probe", Paths(staging.path).probe, "scripts/probe says what was seen and what to do"
     try:
         report = msgspec.json.decode(path.read_bytes(), type=Report)
     except (FileNotFoundError, NotADirectoryError):

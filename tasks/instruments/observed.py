@@ -274,5 +274,5 @@ def _damaged(root: Path) -> tuple[tuple[Path, datetime], ...]:
 
 def _disk_free(root: Path) -> float | None:
     with contextlib.suppress(OSError):
-        return files.free_room(root)[1]
+        return room[1] if (room := files.free_room(root)) else None
     return None

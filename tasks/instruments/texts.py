@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airqino.readings import reading
-from airqino.stores.files import mount_point
+from airqino.stores.files import is_in_bucket, mount_point
 from airqino.stores.paths import Paths
 from airqino.times import HOUR, format_hour
 from tasks.instruments.channels import Message
@@ -52,7 +52,9 @@ def unwritten(error: str, incidents: Sequence[Incident]) -> Message:
         f"Alerts cannot be written down under {root}: {error}. No run can write anything there either. This message",
         "comes again with each run, and its end is not told, until the folder can be written. What to do:",
         "scripts/doctor",
-        look=f"df -h {shlex.quote(str(root))}; docs/alerts.md, section disk_low",
+        look="docs/deployment.md, Object storage"
+        if is_in_bucket(root)
+        else f"df -h {shlex.quote(str(root))}; docs/alerts.md, section disk_low",
     )
     where = f"Host {socket.gethostname()}, {Path.cwd()}."
     return Message(f"[AirQino] {title}", "\n\n".join([told, *parts, where]) + "\n", "failure", key="unwritten")
@@ -249,7 +251,7 @@ def damaged_file(paths: Sequence[Path], gone: Sequence[Path]) -> TitleAndText:
     else:
         how = "A disk that damages files does so again: copy the back-ups elsewhere. To read all other files, too:"
         told, command = f"All of it is there again; kept of what was damaged: {_listed(paths)}.", "scripts/verify"
-    look = f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail; this ends a day after the last such file, when all"
+    look = f"{_to_look_into(quarantine)}; this ends a day after the last such file, when all"
     look += " are there again"
     return f"{files} set aside under {quarantine}", _lines(told, how, command, look=look)
 
@@ -257,13 +259,20 @@ def damaged_file(paths: Sequence[Path], gone: Sequence[Path]) -> TitleAndText:
 def lost_files(gone: Sequence[Path]) -> TitleAndText:
     """Return the text about damaged files that no run could bring back."""
     quarantine = Paths(staging_root()).quarantine.resolve()
-    away = shlex.join(["mv", f"{quarantine}", f"{quarantine}-{datetime.now(UTC):%Y%m%dT%H%M%S}"])
+    move = ["aws", "s3", "mv", "--recursive"] if is_in_bucket(quarantine) else ["mv"]
+    away = shlex.join([*move, f"{quarantine}", f"{quarantine}-{datetime.now(UTC):%Y%m%dT%H%M%S}"])
     return "a damaged file is lost" if len(gone) == 1 else f"{len(gone)} damaged files are lost", _lines(
         f"Hourly runs could not bring them back: {_listed(gone)}. Neither MongoDB nor the source had a copy. Take them",
         "from a back-up (docs/on-call.md, Restore), or do without. To put away what is damaged, and end this:",
         away,
-        look=f"ls -lR {shlex.quote(str(quarantine))}; dmesg | tail",
+        look=_to_look_into(quarantine),
     )
+
+
+def _to_look_into(quarantine: Path) -> str:
+    """Return what shows the damaged files, and what their disk says."""
+    where = shlex.quote(str(quarantine))
+    return f"aws s3 ls --recursive {where}/" if is_in_bucket(quarantine) else f"ls -lR {where}; dmesg | tail"
 
 
 def _listed(paths: Sequence[Path]) -> str:

@@ -19,12 +19,15 @@ from msgspec import Struct
 
 from airqino.errors import ConfigError
 from airqino.names import station_id
+from airqino.stores.files import is_in_bucket, place
+from airqino.stores.paths import Paths
 from airqino.times import format_hour
 from tasks.settings import luigi_cfg, sections
 from tasks.settings.sections import OPTIONS, SECTIONS, Station
 
 __all__ = [
     "Settings",
+    "log_folder",
     "origin",
     "refuse_unpublished",
     "section",
@@ -115,12 +118,23 @@ def settings() -> Settings:
     _point_luigi_to_luigid()
     values: dict[str, Any] = {name: section(struct, name) for name, struct in SECTIONS.items()}
     stations = {name.removeprefix(_STATION): section(Station, name) for name in station_sections()}
+    sections.check_bucket(values["staging"], values["forecast"])
     return Settings(**values, stations=stations, now=values["airqino"].moment())
 
 
 def staging_root() -> Path:
     """Return the staging root, without checking the other settings: a run that a wrong one stops is logged as well."""
-    return Path(text("staging", "root") or sections.Staging().root)
+    return place(text("staging", "root") or sections.Staging().root, "STAGING_ROOT ([staging] root)")
+
+
+def log_folder() -> Path:
+    """Return the folder of the log files, which is always one on a disk: by default `logs` under the staging root.
+
+    Where that is a bucket, it is the default staging root's.
+    """
+    root = staging_root()
+    default = Paths(Path(sections.Staging().root) if is_in_bucket(root) else root).logs
+    return Path(text("logging", "folder") or default)
 
 
 def text(section: str, option: str) -> str:

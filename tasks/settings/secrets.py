@@ -5,6 +5,7 @@ pymongo the connection string.
 """
 
 import json
+import os
 import re
 from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
@@ -19,6 +20,9 @@ MASK = "****"
 
 #: Shorter ones would mask half of every text; they protect nothing anyway.
 _SHORTEST = 4
+
+#: The secret ones of the variables that boto3 reads.
+_OF_BUCKET = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
 
 #: What looks like a secret, whoever's it is.
 _PATTERNS = (
@@ -42,6 +46,7 @@ def redact(text: str) -> str:
 def _secrets() -> re.Pattern[str] | None:
     """Return all spellings of the secrets as one pattern, the longest first; settings do not change in a process."""
     found: set[str] = set()
+    found.update(os.environ.get(name, "") for name in _OF_BUCKET)
     for option in OPTIONS:
         value = text(option.section, option.name)
         if option.secret is Secret.WHOLE:

@@ -5,8 +5,10 @@ overrides it (`Variable`) and whether its value is secret (`Secret`). The tables
 are derived from here.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -17,12 +19,13 @@ from airqino import names
 from airqino.errors import ConfigError
 from airqino.opendata.about import LICENCES
 from airqino.readings import CORE_HOURS, HORIZONS, LONGEST_HORIZON
+from airqino.stores.files import is_in_bucket, place
 from airqino.times import HOUR, floor_hour, parse_hour
 from tasks.settings.options import Secret, Variable, options
 
 __all__ = [
     "ENVIRONMENT", "OPTIONS", "SECTIONS", "AirQino", "Alerts", "Forecasting", "Logging", "Metrics", "Mongo",
-    "Publishing", "Quality", "Staging", "Station", "Status",
+    "Publishing", "Quality", "Staging", "Station", "Status", "check_bucket",
 ]  # fmt: skip
 
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+", description="a URL that begins with http:// or https://")]
@@ -36,6 +39,23 @@ Hours = Annotated[int, Meta(ge=1, le=10_000, description="a whole number of hour
 _FEWEST_DAYS = 62
 _LICENCES = f"empty, or one of {', '.join(LICENCES)}"
 Share = Annotated[float, Meta(gt=0, le=1, description="a number above 0, at most 1")]
+
+
+#: A bucket, as S3 allows its name, and what the names in it begin with.
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.=@+-]+)*/?")
+_PLACE = "a folder, or s3://bucket/prefix"
+
+
+def _check_place(root: str) -> None:
+    """Check the `root` of a section.
+
+    Raises:
+        ValueError: It names a bucket in a way that S3 does not know, or boto3 is not installed.
+    """
+    if "://" in root and not _BUCKET.fullmatch(root):
+        raise ValueError(f"root = {root!r}: allowed is {_PLACE}")
+    if "://" in root and find_spec("boto3") is None:
+        raise ValueError(f"root = {root!r}: a bucket needs boto3: run scripts/install s3")
 
 
 class AirQino(Struct, frozen=True, kw_only=True):
@@ -159,7 +179,16 @@ def _hour(text: str) -> datetime | None:
 class Staging(Struct, frozen=True, kw_only=True):
     """Where files are staged."""
 
-    root: Annotated[str, Meta(min_length=1, description="a folder"), Variable("STAGING_ROOT")] = "staging"
+    root: Annotated[str, Meta(min_length=1, description=_PLACE), Variable("STAGING_ROOT")] = "staging"
+
+    def __post_init__(self) -> None:
+        """Check what no type can say."""
+        _check_place(self.root)
+
+    @property
+    def path(self) -> Path:
+        """The staging root."""
+        return place(self.root, "STAGING_ROOT ([staging] root)")
 
 
 class Quality(Struct, frozen=True, kw_only=True):
@@ -277,8 +306,14 @@ class Publishing(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what no type can say."""
+        _check_place(self.root)
         if self.root and not self.city:
             raise ValueError("city: say of which city or region the page tells, or leave root empty")
+
+    @property
+    def path(self) -> Path:
+        """The published folder; only where one is named."""
+        return place(self.root, "PUBLISH_ROOT ([publish] root)")
 
 
 class Metrics(Struct, frozen=True, kw_only=True):
@@ -289,8 +324,9 @@ class Metrics(Struct, frozen=True, kw_only=True):
 
 
 class Logging(Struct, frozen=True, kw_only=True):
-    """The form of what a run says on the terminal."""
+    """Where the log files lie, and the form of what a run says on the terminal."""
 
+    folder: Annotated[str, Variable("LOG_FOLDER")] = ""
     console: Annotated[Literal["text", "json"], Variable("LOG_CONSOLE")] = "text"
 
 
@@ -310,6 +346,21 @@ class Sendgrid(Struct, frozen=True, kw_only=True):
     """Of Luigi's own section the option that is secret."""
 
     apikey: Annotated[str, Secret.WHOLE] = ""
+
+
+def check_bucket(staging: Staging, forecast: Forecasting) -> None:
+    """Check that the model registry is a server where the staging root is a bucket: a SQLite file cannot lie there.
+
+    Raises:
+        ConfigError: It is none, though MLflow is installed.
+    """
+    if not is_in_bucket(staging.path) or not find_spec("mlflow"):
+        return
+    if not forecast.tracking_uri or forecast.tracking_uri.startswith("sqlite"):
+        raise ConfigError(
+            f"[staging] root is {staging.root}, so the model registry must be a server: set MLFLOW_TRACKING_URI "
+            "([forecast] tracking_uri) to an http(s), postgresql or mysql URL, or uninstall MLflow to go without"
+        )
 
 
 #: The pipeline's own sections by name, but those of the stations.

@@ -16,9 +16,9 @@ from airqino.stores import files
 def test_a_file_holds_what_was_written_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "made" / "on the way" / "x.json"
     for content in (b"first", b"", b"last"):
-        status = files.write(path, content)
+        signature = files.write(path, content)
         assert path.read_bytes() == content
-        assert (status.st_ino, status.st_size) == (path.stat().st_ino, len(content))
+        assert signature == (path.stat().st_ino, path.stat().st_mtime_ns, len(content)) == files.signature(path)
     assert [p.name for p in path.parent.iterdir()] == ["x.json"]
 
 
