@@ -2,8 +2,9 @@
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -12,8 +13,10 @@ import pandas as pd
 import pyarrow as pa
 
 from airqino.errors import ConfigError
-from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict
+from airqino.forecasting.grid import COVARIATES, WEATHER, Grid, Network, grid_of_days
+from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict, span_of
 from airqino.quality.flags import flag_history
+from airqino.readings import FORECAST
 from airqino.stores import mongo
 from airqino.stores.models import Champion
 from airqino.times import day_range, format_hour
@@ -22,10 +25,12 @@ from tasks.clean import CleanDay, thresholds
 from tasks.parameters import HoursParameter
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage, exclusive
-from tasks.staged import frame
+from tasks.staged import frame_of, stations_of
 
 log = logging.getLogger("airqino.forecast")
 
+#: Stations that are forecast at a time.
+_BLOCK = 2000
 _MOMENT = pa.timestamp("us", tz="UTC")
 #: The columns of a staged forecast.
 _COLUMNS = (
@@ -134,50 +139,98 @@ def documents_of(hour: datetime) -> Iterator[dict[str, Any]]:
 
 
 def _stage_forecasts(hours: list[datetime], champion: Champion | None, hindcast: bool) -> None:
-    """Forecast some hours with one model and stage the result, a file for each hour."""
+    """Forecast some hours with one model and stage the result, a file for each hour.
+
+    Large networks are forecast in blocks of stations: their readings of 44 days take gigabytes.
+    """
     first, last = hours[0].date() - timedelta(days=HISTORY_HOURS // 24), hours[-1].date()
-    tables = [targets.hourly(day) for day in day_range(first, last)]
-    readings = frame(tables)
-    if hindcast:  # only what was known when each hour was over: the day's table flags a stuck run as a whole
-        readings = flag_history(readings, thresholds(), causal=True)
-    predicted, version = _predict(hours, readings, champion)
+    history = _History([targets.hourly(day) for day in day_range(first, last)], hours, hindcast)
+    blocks = history.blocks()
+    network = Network.of(history.grid(block, FORECAST) for block in blocks) if len(blocks) > 1 else None
+    champion_model, reason = _usable_model(hours[-1].date(), champion)
+    parts = [
+        _predict(hours, replace(history.grid(block), network=network), champion, champion_model, reason)
+        for block in blocks
+    ]
+    version = champion.version if champion and champion_model else ""
     if champion is None and not hindcast:
         # where none was ever published, nobody can do anything but wait: no run is to warn of it each hour
         level = logging.WARNING if promotion.is_champion_lost() else logging.INFO
         log.log(level, "persistence is published: %s", promotion.no_model_reason(last))
-    predicted = predicted.assign(model_version=version, hindcast=hindcast)
-    inputs = targets.fingerprint(*(table.fingerprint for table in tables), version, champion and champion.fallback)
+    predicted = pd.concat(parts, ignore_index=True).assign(hindcast=hindcast)
+    inputs = targets.fingerprint(
+        *(table.footer("fingerprint") for table in history.tables), version, champion and champion.fallback
+    )
     for hour in hours:
         rows = predicted[predicted["issued_at"] == pd.Timestamp(hour)].reset_index(drop=True)
         targets.forecast(hour).write(rows, inputs=inputs)
 
 
-def _predict(hours: list[datetime], readings: pd.DataFrame, champion: Champion | None) -> tuple[pd.DataFrame, str]:
-    """Return the champion's forecasts and its version; persistence and "" where there is none or it cannot be used."""
+@dataclass(frozen=True)
+class _History:
+    """The hourly tables that the forecasts of some hours rest on."""
+
+    tables: list[targets.ParquetTarget]
+    hours: list[datetime]
+    hindcast: bool
+
+    def blocks(self) -> list[list[str]]:
+        """Return the stations in blocks, sorted; one block where there is none."""
+        stations = stations_of(self.tables)
+        return [stations[i : i + _BLOCK] for i in range(0, len(stations), _BLOCK)] or [[]]
+
+    def grid(self, stations: list[str], names: Sequence[str] = (*COVARIATES, *WEATHER)) -> Grid:
+        """Return the readings of a block of stations."""
+        span = span_of([pd.Timestamp(hour) for hour in self.hours])
+        if self.hindcast:  # only what was known when each hour was over: the day's table flags a stuck run as a whole
+            rows = frame_of(self.tables, stations)
+            known = [flag_history(rows, thresholds(), causal=True)] if len(rows) else []
+            return grid_of_days(known, *span, stations, names)
+        used = {"station", "observed_at", *names, *(f"{name}_flag" for name in names)}
+        return grid_of_days((frame_of([table], stations, used) for table in self.tables), *span, stations, names)
+
+
+def _usable_model(day: date, champion: Champion | None) -> tuple[ForecastModel | None, str]:
+    """Return the champion's model; None and the reason where there is none, or it cannot be used."""
+    if champion is None:
+        return None, promotion.no_model_reason(day)
+    if not promotion.is_readable(champion.version):
+        reason = f"model {champion.version} was trained by an older version of the pipeline"
+        log.warning("%s: persistence is published", reason)
+        return None, reason
+    try:
+        return ForecastModel.from_files(promotion.model_files(champion.version)), ""
+    except Exception as error:  # whatever is wrong with a model never stops a forecast
+        return None, _unusable(champion, error)
+
+
+def _unusable(champion: Champion, error: Exception) -> str:
+    reason = f"model {champion.version} cannot be used"
+    log.warning("%s (%s): persistence is published", reason, error)
+    return reason
+
+
+def _predict(
+    hours: list[datetime], grid: Grid, champion: Champion | None, model: ForecastModel | None, reason: str
+) -> pd.DataFrame:
+    """Return the model's forecasts with its version; persistence and "" where there is none or it cannot be used."""
     config, moments = settings().forecast, [pd.Timestamp(hour) for hour in hours]
     how: dict[str, Any] = {"num_threads": config.threads, "horizons": config.horizons, "zones": settings().zones}
 
     def persistence(reason: str) -> pd.DataFrame:
-        return predict(None, readings, moments, **how, no_model_reason=reason)
+        return predict(None, grid, moments, **how, no_model_reason=reason)
 
-    if champion is None:
-        return persistence(promotion.no_model_reason(hours[-1].date())), ""
-    if not promotion.is_readable(champion.version):
-        reason = f"model {champion.version} was trained by an older version of the pipeline"
-        log.warning("%s: persistence is published", reason)
-        return persistence(reason), ""
+    if champion is None or model is None:
+        return persistence(reason).assign(model_version="")
     try:
-        model = ForecastModel.from_files(promotion.model_files(champion.version))
-        predicted = predict(model, readings, moments, **how)
-    except Exception as error:  # whatever is wrong with a model never stops a forecast
-        reason = f"model {champion.version} cannot be used"
-        log.warning("%s (%s): persistence is published", reason, error)
-        return persistence(reason), ""
+        predicted = predict(model, grid, moments, **how)
+    except Exception as error:  # as above
+        return persistence(_unusable(champion, error)).assign(model_version="")
     fallback = pd.MultiIndex.from_frame(predicted[["station", "pollutant"]]).isin(list(champion.fallback))
     if fallback.any():  # both tables have the same rows in the same order
         instead = persistence("model has drifted here, and no better one was found")
         predicted = pd.concat([predicted[~fallback], instead[fallback]]).sort_index()
-    return predicted, champion.version
+    return predicted.assign(model_version=champion.version)
 
 
 def _load_documents(hours: Iterable[datetime]) -> None:

@@ -1,7 +1,7 @@
 """ScoreForecasts: what was forecast against what came."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -10,7 +10,7 @@ import luigi
 import pandas as pd
 
 from airqino.forecasting import scoring, windows
-from airqino.readings import LONGEST_HORIZON
+from airqino.readings import FORECAST, LONGEST_HORIZON
 from airqino.stores import mongo, parquet
 from airqino.times import DAY, HOUR, day_start
 from tasks import promotion, stage, targets
@@ -26,6 +26,7 @@ log = logging.getLogger("airqino.score")
 _VERSION = 1
 #: Raise when the meaning of score_sums.parquet changes.
 _SUMS_VERSION = 1
+_MEASURED = ("station", "observed_at", *FORECAST, *(f"{name}_flag" for name in FORECAST))
 #: Hours that may be forecast ahead: a day's first targets were forecast the day before.
 _AHEAD = LONGEST_HORIZON * HOUR
 #: How far back the beginning of a drift is looked for.
@@ -93,8 +94,8 @@ class ScoreForecasts(DayTask):
         target, forecasts = targets.score_sums(day), self._forecasts(day)
         inputs = targets.fingerprint(_names(forecasts), targets.hourly(day).footer("fingerprint"), _SUMS_VERSION)
         if target.footer("inputs") != inputs or (known := target.table(remember=False)) is None:
-            tables = (_columns(of, windows.SCORED) for of in forecasts)
-            sums = windows.day_sums(tables, parquet.frame([targets.hourly(day).table(remember=False)]), day)
+            tables = (parquet.frame([of.columns(windows.SCORED)]).reindex(columns=windows.SCORED) for of in forecasts)
+            sums = windows.day_sums(tables, parquet.frame([targets.hourly(day).columns(_MEASURED)]), day)
             target.write(sums.assign(day=f"{day}"), inputs=inputs)
             return sums
         return parquet.frame([known.drop_columns("day")])
@@ -125,15 +126,9 @@ def _names(forecasts: list[targets.ParquetTarget]) -> list[str]:
     return [str(target.path.relative_to(root)) for target in forecasts]
 
 
-def _columns(target: targets.ParquetTarget, names: Sequence[str]) -> pd.DataFrame:
-    """Return some columns of a file that is one of many."""
-    table = parquet.frame([target.table(remember=False)])
-    return table.reindex(columns=list(names))
-
-
 def drifted(day: date) -> set[tuple[str, str]]:
     """Return the (station, pollutant) pairs that were found drifted on a day."""
-    if (table := targets.scores(day).table(remember=False)) is None:
+    if (table := targets.scores(day).columns(("station", "pollutant", "drift"))) is None:
         return set()
     found = table.filter(table["drift"])
     return {*zip(found["station"].to_pylist(), found["pollutant"].to_pylist(), strict=True)}

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import json
 import logging
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "ParquetTarget", "asked_once", "frame", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "only_look",
-    "paths", "set_aside",
+    "ParquetTarget", "asked_once", "frame", "frame_of", "lost_days", "lost_files", "lost_forecasts", "lost_scores",
+    "only_look", "paths", "set_aside", "stations_of",
 ]  # fmt: skip
 
 T = TypeVar("T", bound=Hashable)
@@ -80,6 +80,14 @@ class ParquetTarget(luigi.Target):
         """Return a text of the file's metadata without reading the rows; None where there is no file, or no text."""
         try:
             return (parquet.footer(self.path) or {}).get(name)
+        except DamagedFileError as error:
+            set_aside(self.path, error)
+            return None
+
+    def columns(self, names: Collection[str]) -> pa.Table | None:
+        """Return some columns of the rows, which are not kept in memory; None as `table`."""
+        try:
+            return parquet.read_columns(self.path, names)
         except DamagedFileError as error:
             set_aside(self.path, error)
             return None
@@ -144,6 +152,33 @@ class ParquetTarget(luigi.Target):
 def frame(targets: list[ParquetTarget]) -> "pd.DataFrame":
     """Return the rows of several files as one data frame; empty where none exists."""
     return parquet.frame(target.table() for target in targets)
+
+
+def stations_of(targets: Iterable[ParquetTarget]) -> list[str]:
+    """Return the sorted stations that have rows in some files."""
+    names: set[str] = set()
+    for target in targets:
+        if (table := target.columns(["station"])) is not None:
+            names.update(pc.unique(table["station"]).to_pylist())
+    return sorted(names)
+
+
+def frame_of(
+    targets: Iterable[ParquetTarget], stations: Collection[str], columns: Collection[str] | None = None
+) -> "pd.DataFrame":
+    """Return the rows of some stations in several files; of large files only these are held.
+
+    Args:
+        targets: The files.
+        stations: The stations.
+        columns: The columns that are wanted, where there are such; None: all.
+    """
+    wanted, rows = pa.array(sorted(stations), pa.string()), []
+    for target in targets:
+        table = target.table(remember=False) if columns is None else target.columns(columns)
+        if table is not None:
+            rows.append(table.filter(pc.is_in(table["station"], wanted)))
+    return parquet.frame(rows)
 
 
 def paths() -> Paths:

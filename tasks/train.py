@@ -17,6 +17,7 @@ from airqino.forecasting.boosting import importance
 from airqino.forecasting.contest import Opponent, Outcome, Policy, hold_contest
 from airqino.forecasting.model import ForecastModel, Recipe, train
 from airqino.forecasting.scoring import DriftLimits, null_if_undefined
+from airqino.forecasting.training import drawn_stations
 from airqino.stores import models
 from airqino.stores.models import ModelCard
 from airqino.stores.registry import Record, Registry
@@ -26,7 +27,7 @@ from tasks.clean import thresholds
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
 from tasks.stage import Stage, exclusive
-from tasks.staged import frame
+from tasks.staged import frame_of, stations_of
 
 log = logging.getLogger("airqino.train")
 
@@ -121,7 +122,11 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
     except RegistryError as error:
         store = None
         log.warning("%s; version %s is not recorded there, the champion stays as it is cached", error, day)
-    readings = frame(history)
+    stations = stations_of(history)
+    drawn = drawn_stations(stations, 24 * len(history), config.seed)
+    if len(drawn) < len(stations):
+        log.info("model %s: trained on %d of %d stations, drawn by chance", day, len(drawn), len(stations))
+    readings = frame_of(history, drawn)
     until = pd.Timestamp(day_start(day))
     options: dict[str, Any] = {"horizons": config.horizons, "seed": config.seed, "num_threads": config.threads}
     options["recipe"] = Recipe.of_rounds(config.rounds)

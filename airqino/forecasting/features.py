@@ -7,14 +7,14 @@ say for how long and how completely the station measured.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from airqino.forecasting.arrays import Floats, Ints, Matrix
-from airqino.forecasting.grid import COVARIATES, WEATHER, Grid, at, change
+from airqino.forecasting.grid import COVARIATES, WEATHER, Grid, network_sums
 
 __all__ = ["FORTNIGHT", "LOOKBACK_HOURS", "feature_matrix", "feature_names", "names_for", "nanmean", "nanmedian"]
 
@@ -26,8 +26,11 @@ _MEANS = (3, 6, 12, 24, 72, 168, 672)
 _ZEROS = (6, 24, 168)
 #: Half-lives (h) of the means that the other readings are compared with.
 _HALF_LIVES = (3, 24)
+#: Anchors whose hours before are held at a time.
+_ANCHORS = 2000
 #: The days before that say what is usual at an hour of the day.
 FORTNIGHT = range(1, 15)
+_DAYS = 24 * np.array(FORTNIGHT)
 #: How a station usually changes between the anchor's and the target's hour: hours between the changes, and how many.
 _HABITS = {
     "yesterday": (24, 1), "last_week": (168, 1), "habit_7": (24, 7), "habit_14": (24, 14), "habit_28": (24, 28),
@@ -43,8 +46,9 @@ def feature_names(pollutant: str, leads: Sequence[int]) -> list[str]:
 @functools.cache
 def _names(pollutant: str, leads: tuple[int, ...]) -> tuple[str, ...]:
     empty = Grid(0, ("",), {name: np.full((1, 1), np.nan) for name in COVARIATES + WEATHER}, {})
+    past = {name: _padded(values) for name, values in empty.values.items()}
     zero = np.zeros(1, dtype=np.int64)
-    return tuple(name for name, _ in _columns(empty, pollutant, leads, zero, zero, np.zeros(1)))
+    return tuple(name for name, _ in _columns(empty, past, pollutant, leads, zero, zero, np.zeros(1)))
 
 
 def names_for(names: Sequence[str], lead: int) -> list[int]:
@@ -67,165 +71,132 @@ def feature_matrix(grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, 
         (n, features) float32, columns as in `feature_names`; NaN where something was not measured.
     """
     matrix = np.empty((len(row), len(feature_names(pollutant, leads))), dtype=np.float32)
-    for position, (_, values) in enumerate(_columns(grid, pollutant, leads, row, column, codes)):
-        matrix[:, position] = values
+    past = {name: _padded(values) for name, values in grid.values.items()}
+    for begin in range(0, len(row), _ANCHORS):
+        part = slice(begin, begin + _ANCHORS)
+        for position, (_, values) in enumerate(_columns(grid, past, pollutant, leads, row[part], column[part], codes)):
+            matrix[part, position] = values
     return matrix
 
 
 def _columns(
-    grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, column: Ints, codes: Floats
+    grid: Grid, past: Mapping[str, Floats], pollutant: str, leads: Sequence[int], row: Ints, column: Ints, codes: Floats
 ) -> Iterator[tuple[str, Floats]]:
     """Give one column after the other: all at once would take twice the memory of the matrix."""
-    own = grid.values[pollutant]
-    anchor = at(own, row, column)
-    hour = grid.start + row
+    own = _back(past[pollutant], row, column)
+    anchor, hour = own[0], grid.start + row
     yield "station", codes[column]
     yield "hour", (hour % 24).astype(float)
     yield "weekday", ((hour // 24 + 3) % 7).astype(float)  # Monday is 0; 1970-01-01 was a Thursday
     yield "last", anchor
     for lag in _LAGS:
-        yield f"lag_{lag}", at(own, row - lag, column) - anchor
+        yield f"lag_{lag}", own[lag] - anchor
     for hours in _MEANS:
-        yield f"mean_{hours}", _rolling_mean(own, hours)[row, column] - anchor
+        yield f"mean_{hours}", nanmean(own[:hours]) - anchor
     for hours in (6, 24):
-        yield f"std_{hours}", _rolling_std(own, hours)[row, column]
-    yield "max_24", _rolling(np.fmax, own, 24)[row, column] - anchor
-    yield "min_24", _rolling(np.fmin, own, 24)[row, column] - anchor
-    measured = ~np.isnan(own)
+        yield f"std_{hours}", np.sqrt(np.maximum(nanmean(own[:hours] ** 2) - nanmean(own[:hours]) ** 2, 0.0))
+    yield "max_24", np.fmax.reduce(own[:24]) - anchor
+    yield "min_24", np.fmin.reduce(own[:24]) - anchor
+    absent = np.isnan(own[:168])
     for hours in _ZEROS:  # CO reads 0.0 for hours on end: how far it is from there says how it goes on
-        share = _ratio(_rolling_sum(own == 0, hours), _rolling_sum(measured, hours))
-        yield f"zero_share_{hours}", share[row, column]
-    yield "present_24", _rolling_sum(measured, 24)[row, column]
-    yield "run", _run_length(own)[row, column]
-    yield "usual_now", _usual(own, 0, row, column) - anchor
+        yield f"zero_share_{hours}", _ratio((own[:hours] == 0).sum(axis=0), (~absent[:hours]).sum(axis=0))
+    yield "present_24", (~absent[:24]).sum(axis=0)
+    # the hours measured without interruption, at most one week
+    yield "run", np.where(absent.any(axis=0), absent.argmax(axis=0), len(absent))
+    yield "usual_now", nanmean(own[_DAYS]) - anchor
     for name in COVARIATES + WEATHER:
         if name == pollutant:
             continue
-        now = at(grid.values[name], row, column)
+        values = _back(past[name], row, column, 4 if name == "t_int" else LOOKBACK_HOURS)
+        now = values[0]
         yield name, now
         for lag in (1, 3):
-            yield f"{name}_change_{lag}", now - at(grid.values[name], row - lag, column)
+            yield f"{name}_change_{lag}", now - values[lag]
         if name != "t_int":  # in the box
-            for hours in _HALF_LIVES:
-                yield f"{name}_ewma_{hours}", _fading_mean(grid.values[name], hours)[row, column] - now
-    others = _others_mean(own)
-    now = at(others, row, column)
-    yield "others_ewma_4", _fading_mean(others, 4)[row, column] - now
-    yield "others_unusual", now - anchor - _rolling_median(others - own, 168)[row, column]
+            for hours, mean in zip(_HALF_LIVES, _fading_means(values, _HALF_LIVES), strict=True):
+                yield f"{name}_ewma_{hours}", mean - now
+    others = _others_mean(grid, pollutant, own, row)
+    now = others[0]
+    yield "others_ewma_4", _fading_means(others, (4,))[0] - now
+    yield "others_unusual", now - anchor - nanmedian(others[:168] - own[:168])
     for name, values in (("own", own), ("others", others)):
-        anomaly = values - _median_of_hour(values)
+        days = values[24 : 24 * (FORTNIGHT[-1] + 1)].reshape(len(FORTNIGHT), 24, len(row))
+        anomaly = values[:24] - nanmedian(days)  # from what is usual at the hour of the day
         for lag in range(4):
-            yield f"{name}_anomaly_{lag}", at(anomaly, row - lag, column)
+            yield f"{name}_anomaly_{lag}", anomaly[lag]
         for hours in (6, 24):
-            yield f"{name}_anomaly_mean_{hours}", _rolling_mean(anomaly, hours)[row, column]
+            yield f"{name}_anomaly_mean_{hours}", nanmean(anomaly[:hours])
     yield "others", now - anchor
     for lag in (1, 2, 3):
-        yield f"others_change_{lag}", now - at(others, row - lag, column)
-    yield "others_mean_24", now - _rolling_mean(others, 24)[row, column]
+        yield f"others_change_{lag}", now - others[lag]
+    yield "others_mean_24", now - nanmean(others[:24])
     for lead in leads:
-        habits = {name: _mean_change(own, lead, row, column, *periods) for name, periods in _HABITS.items()}
-        habits["usual"] = _usual(own, lead, row, column) - anchor
-        habits["others_habit_14"] = _mean_change(others, lead, row, column, 24, 14)
-        changes = [change(own, row - 24 * day, column, lead) for day in FORTNIGHT]
-        levels = [at(own, row + lead - 24 * day, column) for day in FORTNIGHT]
+        habits = {name: _mean_change(own, lead, *periods) for name, periods in _HABITS.items()}
+        levels = own[_DAYS - lead]
+        changes = levels - own[_DAYS]
+        habits["usual"] = nanmean(levels) - anchor
+        habits["others_habit_14"] = _mean_change(others, lead, 24, 14)
         habits["median_change"] = nanmedian(changes)
-        habits["mean_abs_change"] = nanmean([np.abs(values) for values in changes])
+        habits["mean_abs_change"] = nanmean(np.abs(changes))
         habits["median_level"] = nanmedian(levels) - anchor
-        habits["zero_share"] = nanmean([np.where(np.isnan(values), np.nan, values == 0) for values in levels])
+        habits["zero_share"] = _ratio((levels == 0).sum(axis=0), (~np.isnan(levels)).sum(axis=0))
         yield from ((f"{name}+{lead}", values) for name, values in habits.items())
 
 
-def _usual(own: Floats, offset: int, row: Ints, column: Ints) -> Floats:
-    """Return the mean level at the hour of the day ``offset`` hours after the anchor's, over two weeks."""
-    return nanmean([at(own, row + offset - 24 * day, column) for day in FORTNIGHT])
+def _padded(values: Floats) -> Floats:
+    """Return values with as many hours without a reading before them as features look back."""
+    return np.vstack([np.full((LOOKBACK_HOURS, values.shape[1]), np.nan), values])
 
 
-def _mean_change(values: Floats, lead: int, row: Ints, column: Ints, period: int, times: int) -> Floats:
-    return nanmean([change(values, row - period * k, column, lead) for k in range(1, times + 1)])
+def _back(padded: Floats, row: Ints, column: Ints, hours: int = LOOKBACK_HOURS) -> Floats:
+    """Return the (hours, n) values of each anchor's hour (first) and of those before it."""
+    stations = padded.shape[1]
+    anchor = (row + LOOKBACK_HOURS) * stations + column
+    return np.asarray(padded.ravel()[anchor - np.arange(hours)[:, None] * stations])
 
 
-def nanmean(arrays: Sequence[Floats]) -> Floats:
+def _mean_change(back: Floats, lead: int, period: int, times: int) -> Floats:
+    """Return the mean of the changes over a lead, of a day at most, that began so many periods before the anchor."""
+    begin = period * np.arange(1, times + 1)
+    return nanmean(back[begin - lead] - back[begin])
+
+
+def nanmean(arrays: Floats | Sequence[Floats]) -> Floats:
     """Return the mean over arrays of one shape (n,), without what is NaN; NaN where all are."""
-    total, count = np.zeros(len(arrays[0])), np.zeros(len(arrays[0]))
-    for array in arrays:
-        seen = ~np.isnan(array)
-        total[seen] += array[seen]
-        count += seen
-    return _ratio(total, count)
+    values = np.asarray(arrays)
+    seen = ~np.isnan(values)
+    return _ratio(np.where(seen, values, 0.0).sum(axis=0), seen.sum(axis=0))
 
 
-def nanmedian(arrays: Sequence[Floats]) -> Floats:
+def nanmedian(arrays: Floats | Sequence[Floats]) -> Floats:
     """Return the median over arrays of one shape, without what is NaN; NaN where all are."""
-    ordered = np.sort(np.stack(arrays, axis=-1), axis=-1)  # NaN sorts to the end
-    count = (~np.isnan(ordered)).sum(axis=-1)
-    middle = [np.maximum(place, 0)[..., None] for place in ((count - 1) // 2, count // 2)]
-    low, high = (np.take_along_axis(ordered, place, axis=-1)[..., 0] for place in middle)
+    ordered = np.sort(np.asarray(arrays), axis=0)  # NaN sorts to the end
+    count = (~np.isnan(ordered)).sum(axis=0)
+    middle = [np.maximum(place, 0)[None] for place in ((count - 1) // 2, count // 2)]
+    low, high = (np.take_along_axis(ordered, place, axis=0)[0] for place in middle)
     return np.where(count > 0, (low + high) / 2, np.nan)
 
 
-def _ratio(total: Floats, count: npt.NDArray[np.generic]) -> Floats:
-    ratio = np.divide(total, count, out=np.full(total.shape, np.nan), where=np.asarray(count) > 0)
+def _ratio(total: npt.NDArray[Any], count: npt.NDArray[Any]) -> Floats:
+    ratio = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return np.asarray(ratio, dtype=float)
 
 
-def _others_mean(values: Floats) -> Floats:
-    """Return the mean of the other stations' readings of the same hour; NaN where no other station measured."""
-    seen = ~np.isnan(values)
-    count = seen.sum(axis=1, keepdims=True) - seen
-    total = np.where(seen, values, 0.0)
-    rest = total.sum(axis=1, keepdims=True) - total
-    return _ratio(rest, count)
+def _others_mean(grid: Grid, pollutant: str, own: Floats, row: Ints) -> Floats:
+    """Return the mean of the other stations' readings, as `_back` does; NaN where no other station measured."""
+    network = grid.network
+    total, count = (
+        (network.total[pollutant], network.count[pollutant]) if network else network_sums(grid.values[pollutant])
+    )
+    before, seen = np.zeros(LOOKBACK_HOURS), ~np.isnan(own)
+    at = row + LOOKBACK_HOURS - np.arange(len(own))[:, None]
+    total, count = np.concatenate([before, total])[at], np.concatenate([before, count])[at]
+    return _ratio(total - np.where(seen, own, 0.0), count - seen)
 
 
-def _rolling_sum(values: npt.NDArray[np.generic], hours: int) -> Floats:
-    total = np.cumsum(np.asarray(values, dtype=float), axis=0)
-    out = total.copy()
-    out[hours:] -= total[:-hours]
-    return out
-
-
-def _rolling_mean(values: Floats, hours: int) -> Floats:
-    return _ratio(_rolling_sum(np.nan_to_num(values), hours), _rolling_sum(~np.isnan(values), hours))
-
-
-def _rolling_median(values: Floats, hours: int) -> Floats:
-    return np.asarray(pd.DataFrame(values).rolling(hours, min_periods=1).median(), dtype=float)
-
-
-def _fading_mean(values: Floats, half_life: float) -> Floats:
-    """Return the mean up to each hour in which a reading counts half as much when it is `half_life` hours older."""
-    return np.asarray(pd.DataFrame(values).ewm(halflife=half_life, ignore_na=False).mean(), dtype=float)
-
-
-def _median_of_hour(values: Floats) -> Floats:
-    """Return the median at each hour of the day over the 14 days before, (hours, stations)."""
-    out = np.full(values.shape, np.nan)
-    padded = np.vstack([np.full((FORTNIGHT[-1] * 24, values.shape[1]), np.nan), values])
-    for column in range(values.shape[1]):  # one station at a time: 14 days of it are held
-        own = padded[:, column]
-        out[:, column] = nanmedian([own[(14 - day) * 24 : len(own) - day * 24] for day in FORTNIGHT])
-    return out
-
-
-def _rolling_std(values: Floats, hours: int) -> Floats:
-    mean = _rolling_mean(values, hours)
-    square = _rolling_mean(values**2, hours)
-    return np.sqrt(np.maximum(square - mean**2, 0.0))
-
-
-def _rolling(combine: np.ufunc, values: Floats, hours: int) -> Floats:
-    """Combine rolling windows (fmax, fmin) in log2(hours) steps: windows of 2ᵏ hours are joined until they suffice."""
-    out, width = values.copy(), 1
-    while width < hours:
-        step = min(width, hours - width)
-        shifted = np.full(values.shape, np.nan)
-        shifted[step:] = out[:-step] if step < len(out) else out[:0]
-        out, width = combine(out, shifted), width + step
-    return out
-
-
-def _run_length(values: Floats) -> Floats:
-    """Count the hours measured without interruption up to each hour (0 where there is no reading), at most one week."""
-    rows = np.arange(len(values))[:, None]
-    gap = np.maximum.accumulate(np.where(np.isnan(values), rows, -1), axis=0)
-    return np.minimum(rows - gap, 168).astype(float)
+def _fading_means(back: Floats, half_lives: Sequence[int]) -> Floats:
+    """Return means of hours as from `_back`, in which one counts half as much when it is a half-life (h) older."""
+    seen = ~np.isnan(back)
+    weights = 0.5 ** (np.arange(len(back)) / np.array(half_lives)[:, None])
+    total, weight = (np.einsum("kh,hn->kn", weights, of) for of in (np.where(seen, back, 0.0), seen.astype(float)))
+    return _ratio(total, weight)

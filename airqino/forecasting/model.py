@@ -29,7 +29,7 @@ from airqino.readings import CORE_HOURS, FORECAST, HORIZONS
 
 __all__ = [
     "COLUMNS", "HISTORY_HOURS", "OLDEST_HOURS", "Band", "ForecastModel", "Recipe", "Score",
-    "predict", "train",
+    "predict", "span_of", "train",
 ]  # fmt: skip
 
 COLUMNS = (
@@ -63,7 +63,7 @@ _NEW = "little was known of this station in the training: model and band are mos
 
 def predict(
     model: ForecastModel | None,
-    hourly: pd.DataFrame,
+    hourly: pd.DataFrame | Grid,
     issued_at: Sequence[pd.Timestamp],
     num_threads: int = 2,
     pollutants: Sequence[str] = FORECAST,
@@ -75,8 +75,8 @@ def predict(
 
     Args:
         model: a trained model, or None: persistence everywhere.
-        hourly: readings as for `features.to_grid`; 44 days (``HISTORY_HOURS``) before an hour of
-            issue are made use of, and nothing after it.
+        hourly: readings as for `grid.to_grid`, or the grid of some stations' readings; 44 days (``HISTORY_HOURS``)
+            before an hour of issue are made use of, and nothing after it. A grid's last hour is the last of issue.
         issued_at: hours of issue: the beginning (UTC) of the last hour that is over.
         num_threads: threads of LightGBM.
         pollutants: what to forecast; one the model does not know gets persistence.
@@ -94,9 +94,9 @@ def predict(
         that is under way, and from 18:00 of the next; NaN where a model cannot tell.
     """
     hours = pd.DatetimeIndex(pd.to_datetime(list(issued_at), utc=True)).unique().sort_values()
-    if len(hours) == 0 or len(hourly) == 0:
+    if len(hours) == 0 or (isinstance(hourly, pd.DataFrame) and not len(hourly)):
         return _table([])
-    grid = to_grid(hourly, hours[0] - pd.Timedelta(hours=HISTORY_HOURS), hours[-1])
+    grid = hourly if isinstance(hourly, Grid) else to_grid(hourly, *span_of(hours))
     rows = grid.index(hours)
     spans, parts = Spans(grid, zones or {}), []
     for pollutant in pollutants:
@@ -115,6 +115,11 @@ def predict(
             table = _forecast(quantiles, grid, anchors, int(horizon), reason)
             parts.append(table.assign(**_of_day(spans, anchors, int(horizon), chance)))
     return _table(parts)
+
+
+def span_of(hours: Sequence[pd.Timestamp] | pd.DatetimeIndex) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Return the first and the last hour whose readings the forecasts of some hours of issue make use of."""
+    return min(hours) - pd.Timedelta(hours=HISTORY_HOURS), max(hours)
 
 
 class _Anchors:
@@ -167,7 +172,8 @@ class _Model:
         usable[: max(int(anchors.issued.min()) - calibration.RECENT_HOURS, self.unseen) - longest] = False
         # Of many stations, every k-th hour of the last two weeks is enough to see what the bands missed; k has no
         # divisor in common with 24, or it would be the same hours of each day.
-        step = -(-len(grid.stations) * calibration.RECENT_HOURS // _MOST_RECENT_ROWS)
+        n_stations = grid.network.stations if grid.network else len(grid.stations)
+        step = -(-n_stations * calibration.RECENT_HOURS // _MOST_RECENT_ROWS)
         while math.gcd(step, 24) > 1:
             step += 1
         usable[(grid.start + np.arange(len(values))) % step != 0] = False

@@ -1,6 +1,6 @@
 """The days of each station on a grid of readings, as its clock counts them, and means over spans of hours."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 import numpy as np
@@ -29,16 +29,22 @@ class Spans:
             zones: time zone of each station; UTC where not named.
         """
         self.grid, self._values = grid, grid.values[POLLUTANT]
-        of_zone = {zone: _midnights(grid, zone) for zone in {zones.get(name, "UTC") for name in grid.stations}}
-        self._days = [of_zone[zones.get(name, "UTC")] for name in grid.stations]
+        names = [zones.get(name, "UTC") for name in grid.stations]
+        used = sorted({*names})
+        self._days = [_midnights(grid, zone) for zone in used]
+        self._zone = np.array([used.index(zone) for zone in names], dtype=np.int64)
 
     def day(self, row: Ints, column: Ints) -> npt.NDArray[np.object_]:
         """Return the (n,) days, such as 2024-09-09, that some hours lie in."""
         out = np.empty(len(row), dtype=object)
-        for station in np.unique(column):
-            at, (midnights, days) = column == station, self._days[station]
+        for at, midnights, days in self._by_zone(column):
             out[at] = days[np.searchsorted(midnights, row[at], side="right") - 1]
         return out
+
+    def _by_zone(self, column: Ints) -> Iterator[tuple[Ints, Ints, npt.NDArray[np.object_]]]:
+        zone = self._zone[column]
+        for number, (midnights, days) in enumerate(self._days):
+            yield np.flatnonzero(zone == number), midnights, days
 
     @cached_property
     def _sums(self) -> tuple[Floats, Ints]:
@@ -49,8 +55,7 @@ class Spans:
     def bounds(self, row: Ints, column: Ints, day: int) -> tuple[Ints, Ints]:
         """Return the first row of a day, and the row after its last one; `day` counts from that of each row."""
         begin, end = np.empty(len(row), dtype=np.int64), np.empty(len(row), dtype=np.int64)
-        for station in np.unique(column):
-            at, (midnights, _) = column == station, self._days[station]
+        for at, midnights, _ in self._by_zone(column):
             place = np.searchsorted(midnights, row[at], side="right") - 1 + day
             begin[at], end[at] = midnights[place], midnights[place + 1]
         return begin, end

@@ -22,10 +22,37 @@ from airqino.forecasting.inputs import Scaling
 from airqino.forecasting.spans import POLLUTANT
 from airqino.readings import FORECAST, HORIZONS
 
-__all__ = ["MIN_USABLE_HOURS", "leads_of", "train"]
+__all__ = ["MIN_USABLE_HOURS", "MOST_STATIONS", "MOST_STATION_HOURS", "drawn_stations", "leads_of", "train"]
 
 #: Two weeks of one station: the habits of an hour of the day are means over two weeks.
 MIN_USABLE_HOURS = 14 * 24
+
+
+#: A training is of at most so many stations, and of so many hours of all of them together: the readings of 100 stations
+#: for a year, and the forecasts of 200 that two models are compared on, take half a gigabyte each.
+MOST_STATIONS = 200
+MOST_STATION_HOURS = 100 * 365 * 24
+
+
+def drawn_stations(stations: Sequence[str], hours: int, seed: int) -> list[str]:
+    """Draw the stations that a model is trained on: all of them, where that is not too much for the memory.
+
+    The model is one for all stations, and is fitted on `Recipe.max_rows` of their hours; of more stations it would see
+    fewer hours each, so few that none could be judged by itself. What is not drawn is forecast as a new station is.
+
+    Args:
+        stations: sorted station ids.
+        hours: length of the history.
+        seed: random seed; the same stations and seed give the same ones.
+
+    Returns:
+        Sorted station ids, at least one.
+    """
+    number = max(min(MOST_STATIONS, MOST_STATION_HOURS // max(hours, 1)), 1)
+    if len(stations) <= number:
+        return list(stations)
+    drawn = np.random.default_rng(seed).choice(len(stations), number, replace=False)
+    return [stations[position] for position in sorted(drawn.tolist())]
 
 
 def leads_of(horizons: Sequence[int]) -> tuple[int, ...]:

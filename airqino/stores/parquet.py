@@ -24,8 +24,7 @@ from airqino.stores.files import Signature
 
 __all__ = [
     "concat", "decode", "digest", "fingerprint", "fingerprint_in", "footer", "frame", "load", "read", "read_ahead",
-    "read_as",
-    "texts_in", "write",
+    "read_as", "read_columns", "texts_in", "write",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -225,12 +224,38 @@ def read_ahead(found: Mapping[Path, Signature], check_of: Callable[[Path], Check
         at_once(one, todo)
 
 
-def load(path: Path, without: Collection[str] = ()) -> pa.Table | None:
+def read_columns(path: Path, names: Collection[str]) -> pa.Table | None:
+    """Read some columns of a file, those that it has of them: of one of many large files, which is not remembered.
+
+    Args:
+        path: The file.
+        names: The columns.
+
+    Returns:
+        The columns, in the file's order; None where there is no such file.
+
+    Raises:
+        DamagedFileError: It is not a file that `write` wrote, or these columns are not as they were written.
+        StagingError: It cannot be read.
+    """
+    if (texts := footer(path)) is None:
+        return None
+    if (known := _tables.get(path)) and known[0] == files.signature(path):
+        table = known[1]
+    elif (found := load(path, only=names)) is not None:
+        table = found.replace_schema_metadata(texts)
+    else:
+        return None
+    return table.select([name for name in table.column_names if name in names])
+
+
+def load(path: Path, without: Collection[str] = (), only: Collection[str] | None = None) -> pa.Table | None:
     """Read a file from the disk, whoever wrote it; the table is not remembered.
 
     Args:
         path: The file.
         without: Columns to leave out, where there are such.
+        only: The columns that are wanted, where there are such; None: all.
 
     Returns:
         Its table, or None where there is no such file.
@@ -249,15 +274,16 @@ def load(path: Path, without: Collection[str] = ()) -> pa.Table | None:
         raise StagingError(f"{path} cannot be read: {error.strerror}") from error
     except (OSError, MemoryError) as error:
         raise DamagedFileError(f"{path} cannot be read: {error}") from error
-    return decode(path, content, without)
+    return decode(path, content, without, only)
 
 
-def decode(path: Path, content: bytes, without: Collection[str] = ()) -> pa.Table:
+def decode(path: Path, content: bytes, without: Collection[str] = (), only: Collection[str] | None = None) -> pa.Table:
     """Return the table that a file's content is; its pages' checksums are tested. See `load`."""
     try:
         # of many small files this reads a third faster than Arrow's own way to a file
         with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True, pre_buffer=False) as file:
-            wanted = [name for name in file.schema_arrow.names if name not in without] if without else None
+            names = file.schema_arrow.names
+            wanted = [name for name in names if name not in without and (only is None or name in only)]
             return file.read(columns=wanted, use_threads=False)
     except (OSError, ValueError, TypeError, NotImplementedError, MemoryError) as error:
         # Arrow raises each of them for one damage or another

@@ -9,9 +9,18 @@ from hypothesis import strategies as st
 from support.series import START, cyclic
 
 from airqino.errors import InsufficientHistoryError
-from airqino.forecasting.grid import COVARIATES, WEATHER
-from airqino.forecasting.model import COLUMNS, HISTORY_HOURS, OLDEST_HOURS, ForecastModel, Recipe, predict, train
-from airqino.readings import HORIZONS
+from airqino.forecasting.grid import COVARIATES, WEATHER, Network, grid_of_days
+from airqino.forecasting.model import (
+    COLUMNS,
+    HISTORY_HOURS,
+    OLDEST_HOURS,
+    ForecastModel,
+    Recipe,
+    predict,
+    span_of,
+    train,
+)
+from airqino.readings import FORECAST, HORIZONS
 
 DAYS = 50
 TINY = Recipe(rounds=15, medians=1, band_rounds=15, floor_rounds=10, validation_days=10)
@@ -52,6 +61,33 @@ def test_a_row_for_everything(model):
     pd.testing.assert_frame_equal(
         table[table.issued_at == hour(1149)].reset_index(drop=True), predict(model, HOURLY, [hour(1149)])
     )
+
+
+@pytest.mark.parametrize("with_model", [True, False])
+def test_forecasts_of_blocks_of_stations_are_those_of_the_network(model, with_model):
+    random, parts = np.random.default_rng(3), []
+    for station in "abcde":
+        part = HOURLY[HOURLY["station"] == random.choice(["a", "b"])].assign(station=station)
+        part[["co", "pm2_5"]] *= random.uniform(0.5, 2)
+        parts.append(part[random.random(len(part)) > 0.05])
+    hourly, issued = pd.concat(parts, ignore_index=True), [hour(1150), hour(1151)]
+    used, span = model if with_model else None, span_of([hour(1150), hour(1151)])
+    whole = predict(used, hourly, issued)
+
+    def grid_of(block, *names):
+        days = [rows for _, rows in hourly.groupby(hourly["observed_at"].dt.floor("D"))]
+        return grid_of_days(days, *span, block, *names)
+
+    blocks = [["a", "b"], ["c"], ["d", "e"]]
+    network = Network.of(grid_of(block, FORECAST) for block in blocks)
+    parts = [predict(used, replace(grid_of(block), network=network), issued) for block in blocks]
+    order = ["issued_at", "station", "pollutant", "horizon_h"]
+    together = pd.concat(parts).sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(together, whole, **ROUNDING)
+    assert with_model == ("lightgbm" in set(whole["method"]))
+    if with_model:  # a block that knows nothing of the others forecasts something else
+        alone = pd.concat([predict(used, grid_of(block), issued) for block in blocks])
+        assert not np.allclose(alone.sort_values(order)["p50"], whole["p50"], equal_nan=True)
 
 
 def test_it_beats_persistence_where_there_is_something_to_learn(model):

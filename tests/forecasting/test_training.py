@@ -74,3 +74,18 @@ def test_what_is_thinned_is_of_all_hours_of_the_day(stations, days):
     found = training._thinned(np.arange(len(column)), column, 60_000, seed=1)
     of_day = np.bincount(found // stations % 24, minlength=24)
     assert of_day.min() > 0.8 * of_day.mean()
+
+
+@pytest.mark.parametrize(
+    ("stations", "days", "number"),
+    [(2, 400, 2), (200, 30, 200), (91, 400, 91), (10_000, 30, 200), (10_000, 400, 91), (500, 20_000, 1)],
+)
+def test_a_large_network_is_trained_on_some_of_its_stations(stations, days, number):
+    names = [f"{n:05}" for n in range(stations)]
+    drawn = training.drawn_stations(names, 24 * days, seed=1)
+    assert len(drawn) == number
+    assert drawn == sorted({*drawn} & {*names})
+    assert drawn == training.drawn_stations(names, 24 * days, seed=1)
+    if number < stations:
+        assert drawn != names[:number]
+        assert drawn != training.drawn_stations(names, 24 * days, seed=2)
