@@ -203,14 +203,13 @@ class _Model:
 
     def _raw(self, lead: int) -> Floats:
         """Return the (3, hours, stations) quantiles as the boosters give them; NaN where none is needed."""
-        if lead in self._raw_of:  # of a fresh reading and of one an hour old
-            return self._raw_of[lead]
         values = self.grid.values[self.pollutant]
-        features, last = self.features[:, names_for(self.names, lead)], values[self.row, self.column]
-        model = self.model.models[f"{self.pollutant}/{lead}"]
+        if lead not in self._raw_of:  # else of a fresh reading, and of one an hour old
+            features, last = self.features[:, names_for(self.names, lead)], values[self.row, self.column]
+            model = self.model.models[f"{self.pollutant}/{lead}"]
+            self._raw_of[lead] = boosting.predict(self.pollutant, model, features, last, self.num_threads)
         raw = np.full((3, *values.shape), np.nan)
-        raw[:, self.row, self.column] = boosting.predict(self.pollutant, model, features, last, self.num_threads)
-        self._raw_of[lead] = raw
+        raw[:, self.row, self.column] = self._raw_of[lead]
         return raw
 
     def reasons_against(self, lead: int) -> npt.NDArray[np.object_]:
