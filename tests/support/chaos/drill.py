@@ -119,6 +119,9 @@ class Disturbed:
                 self.life.sandbox.add_fault(about["what"], probability=about["share"], seconds=0)
             case "damage":
                 self._damage(about["files"], f"{self.life.plan.seed}/{about['draw']}")
+            case "documents":
+                self._edit(about["number"], f"{self.life.plan.seed}/{about['draw']}")
+                return
             case _:
                 return
         self._ends[key] = max(until, self._ends.get(key, 0))
@@ -156,6 +159,22 @@ class Disturbed:
             with contextlib.suppress(OSError, StopIteration, ValueError):  # there is no other to lay in its place
                 DAMAGES[way](path)
             self.say(f"damaged: {path.relative_to(root)} ({way})")
+
+    def _edit(self, number: int, seed: str) -> None:
+        """Delete documents, or change a number in them, as somebody at a shell might."""
+        draws, database = random.Random(seed), self.life.pipeline.database
+        for _ in range(number):
+            collection = database[draws.choice(["hourly_measurements", "daily_averages", "coverage"])]
+            documents = list(collection.find(sort=[("_id", 1)]))
+            if not documents:
+                continue
+            document, deletes = draws.choice(documents), draws.random() < 0.5
+            numbers = sorted(name for name, value in document.items() if isinstance(value, float))
+            if deletes or not numbers:
+                collection.delete_one({"_id": document["_id"]})
+            else:
+                collection.update_one({"_id": document["_id"]}, {"$inc": {draws.choice(numbers): 7.5}})
+            self.say(f"{'deleted' if deletes or not numbers else 'changed'}: {collection.name} {document['_id']}")
 
     def _run_hour(self, steps: list[Step]) -> None:
         of = {step.kind: step.about for step in steps}
