@@ -10,6 +10,7 @@ import signal
 import statistics
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,7 +196,8 @@ class Disturbed:
 
     def _together(self, apart: float, killed: bool) -> None:
         begin = f"{self.life.plan.begin:%Y-%m-%dT%H}.."
-        started = []
+        started, is_well = [], not self._ends and not killed
+        self.life.sandbox.reset()
         for command in (("backfill", begin, "--yes"), ("hourly",), ("hourly",)):
             started.append(self._start(*command))
             time.sleep(apart)
@@ -203,6 +205,11 @@ class Disturbed:
             self._kill(started.pop(1), "run", apart)
         for one in started:
             self._check(one, _ENDS)
+        asked = Counter((w["station"], w["start"], w["stop"]) for w in self.life.sandbox.stats()["windows"])
+        if is_well and (twice := [window for window, count in asked.items() if count > 1]):
+            self.complaints.append(
+                f"{self.life.now:%Y-%m-%dT%H} runs at once did the work twice: {twice} were asked for"
+            )
 
     def _kill(self, started: Started, whom: str, after: float) -> None:
         """Kill a run, or processes of it, at a moment of it; those that live on are its orphans."""
