@@ -1,16 +1,12 @@
 """Run a deployment through days of faults, and compare what it holds at the end with one that had none."""
 
 import argparse
-import contextlib
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from itertools import islice
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # each command's process loads this module again
     from support.chaos.plan import Plan
@@ -68,6 +64,7 @@ def main() -> int:
 def _run(plan: "Plan", every: int) -> list[str]:
     from airqino.sandbox.mongod import Mongod
     from airqino.sandbox.server import Sandbox
+    from support.chaos.beside import beside
     from support.chaos.drill import Disturbed, small_disk
     from support.chaos.life import Life, Server, quiet_life
     from support.chaos.state import differences, state_of
@@ -82,7 +79,7 @@ def _run(plan: "Plan", every: int) -> list[str]:
         Proxy(int(sandbox.url.rpartition(":")[2])) as api,
         Proxy(mongod.port) as mongo,
         small_disk(Path(name) / "disk") as disk,
-        _beside(quiet_life, plan, Path(name) / "quiet", mongod.uri, every) as quiet,
+        beside(quiet_life, plan, Path(name) / "quiet", mongod.uri, every) as quiet,
     ):
         pipeline = Pipeline(disk / "staging", Server(mongod.uri), f"http://127.0.0.1:{api.port}")
         pipeline.env["MONGODB_URI"] = f"mongodb://127.0.0.1:{mongo.port}/?directConnection=true"
@@ -100,28 +97,6 @@ def _run(plan: "Plan", every: int) -> list[str]:
         except EOFError:
             expected = "the undisturbed deployment's process has ended"
         return [*faults, *(differences(found, expected) if isinstance(expected, dict) else [expected])]
-
-
-@contextlib.contextmanager
-def _beside(work: Callable[..., Any], *arguments: Any) -> Iterator[Connection]:
-    """Do some work in a process of its own, which ends with the block; yield the pipe that its result comes from."""
-    spawn = get_context("spawn")
-    ours, theirs = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=_send, args=(theirs, work, arguments))
-    process.start()
-    theirs.close()
-    try:
-        yield ours
-    finally:
-        process.kill()
-        process.join()
-
-
-def _send(pipe: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    try:
-        pipe.send(work(*arguments))
-    except RuntimeError as error:
-        pipe.send(f"{error}")
 
 
 def _stopped(*_: object) -> None:
