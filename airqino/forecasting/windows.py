@@ -58,6 +58,8 @@ def day_sums(
     grid = to_grid(hourly[used]) if len(hourly) else None
     total = _added_up(pd.DataFrame(columns=[*SCORED, "target"]))
     for table in forecasts:
+        if table.empty:  # whose columns have other types
+            continue
         within = (table["target_at"] >= begin) & (table["target_at"] < begin + pd.Timedelta(days=1))
         rows = table[within & (table["method"] != "none")]
         rows = rows.assign(target=targets_of(rows, grid, pollutants) if grid else np.nan)

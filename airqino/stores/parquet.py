@@ -312,6 +312,8 @@ def concat(tables: Iterable[pa.Table]) -> pa.Table:
 def frame(tables: Iterable[pa.Table | None]) -> "pd.DataFrame":
     """Put rows together, in order, as a data frame; empty where there is no table."""
     found = [table for table in tables if table is not None]
+    # the types of a table without rows, such as pandas gives its columns, are those of no others
+    found = [table for table in found if len(table)] or found[:1]
     rows: pd.DataFrame = (concat(found) if found else pa.table({})).to_pandas()
     return rows
 

@@ -42,6 +42,15 @@ def test_flagged_and_missing_targets_are_not_scored() -> None:
     assert scores["n"].tolist() == [21, 21, 21]
 
 
+def test_a_forecast_without_rows_adds_nothing_whatever_its_types() -> None:
+    """Such as one of an hour before the first reading: pandas calls each of its columns a number."""
+    table, hourly = forecasts(24)
+    empty = pd.DataFrame({name: np.array([], dtype=float) for name in table})
+    pd.testing.assert_frame_equal(
+        day_sums([empty, table, empty], hourly, DAY, ["pm2_5"]), day_sums([table], hourly, DAY, ["pm2_5"])
+    )
+
+
 def test_nothing_measured_yet() -> None:
     table, hourly = forecasts(24)
     scores = scored(table, hourly.iloc[:0])

@@ -332,3 +332,14 @@ def test_memory_is_bounded_and_what_fell_out_is_read_again(tmp_path, monkeypatch
         parquet.write(tmp_path / f"{number}.parquet", pa.table({"number": [number]}))
     assert len(parquet._tables) == 3
     assert [parquet.read(tmp_path / f"{n}.parquet")["number"][0].as_py() for n in range(10)] == list(range(10))
+
+
+def test_a_table_without_rows_says_nothing_of_the_types_of_others():
+    """Such as a forecast of an hour before the first reading: pandas calls each of its columns a number."""
+    empty = pa.table({"station": pa.array([], pa.float64()), "co": pa.array([], pa.float64())})
+    rows = pa.table({"station": ["1", "2"], "co": [0.5, None]})
+    for tables in ([empty, rows], [rows, empty], [None, empty, rows, empty]):
+        assert parquet.frame(tables)["station"].tolist() == ["1", "2"]
+        assert parquet.frame(tables)["co"].tolist()[0] == 0.5
+    assert list(parquet.frame([empty, empty]).columns) == ["station", "co"]
+    assert len(parquet.frame([empty, None])) == 0

@@ -4,10 +4,12 @@ import argparse
 import signal
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # each command's process loads this module again
+    from support.chaos.plan import Plan
 
 _CODES = """exit codes:
   0  both hold the same, forecasts and times excepted
@@ -44,6 +46,7 @@ def main() -> int:
         return 0
     limit = int(60 * (arguments.minutes or 10 + 4 * plan.days))
     signal.signal(signal.SIGALRM, _late)
+    signal.signal(signal.SIGTERM, _stopped)  # the disk is unmounted, the servers end
     signal.alarm(limit)
     try:
         found = _run(plan, arguments.quiet_every)
@@ -58,9 +61,10 @@ def main() -> int:
     return 1 if found else 0
 
 
-def _run(plan, every: int) -> list[str]:  # type: ignore[no-untyped-def]
+def _run(plan: "Plan", every: int) -> list[str]:
     from airqino.sandbox.mongod import Mongod
     from airqino.sandbox.server import Sandbox
+    from support.chaos.beside import beside
     from support.chaos.drill import Disturbed, small_disk
     from support.chaos.life import Life, Server, quiet_life
     from support.chaos.state import differences, state_of
@@ -75,9 +79,8 @@ def _run(plan, every: int) -> list[str]:  # type: ignore[no-untyped-def]
         Proxy(int(sandbox.url.rpartition(":")[2])) as api,
         Proxy(mongod.port) as mongo,
         small_disk(Path(name) / "disk") as disk,
-        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside,
+        beside(quiet_life, plan, Path(name) / "quiet", mongod.uri, every) as quiet,
     ):
-        quiet = beside.submit(quiet_life, plan, Path(name) / "quiet", mongod.uri, every)
         pipeline = Pipeline(disk / "staging", Server(mongod.uri), f"http://127.0.0.1:{api.port}")
         pipeline.env["MONGODB_URI"] = f"mongodb://127.0.0.1:{mongo.port}/?directConnection=true"
         life = Life(plan, pipeline, sandbox, Path(name) / "airqino.cfg", is_disturbed=True)
@@ -90,10 +93,14 @@ def _run(plan, every: int) -> list[str]:  # type: ignore[no-untyped-def]
         finally:
             pipeline.close()
         try:
-            expected = quiet.result()
-        except RuntimeError as error:
-            return [*faults, f"{error}"]
-        return [*faults, *differences(found, expected)]
+            expected = quiet.recv()
+        except EOFError:
+            expected = "the undisturbed deployment's process has ended"
+        return [*faults, *(differences(found, expected) if isinstance(expected, dict) else [expected])]
+
+
+def _stopped(*_: object) -> None:
+    raise SystemExit(143)
 
 
 def _late(*_: object) -> None:

@@ -10,6 +10,7 @@ import signal
 import statistics
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +120,9 @@ class Disturbed:
                 self.life.sandbox.add_fault(about["what"], probability=about["share"], seconds=0)
             case "damage":
                 self._damage(about["files"], f"{self.life.plan.seed}/{about['draw']}")
+            case "documents":
+                self._edit(about["number"], f"{self.life.plan.seed}/{about['draw']}")
+                return
             case _:
                 return
         self._ends[key] = max(until, self._ends.get(key, 0))
@@ -157,6 +161,22 @@ class Disturbed:
                 DAMAGES[way](path)
             self.say(f"damaged: {path.relative_to(root)} ({way})")
 
+    def _edit(self, number: int, seed: str) -> None:
+        """Delete documents, or change a number in them, as somebody at a shell might."""
+        draws, database = random.Random(seed), self.life.pipeline.database
+        for _ in range(number):
+            collection = database[draws.choice(["hourly_measurements", "daily_averages", "coverage"])]
+            documents = list(collection.find(sort=[("_id", 1)]))
+            if not documents:
+                continue
+            document, deletes = draws.choice(documents), draws.random() < 0.5
+            numbers = sorted(name for name, value in document.items() if isinstance(value, float))
+            if deletes or not numbers:
+                collection.delete_one({"_id": document["_id"]})
+            else:
+                collection.update_one({"_id": document["_id"]}, {"$inc": {draws.choice(numbers): 7.5}})
+            self.say(f"{'deleted' if deletes or not numbers else 'changed'}: {collection.name} {document['_id']}")
+
     def _run_hour(self, steps: list[Step]) -> None:
         of = {step.kind: step.about for step in steps}
         if "clock" in of:
@@ -176,7 +196,8 @@ class Disturbed:
 
     def _together(self, apart: float, killed: bool) -> None:
         begin = f"{self.life.plan.begin:%Y-%m-%dT%H}.."
-        started = []
+        started, is_well = [], not self._ends and not killed
+        self.life.sandbox.reset()
         for command in (("backfill", begin, "--yes"), ("hourly",), ("hourly",)):
             started.append(self._start(*command))
             time.sleep(apart)
@@ -184,6 +205,11 @@ class Disturbed:
             self._kill(started.pop(1), "run", apart)
         for one in started:
             self._check(one, _ENDS)
+        asked = Counter((w["station"], w["start"], w["stop"]) for w in self.life.sandbox.stats()["windows"])
+        if is_well and (twice := [window for window, count in asked.items() if count > 1]):
+            self.complaints.append(
+                f"{self.life.now:%Y-%m-%dT%H} runs at once did the work twice: {twice} were asked for"
+            )
 
     def _kill(self, started: Started, whom: str, after: float) -> None:
         """Kill a run, or processes of it, at a moment of it; those that live on are its orphans."""

@@ -33,6 +33,7 @@ TROUBLES = {
     "clock": "this machine's clock is wrong for a run",
     "together": "two hourly runs and a backfill at once",
     "outage": "no run for some hours",
+    "documents": "documents in MongoDB are deleted, or a number in them is another",
 }
 """Each kind of trouble; of the history of the source and the operator's changes see `_history`."""
 
@@ -95,7 +96,7 @@ def draw(seed: int, days: int, kinds: Collection[str] = tuple(TROUBLES)) -> Plan
     """
     zone, begin = random.Random(f"{seed}/begin").choice(_CHANGES)
     history = _history(random.Random(f"{seed}/history"), days, begin)
-    troubles = _troubles(random.Random(f"{seed}/troubles"), days)
+    troubles = _troubles(random.Random(f"{seed}/troubles"), days) + _edits(random.Random(f"{seed}/edits"), days)
     return Plan(seed, days, begin, zone, history, tuple(step for step in troubles if step.kind in kinds))
 
 
@@ -134,7 +135,7 @@ def _troubles(draws: random.Random, days: int) -> tuple[Step, ...]:
     steps = []
     left: dict[str, list[str]] = {"api": [], "mongo": []}
     for day in range(days):
-        kinds = [kind for kind in TROUBLES for _ in range(_TIMES.get(kind, 1))]
+        kinds = [kind for kind in TROUBLES if kind != "documents" for _ in range(_TIMES.get(kind, 1))]
         hours = draws.sample(range(day * 24 + (day == 0), (day + 1) * 24), len(kinds))
         for hour, kind in zip(hours, kinds, strict=True):
             drawn = draws.random()
@@ -157,6 +158,13 @@ def _troubles(draws: random.Random, days: int) -> tuple[Step, ...]:
             how = {"share": round(0.4 + 0.6 * drawn, 2), "hours": draws.randrange(1, 3)}
             steps.append(Step(hour, kind, about.get(kind) or {"what": left[kind].pop()} | how))
     return tuple(sorted(steps, key=lambda step: step.hour))
+
+
+def _edits(draws: random.Random, days: int) -> tuple[Step, ...]:
+    hours = [day * 24 + draws.randrange(6, 24) for day in range(days)]
+    return tuple(
+        Step(h, "documents", {"number": draws.randrange(2, 6), "draw": round(draws.random(), 3)}) for h in hours
+    )
 
 
 #: Ways to damage a file that the pipeline can tell; of a state file of its own form another content it cannot.
