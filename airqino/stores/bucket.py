@@ -210,13 +210,29 @@ class BucketPath(PosixPath):
         kind, _ = mimetypes.guess_type(self.name)
         text = "; charset=utf-8" if kind and (kind.startswith("text/") or kind.endswith(("json", "xml"))) else ""
         condition["ContentType"] = f"{kind or 'application/octet-stream'}{text}"
-        answer = self._ask(lambda client, at: client.put_object(Body=content, **condition, **at))
+        try:
+            answer = self._ask(lambda client, at: client.put_object(Body=content, **condition, **at))
+        except (ConflictError, FileNotFoundError):  # the one to be replaced is another now, or gone
+            answer = self._as_written(content)
         status = Status(len(content), time.time(), answer["ETag"])
         _listings(self).added(self.key, Entry(status.etag, status.st_size, status.st_mtime))
         self._remember(status.etag, content)
         for written in _recorders:
             written.add(self)
         return status
+
+    def _as_written(self, content: bytes) -> dict[str, str]:
+        """Return the ETag of what is there, if it is what was to be written: a put that is tried again meets itself.
+
+        Raises:
+            ConflictError: It is not.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            there, etag = self._ask(_get)
+            if there == content:
+                return {"ETag": etag}
+        _listings(self).forget()
+        raise ConflictError(f"{self} was written by somebody else at the same moment; run again")
 
     def copy_to(self, target: Path) -> None:
         """Copy an object within the bucket.
@@ -351,7 +367,7 @@ def _ask(path: BucketPath, work: Callable[[Any], T]) -> T:
         if code in ("NoSuchKey", "404"):
             raise _missing(path) from None
         if status == 412 or code == "ConditionalRequestConflict":
-            raise ConflictError(f"{path} was written by somebody else at the same moment; run again") from None
+            raise ConflictError(f"{path} is another one") from None
         raise BucketError(f"{_where(path)}: {_refusal(path, code, status)}") from None
     except BotoCoreError as error:
         kind = type(error).__name__
