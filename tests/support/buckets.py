@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
-from airqino.stores import bucket, parquet
+from airqino.stores import bucket, parquet, s3
 from support.servers import running
 
 __all__ = ["Bucket", "Store", "counted", "here", "serving"]
@@ -102,8 +102,8 @@ def here(store: Store, **env: str) -> Iterator[None]:
 
 
 def _forget() -> None:
-    bucket._client.cache_clear()
-    for memory in (bucket._known, bucket._contents, bucket._unreachable, bucket._roots, parquet._tables):
+    s3._client.cache_clear()
+    for memory in (bucket._known, bucket._contents, s3._unreachable, bucket._roots, parquet._tables, parquet._footers):
         memory.clear()
 
 
