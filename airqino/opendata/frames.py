@@ -21,6 +21,7 @@ from airqino.opendata.layout import FOLDER, DataFolder, period_of
 from airqino.opendata.staged import read_days
 from airqino.readings import POLLUTANTS, reading, unit_of
 from airqino.stores import notebook
+from airqino.stores.files import place
 from airqino.stores.paths import Paths
 from airqino.times import Span, day_range, floor_hour, parse_span
 
@@ -96,7 +97,7 @@ def read(
         DamagedFileError: A file of the span is damaged.
         StagingError: A file cannot be read.
     """
-    folder = Path(root or os.environ.get("STAGING_ROOT") or "staging")
+    folder = place(f"{root or os.environ.get('STAGING_ROOT') or 'staging'}")
     wanted = (
         None if station is None else [f"{station}"] if isinstance(station, str | int) else [f"{s}" for s in station]
     )

@@ -2,24 +2,19 @@
 
 A put is whole or not at all, and what was put is what the next request sees (strong consistency, S3 since 2020). There
 are no folders: a folder is there if an object's name begins with its. Names are listed by pages of 1,000, each of which
-answers for as many days as it holds, and is remembered for a moment (`forget`). boto3 is loaded with the first request;
-it takes credentials and end point from the environment (``AWS_*``) alone.
+answers for as many days as it holds, and is remembered for a moment (`forget`).
 """
 
 import contextlib
-import errno
 import fnmatch
-import mimetypes
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from pathlib import Path, PosixPath
+from pathlib import Path, PosixPath, PurePath
 from typing import Any, NamedTuple, TypeVar
 
-from airqino.errors import BucketError, ConflictError, StagingError
+from airqino.errors import ConflictError
+from airqino.stores import s3
 from airqino.stores.listings import Entry, Listings
 
 __all__ = ["SCHEME", "BucketPath", "Status", "at_once", "before_write", "forget", "recorded", "register"]
@@ -27,25 +22,17 @@ __all__ = ["SCHEME", "BucketPath", "Status", "at_once", "before_write", "forget"
 T = TypeVar("T")
 
 SCHEME = "s3://"
-#: Seconds to connect, to wait for the next bytes, and how often a request is tried, with growing pauses.
-_CONNECT, _READ, _TRIES = 5, 20, 3
-#: After a bucket could not be reached, this many seconds pass before the same process tries it again.
-_PATIENCE = 15.0
-#: Requests of one process at the same time.
-_THREADS = 16
 #: In a folder whose files are not all there yet: until it goes, the folder is as if it were not there.
 UNFINISHED = ".unfinished"
 
 #: Root → the setting that names it, for messages.
-_roots: dict["BucketPath", str] = {}
-_unreachable: dict[int, tuple[float, BucketError]] = {}
+_roots: dict[PurePath, str] = {}
 #: Called before anything is written; whoever may not write any more raises.
 before_write: list[Callable[[], None]] = []
 #: Contents of small objects, with their ETags: a model's files, the champion's name, incidents.
 _contents: dict["BucketPath", tuple[str, bytes]] = {}
 _SMALL, _REMEMBERED = 1_000_000, 256
 _recorders: list[set["BucketPath"]] = []
-_opening = threading.Lock()
 
 
 class Status(NamedTuple):
@@ -108,7 +95,7 @@ class BucketPath(PosixPath):
         """
         if entry := self._entry():
             return Status(entry.size, entry.modified, entry.etag)
-        raise _missing(self)
+        raise s3.missing(self)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
         """Tell whether there is such an object, or folder."""
@@ -158,8 +145,23 @@ class BucketPath(PosixPath):
         known = _contents.get(self)
         if known and (entry := self._entry()) and entry.etag == known[0]:
             return known[1]
-        content, etag = self._ask(_get)
+        content, etag = self._ask(s3.get)
         self._remember(etag, content)
+        return content
+
+    def read_end(self, size: int) -> bytes:
+        """Return the last bytes of an object, or all where it is shorter.
+
+        Args:
+            size: How many bytes.
+
+        Raises:
+            FileNotFoundError: There is no such object.
+            BucketError: It cannot be read.
+        """
+        if not self.stat().st_size:  # S3 refuses to give a part of nothing
+            return b""
+        content, _ = self._ask(lambda client, at: s3.get(client, at | {"Range": f"bytes=-{size}"}))
         return content
 
     def read_text(self, encoding: str | None = None, errors: str | None = None, **_: Any) -> str:
@@ -174,7 +176,7 @@ class BucketPath(PosixPath):
             BucketError: It cannot be deleted.
         """
         if not missing_ok and not self.is_file():
-            raise _missing(self)
+            raise s3.missing(self)
         _may_write()
         self._ask(lambda client, at: client.delete_object(**at))
         _listings(self).removed(self.key)
@@ -207,16 +209,34 @@ class BucketPath(PosixPath):
         """
         _may_write()
         condition = {} if over is None else {"IfMatch": over} if over else {"IfNoneMatch": "*"}
+        import mimetypes  # a root on a disk needs none of it
+
         kind, _ = mimetypes.guess_type(self.name)
         text = "; charset=utf-8" if kind and (kind.startswith("text/") or kind.endswith(("json", "xml"))) else ""
         condition["ContentType"] = f"{kind or 'application/octet-stream'}{text}"
-        answer = self._ask(lambda client, at: client.put_object(Body=content, **condition, **at))
+        try:
+            answer = self._ask(lambda client, at: client.put_object(Body=content, **condition, **at))
+        except (ConflictError, FileNotFoundError):  # the one to be replaced is another now, or gone
+            answer = self._as_written(content)
         status = Status(len(content), time.time(), answer["ETag"])
         _listings(self).added(self.key, Entry(status.etag, status.st_size, status.st_mtime))
         self._remember(status.etag, content)
         for written in _recorders:
             written.add(self)
         return status
+
+    def _as_written(self, content: bytes) -> dict[str, str]:
+        """Return the ETag of what is there, if it is what was to be written: a put that is tried again meets itself.
+
+        Raises:
+            ConflictError: It is not.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            there, etag = self._ask(s3.get)
+            if there == content:
+                return {"ETag": etag}
+        _listings(self).forget()
+        raise ConflictError(f"{self} was written by somebody else at the same moment; run again")
 
     def copy_to(self, target: Path) -> None:
         """Copy an object within the bucket.
@@ -252,7 +272,7 @@ class BucketPath(PosixPath):
         return _listings(self).below(f"{self.key}/" if self.key else "")
 
     def _ask(self, work: Callable[[Any, dict[str, str]], T]) -> T:
-        return _ask(self, lambda client: work(client, {"Bucket": self.bucket, "Key": self.key}))
+        return s3.ask(self, _where, lambda client: work(client, {"Bucket": self.bucket, "Key": self.key}))
 
 
 def register(url: str, setting: str) -> BucketPath:
@@ -286,7 +306,9 @@ def recorded() -> Iterator[set[BucketPath]]:
 
 def at_once(work: Callable[[T], object], over: list[T]) -> None:
     """Do something of several objects, many at the same time; the first error is raised when all have ended."""
-    with ThreadPoolExecutor(min(_THREADS, len(over) or 1)) as pool:
+    from concurrent.futures import ThreadPoolExecutor  # a root on a disk needs none of it
+
+    with ThreadPoolExecutor(min(s3.THREADS, len(over) or 1)) as pool:
         for done in [pool.submit(work, of) for of in over]:
             done.result()
 
@@ -302,22 +324,8 @@ def _listings(path: BucketPath) -> Listings:
     return _known[root]
 
 
-def _get(client: Any, at: dict[str, str]) -> tuple[bytes, str]:
-    """Return an object's content and ETag; a body that breaks off is asked for again, as botocore does not."""
-    from botocore.exceptions import BotoCoreError
-
-    for left in reversed(range(_TRIES)):
-        answer = client.get_object(**at)
-        try:
-            return answer["Body"].read(), answer["ETag"]
-        except BotoCoreError:
-            if not left:
-                raise
-    raise AssertionError
-
-
 def _page(root: BucketPath, options: dict[str, str]) -> dict[str, Any]:
-    answer: dict[str, Any] = _ask(root, lambda client: client.list_objects_v2(Bucket=root.bucket, **options))
+    answer: dict[str, Any] = s3.ask(root, _where, lambda client: client.list_objects_v2(Bucket=root.bucket, **options))
     return answer
 
 
@@ -330,80 +338,14 @@ def _may_write() -> None:
         check()
 
 
-def _missing(path: Path) -> FileNotFoundError:
-    return FileNotFoundError(errno.ENOENT, "no such object", f"{path}")
-
-
-def _ask(path: BucketPath, work: Callable[[Any], T]) -> T:
-    """Ask the bucket; whatever botocore raises becomes one line."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    with _opening:
-        client = _client(os.getpid())
-    since, reason = _unreachable.get(os.getpid(), (-_PATIENCE, None))
-    if reason and time.monotonic() - since < _PATIENCE:
-        raise BucketError(f"{reason}")  # found out a moment ago: do not wait again
-    try:
-        return work(client)
-    except ClientError as error:
-        code = f"{error.response.get('Error', {}).get('Code', '')}"
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if code in ("NoSuchKey", "404"):
-            raise _missing(path) from None
-        if status == 412 or code == "ConditionalRequestConflict":
-            raise ConflictError(f"{path} was written by somebody else at the same moment; run again") from None
-        raise BucketError(f"{_where(path)}: {_refusal(path, code, status)}") from None
-    except BotoCoreError as error:
-        kind = type(error).__name__
-        if "Credential" in kind or "Token" in kind:
-            cure = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            raise BucketError(f"{_where(path)}: there are no credentials that can be used ({kind}): {cure}") from None
-        told = f"{client.meta.endpoint_url} does not answer ({kind})"
-        failed = BucketError(f"{_where(path)}: {told}: check the network, AWS_ENDPOINT_URL and AWS_REGION")
-        _unreachable[os.getpid()] = time.monotonic(), failed
-        raise failed from None
-
-
-def _where(path: BucketPath) -> str:
+def _where(path: PurePath) -> str:
     """Say which root it is, and which setting names it."""
     root = next((root for root in (path, *path.parents) if root in _roots), path)
     return f"{_roots.get(root, 'the bucket')} = {root}"
 
 
-def _refusal(path: BucketPath, code: str, status: int | None) -> str:
-    if code == "NoSuchBucket":
-        return f"there is no bucket {path.bucket}: make it, or correct the setting"
-    if status in (401, 403) or code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"):
-        needed = "s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject"
-        return f"refused ({code or status}): check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and the rights {needed}"
-    if status in (301, 307, 400):
-        return f"the server answered {code or status}: check AWS_REGION and AWS_ENDPOINT_URL"
-    return f"the server answered {code or status}: run again; if it lasts, ask whoever runs it"
-
-
-@lru_cache(maxsize=2)
-def _client(_pid: int) -> Any:
-    """Return this process's client: connections do not survive a fork."""
-    try:
-        import boto3
-        from botocore.config import Config
-    except ImportError as error:
-        raise StagingError(f"a root in a bucket needs boto3: run scripts/install s3 ({error})") from None
-    has_own_server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    config = Config(
-        connect_timeout=_CONNECT,
-        read_timeout=_READ,
-        retries={"mode": "standard", "total_max_attempts": _TRIES},
-        max_pool_connections=_THREADS,
-        s3={"addressing_style": "path" if has_own_server else "auto"},  # such a server seldom has a name per bucket
-    )
-    return boto3.session.Session(region_name=os.environ.get("AWS_REGION")).client("s3", config=config)
-
-
 def _begin_anew() -> None:
     """After a fork: another thread may have held a lock, and whoever works in parallel looks anew."""
-    global _opening
-    _opening = threading.Lock()
     _known.clear()
 
 

@@ -39,6 +39,8 @@ _REMEMBERED = 2048
 _tables: dict[Path, tuple[Signature, pa.Table]] = {}
 #: Larger tables (bytes) are not remembered when they are written: who writes many does not need them again.
 _LARGEST = 4_000_000
+#: Bytes of an object's end in which its footer is looked for.
+_END = 32_768
 _footers: dict[Path, tuple[Signature, dict[str, str]]] = {}
 
 
@@ -196,16 +198,27 @@ def footer(path: Path) -> dict[str, str] | None:
     if (table := _tables.get(path)) and table[0] == signature:
         return texts_in(table[1])
     if not (known := _footers.get(path)) or known[0] != signature:
-        if isinstance(path, BucketPath):
-            return texts_in(read_as(path, signature))
         try:
-            known = signature, texts_in(pq.read_schema(path).empty_table())
+            known = signature, texts_in(_schema(path).empty_table())
+        except StagingError:  # the bucket, not what lies in it
+            raise
         except (OSError, ValueError) as error:
             raise DamagedFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
         if _FINGERPRINT.decode() not in known[1]:
             raise DamagedFileError(f"{path} is not the file that was written under this name")
         _footers[path] = known
     return known[1]
+
+
+def _schema(path: Path) -> pa.Schema:
+    if not isinstance(path, BucketPath):
+        return pq.read_schema(path)
+    try:
+        return pq.read_schema(pa.BufferReader(path.read_end(_END)))
+    except (ValueError, OSError) as error:
+        if isinstance(error, StagingError):
+            raise
+        return pq.read_schema(pa.BufferReader(path.read_bytes()))  # its footer is longer, or it is damaged
 
 
 def read_ahead(found: Mapping[Path, Signature], check_of: Callable[[Path], Check]) -> None:

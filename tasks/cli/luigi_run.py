@@ -7,7 +7,7 @@ from luigi.rpc import RPCError
 from luigi.task_register import Register
 
 from airqino.errors import MongoError, PipelineError
-from airqino.stores import mongo
+from airqino.stores import files, mongo
 from tasks import logs, targets
 from tasks.cli.main import FAILED
 from tasks.cli.reasons import Outcome, Reasons
@@ -75,6 +75,7 @@ def _run(arguments: Sequence[str]) -> tuple[int, BaseException | None]:
         return int(done.code or 0), seen.error
     finally:
         logger.removeFilter(seen)
+        files.forget()  # what its workers have written counts
     return 0, None
 
 

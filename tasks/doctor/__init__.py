@@ -52,6 +52,6 @@ def examine(repository: Path, system: Path = Path("/")) -> list[Result]:
         Group(("model registry", "champion"), lambda: services.registry(of.forecast, of.staging, of.airqino)),
         Group(("alerts",), lambda: services.alerts(of.alerts)),
         Group(("public page",), lambda: services.public_page(of.publish)),
-        Group(("trigger",), lambda: trigger(repository, system, reading.staging_root())),
+        Group(("trigger",), lambda: trigger(repository, system, reading.log_folder().parent)),
     ]
     return run(groups, _SECONDS)

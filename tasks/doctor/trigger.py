@@ -52,7 +52,7 @@ def crontab_line(repository: Path, root: Path) -> str:
 
     Args:
         repository: The checkout.
-        root: The staging root, which takes the log where no better folder is this user's.
+        root: What takes the log where no better folder is this user's.
     """
     logs = (_LOGS / "hourly.log", Path.home() / "airqino-hourly.log", root.absolute() / "cron.log")
     log = next((path for path in logs if os.access(path.parent, os.W_OK)), logs[-1])

@@ -1,7 +1,5 @@
 """One task against luigid, seen in its web page."""
 
-import contextlib
-import socket
 import subprocess
 import sys
 import threading
@@ -15,9 +13,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 from prometheus_client.parser import text_string_to_metric_families
 from support.deployment import ROOT, Pipeline
+from support.luigid import running_luigid
 
 from airqino.readings import CORE_HOURS, FORECAST
-from airqino.sandbox.mongod import free_port
 from airqino.sandbox.server import Sandbox
 
 #: What Chromium needs to run as root and to leave the outside world alone.
@@ -28,26 +26,6 @@ CHROMIUM = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgr
 def luigid(tmp_path: Path) -> Iterator[str]:
     with running_luigid(tmp_path) as (url, _):
         yield url
-
-
-@contextlib.contextmanager
-def running_luigid(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    port = free_port()
-    command = [str(Path(sys.executable).with_name("luigid")), "--address", "127.0.0.1", "--port", f"{port}"]
-    server = subprocess.Popen(
-        [*command, "--state-path", str(tmp_path / "luigid.state")], cwd=ROOT, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
-    try:
-        yield f"http://127.0.0.1:{port}", server
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 def metrics(url: str) -> dict[tuple[str, str], float]:

@@ -16,7 +16,7 @@ from support.buckets import Bucket, Store, counted, here, serving
 
 from airqino.errors import BucketError, ConflictError, DamagedFileError, StagingError
 from airqino.stores import bucket as objects
-from airqino.stores import files, models, notebook, parquet, releases
+from airqino.stores import files, models, notebook, parquet, releases, s3
 from airqino.stores.listings import Listings
 from airqino.stores.paths import Paths
 
@@ -275,6 +275,23 @@ def test_a_table_is_read_again_when_its_object_is_another(root: Path, bucket: Bu
     assert parquet.read(path).to_pydict() == {"number": [3]}  # type: ignore[union-attr]
 
 
+def test_of_a_footer_the_end_is_asked_for(root: Path, bucket: Bucket) -> None:
+    path = root / "day" / "hourly.parquet"
+    parquet.write(path, table(*range(100_000)), extra={"inputs": "x" * 10})
+    parquet._tables.clear()
+    assert parquet.footer(path)["inputs"] == "x" * 10  # type: ignore[index]
+    assert len(path.read_end(1000)) == 1000  # type: ignore[attr-defined]
+    parquet.write(path, table(1), extra={"inputs": "y" * 100_000})  # longer than what is asked for first
+    parquet._tables.clear()
+    assert parquet.footer(path)["inputs"] == "y" * 100_000  # type: ignore[index]
+    for content in (b"", b"no Parquet", b"PAR1"):
+        bucket.put("air/day/hourly.parquet", content)
+        files.forget()
+        with pytest.raises(DamagedFileError, match=f"{path} cannot be read"):
+            parquet.footer(path)
+    assert parquet.footer(root / "day" / "none.parquet") is None
+
+
 def test_a_small_file_is_asked_for_once_while_it_stays(root: Path, bucket: Bucket) -> None:
     bucket.put("air/models/champion.json", b"one")
     path = root / "models" / "champion.json"
@@ -354,7 +371,7 @@ def test_a_server_that_is_away_is_told_soon_and_is_no_damage(store: Store) -> No
 
 
 def test_a_server_that_never_answers_has_an_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "_READ", 0.3)
+    monkeypatch.setattr(s3, "_READ", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         at = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with here(store, AWS_ENDPOINT_URL=at):

