@@ -259,7 +259,7 @@ def test_while_a_task_runs_its_name_and_hour_stand_in_each_line():
         day = luigi.Parameter()
 
     of = record("24 rows", level=logging.INFO, name="airqino.clean")
-    with TaskContext(SimpleNamespace(task=Day(day="2024-09-09"))):
+    with TaskContext(SimpleNamespace(task=Day(day="2024-09-09"), status_reporter=SimpleNamespace(_scheduler=None))):
         assert json.loads(ECSFormatter().format(of))["labels"] == {"task": "Day", "day": "2024-09-09"}
     assert "labels" not in json.loads(ECSFormatter().format(of))
     assert "labels.task" not in of.__dict__
