@@ -313,7 +313,7 @@ def _write(db: Database, collection: str, documents: list[Document], all_new: bo
     stored = {} if all_new else dict.fromkeys(find_encoded(db, collection, {"_id": {"$in": keys}}))
     if stored:
         documents = [document for document in documents if stored.pop(encoded(document), _CHANGED) is _CHANGED]
-    changed = {RawBSONDocument(document)["_id"] for document in stored}
+    changed = {decoded(document)["_id"] for document in stored}
     new = [document for document in documents if document["_id"] not in changed]
     replaced = [document for document in documents if document["_id"] in changed]
     if new:

@@ -17,6 +17,7 @@ from support.inprocess import forget
 
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
+from airqino.stores import parquet
 from tasks.clean import CleanDay
 
 LIVE, OTHER = "283181971", "283164601"
@@ -80,8 +81,13 @@ def files(pipeline: Pipeline) -> dict[str, tuple[bytes, int]]:
     return {f"{path.relative_to(pipeline.root)}": (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
 
 
-def content(tables: dict[str, tuple[bytes, int]]) -> dict[str, bytes]:
-    return {name: written for name, (written, _) in tables.items()}
+def content(tables: dict[str, tuple[bytes, int]]) -> dict[str, tuple[dict[str, str], Any]]:
+    """Each table's rows and what else is kept with them, but which files were looked at when it was built."""
+    found = {name: parquet.decode(Path(name), written) for name, (written, _) in tables.items()}
+    texts = {name: parquet.texts_in(table) for name, table in found.items()}
+    of_looking = ("basis", "checksum")
+    kept = {name: {k: v for k, v in of.items() if k not in of_looking} for name, of in texts.items()}
+    return {name: (kept[name], table.to_pydict()) for name, table in found.items()}
 
 
 def documents(pipeline: Pipeline) -> dict[str, dict[str, dict[str, Any]]]:
