@@ -15,7 +15,7 @@ Rows = dict[str, dict[str, Any]]
 _WHEN = (*WHEN, "since", "inputs")
 _COLLECTIONS = ("hourly_measurements", "daily_averages", "coverage", "stations")
 #: Not compared: forecasts, and the ledger of revisions, which holds what a deployment has seen (`drill.Ledger`).
-_LEFT_OUT = ("/forecast/", "scores.parquet", "revisions.parquet")
+_LEFT_OUT = ("/forecast/", "scores.parquet", "score_sums.parquet", "revisions.parquet")
 
 
 def state_of(pipeline: Pipeline) -> dict[str, Rows]:
