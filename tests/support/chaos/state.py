@@ -30,7 +30,9 @@ def state_of(pipeline: Pipeline) -> dict[str, Rows]:
     for name in _COLLECTIONS:
         state[name] = {f"{d['_id']}": _without_times(d) for d in pipeline.database[name].find()}
     loads = pipeline.database["loads"].find({"_id": {"$regex": "^(day|stations)"}})
-    state["loads"] = {f"{d['_id']}": _without_times(d) for d in loads}
+    # a day without any hour, as above, is a load of nothing
+    counts = ("hourly_documents", "daily_documents", "coverage_documents", "documents")
+    state["loads"] = {f"{d['_id']}": _without_times(d) for d in loads if any(d.get(count) for count in counts)}
     return state
 
 
