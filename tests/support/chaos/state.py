@@ -15,7 +15,7 @@ Rows = dict[str, dict[str, Any]]
 _WHEN = (*WHEN, "since", "inputs")
 _COLLECTIONS = ("hourly_measurements", "daily_averages", "coverage", "stations")
 #: Not compared: forecasts, and the ledger of revisions, which holds what a deployment has seen (`drill.Ledger`).
-_LEFT_OUT = ("/forecast/", "scores.parquet", "revisions.parquet")
+_LEFT_OUT = ("/forecast/", "scores.parquet", "score_sums.parquet", "revisions.parquet")
 
 
 def state_of(pipeline: Pipeline) -> dict[str, Rows]:
@@ -30,7 +30,9 @@ def state_of(pipeline: Pipeline) -> dict[str, Rows]:
     for name in _COLLECTIONS:
         state[name] = {f"{d['_id']}": _without_times(d) for d in pipeline.database[name].find()}
     loads = pipeline.database["loads"].find({"_id": {"$regex": "^(day|stations)"}})
-    state["loads"] = {f"{d['_id']}": _without_times(d) for d in loads}
+    # a day without any hour, as above, is a load of nothing
+    counts = ("hourly_documents", "daily_documents", "coverage_documents", "documents")
+    state["loads"] = {f"{d['_id']}": _without_times(d) for d in loads if any(d.get(count) for count in counts)}
     return state
 
 
