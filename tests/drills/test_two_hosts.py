@@ -74,7 +74,7 @@ def means(pipeline: Pipeline) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("days", "stations", "unit", "seconds"),
     [
-        pytest.param(10, 20, 1, 240, marks=[pytest.mark.drill, pytest.mark.timeout(900)], id="ten_days"),
+        pytest.param(10, 20, 1, 240, marks=[pytest.mark.nightly, pytest.mark.timeout(900)], id="ten_days"),
         pytest.param(366, 200, 30, 5400, marks=[pytest.mark.nightly, pytest.mark.timeout(14_000)], id="a_year"),
     ],
 )
