@@ -45,7 +45,6 @@ _LONGEST = 10
 BLOCK = 5000
 #: The server's code for an ``_id`` that there is.
 _DUPLICATE = 11000
-_CHANGED = object()
 #: Seconds between two tries during a failover.
 _BREATH = 0.2
 Database = _Database[Document]
@@ -309,11 +308,10 @@ def replace(db: Database, collection: str, documents: Iterable[Document], where:
 
 def _write(db: Database, collection: str, documents: list[Document], all_new: bool) -> None:
     """Write the documents that are not stored as they are meant."""
-    keys = [document["_id"] for document in documents]
-    stored = {} if all_new else dict.fromkeys(find_encoded(db, collection, {"_id": {"$in": keys}}))
-    if stored:
-        documents = [document for document in documents if stored.pop(encoded(document), _CHANGED) is _CHANGED]
-    changed = {decoded(document)["_id"] for document in stored}
+    keys, changed = [document["_id"] for document in documents], set[str]()
+    if not all_new and (stored := {*find_encoded(db, collection, {"_id": {"$in": keys}})}):
+        documents = [document for document in documents if encoded(document) not in stored]
+        changed = existing(db, collection, [document["_id"] for document in documents])
     new = [document for document in documents if document["_id"] not in changed]
     replaced = [document for document in documents if document["_id"] in changed]
     if new:
