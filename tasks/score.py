@@ -92,7 +92,10 @@ class ScoreForecasts(DayTask):
     def _sums(self, day: date) -> pd.DataFrame:
         """Return what a day's forecasts add up to, counted again only where one came, or a reading changed."""
         target, forecasts = targets.score_sums(day), self._forecasts(day)
-        inputs = targets.fingerprint(_names(forecasts), targets.hourly(day).footer("fingerprint"), _SUMS_VERSION)
+        hourly = (
+            targets.hourly(day).footer("fingerprint") if forecasts else None
+        )  # where nothing was forecast, no matter
+        inputs = targets.fingerprint(_names(forecasts), hourly, _SUMS_VERSION)
         if target.footer("inputs") != inputs or (known := target.table(remember=False)) is None:
             tables = (parquet.frame([of.columns(windows.SCORED)]).reindex(columns=windows.SCORED) for of in forecasts)
             sums = windows.day_sums(tables, parquet.frame([targets.hourly(day).columns(_MEASURED)]), day)
