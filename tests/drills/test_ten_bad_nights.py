@@ -107,7 +107,7 @@ class Night:
         state["staged"] = {
             name: [row if row.get("status", "ok") == "ok" else {**row, "final": None} for row in rows]
             for name, rows in state["staged"].items()
-            if "/forecast/" not in name and not name.endswith("scores.parquet")
+            if "/forecast/" not in name and not name.endswith(("scores.parquet", "score_sums.parquet"))
         }
         return state
 
