@@ -26,10 +26,33 @@ from airqino.sandbox.habits import Habits
 from airqino.sandbox.handlers import TOKEN_PATH, Account, Tokens, application
 from airqino.sandbox.records import Records
 
-__all__ = ["Account", "Sandbox"]
+__all__ = ["Account", "InThread", "Sandbox"]
 
 
-class Sandbox:
+class InThread:
+    """A server whose event loop runs in a thread of its own for as long as the `with` block lasts."""
+
+    def __enter__(self) -> Self:
+        started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(started)), daemon=True)
+        self._thread.start()
+        started.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    async def _run(self, started: threading.Event) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        await self._serve(started)
+
+    async def _serve(self, started: threading.Event) -> None:
+        """Listen, set `started`, and serve until `_stop` is set."""
+        raise NotImplementedError
+
+
+class Sandbox(InThread):
     """A sandbox API that runs in a thread of its own for as long as the `with` block lasts.
 
     Attributes:
@@ -77,19 +100,7 @@ class Sandbox:
         self.url = f"http://127.0.0.1:{self._sockets[0].getsockname()[1]}"
         self.token_url = self.url + TOKEN_PATH
 
-    def __enter__(self) -> Self:
-        started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), daemon=True)
-        self._thread.start()
-        started.wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
     async def _serve(self, started: threading.Event) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         server = HTTPServer(application(self))
         server.add_sockets(self._sockets)
         started.set()

@@ -9,7 +9,8 @@ import random
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+
+from airqino.sandbox.server import InThread
 
 __all__ = ["KINDS", "Proxy", "Trouble"]
 
@@ -37,7 +38,7 @@ class Trouble:
     seed: int = 0
 
 
-class Proxy:
+class Proxy(InThread):
     """A proxy on a port of loopback, in a thread of its own for as long as the `with` block lasts.
 
     Attributes:
@@ -53,24 +54,12 @@ class Proxy:
         self._open: set[asyncio.StreamWriter] = set()
         self.port, self.hit = 0, 0
 
-    def __enter__(self) -> Self:
-        started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), daemon=True)
-        self._thread.start()
-        started.wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
     def trouble(self, trouble: Trouble | None) -> None:
         """Let something happen to new connections, and break off those there are; None ends it."""
         self._trouble, self._random = trouble, random.Random(trouble.seed if trouble else 0)
         self._loop.call_soon_threadsafe(self._reset, list(self._open))
 
     async def _serve(self, started: threading.Event) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         started.set()
