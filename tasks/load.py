@@ -90,8 +90,11 @@ def load_days(days: Collection[date], is_forced: bool = False) -> None:
     for day in sorted(gone.means & {*days}):
         cure = f"scripts/rerun LoadDay --day {day} --force replaces them"
         log.warning("%s: its means rest on readings that are not staged any more, and stay as they are; %s", day, cure)
-    records = {day: _load(day, database, gone, config) for day in sorted(days)}
-    hourly = [table for day in sorted(days) if (table := targets.hourly(day).table()) is not None]
+    records, hourly = dict[date, Document](), list[pa.Table]()
+    for day in sorted(days):
+        table = targets.hourly(day).table()
+        records[day] = _load(day, table, database, gone, config)
+        hourly += [] if table is None else [table]
     mongo.update(database, "stations", documents.station_updates(hourly, config))
     # a UTC day touches two local days where a station is not on UTC
     local = {local for table in hourly for local in documents.local_days(table, config)}
@@ -99,19 +102,18 @@ def load_days(days: Collection[date], is_forced: bool = False) -> None:
     targets.record_loads({_target(day): (inputs[day], record) for day, record in records.items()})
 
 
-def _load(day: date, database: mongo.Database, gone: Lost, config: Settings) -> Document:
+def _load(day: date, hourly: pa.Table | None, database: mongo.Database, gone: Lost, config: Settings) -> Document:
     """Write a day's documents; return what is to be recorded of them."""
     made, counts = documents.of_day(day, config), dict[str, int]()
     for name, of in made.items():
         counts[name] = len(of)
         if not gone.leaves(name, day):
             mongo.replace(database, name, kept(name, of), stored_of(name, day))
-    table = targets.hourly(day).table()
     return {
         "kind": "day",
         "day": f"{day}",
         "version": VERSION,
-        "through": None if table is None else pc.max(table["observed_at"]).as_py(),
+        "through": None if hourly is None else pc.max(hourly["observed_at"]).as_py(),
         "hourly_documents": counts["hourly_measurements"],
         "readings": gone.readings.get(day, counts["hourly_measurements"]),  # that the means rest on
         "daily_documents": counts["daily_averages"],

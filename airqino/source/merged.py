@@ -45,6 +45,15 @@ class Merged(NamedTuple):
     revisions: list[dict[str, Any]]
 
 
+class _Said(NamedTuple):
+    """What was asked for, and what the answers say; as `merge_rows` takes it."""
+
+    wanted: Sequence[tuple[str, datetime]]
+    answers: Mapping[str, Answer]
+    readings: Mapping[str, Mapping[datetime, Row]]
+    now: datetime
+
+
 class _Cells(NamedTuple):
     """What was asked for, as columns: what the answers say of it, and what is staged.
 
@@ -89,7 +98,8 @@ def merge_rows(
         now: The moment of this run by this machine's clock.
         policy: The pauses and windows.
     """
-    cells = _cells(staged, wanted, answers, readings, now)
+    said = _Said(wanted, answers, readings, now)
+    cells = _cells(staged, said)
     status, final = cells.staged["status"], cells.staged["final"].fill_null(False).to_numpy()
     is_there, was_ok = status.is_valid().to_numpy(), pc.equal(status, "ok").fill_null(False).to_numpy()
     old = np.column_stack([_floats(cells.staged[name]) for name in VALUES])
@@ -110,18 +120,13 @@ def merge_rows(
     )
     rows = _columns(cells, now, fresh, again, absent, is_final, values)
     is_new = fresh | absent | (again & (is_final != final))
-    rest, rest_is_new, revisions = _one_by_one(cells, np.flatnonzero(others), wanted, answers, readings, now, policy)
+    rest, rest_is_new, revisions = _one_by_one(cells, np.flatnonzero(others), said, policy)
     whole_rows = pa.concat_tables([rows.filter(pa.array(~others)), rest])
     return Merged(whole_rows, np.concatenate([is_new[~others], rest_is_new]), revisions)
 
 
-def _cells(
-    staged: pa.Table,
-    wanted: Sequence[tuple[str, datetime]],
-    answers: Mapping[str, Answer],
-    readings: Mapping[str, Mapping[datetime, Row]],
-    now: datetime,
-) -> _Cells:
+def _cells(staged: pa.Table, said: _Said) -> _Cells:
+    wanted, answers, readings, now = said
     known = {station: _Answered(answers[station], readings[station], now) for station in {s for s, _ in wanted}}
     of = [known[station] for station, _ in wanted]
     rows = [answer.readings.get(hour) for answer, (_, hour) in zip(of, wanted, strict=True)]
@@ -196,19 +201,13 @@ def _columns(
 
 
 def _one_by_one(
-    cells: _Cells,
-    which: npt.NDArray[np.intp],
-    wanted: Sequence[tuple[str, datetime]],
-    answers: Mapping[str, Answer],
-    readings: Mapping[str, Mapping[datetime, Row]],
-    now: datetime,
-    policy: Policy,
+    cells: _Cells, which: npt.NDArray[np.intp], said: _Said, policy: Policy
 ) -> tuple[pa.Table, Bools, list[dict[str, Any]]]:
     rows, is_new, revisions = [], [], list[dict[str, Any]]()
     for number, old in zip(which, cells.staged.take(which).to_pylist(), strict=True):
-        station, hour = wanted[number]
+        station, hour = said.wanted[number]
         of = old if old["station"] is not None else None
-        finding = raw.finding(answers[station], hour, readings[station], now)
+        finding = raw.finding(said.answers[station], hour, said.readings[station], said.now)
         row, changes = raw.merge(of, station, hour, finding, policy)
         rows.append(row)
         is_new.append(of is None or any(row[name] != of[name] for name in _CONTENT))
