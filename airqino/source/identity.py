@@ -7,7 +7,9 @@ from itertools import combinations
 from math import asin, cos, radians, sin, sqrt
 from types import MappingProxyType
 
-__all__ = ["MOVED_METRES", "Place", "Readings", "distance", "impostors", "same_readings"]
+import pandas as pd
+
+__all__ = ["MOVED_METRES", "Place", "Readings", "distance", "impostors", "readings_alike", "same_readings"]
 
 #: The Earth's mean diameter.
 _DIAMETER_METRES = 12_742_000
@@ -80,6 +82,29 @@ def impostors(
 def _is_away(place: Place, other: Place) -> bool:
     metres = distance(place, other)
     return metres is not None and metres > MOVED_METRES
+
+
+def readings_alike(rows: pd.DataFrame) -> dict[str, Readings]:
+    """Pick the stations that had the readings of another in an hour: of a large network they are few, if any.
+
+    Args:
+        rows: Columns ``station``, ``observed_at``, and the readings, NaN where there is none. Of two rows of a station
+            and hour the later counts.
+
+    Returns:
+        Station → all its readings, for `same_readings`.
+    """
+    rows = rows.drop_duplicates(["station", "observed_at"], keep="last")
+    names = [name for name in rows.columns if name not in ("station", "observed_at")]
+    told = rows[rows[names].fillna(0.0).ne(0.0).any(axis=1)]
+    alike = {*told["station"][told.duplicated(["observed_at", *names], keep=False)]}
+    found: dict[str, Readings] = {}
+    for station, of_station in rows[rows["station"].isin(alike)].groupby("station"):
+        values = of_station[names].astype(object).where(of_station[names].notna(), None)
+        found[f"{station}"] = dict(
+            zip(of_station["observed_at"], values.itertuples(index=False, name=None), strict=True)
+        )
+    return found
 
 
 def same_readings(readings: Mapping[str, Readings], refused: Collection[str] = ()) -> dict[str, str]:

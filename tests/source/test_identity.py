@@ -1,10 +1,14 @@
 """Whether an answer is the station's own."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from airqino.source.identity import Place, distance, impostors, same_readings
+from airqino.source.identity import Place, Readings, distance, impostors, readings_alike, same_readings
 
 PORT = Place("SMART188", 5.369346, -3.957688)
 HILL = Place("SMART189", 5.365334, -3.997688)
@@ -84,3 +88,22 @@ def test_who_was_refused_stays_so_while_the_readings_go_on_being_equal() -> None
     ours, theirs = series(40, 48, 10), series(45, 48, 10)
     assert same_readings({"1": ours, "2": theirs}, refused={"2"}) == {"2": "1"}
     assert same_readings({"1": ours, "2": series(45, 48, 11)}, refused={"2"}) == {}
+
+
+LEVELS = st.sampled_from([None, 0.0, 1.5, 2.5])
+
+
+@given(st.lists(st.tuples(st.sampled_from("123"), st.integers(0, 60), LEVELS, LEVELS), max_size=80), st.booleans())
+def test_stations_without_an_hour_in_common_need_not_be_looked_at(rows: list[Any], is_refused: bool) -> None:
+    rows += [(station, hour, level, 7.0) for station, level in (("1", 1.5), ("2", 1.5)) for hour in range(20, 45)]
+    every: dict[str, Readings] = {}
+    for station, hour, *levels in rows:
+        every.setdefault(station, {})[START + hour * HOUR] = tuple(levels)
+    columns = {"station": 0, "observed_at": 1, "co": 2, "pm2_5": 3}
+    table = pd.DataFrame({name: [row[place] for row in rows] for name, place in columns.items()})
+    table["observed_at"] = START + table["observed_at"] * pd.Timedelta(hours=1)
+    picked = readings_alike(table.astype({"co": float, "pm2_5": float}))
+    assert all(picked[station] == every[station] for station in picked)
+    refused = {"2"} if is_refused else set()
+    ordered = {station: picked[station] for station in sorted(picked)}
+    assert same_readings(ordered, refused) == same_readings(dict(sorted(every.items())), refused)
