@@ -5,10 +5,11 @@ from datetime import date, datetime
 from airqino.quality.means import daily_means
 from airqino.times import local_date
 from tasks import targets, versions
+from tasks.asked import asked_once
 from tasks.clean import CleanDay, DayTask, last_hour, split_days
 from tasks.settings.reading import settings
 from tasks.stage import exclusive
-from tasks.staged import asked_once, frame
+from tasks.staged import frame
 
 
 class DailyMeans(DayTask):

@@ -15,12 +15,12 @@ from airqino.source import raw
 from airqino.stores import indexes, mongo
 from airqino.times import DAY, day_range, day_start
 from tasks import documents, notes, targets
+from tasks.asked import asked_once
 from tasks.clean import DayTask
 from tasks.daily import DailyMeans
 from tasks.documents import Document
 from tasks.settings.reading import Settings, settings
 from tasks.stage import Stage, exclusive
-from tasks.staged import asked_once
 from tasks.stations import identity, restore_history, shore_around
 from tasks.stored import Lost, differences, kept, lost, stored_of, tell
 from tasks.versions import VERSION
@@ -138,6 +138,7 @@ class LoadStations(Stage):
         """Return the row in ``loads``."""
         return targets.LoadTarget("stations")
 
+    @asked_once
     def complete(self) -> bool:
         """Tell whether MongoDB holds names and places as they are now."""
         record = {} if self.is_forced else self.output().record() or {}
