@@ -1,6 +1,7 @@
 """Staged files as Luigi targets: what is damaged is moved away and is from then on as if it were not there."""
 
 import contextlib
+import functools
 import json
 import logging
 from collections.abc import Collection, Iterable
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "ParquetTarget", "frame", "frame_of", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "paths", "set_aside",
-    "stations_of",
+    "ParquetTarget", "frame", "frame_of", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "paths",
+    "set_aside", "stations_of",
 ]  # fmt: skip
 
 log = logging.getLogger("airqino.staging")
