@@ -1,7 +1,7 @@
 """Stations: what they are called and where they are, now and before, and whether an answer is their own."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from airqino.publishing.shore import shore
 from airqino.publishing.stations import Station
 from airqino.source import raw
 from airqino.source.client import Answer
-from airqino.source.identity import MOVED_METRES, Place, Readings, distance, impostors, readings_alike, same_readings
+from airqino.source.identity import MOVED_METRES, Place, distance, impostors, same_readings
 from airqino.source.response import VALUES
 from airqino.stores import parquet
 from airqino.times import DAY, hour_range
@@ -189,27 +189,21 @@ def _configured(station: str, config: Settings) -> Place:
     return Place(says.name, says.latitude, says.longitude)
 
 
-def _recent(answers: dict[str, Answer], config: Settings) -> tuple[dict[str, Readings], set[str]]:
-    """Return the readings of the last days, staged or just answered, of stations that had those of another in an hour.
-
-    Returns:
-        Station → its readings, in the order of the settings; and the stations that were refused last time.
-    """
+def _recent(answers: dict[str, Answer], config: Settings) -> tuple[pd.DataFrame, Sequence[str], set[str]]:
+    """Return the readings of the last days, staged or just answered, whose they are, and who was refused last time."""
     stations = config.airqino.stations
     came = [(s, hour, row) for s in stations if s in answers for hour, row in answers[s].readings.items()]
+    columns = ["station", "observed_at", *VALUES]
     if not came or len(stations) < 2:
-        return {}, set()
+        return pd.DataFrame(columns=columns), (), set()
     newest = max(hour for _, hour, _ in came)
     hours = hour_range(newest - _DAYS * DAY, newest)
     tables = [table for hour in hours if (table := targets.raw_day(hour.date()).rows.tables.get(hour)) is not None]
     staged = parquet.concat([*tables, raw.SCHEMA.empty_table()])
     wrong = pc.and_(pc.equal(staged["status"], "failed"), pc.match_substring(staged["reason"], _WRONG))
-    columns = ["station", "observed_at", *VALUES]
     ok = staged.filter(pc.equal(staged["status"], "ok")).select(columns).to_pandas()
     new = pd.DataFrame([(s, hour, *msgspec.structs.astuple(row)[1:]) for s, hour, row in came], columns=columns)
-    rows = pd.concat([ok, new.astype(ok.dtypes)])
-    alike = readings_alike(rows[rows["station"].isin(stations)])
-    return {s: alike[s] for s in stations if s in alike}, {*staged.filter(wrong)["station"].to_pylist()}
+    return pd.concat([ok, new.astype(ok.dtypes)]), stations, {*staged.filter(wrong)["station"].to_pylist()}
 
 
 def note_place(station: str, answer: Answer, hour: datetime) -> None:
