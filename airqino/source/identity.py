@@ -136,7 +136,7 @@ def _told(rows: pd.DataFrame, stations: Sequence[str]) -> _Told:
     rows = rows.drop_duplicates(["station", "observed_at"], keep="last")
     number = pd.Index(stations).get_indexer(pd.Index(rows["station"]))
     rows, number = rows[number >= 0], number[number >= 0]
-    hours, hour = np.unique(rows["observed_at"].to_numpy(), return_inverse=True)
+    hour, hours = pd.factorize(rows["observed_at"], sort=True)
     values = rows.drop(columns=["station", "observed_at"]) + 0.0  # there is one zero
     told = _Told(np.zeros((len(stations), len(hours)), np.uint64), np.ones((len(stations), len(hours)), dtype=bool))
     told.codes[number, hour] = pd.util.hash_pandas_object(values, index=False).to_numpy() | np.uint64(1)
