@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -21,7 +22,7 @@ from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage, exclusive
 from tasks.staged import asked_once
 
-#: Rows of a block of days: those of ten days of 200 stations, which take a second and 100 MB.
+#: Rows of a block of days: those of ten days of 200 stations, which take half a second; less does not pay to be sent.
 _BLOCK_ROWS = 50_000
 
 
@@ -144,7 +145,7 @@ def split_days(
     sorted_days, table = rows.pop("_day"), pa.Table.from_pandas(rows, preserve_index=False)
     for day in days:
         begin, end = sorted_days.searchsorted(day, side="left"), sorted_days.searchsorted(day, side="right")
-        yield day, table.slice(begin, end - begin)
+        yield day, table.take(np.arange(begin, end))  # a slice would be sent with the whole table
 
 
 def _raw_frame(days: list[date]) -> pd.DataFrame:

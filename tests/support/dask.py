@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from subprocess import Popen
 
+import distributed
+
 from airqino.sandbox.mongod import free_port
 from support.commands import ROOT
 from support.servers import running
@@ -19,6 +21,11 @@ class Cluster:
 
     def __init__(self, address: str, scheduler: "Popen[bytes]", workers: list["Popen[bytes]"]) -> None:
         self.address, self.scheduler, self.workers = address, scheduler, workers
+
+    def steps(self) -> int:
+        """How many steps the scheduler has taken with parts of any kind."""
+        with distributed.Client(self.address, set_as_default=False) as client:
+            return int(client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter))
 
     def kill_a_worker(self) -> None:
         """End a worker as a machine that loses its power does."""
