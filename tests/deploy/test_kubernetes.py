@@ -1,4 +1,4 @@
-"""deploy/kubernetes and deploy/kubernetes-scaled hang together; each document's form is checked against its schema by scripts/dev/check-deploy."""
+"""The Kubernetes files hang together; each document's form is checked against its schema by check-deploy."""
 
 from typing import Any
 
@@ -95,7 +95,7 @@ def test_the_service_leads_to_luigid() -> None:
 
 
 def test_the_scaled_form_is_the_plain_one_with_a_bucket_and_dask() -> None:
-    assert OVERLAY["resources"] == ["../kubernetes", *sorted(OVERLAY["resources"][1:], reverse=True)]
+    assert OVERLAY["resources"][0] == "../kubernetes"
     assert {*OVERLAY["resources"][1:]} == {path.name for path in SCALED.glob("*.yaml")} - {"kustomization.yaml"}
     assert OVERLAY["images"] == KUSTOMIZATION["images"]
     settings = PATCHES["ConfigMap", "airqino"]["data"]
