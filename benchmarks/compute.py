@@ -1,8 +1,8 @@
 """What a training and the flags of a month cost in threads, in processes and on a Dask cluster of this machine.
 
-Run: .venv/bin/python benchmarks/compute.py [--stations 2] [--rounds 20]. Synthetic stations, no files and no database. Each
-has two workers; processes and Dask's workers are started within the time. Memory is what all processes together had for
-themselves at their peak. Asserts that the models are the same to the byte.
+Run: .venv/bin/python benchmarks/compute.py [--stations 2] [--rounds 20]. Synthetic stations, no files and no database.
+Each has two workers; processes and Dask's workers are started within the time. Memory is what all processes together
+had for themselves at their peak. Asserts that the models are the same to the byte.
 """
 
 import argparse
@@ -83,9 +83,9 @@ def measured(kind: str, work: Any, *arguments: Any) -> tuple[float, int, str]:
     watcher.start()
     begin = time.perf_counter()
     if kind == "Dask":
-        with LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
-            with Pool(cluster.scheduler_address) as pool:
-                came = work(pool, *arguments)
+        cluster = LocalCluster(2, threads_per_worker=1, dashboard_address=None)
+        with cluster, Pool(cluster.scheduler_address) as pool:
+            came = work(pool, *arguments)
     else:
         pools = {"one by one": Pool(), "threads": Pool(threads=2), "processes": Processes(threads=2)}
         with pools[kind] as pool:
