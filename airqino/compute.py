@@ -6,6 +6,7 @@ scheduler, which keeps the arguments, gives its parts to another one.
 """
 
 import logging
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,9 @@ T = TypeVar("T")
 
 #: Seconds to wait for the scheduler and for a first worker, and how long all workers may be away.
 _CONNECT, _WORKERS, _AWAY = 10, 30, 60
+#: Seconds between two looks at whether the scheduler is still there.
+_LOOK = 2.0
+_LOST = "was lost on the way: see why its scheduler ended, then run again"
 
 
 class Pool:
@@ -95,14 +99,13 @@ class Pool:
         return self._executor
 
     def _result(self, future: "Future[T]") -> T:
-        where = f"the Dask cluster of {self.scheduler} ([compute] scheduler)"
-        while self._client is not None and not wait([future], _AWAY).done:
-            if not self._client.nthreads():
-                raise ComputeError(f"{where} has no workers any more: start some, then run again")
+        if self._client is not None:
+            self._watch(future)
+        where = self._where()
         try:
             return future.result()
         except CancelledError:
-            raise ComputeError(f"{where} was lost on the way: see why its scheduler ended, then run again") from None
+            raise ComputeError(f"{where} {_LOST}") from None
         except Exception as error:
             if type(error).__name__ != "KilledWorker":  # without importing distributed for it
                 raise
@@ -110,6 +113,26 @@ class Pool:
             raise ComputeError(
                 f"{where} has given up: four workers died one after the other at the same part: {cure}"
             ) from None
+
+    def _watch(self, future: "Future[Any]") -> None:
+        """Wait for a part, as long as there is somebody to do it: a result that was on its way would never come."""
+        deadline = time.monotonic() + _AWAY
+        while not wait([future], _LOOK).done:
+            # after an interruption the client connects again, and what it had asked for is cancelled
+            states = [state.status for state in [*self._client.futures.values()]]
+            if self._client.status != "running" or "cancelled" in states:
+                raise ComputeError(f"{self._where()} {_LOST}")
+            if time.monotonic() > deadline:
+                try:
+                    workers = self._client.nthreads()
+                except Exception:  # it broke off this very moment, in whichever way
+                    raise ComputeError(f"{self._where()} {_LOST}") from None
+                if not workers:
+                    raise ComputeError(f"{self._where()} has no workers any more: start some, then run again")
+                deadline = time.monotonic() + _AWAY
+
+    def _where(self) -> str:
+        return f"the Dask cluster of {self.scheduler} ([compute] scheduler)"
 
 
 def _connected(scheduler: str) -> Any:

@@ -125,9 +125,10 @@ def test_workers_that_do_not_come_back_are_an_error(dask: Cluster, monkeypatch: 
             list(results)
 
 
-def test_a_scheduler_that_is_lost_on_the_way_is_an_error(dask: Cluster) -> None:
+@pytest.mark.parametrize("seconds", [0.3, 0.01])  # with the shorter one results are on their way when it is killed
+def test_a_scheduler_that_is_lost_on_the_way_is_an_error(dask: Cluster, seconds: float) -> None:
     with Pool(dask.address) as pool:
-        results = pool.map(time.sleep, [(0.3,)] * 50)
+        results = pool.map(time.sleep, [(seconds,)] * 5000)
         next(results)
         dask.scheduler.kill()
         with pytest.raises(ComputeError, match="was lost on the way"):
