@@ -63,11 +63,10 @@ def stage_answers(
         The days of the hours that were written.
     """
     rules, silent = policy(config), none_answered(answers)
-    readings = {station: raw.readings(answer) for station, answer in answers.items()}
     exchanges = json.dumps([exchange.asdict() for answer in answers.values() for exchange in answer.exchanges])
     by_day: dict[date, list[StationHour]] = defaultdict(list)
     for station, hour in wanted:
-        if not only_changes or hour in readings[station]:
+        if not only_changes or hour in answers[station].readings:
             by_day[hour.date()].append((station, hour))
     changed: list[datetime] = []
     for day, of_day in sorted(by_day.items()):
@@ -75,7 +74,7 @@ def stage_answers(
         if silent:
             of_day = [(station, hour) for station, hour in of_day if hour in tables]
         staged = parquet.concat([tables[hour] for hour in sorted({h for _, h in of_day} & tables.keys())] or [_NO_ROWS])
-        merged = merge_rows(staged, of_day, answers, readings, config.now, rules)
+        merged = merge_rows(staged, of_day, answers, config.now, rules)
         if merged.revisions:  # the ledger first: a run that is killed in between finds the same revisions again
             _record(day, merged.revisions)
         rows = merged.rows.filter(pa.array(merged.is_new)) if only_changes else merged.rows
@@ -84,10 +83,10 @@ def stage_answers(
         for remark in (remark for exchange in answer.exchanges for remark in exchange.remarks):
             log.warning("station %s: %s", station, remark, extra={"station": station})
         # what it says of itself it says of now, whatever hours were asked for
-        if readings[station] and not only_changes:
+        if answer.readings and not only_changes:
             note_place(station, answer, config.last_hour)
     if changed:
-        came = sum(hour in readings[station] for station, hour in wanted)
+        came = sum(hour in answers[station].readings for station, hour in wanted)
         span = f"{format_hour(min(changed))}…{format_hour(max(changed))}"
         log.info("%s: asked for %d rows, %d came", span, len(wanted), came)
     return {hour.date() for hour in changed}

@@ -16,11 +16,11 @@ from airqino.source import raw
 from airqino.stores import parquet
 from airqino.times import DAY, HOUR, day_start, format_hour, hour_range, local_day
 from tasks import notes, targets, versions
+from tasks.asked import asked_once
 from tasks.fetch import FetchHour, due
 from tasks.parameters import DaysParameter, HourParameter
 from tasks.settings.reading import refuse_unpublished, settings
 from tasks.stage import Stage, exclusive
-from tasks.staged import asked_once
 
 #: Rows of a block of days: those of ten days of 200 stations, which take half a second; less does not pay to be sent.
 _BLOCK_ROWS = 50_000

@@ -9,10 +9,11 @@ import pyarrow as pa
 from airqino.quality.means import daily_means
 from airqino.times import local_date
 from tasks import targets, versions
+from tasks.asked import asked_once
 from tasks.clean import CleanDay, DayTask, day_blocks, last_hour, split_days
 from tasks.settings.reading import settings
 from tasks.stage import exclusive
-from tasks.staged import asked_once, frame
+from tasks.staged import frame
 
 
 class DailyMeans(DayTask):

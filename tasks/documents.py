@@ -1,10 +1,10 @@
 """The documents that a day's staged tables become."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,15 +22,29 @@ __all__ = ["COLLECTIONS", "Document", "local_days", "of_day", "reasons", "revisi
 
 Document = dict[str, Any]
 
+
+class Documents(Protocol):
+    """Documents of a day: a list, or what makes them one by one."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __iter__(self) -> Iterator[Document]:
+        """Make them, or yield them."""
+
+
+#: Rows that become documents at a time.
+_BLOCK = 20_000
+
 #: The collections that a day is loaded into, beside `stations`.
 COLLECTIONS = ("hourly_measurements", "daily_averages", "coverage", "revisions")
 
 
-def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
+def of_day(day: date, config: Settings) -> dict[str, Documents]:
     """Return a day's documents by collection."""
     noted = notes.of_local_day(day, config)
     return {
-        "hourly_measurements": _hourly_documents(day, config),
+        "hourly_measurements": _HourlyDocuments(day, config),
         "daily_averages": [
             _daily_document(row, config, noted.get(row["station"], [])) for row in targets.daily(day).rows()
         ],
@@ -39,30 +53,47 @@ def of_day(day: date, config: Settings) -> dict[str, list[Document]]:
     }
 
 
-def _hourly_documents(day: date, config: Settings) -> list[Document]:
-    """Return the stations' readings of a UTC day's hours; `day` of a document is the station's local day."""
-    table = targets.hourly(day).table()
-    if table is None:
-        return []
-    table = table.filter(pc.equal(table["status"], "ok"))
-    columns = {name: table[name].to_pylist() for name in table.column_names}
-    stations, hours = columns["station"], columns["observed_at"]
-    zones = {station: config.zone(station) for station in {*stations}}
-    texts = {hour: format_hour(hour) for hour in {*hours}}
-    local = {(hour, zone): f"{local_date(hour, zone)}" for hour in texts for zone in {*zones.values()}}
-    made = {
-        "_id": [f"{station}|{texts[hour]}" for station, hour in zip(stations, hours, strict=True)],
-        "station": stations,
-        "observed_at": hours,
-        "day": [local[hour, zones[station]] for station, hour in zip(stations, hours, strict=True)],
-        "provisional": [not final for final in columns["final"]],
-        "units": [UNITS] * len(stations),
-        **{reading: columns[reading] for reading in NAMES},
-        **{f"{reading}_{part}": columns[f"{reading}_{part}"] for reading in NAMES for part in ("flag", "tests")},
-        **{f"{pollutant}_raw": columns[f"{pollutant}_raw"] for pollutant in POLLUTANTS},
-        **index.levels(columns),
-    }
-    return [dict(zip(made, values, strict=True)) for values in zip(*made.values(), strict=True)]
+class _HourlyDocuments:
+    """The stations' readings of a UTC day's hours, made a block of rows at a time: of 10,000 stations they are a GB.
+
+    `day` of a document is the station's local day.
+    """
+
+    def __init__(self, day: date, config: Settings) -> None:
+        """Take a day."""
+        table = targets.hourly(day).table()
+        self._rows = None if table is None else table.filter(pc.equal(table["status"], "ok"))
+        self._config = config
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return 0 if self._rows is None else len(self._rows)
+
+    def __iter__(self) -> Iterator[Document]:
+        """Make them."""
+        for begin in range(0, len(self), _BLOCK):
+            assert self._rows is not None
+            yield from self._made(self._rows.slice(begin, _BLOCK))
+
+    def _made(self, rows: pa.Table) -> Iterator[Document]:
+        columns = {name: rows[name].to_pylist() for name in rows.column_names}
+        stations, hours = columns["station"], columns["observed_at"]
+        zones = {station: self._config.zone(station) for station in {*stations}}
+        texts = {hour: format_hour(hour) for hour in {*hours}}
+        local = {(hour, zone): f"{local_date(hour, zone)}" for hour in texts for zone in {*zones.values()}}
+        made = {
+            "_id": [f"{station}|{texts[hour]}" for station, hour in zip(stations, hours, strict=True)],
+            "station": stations,
+            "observed_at": hours,
+            "day": [local[hour, zones[station]] for station, hour in zip(stations, hours, strict=True)],
+            "provisional": [not final for final in columns["final"]],
+            "units": [UNITS] * len(stations),
+            **{reading: columns[reading] for reading in NAMES},
+            **{f"{reading}_{part}": columns[f"{reading}_{part}"] for reading in NAMES for part in ("flag", "tests")},
+            **{f"{pollutant}_raw": columns[f"{pollutant}_raw"] for pollutant in POLLUTANTS},
+            **index.levels(columns),
+        }
+        return (dict(zip(made, values, strict=True)) for values in zip(*made.values(), strict=True))
 
 
 def local_days(hourly: pa.Table, config: Settings) -> set[date]:

@@ -28,12 +28,13 @@ from airqino.stores import parquet
 from airqino.times import DAY, HOUR, day_start, format_hour
 from tasks import targets
 from tasks.answered import StationHour, none_answered, policy, stage_answers
+from tasks.asked import asked_once
 from tasks.from_documents import restore_hours
 from tasks.parameters import HoursParameter
 from tasks.settings.reading import Settings, refuse_unpublished, settings
 from tasks.settings.sections import AirQino
 from tasks.stage import FETCHED, Stage, exclusive
-from tasks.staged import asked_once, lost_days
+from tasks.staged import lost_days
 from tasks.stations import has_answered, refuse_others
 
 log = logging.getLogger("airqino.fetch")

@@ -13,16 +13,17 @@ import pyarrow.compute as pc
 from airqino import views
 from airqino.source import raw
 from airqino.stores import indexes, mongo
+from airqino.stores.encoded import Content, encoded
 from airqino.times import DAY, day_range, day_start
 from tasks import documents, notes, targets
+from tasks.asked import asked_once
 from tasks.clean import DayTask
 from tasks.daily import DailyMeans
 from tasks.documents import Document
 from tasks.settings.reading import Settings, settings
 from tasks.stage import Stage, exclusive
-from tasks.staged import asked_once
 from tasks.stations import identity, restore_history, shore_around
-from tasks.stored import Lost, differences, kept, lost, stored_of, tell
+from tasks.stored import Lost, differences, is_as_recorded, kept, lost, stored_of, tell
 from tasks.versions import VERSION
 
 log = logging.getLogger("airqino.load")
@@ -104,11 +105,13 @@ def load_days(days: Collection[date], is_forced: bool = False) -> None:
 
 def _load(day: date, hourly: pa.Table | None, database: mongo.Database, gone: Lost, config: Settings) -> Document:
     """Write a day's documents; return what is to be recorded of them."""
-    made, counts = documents.of_day(day, config), dict[str, int]()
-    for name, of in made.items():
+    counts, contents = dict[str, int](), dict[str, int]()
+    for name, of in documents.of_day(day, config).items():
         counts[name] = len(of)
         if not gone.leaves(name, day):
-            mongo.replace(database, name, kept(name, of), stored_of(name, day))
+            total = Content()
+            mongo.replace(database, name, kept(name, of), stored_of(name, day), total)
+            contents[name] = total.sum
     return {
         "kind": "day",
         "day": f"{day}",
@@ -118,6 +121,7 @@ def _load(day: date, hourly: pa.Table | None, database: mongo.Database, gone: Lo
         "readings": gone.readings.get(day, counts["hourly_measurements"]),  # that the means rest on
         "daily_documents": counts["daily_averages"],
         "coverage_documents": counts["coverage"],
+        "contents": contents,
     }
 
 
@@ -138,6 +142,7 @@ class LoadStations(Stage):
         """Return the row in ``loads``."""
         return targets.LoadTarget("stations")
 
+    @asked_once
     def complete(self) -> bool:
         """Tell whether MongoDB holds names and places as they are now."""
         record = {} if self.is_forced else self.output().record() or {}
@@ -184,7 +189,7 @@ def restore_ledgers(days: Iterable[date]) -> None:
     for document in mongo.find(targets.database(), "revisions", {"observed_at": span}):
         with contextlib.suppress(KeyError, TypeError, ValueError):  # those of a document that is none of ours
             row = {name: document[names.get(name, name)] for name in raw.REVISION_SCHEMA.names}
-            if mongo.encoded(documents.revision_document(row)) == mongo.encoded(document):
+            if encoded(documents.revision_document(row)) == encoded(document):
                 pa.Table.from_pylist([row], schema=raw.REVISION_SCHEMA)
                 by_day[row["observed_at"].date()].append(row)
     for day in lost:
@@ -229,7 +234,7 @@ def _there(loads: Mapping[date, Document]) -> set[date]:
     """
     config, since, database = settings(), targets.kept_since(), targets.database()
     compared = {day for day in loads if day >= config.last_hour.date() - DAY}
-    there = {day for day in compared if _is_there(day, loads[day]["inputs"], config)}
+    there = {day for day in compared if _is_there(day, loads[day], config)}
     if not (others := sorted(loads.keys() - compared)):
         return there
     span, texts = (day_start(others[0]), day_start(others[-1]) + DAY), (f"{others[0]}", f"{others[-1]}~")
@@ -253,11 +258,12 @@ def _there(loads: Mapping[date, Document]) -> set[date]:
 _found_there: dict[date, tuple[Settings, str]] = {}
 
 
-def _is_there(day: date, inputs: str, config: Settings) -> bool:
+def _is_there(day: date, record: Document, config: Settings) -> bool:
     """Tell whether a day's documents are as they were meant; once that was found, a run does not look again."""
+    inputs = record["inputs"]
     if (known := _found_there.get(day)) and known[0] is config and known[1] == inputs:
         return True
-    found = all(difference.kind == "foreign" for difference in differences(day, config))
+    found = is_as_recorded(day, record) or all(of.kind == "foreign" for of in differences(day, config))
     if found:
         _found_there[day] = config, inputs
     return found

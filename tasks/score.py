@@ -14,6 +14,7 @@ from airqino.readings import FORECAST, LONGEST_HORIZON
 from airqino.stores import mongo, parquet
 from airqino.times import DAY, HOUR, day_start
 from tasks import promotion, stage, targets
+from tasks.asked import asked_once
 from tasks.clean import CleanDay, DayTask
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
@@ -52,6 +53,7 @@ class ScoreForecasts(DayTask):
         """Return the day's scores."""
         return targets.scores(self.day)
 
+    @asked_once
     def complete(self) -> bool:
         """Say whether the scores are up to date, and loaded."""
         if self.is_forced or not self.requires().complete():

@@ -13,6 +13,7 @@ from airqino.errors import StagingError, TookTooLongError
 from airqino.stores import files
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
+from tasks.asked import look_again
 from tasks.limits import time_limit
 from tasks.logs import labels
 from tasks.settings.reading import settings, staging_root
@@ -71,8 +72,10 @@ def exclusive(run: Callable[[T], None]) -> Callable[[T], None]:
     @functools.wraps(run)
     def run_alone(task: T) -> None:
         with alone(type(task).__name__):
+            look_again()
             run(task)
         task.is_forced = False
+        look_again()
 
     return run_alone
 
@@ -111,9 +114,11 @@ class TaskContext:
     def __enter__(self) -> None:
         """Set the labels; see what other hosts have written, before Luigi asks whether what the task needs is there."""
         labels.update(self._of)
+        look_again()
         if self._is_shared:
             files.forget()
 
     def __exit__(self, *_: object) -> None:
         """Take them away."""
         labels.clear()
+        look_again()

@@ -4,10 +4,10 @@ import contextlib
 import functools
 import json
 import logging
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import luigi
 import pyarrow as pa
@@ -18,6 +18,7 @@ from airqino.readings import unit_of
 from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
 from airqino.times import HOUR, day_start
+from tasks import asked
 from tasks.environment import check_root
 from tasks.settings.reading import settings
 from tasks.settings.sections import Staging
@@ -26,17 +27,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "ParquetTarget", "asked_once", "frame", "frame_of", "lost_days", "lost_files", "lost_forecasts", "lost_scores",
-    "only_look", "paths", "set_aside", "stations_of",
+    "ParquetTarget", "frame", "frame_of", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "paths",
+    "set_aside", "stations_of",
 ]  # fmt: skip
 
-T = TypeVar("T", bound=Hashable)
-R = TypeVar("R")
-
 log = logging.getLogger("airqino.staging")
-
-#: Whether this process only looks: nothing under the staging root changes then, and what is damaged stays where it is.
-_only_looks = False
 
 
 class ParquetTarget(luigi.Target):
@@ -236,30 +231,9 @@ def _days_of(found: Iterable[Path]) -> list[date]:
     return sorted(days)
 
 
-def only_look() -> None:
-    """From now on leave everything under the staging root as it is, also damaged files."""
-    global _only_looks
-    _only_looks = True
-
-
-def asked_once(method: Callable[[T], R]) -> Callable[[T], R]:
-    """Ask a task's method once where this process only looks: nothing changes then, and a plan may be of years."""
-    known: dict[T, R] = {}
-
-    @functools.wraps(method)
-    def ask(task: T) -> R:
-        if not _only_looks:
-            return method(task)
-        if task not in known:
-            known[task] = method(task)
-        return known[task]
-
-    return ask
-
-
 def set_aside(path: Path, error: DamagedFileError) -> None:
     """Move a damaged file into the quarantine, and say so."""
-    if _only_looks:
+    if asked.only_looks():
         log.warning("%s: a run would set it aside, and make it again", error)
         return
     target = files.set_aside(path, paths().root, paths().quarantine)

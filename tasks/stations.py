@@ -1,14 +1,16 @@
 """Stations: what they are called and where they are, now and before, and whether an answer is their own."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airqino.errors import ConfigError, WrongStationError
 from airqino.opendata.about import Location
@@ -17,8 +19,9 @@ from airqino.publishing.shore import shore
 from airqino.publishing.stations import Station
 from airqino.source import raw
 from airqino.source.client import Answer
-from airqino.source.identity import MOVED_METRES, Place, Readings, distance, impostors, same_readings
+from airqino.source.identity import MOVED_METRES, Place, distance, impostors, same_readings
 from airqino.source.response import VALUES
+from airqino.stores import parquet
 from airqino.times import DAY, hour_range
 from tasks import targets
 from tasks.settings.reading import Settings
@@ -39,6 +42,8 @@ log = logging.getLogger("airqino.stations")
 
 #: Days over which the readings of two stations are compared.
 _DAYS = 2
+#: What the reason of a failed hour bears where the answer was another station's.
+_WRONG = WrongStationError.__name__
 
 #: What the API said of a station, oldest first, and from which hour on. Files of 0.1 hold one row without `since`.
 _SCHEMA = pa.schema(
@@ -184,25 +189,21 @@ def _configured(station: str, config: Settings) -> Place:
     return Place(says.name, says.latitude, says.longitude)
 
 
-def _recent(answers: dict[str, Answer], config: Settings) -> tuple[dict[str, Readings], set[str]]:
-    """Return each station's readings of the last days, staged or just answered, and the stations refused last time."""
+def _recent(answers: dict[str, Answer], config: Settings) -> tuple[pd.DataFrame, Sequence[str], set[str]]:
+    """Return the readings of the last days, staged or just answered, whose they are, and who was refused last time."""
     stations = config.airqino.stations
-    came = {station: raw.readings(answers[station]) for station in stations if station in answers}
-    newest = max((hour for readings in came.values() for hour in readings), default=None)
-    recent: dict[str, Readings] = {station: {} for station in stations}
-    refused: set[str] = set()
-    for hour in hour_range(newest - _DAYS * DAY, newest) if newest and len(stations) > 1 else ():
-        if (table := targets.raw_day(hour.date()).rows.tables.get(hour)) is None:
-            continue
-        columns = (table[name].to_pylist() for name in ("station", "status", "reason", *VALUES))
-        for station, status, reason, *values in zip(*columns, strict=True):
-            if station in recent and status == "ok":
-                recent[station][hour] = tuple(values)
-            if status == "failed" and WrongStationError.__name__ in reason:
-                refused.add(station)
-    for station, rows in came.items():
-        recent[station] |= {hour: msgspec.structs.astuple(row)[1:] for hour, row in rows.items()}
-    return recent, refused
+    came = [(s, hour, row) for s in stations if s in answers for hour, row in answers[s].readings.items()]
+    columns = ["station", "observed_at", *VALUES]
+    if not came or len(stations) < 2:
+        return pd.DataFrame(columns=columns), (), set()
+    newest = max(hour for _, hour, _ in came)
+    hours = hour_range(newest - _DAYS * DAY, newest)
+    tables = [table for hour in hours if (table := targets.raw_day(hour.date()).rows.tables.get(hour)) is not None]
+    staged = parquet.concat([*tables, raw.SCHEMA.empty_table()])
+    wrong = pc.and_(pc.equal(staged["status"], "failed"), pc.match_substring(staged["reason"], _WRONG))
+    ok = staged.filter(pc.equal(staged["status"], "ok")).select(columns).to_pandas()
+    new = pd.DataFrame([(s, hour, *msgspec.structs.astuple(row)[1:]) for s, hour, row in came], columns=columns)
+    return pd.concat([ok, new.astype(ok.dtypes)]), stations, {*staged.filter(wrong)["station"].to_pylist()}
 
 
 def note_place(station: str, answer: Answer, hour: datetime) -> None:

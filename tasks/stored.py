@@ -11,12 +11,24 @@ from datetime import date
 from typing import Literal, NamedTuple
 
 from airqino.stores import mongo
+from airqino.stores.encoded import encoded, mark
 from airqino.times import DAY, day_start
 from tasks import documents, targets
 from tasks.documents import Document
 from tasks.settings.reading import Settings
 
-__all__ = ["Difference", "Lost", "compare", "counted", "differences", "kept", "lost", "stored_of", "tell"]
+__all__ = [
+    "Difference",
+    "Lost",
+    "compare",
+    "counted",
+    "differences",
+    "is_as_recorded",
+    "kept",
+    "lost",
+    "stored_of",
+    "tell",
+]
 
 log = logging.getLogger("airqino.load")
 
@@ -69,6 +81,19 @@ def differences(day: date, config: Settings) -> list[Difference]:
     ]
 
 
+def is_as_recorded(day: date, record: Document) -> bool:
+    """Tell whether MongoDB holds of a day just what its load wrote, by the sums in its record: no document is made.
+
+    Raises:
+        MongoError: MongoDB does not answer.
+    """
+    sums = record.get("contents")  # of a load of 0.8.0 or before there are none, nor of one that left something
+    if not isinstance(sums, dict) or sums.keys() != {*documents.COLLECTIONS}:
+        return False
+    database = targets.database()
+    return all(mongo.content(database, name, stored_of(name, day)) == total for name, total in sums.items())
+
+
 def stored_of(collection: str, day: date) -> Document:
     """Return the filter of a day's documents in a collection; of hours those that have not expired."""
     start, stop = day_start(day), day_start(day) + DAY
@@ -98,12 +123,12 @@ def _readings(day: date) -> int:
     return 0 if table is None else table["status"].to_pylist().count("ok")
 
 
-def kept(collection: str, of_day: Iterable[Document]) -> list[Document]:
+def kept(collection: str, of_day: Iterable[Document]) -> Iterable[Document]:
     """Return the documents that MongoDB keeps: with `retention_days` not the hours before them."""
     if collection != "hourly_measurements":
-        return list(of_day)
+        return of_day
     since = targets.kept_since()
-    return [document for document in of_day if document["observed_at"] >= since]
+    return (document for document in of_day if document["observed_at"] >= since)
 
 
 def compare(collection: str, where: Document, meant: Iterable[Document], stations: Collection[str]) -> list[Difference]:
@@ -118,11 +143,13 @@ def compare(collection: str, where: Document, meant: Iterable[Document], station
     Returns:
         What differs; in no order.
     """
-    database, meant = targets.database(), list(meant)
-    ours = {*stations, *(document["station"] for document in meant)}
-    awaited = {mongo.encoded(document): document["_id"] for document in meant}
-    others = [mongo.decoded(b) for b in mongo.find_encoded(database, collection, where) if not awaited.pop(b, None)]
-    keys = {*awaited.values()}
+    database, ours = targets.database(), {*stations}
+    awaited: dict[bytes, str] = {}
+    for document in meant:
+        awaited[mark(encoded(document))] = document["_id"]
+        ours.add(document["station"])
+    others, missing = mongo.unlike(database, collection, where, awaited)
+    keys = {*missing}
     changed = keys & {document["_id"] for document in others if isinstance(document["_id"], str)}
     changed |= mongo.existing(database, collection, sorted(keys - changed))  # which the filter does not find any more
     foreign = [

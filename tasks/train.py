@@ -23,6 +23,7 @@ from airqino.stores.models import ModelCard
 from airqino.stores.registry import Record, Registry
 from airqino.times import day_range, day_start
 from tasks import model_documents, promotion, targets
+from tasks.asked import asked_once
 from tasks.clean import thresholds
 from tasks.parameters import DayParameter
 from tasks.settings.reading import settings
@@ -58,6 +59,7 @@ class TrainModel(Stage):
             raise ConfigError(f"model {self.day} was published and stays as it is: {cure}")
         super().force()
 
+    @asked_once
     def complete(self) -> bool:
         """Say whether there is nothing (more) to train or to restore, and MongoDB knows."""
         return (

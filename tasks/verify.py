@@ -13,7 +13,7 @@ from tasks.parameters import DaysParameter
 from tasks.restored import restore_staging
 from tasks.settings.reading import settings
 from tasks.stage import Stage, alone
-from tasks.stored import Difference, compare, differences, tell
+from tasks.stored import Difference, compare, differences, is_as_recorded, tell
 
 __all__ = ["Verified", "VerifyDocuments", "verify"]
 
@@ -100,7 +100,7 @@ def verify(days: Sequence[date], mend: bool = True) -> Iterator[Verified]:
         restore_ledgers(days)
     for day in days:
         comparable = mend or outdated.get(day) != _TABLES
-        verified = Verified(day, outdated.get(day, ""), _differences(day, mend) if comparable else [])
+        verified = Verified(day, outdated.get(day, ""), _differences(day, mend, day in outdated) if comparable else [])
         if mend:
             _mend(verified)
         yield verified
@@ -116,9 +116,9 @@ def _outdated(days: list[date]) -> dict[date, str]:
     return {day: _TABLES if day in tables else _LOAD for day in days if day in tables | not_loaded}
 
 
-def _differences(day: date, mend: bool) -> list[Difference]:
-    config = settings()
-    found = differences(day, config)
+def _differences(day: date, mend: bool, is_outdated: bool) -> list[Difference]:
+    config, record = settings(), targets.LoadTarget(f"day|{day}").record() or {}
+    found = [] if not is_outdated and is_as_recorded(day, record) else differences(day, config)
     first, last = day_start(day), day_start(day) + DAY - HOUR
     staged = {*targets.forecast_hours(first, last)}
     if unstaged := forecast.loaded_hours(first, last) - staged:

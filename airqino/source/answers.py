@@ -3,10 +3,12 @@
 import hashlib
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from airqino.errors import SourceError
-from airqino.source.response import Response
+from airqino.source.response import Response, Row
+from airqino.times import HOUR
 
 __all__ = ["Answer", "Attempt", "Exchange", "answer_of"]
 
@@ -49,6 +51,16 @@ class Answer:
     def exchanges(self) -> tuple[Exchange, ...]:
         """The records of all requests that the answer was made from."""
         return (self.exchange, *self.more)
+
+    @cached_property
+    def readings(self) -> dict[datetime, Row]:
+        """The usable row of each hour: one of an hour not over by the API's own clock is a partial mean, left out."""
+        if self.response is None:
+            return {}
+        rows = {row.hour: row for row in self.response.data}
+        if (served := self.served_at) is None:
+            return rows
+        return {hour: row for hour, row in rows.items() if hour + HOUR <= served}
 
     @property
     def clock(self) -> datetime | None:

@@ -1,13 +1,17 @@
 """Tell whether an answer is the station's own: its name, its place and its readings against those of the others."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import combinations
 from math import asin, cos, radians, sin, sqrt
 from types import MappingProxyType
+from typing import NamedTuple
 
-__all__ = ["MOVED_METRES", "Place", "Readings", "distance", "impostors", "same_readings"]
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+__all__ = ["MOVED_METRES", "Place", "distance", "impostors", "same_readings"]
 
 #: The Earth's mean diameter.
 _DIAMETER_METRES = 12_742_000
@@ -18,8 +22,8 @@ _SAME_METRES = 5.0
 #: Two stations whose readings are equal for so many hours are one: two real ones a metre apart differ within an hour.
 _EQUAL_HOURS = 24
 
-#: The readings of each hour, in one order.
-Readings = dict[datetime, tuple[float | None, ...]]
+#: Where more stations say the same of an hour, that hour says nothing of any two of them.
+_MOST_ALIKE = 50
 
 
 @dataclass(frozen=True)
@@ -82,36 +86,74 @@ def _is_away(place: Place, other: Place) -> bool:
     return metres is not None and metres > MOVED_METRES
 
 
-def same_readings(readings: Mapping[str, Readings], refused: Collection[str] = ()) -> dict[str, str]:
+def same_readings(rows: pd.DataFrame, stations: Sequence[str], refused: Collection[str] = ()) -> dict[str, str]:
     """Find stations that measured differently before, and whose readings equal another's over the last day.
 
     Args:
-        readings: Station → hour → the readings, of the last days.
+        rows: Readings of the last days: columns ``station``, ``observed_at``, and the readings, NaN where there is
+            none. Of two rows of a station and hour the later counts.
+        stations: The stations that are compared, in their order.
         refused: Stations that were refused for this last time: they stay so while their readings go on being equal.
 
     Returns:
-        Station → the other; of the two the one later in `readings`. Hours without readings, or with zeros alone, do
+        Station → the other; of the two the one later in `stations`. Hours without readings, or with zeros alone, do
         not count.
     """
-    found: dict[str, str] = {}
-    order = {station: number for number, station in enumerate(readings)}
-    for one, other in sorted(_alike(readings), key=lambda pair: (order[pair[0]], order[pair[1]])):
-        ours, theirs = readings[one], readings[other]
-        equal = [ours[h] == theirs[h] for h in sorted(ours.keys() & theirs.keys()) if any(ours[h])]
-        if other in refused:
-            sudden = bool(equal) and equal[-1]
-        else:
-            sudden = len(equal) > _EQUAL_HOURS and all(equal[-_EQUAL_HOURS:]) and not all(equal)
-        if sudden:
-            found[other] = one
+    told = _told(rows, stations)
+    found: dict[int, int] = {}
+    # what was equal all the time is one here: thousands of them would be millions of pairs
+    groups: dict[bytes, list[int]] = {}
+    for number, codes in enumerate(told.codes):
+        if codes.any():
+            groups.setdefault(codes.tobytes(), []).append(number)
+    for first, *others in groups.values():
+        found |= {other: first for other in others if stations[other] in refused}
+    of = {first: [first, *others] for first, *others in groups.values()}
+    for pair in sorted(_alike(told, sorted(of))):
+        for one, other in (pair, pair[::-1]):
+            equal = told.equal(one, other)
+            is_sudden = len(equal) > _EQUAL_HOURS and equal[-_EQUAL_HOURS:].all() and not equal.all()
+            goes_on = len(equal) > 0 and equal[-1]
+            for number in of[other]:
+                if number > one and (goes_on if stations[number] in refused else is_sudden):
+                    found.setdefault(number, one)
+    return {stations[number]: stations[one] for number, one in sorted(found.items())}
+
+
+class _Told(NamedTuple):
+    """What stations said of hours, in order: (stations, hours) a code of the readings, 0 where there is no row."""
+
+    codes: npt.NDArray[np.uint64]
+    is_zero: npt.NDArray[np.bool_]  # no reading, or zeros alone
+
+    def equal(self, one: int, other: int) -> npt.NDArray[np.bool_]:
+        """Tell of each hour that both have, and of which the one says something, whether they say the same."""
+        both = (self.codes[one] > 0) & (self.codes[other] > 0) & ~self.is_zero[one]
+        return np.asarray(self.codes[one, both] == self.codes[other, both], dtype=bool)
+
+
+def _told(rows: pd.DataFrame, stations: Sequence[str]) -> _Told:
+    rows = rows.drop_duplicates(["station", "observed_at"], keep="last")
+    number = pd.Index(stations).get_indexer(pd.Index(rows["station"]))
+    rows, number = rows[number >= 0], number[number >= 0]
+    hours, hour = np.unique(rows["observed_at"].to_numpy(), return_inverse=True)
+    values = rows.drop(columns=["station", "observed_at"]) + 0.0  # there is one zero
+    told = _Told(np.zeros((len(stations), len(hours)), np.uint64), np.ones((len(stations), len(hours)), dtype=bool))
+    told.codes[number, hour] = pd.util.hash_pandas_object(values, index=False).to_numpy() | np.uint64(1)
+    told.is_zero[number, hour] = ~values.fillna(0.0).to_numpy().any(axis=1)
+    return told
+
+
+def _alike(told: _Told, numbers: list[int]) -> set[tuple[int, int]]:
+    """Return the pairs of stations that said the same of an hour, of which not all said the same."""
+    found: set[tuple[int, int]] = set()
+    if len(numbers) < 2:
+        return found
+    codes = np.where(told.is_zero, np.uint64(0), told.codes)[numbers]
+    for column in codes.T:
+        order = np.argsort(column, kind="stable")
+        ends = np.flatnonzero(np.diff(column[order])) + 1
+        for run in np.split(order, ends):
+            if 1 < len(run) <= _MOST_ALIKE and column[run[0]]:
+                found.update(combinations(sorted(numbers[place] for place in run), 2))
     return found
-
-
-def _alike(readings: Mapping[str, Readings]) -> set[tuple[str, str]]:
-    """Return the pairs of stations, in their order, that had equal readings in an hour; with many stations few do."""
-    same: dict[tuple[object, ...], list[str]] = {}
-    for station, of_station in readings.items():
-        for hour, values in of_station.items():
-            if any(values):
-                same.setdefault((hour, *values), []).append(station)
-    return {pair for stations in same.values() for pair in combinations(stations, 2)}

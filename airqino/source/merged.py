@@ -18,7 +18,7 @@ from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.source.due import micro, moments, whole
 from airqino.source.raw import NO_ROW, SCHEMA, Policy
-from airqino.source.response import API_NAMES, VALUES, Row
+from airqino.source.response import API_NAMES, VALUES
 from airqino.times import HOUR
 
 __all__ = ["Merged", "merge_rows"]
@@ -50,7 +50,6 @@ class _Said(NamedTuple):
 
     wanted: Sequence[tuple[str, datetime]]
     answers: Mapping[str, Answer]
-    readings: Mapping[str, Mapping[datetime, Row]]
     now: datetime
 
 
@@ -84,7 +83,6 @@ def merge_rows(
     staged: pa.Table,
     wanted: Sequence[tuple[str, datetime]],
     answers: Mapping[str, Answer],
-    readings: Mapping[str, Mapping[datetime, Row]],
     now: datetime,
     policy: Policy,
 ) -> Merged:
@@ -94,11 +92,10 @@ def merge_rows(
         staged: Rows of ``raw.SCHEMA``, at least those of `wanted` that there are.
         wanted: Stations and hours that were asked for, each once.
         answers: Station → its answer.
-        readings: Station → what `raw.readings` picks of it.
         now: The moment of this run by this machine's clock.
         policy: The pauses and windows.
     """
-    said = _Said(wanted, answers, readings, now)
+    said = _Said(wanted, answers, now)
     cells = _cells(staged, said)
     status, final = cells.staged["status"], cells.staged["final"].fill_null(False).to_numpy()
     is_there, was_ok = status.is_valid().to_numpy(), pc.equal(status, "ok").fill_null(False).to_numpy()
@@ -126,8 +123,8 @@ def merge_rows(
 
 
 def _cells(staged: pa.Table, said: _Said) -> _Cells:
-    wanted, answers, readings, now = said
-    known = {station: _Answered(answers[station], readings[station], now) for station in {s for s, _ in wanted}}
+    wanted, answers, now = said
+    known = {station: _Answered(answers[station], now) for station in {s for s, _ in wanted}}
     of = [known[station] for station, _ in wanted]
     rows = [answer.readings.get(hour) for answer, (_, hour) in zip(of, wanted, strict=True)]
     values = [_NOTHING if row is None else msgspec.structs.astuple(row)[1:] for row in rows]
@@ -151,8 +148,8 @@ def _cells(staged: pa.Table, said: _Said) -> _Cells:
 class _Answered:
     """What is the same for all hours of an answer; it is plain until the moment when it was made, if at all."""
 
-    def __init__(self, answer: Answer, readings: Mapping[datetime, Row], now: datetime) -> None:
-        self.readings = readings
+    def __init__(self, answer: Answer, now: datetime) -> None:
+        self.readings = answer.readings
         self.real = whole(min(now, answer.clock) if answer.clock else now)
         self.unnamed, self.plain_until = (False,) * len(VALUES), np.iinfo(np.int64).min
         if (response := answer.response) is None or answer.error is not None:
@@ -207,7 +204,7 @@ def _one_by_one(
     for number, old in zip(which, cells.staged.take(which).to_pylist(), strict=True):
         station, hour = said.wanted[number]
         of = old if old["station"] is not None else None
-        finding = raw.finding(said.answers[station], hour, said.readings[station], said.now)
+        finding = raw.finding(said.answers[station], hour, said.now)
         row, changes = raw.merge(of, station, hour, finding, policy)
         rows.append(row)
         is_new.append(of is None or any(row[name] != of[name] for name in _CONTENT))

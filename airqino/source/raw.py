@@ -13,7 +13,6 @@ later reading (`Policy.again`) finds another value.
 Everything here is pure; times are UTC.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +21,7 @@ import pyarrow as pa
 
 from airqino.errors import NotAskedError, NotOverError, SourceError, UnexpectedShapeError
 from airqino.source.client import Answer
-from airqino.source.response import API_NAMES, VALUES, Row
+from airqino.source.response import API_NAMES, VALUES
 from airqino.times import DAY, HOUR, day_start
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "finding",
     "is_due",
     "merge",
-    "readings",
     "revision_order",
 ]
 
@@ -262,20 +260,19 @@ def _revisions(old: dict[str, Any], values: dict[str, float | None] | None, find
     ]
 
 
-def finding(answer: Answer, hour: datetime, readings: Mapping[datetime, Row], now: datetime) -> Finding:
+def finding(answer: Answer, hour: datetime, now: datetime) -> Finding:
     """Tell what an answer says of an hour.
 
     Args:
         answer: One station's answer.
         hour: The hour asked for.
-        readings: What `readings` picks of the answer.
         now: The moment of this run by this machine's clock.
 
     Returns:
         The readings, or why there are none. An answer made when the hour was not over yet says nothing of it.
     """
     real = min(now, answer.clock) if answer.clock else now
-    if (row := readings.get(hour)) is not None and answer.response is not None:
+    if (row := answer.readings.get(hour)) is not None and answer.response is not None:
         # a field that is missing in all rows may have another name now: what was read of it stays, as it does where
         # the value cannot be read any more
         missing, illegible = answer.response.missing_fields, answer.response.found.illegible.get(hour, ())
@@ -284,27 +281,11 @@ def finding(answer: Answer, hour: datetime, readings: Mapping[datetime, Row], no
     error = fault(answer, hour)
     if error is None and answer.served_at is not None and hour + HOUR > answer.served_at:
         error = NotOverError(f"the answer was made at {answer.served_at:%Y-%m-%dT%H:%M}, before the hour was over")
-    return Finding(now, real, None, error, confirms=bool(readings))
-
-
-def readings(answer: Answer) -> dict[datetime, Row]:
-    """Pick the usable rows of an answer.
-
-    Rows of an hour that was not over by the API's own clock are partial means and are left out.
-
-    Returns:
-        The row of each hour.
-    """
-    if answer.response is None:
-        return {}
-    rows = {row.hour: row for row in answer.response.data}
-    if (served := answer.served_at) is None:
-        return rows
-    return {hour: row for hour, row in rows.items() if hour + HOUR <= served}
+    return Finding(now, real, None, error, confirms=bool(answer.readings))
 
 
 def fault(answer: Answer, hour: datetime) -> SourceError | None:
-    """Say why an hour that is not among the `readings` of an answer cannot be called absent; None if it can."""
+    """Say why an hour that is not among the readings of an answer cannot be called absent; None if it can."""
     if answer.response and answer.response.may_hold(hour):
         return UnexpectedShapeError(f"what the answer has of it cannot be read: {'; '.join(answer.response.remarks())}")
     return answer.error

@@ -6,6 +6,7 @@ Cards come from the registry and back-ups too: what they name is checked before 
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ __all__ = [
 #: Name of a version's card in its folder, and in the registry.
 CARD = "card.json"
 _CHECKSUM = "checksum"
+#: The line that `_sealed` adds; a name inside of a list or dictionary stands further to the right.
+_SEAL = re.compile(rb'^ "checksum": "([0-9a-f]{64})",\n', re.MULTILINE)
 
 
 class Champion(Struct, frozen=True):
@@ -228,11 +231,18 @@ def _check(content: bytes, *moments: str | None) -> None:
     Raises:
         ValueError: It is not as it was written.
     """
-    facts = json.loads(content)
-    if _CHECKSUM in facts and _sealed(facts) != _json(facts):
-        raise ValueError("it is not as it was written")
+    if not _is_as_sealed(content):
+        facts = json.loads(content)
+        if _CHECKSUM in facts and _sealed(facts) != _json(facts):
+            raise ValueError("it is not as it was written")
     for moment in filter(None, moments):
         datetime.fromisoformat(moment)
+
+
+def _is_as_sealed(content: bytes) -> bool:
+    """Tell whether a file is, to the byte, one that `_sealed` made: a card of thousands of scores is long to write."""
+    rest, found = _SEAL.subn(b"", content)
+    return found == 1 and _SEAL.search(content)[1].decode() == hashlib.sha256(rest).hexdigest()  # type: ignore[index]
 
 
 def _sums(content_by_name: Mapping[str, bytes]) -> dict[str, str]:

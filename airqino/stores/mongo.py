@@ -7,14 +7,12 @@ long. Clients do not survive a fork, so each process opens its own.
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import bson
 import pymongo
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
@@ -24,11 +22,11 @@ from pymongo.errors import AutoReconnect, BulkWriteError, PyMongoError, ServerSe
 
 from airqino.errors import MongoError
 from airqino.stores import refusals
+from airqino.stores.encoded import Content, decoded, encoded, mark, split
 
 __all__ = [
-    "BLOCK", "Database", "ask", "build", "collections", "count", "count_by_day", "database", "decoded", "distinct",
-    "encoded", "existing", "find", "find_encoded", "find_many", "find_one", "newest", "ping",
-    "replace", "update",
+    "BLOCK", "Database", "ask", "build", "collections", "content", "count", "count_by_day", "database", "distinct",
+    "existing", "find", "find_many", "find_one", "newest", "ping", "replace", "unlike", "update",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -234,26 +232,54 @@ def existing(db: Database, collection: str, keys: Sequence[str]) -> set[str]:
     )
 
 
-def find_encoded(db: Database, collection: str, where: Document) -> list[bytes]:
-    """Return the documents that fit as they are stored, in BSON, in any order.
+def unlike(db: Database, collection: str, where: Document, meant: Mapping[bytes, T]) -> tuple[list[Document], list[T]]:
+    """Compare the documents that fit with those that were meant, as they are stored, whatever is in them.
 
-    Equal bytes are equal documents, in values, types and order of fields; nothing that somebody stored is an error.
+    Equal bytes are equal documents, in values, types and order of fields.
+
+    Args:
+        db: The database.
+        collection: The collection.
+        where: The filter.
+        meant: By `mark` of a document as it was meant, what stands for it.
+
+    Returns:
+        Of the documents that are stored and not meant ``_id`` and ``station``, and what stands for those that are
+        meant and not stored.
     """
-    options = CodecOptions(document_class=RawBSONDocument)
-    return ask(db, lambda db: [bytes(found.raw) for found in db[collection].with_options(options).find(where)])
+
+    def look(db: Database) -> tuple[list[Document], list[T]]:
+        rest, others = dict(meant), list[Document]()
+        for found in _raw(db, collection, where):
+            if (key := mark(found)) in rest:
+                del rest[key]
+            else:
+                others.append(_named(decoded(found)))
+        return others, list(rest.values())
+
+    return ask(db, look)
 
 
-def encoded(document: Document) -> bytes:
-    """Return a document as it is stored."""
-    return bytes(bson.encode(document))
+def _named(document: Document) -> Document:
+    return {name: document[name] for name in ("_id", "station") if name in document}
 
 
-def decoded(document: bytes) -> Document:
-    """Return a stored document, whatever is in it."""
-    lenient: CodecOptions[Document] = CodecOptions(
-        tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
-    )
-    return bson.decode(document, lenient)
+def content(db: Database, collection: str, where: Document) -> int:
+    """Return the `Content` of the documents that fit, as they are stored."""
+
+    def look(db: Database) -> int:
+        found = Content()
+        for document in _raw(db, collection, where):
+            found.add(document)
+        return found.sum
+
+    return ask(db, look)
+
+
+def _raw(db: Database, collection: str, where: Document) -> Iterator[bytes]:
+    """Yield the documents that fit, as they are stored."""
+    batches: Iterable[Any] = db[collection].find_raw_batches(where)  # bytes, whatever its type says
+    return itertools.chain.from_iterable(map(split, batches))
 
 
 def count_by_day(
@@ -281,7 +307,13 @@ def count_by_day(
     return {found["_id"]: found["n"] for found in groups if isinstance(found["_id"], str)}  # what else stands there
 
 
-def replace(db: Database, collection: str, documents: Iterable[Document], where: Document | None = None) -> int:
+def replace(
+    db: Database,
+    collection: str,
+    documents: Iterable[Document],
+    where: Document | None = None,
+    total: Content | None = None,
+) -> int:
     """Write documents, each replacing the one with its ``_id`` or new; those that are stored so are left alone.
 
     Args:
@@ -289,6 +321,7 @@ def replace(db: Database, collection: str, documents: Iterable[Document], where:
         collection: The collection.
         documents: The documents, each once; they are taken in blocks.
         where: A filter that those fit, as far as they are stored: where nothing fits it, none is looked for.
+        total: What all of them are added to.
 
     Returns:
         How many are as they were meant now.
@@ -300,34 +333,41 @@ def replace(db: Database, collection: str, documents: Iterable[Document], where:
     block = list(itertools.islice(rest, BLOCK))
     all_new = bool(block) and where is not None and not ask(db, lambda db: db[collection].find_one(where, {"_id": 1}))
     while block:
-        _write(db, collection, block, all_new)
+        meant = [encoded(document) for document in block]
+        _write(db, collection, dict(zip((document["_id"] for document in block), meant, strict=True)), all_new)
+        if total is not None:
+            for document in meant:
+                total.add(document)
         count += len(block)
         block = list(itertools.islice(rest, BLOCK))
     return count
 
 
-def _write(db: Database, collection: str, documents: list[Document], all_new: bool) -> None:
+def _write(db: Database, collection: str, documents: dict[str, bytes], all_new: bool) -> None:
     """Write the documents that are not stored as they are meant."""
-    keys, changed = [document["_id"] for document in documents], set[str]()
-    if not all_new and (stored := {*find_encoded(db, collection, {"_id": {"$in": keys}})}):
-        documents = [document for document in documents if encoded(document) not in stored]
-        changed = existing(db, collection, [document["_id"] for document in documents])
-    new = [document for document in documents if document["_id"] not in changed]
-    replaced = [document for document in documents if document["_id"] in changed]
+    changed = set[str]()
+    if not all_new:
+        meant = {mark(document): key for key, document in documents.items()}
+        others, missing = unlike(db, collection, {"_id": {"$in": list(documents)}}, meant)
+        changed = {document["_id"] for document in others}
+        documents = {key: documents[key] for key in missing}
+    new = [key for key in documents if key not in changed]
+    replaced = [key for key in documents if key in changed]
+    raw = {key: RawBSONDocument(document) for key, document in documents.items()}
     if new:
-        replaced += ask(db, lambda db: _insert(db[collection], new))
+        replaced += ask(db, lambda db: _insert(db[collection], {key: raw[key] for key in new}))
     if replaced:
-        replacements = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in replaced]
+        replacements: list[Any] = [ReplaceOne({"_id": key}, raw[key], upsert=True) for key in replaced]
         ask(db, lambda db: db[collection].bulk_write(replacements, ordered=False))
 
 
-def _insert(collection: Collection[Document], documents: list[Document]) -> list[Document]:
-    """Insert documents; return those whose ``_id`` there is, such as of a try that a failover broke off."""
+def _insert(collection: Collection[Any], documents: Mapping[str, RawBSONDocument]) -> list[str]:
+    """Insert documents; return the ``_id`` that there are, such as of a try that a failover broke off."""
     try:
-        collection.insert_many(documents, ordered=False)
+        collection.insert_many(documents.values(), ordered=False)
     except BulkWriteError as error:
-        errors = error.details.get("writeErrors", [])
-        there = [documents[of["index"]] for of in errors if of["code"] == _DUPLICATE]
+        keys, errors = list(documents), error.details.get("writeErrors", [])
+        there = [keys[of["index"]] for of in errors if of["code"] == _DUPLICATE]
         if len(there) < len(errors) or error.details.get("writeConcernErrors"):
             raise
         return there

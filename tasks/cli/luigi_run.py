@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 
 from luigi.rpc import RPCError
 from luigi.task_register import Register
@@ -9,6 +10,7 @@ from luigi.task_register import Register
 from airqino.errors import MongoError, PipelineError
 from airqino.stores import files, mongo
 from tasks import logs, targets
+from tasks.asked import keep_answers, look_again
 from tasks.cli.main import FAILED
 from tasks.cli.reasons import Outcome, Reasons
 
@@ -53,6 +55,8 @@ def luigi_run(arguments: Sequence[str]) -> Outcome:
         targets.paths(), targets.database()
     logs.start_logging()
     logs.keep_console_quiet()
+    if ("--workers", "1") in pairwise(arguments):  # what forked workers write, this process does not see
+        keep_answers()
     with Reasons() as reasons:
         code, error = _run(arguments)
         if isinstance(error, RPCError):
@@ -76,6 +80,7 @@ def _run(arguments: Sequence[str]) -> tuple[int, BaseException | None]:
     finally:
         logger.removeFilter(seen)
         files.forget()  # what its workers have written counts
+        look_again()
     return 0, None
 
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from airqino.times import DAY, day_start, format_hour, runs_of
-from tasks import staged
+from tasks.asked import only_look
 from tasks.clean import CleanDay
 from tasks.cli.running import say
 from tasks.fetch import FetchHour, blocks, spans_of
@@ -38,7 +38,7 @@ _WOULD = MappingProxyType(
 
 def tell(*tasks: Stage) -> None:
     """Print what tasks, with all that they need and start, would do."""
-    staged.only_look()
+    only_look()
     unfinished: dict[str, Stage] = {}
     hours_asked: set[datetime] = set()
     asked: list[_Asked] = []

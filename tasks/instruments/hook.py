@@ -19,7 +19,6 @@ import luigi
 import msgspec
 
 from airqino.errors import NotAskedError, PipelineError, SourceTimeoutError, StagingError, UnexpectedShapeError
-from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.times import format_hour
 from tasks import logs, stage
@@ -126,8 +125,7 @@ def _on_fetched(_: luigi.Task, asked: set[tuple[str, datetime]], answers: Mappin
     _open_shape_changed(asked, answers)
     if not _tally:
         return
-    readings = {station: raw.readings(answer) for station, answer in answers.items()}
-    _tally.add("hours", amount=sum(hour in readings[station] for station, hour in asked))
+    _tally.add("hours", amount=sum(hour in answers[station].readings for station, hour in asked))
     for answer in answers.values():
         if answer.response:
             _tally.add("rows", amount=len(answer.response.data))

@@ -30,10 +30,9 @@ CHARSETS = st.sampled_from([None, "utf-8", "utf-16", "latin-1", "x" * 50, "rot13
 def stage(response: Response) -> None:
     """Go on with an answer as `FetchHour` does: into a table of the raw hour's schema."""
     answer = Answer(Exchange(STATION, "", ""), response=response)
-    readings = raw.readings(answer)
     rows = []
-    for hour in [*readings, BEGIN]:
-        found = raw.finding(answer, hour, readings, NOW)
+    for hour in [*answer.readings, BEGIN]:
+        found = raw.finding(answer, hour, NOW)
         row, _ = raw.merge(None, STATION, hour, found, raw.Policy())
         again, changes = raw.merge(row, STATION, hour, found, raw.Policy())
         assert changes == []

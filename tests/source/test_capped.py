@@ -56,7 +56,7 @@ def test_a_station_that_stopped_after_a_round_number_of_rows_is_asked_once_more_
     with capped(1000, until=FIRST + 499 * HOUR) as (url, spans):
         answer = ask(url)
     assert (len(spans), answer.error, len(answer.response.data)) == (2, None, 500)
-    said = raw.finding(answer, LAST, raw.readings(answer), LAST + 9 * DAY)
+    said = raw.finding(answer, LAST, LAST + 9 * DAY)
     assert (said.values, said.error, said.confirms) == (None, None, True)
 
 
@@ -65,10 +65,10 @@ def test_an_error_in_the_rest_leaves_what_came_and_calls_nothing_absent():
     with capped(500, answers=lambda span: busy if span[0] > FIRST else None) as (url, _):
         answer = ask(url)
     assert type(answer.error) is ServerError
-    readings = raw.readings(answer)
+    readings = answer.readings
     assert readings[FIRST].pm2_5 == value(FIRST)
-    assert raw.finding(answer, FIRST, readings, LAST).error is None
-    assert type(raw.finding(answer, LAST, readings, LAST + DAY).error) is ServerError
+    assert raw.finding(answer, FIRST, LAST).error is None
+    assert type(raw.finding(answer, LAST, LAST + DAY).error) is ServerError
 
 
 def test_a_server_that_ignores_the_dates_of_the_rest_leaves_it_failed():
@@ -77,7 +77,7 @@ def test_a_server_that_ignores_the_dates_of_the_rest_leaves_it_failed():
     with capped(500, answers=lambda _: same) as (url, spans):
         answer = ask(url)
     assert len(spans) == 2
-    error = raw.finding(answer, LAST, raw.readings(answer), LAST + DAY).error
+    error = raw.finding(answer, LAST, LAST + DAY).error
     assert type(error) is UnexpectedShapeError
     assert str(error) == "the answer stops at 500 rows, and the rest of 2024-03-01T00…2024-03-31T23 does not come"
 
@@ -112,7 +112,7 @@ def test_what_a_part_could_not_read_is_not_absent_in_the_whole():
     odd = odd.replace(b'"never"', b'"2024-03-30 10:30:00"')
     with capped(500, answers=lambda span: http(odd.replace(b'"?!"', b"7")) if span[0] > FIRST else None) as (url, _):
         answer = ask(url)
-    readings = raw.readings(answer)
+    readings = answer.readings
     assert readings[LAST].co == 7
     half_past = datetime(2024, 3, 30, 10, tzinfo=UTC)
     assert type(raw.fault(answer, half_past)) is UnexpectedShapeError

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from airqino.errors import NotAskedError, ServerError
 from airqino.source.answers import Answer, Exchange
 from airqino.source.merged import merge_rows
-from airqino.source.raw import BOOKKEEPING, SCHEMA, Policy, finding, merge, readings, revision_order
+from airqino.source.raw import BOOKKEEPING, SCHEMA, Policy, finding, merge, revision_order
 from airqino.source.response import API_NAMES, VALUES, Header, Response, Row
 from airqino.source.rows import Rows
 
@@ -76,12 +76,11 @@ def situations(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[tuple[str, d
 @given(situations(), MOMENTS)
 def test_each_row_becomes_what_it_becomes_alone(of: Any, now: datetime) -> None:
     rows, wanted, answered = of
-    came = {station: readings(answer) for station, answer in answered.items()}
-    merged = merge_rows(pa.Table.from_pylist(rows, schema=SCHEMA), wanted, answered, came, now, Policy())
+    merged = merge_rows(pa.Table.from_pylist(rows, schema=SCHEMA), wanted, answered, now, Policy())
     known = {(row["station"], row["observed_at"]): row for row in rows}
     expected, revisions, news = {}, [], {}
     for station, hour in wanted:
-        said = finding(answered[station], hour, came[station], now)
+        said = finding(answered[station], hour, now)
         row, changes = merge(known.get((station, hour)), station, hour, said, Policy())
         expected[station, hour], old = row, known.get((station, hour))
         news[station, hour] = old is None or any(row[n] != old[n] for n in SCHEMA.names if n not in BOOKKEEPING)
@@ -98,7 +97,7 @@ def test_rows_of_version_0_1_have_no_moment_when_they_were_last_seen() -> None:
     old |= {"read_at": BEGIN + HOUR, "checked_at": BEGIN + HOUR, "attempts": 0}
     table = pa.Table.from_pylist([old], schema=pa.schema([field for field in SCHEMA if field.name != "seen_at"]))
     answer = Answer(Exchange("1", "", ""), Response(Header(), [Row(BEGIN.replace(tzinfo=None), co=1.0)]))
-    merged = merge_rows(table, [("1", BEGIN)], {"1": answer}, {"1": readings(answer)}, BEGIN + 9 * HOUR, Policy())
+    merged = merge_rows(table, [("1", BEGIN)], {"1": answer}, BEGIN + 9 * HOUR, Policy())
     (row,) = merged.rows.to_pylist()
     assert (row["seen_at"], row["read_at"], row["co"]) == (BEGIN + 9 * HOUR, BEGIN + HOUR, pytest.approx(1.0))
     assert merged.is_new.tolist() == [False]

@@ -9,18 +9,7 @@ from hypothesis import strategies as st
 
 from airqino.errors import NotAskedError, NotOverError, ServerError, UnexpectedShapeError
 from airqino.source.client import Answer, Exchange
-from airqino.source.raw import (
-    BOOKKEEPING,
-    REVISION_SCHEMA,
-    SCHEMA,
-    Finding,
-    Policy,
-    fault,
-    finding,
-    is_due,
-    merge,
-    readings,
-)
+from airqino.source.raw import BOOKKEEPING, REVISION_SCHEMA, SCHEMA, Finding, Policy, fault, finding, is_due, merge
 from airqino.source.response import VALUES, parse
 
 HOUR = timedelta(hours=1)
@@ -371,28 +360,28 @@ def test_every_row_fits_the_schema_and_comes_back_from_it_as_it_was(of):
 def test_an_answer_made_before_the_hour_was_over_says_nothing_of_it():
     now = END + HOUR / 10
     made = answer("2024-09-09 09:00:00", "2024-09-09 10:00:00", served=END - HOUR / 4)
-    early = finding(made, OBSERVED, readings(made), now)
+    early = finding(made, OBSERVED, now)
     assert (early.values, type(early.error), early.real) == (None, NotOverError, END - HOUR / 4)
-    assert finding(made, OBSERVED - HOUR, readings(made), now).values["co"] == 0.4
+    assert finding(made, OBSERVED - HOUR, now).values["co"] == 0.4
 
 
 def test_real_time_is_the_smaller_clock():
     for served, now, real in ((END + HOUR, END + 3 * HOUR, END + HOUR), (END + 3 * HOUR, END + HOUR, END + HOUR)):
         at_noon = answer("2024-09-09 10:00:00", served=served)
-        assert finding(at_noon, OBSERVED, readings(at_noon), now).real == real
+        assert finding(at_noon, OBSERVED, now).real == real
     without = answer("2024-09-09 10:00:00")
-    assert finding(without, OBSERVED, readings(without), END + HOUR).real == END + HOUR
+    assert finding(without, OBSERVED, END + HOUR).real == END + HOUR
 
 
 def test_only_an_answer_with_rows_confirms_that_one_is_missing():
     empty, other = answer(), answer("2024-09-09 09:00:00")
-    assert [finding(a, OBSERVED, readings(a), END + HOUR).confirms for a in (empty, other)] == [False, True]
+    assert [finding(a, OBSERVED, END + HOUR).confirms for a in (empty, other)] == [False, True]
 
 
 def test_a_field_that_the_whole_answer_lacks_takes_nothing_from_what_was_read():
     both = parse(b'{"header": {}, "data": [{"timestamp": "2024-09-09 10:00:00", "CO": 0.5, "PM25_new": 9}]}')
     old = row(VALUE | {"rh": 80.0})
-    said = finding(Answer(Exchange("1", "", ""), both), OBSERVED, {OBSERVED: both.data[0]}, END + 80 * HOUR)
+    said = finding(Answer(Exchange("1", "", ""), both), OBSERVED, END + 80 * HOUR)
     new, revisions = merge(old, "1", OBSERVED, said, POLICY)
     assert (new["co"], new["pm2_5"], new["rh"]) == (0.5, 21.5, 80.0)
     assert [(r["reading"], r["old"], r["new"]) for r in revisions] == [("co", 0.4, 0.5)]
@@ -401,7 +390,7 @@ def test_a_field_that_the_whole_answer_lacks_takes_nothing_from_what_was_read():
 def test_a_value_that_cannot_be_read_any_more_takes_nothing_from_what_was_read():
     body = b'{"header": {}, "data": [{"timestamp": "2024-09-09 10:00:00", "CO": "0.5 mg/m3", "PM2.5": 12.0}]}'
     answered = Answer(Exchange("1", "", ""), parse(body))
-    said = finding(answered, OBSERVED, readings(answered), END + 80 * HOUR)
+    said = finding(answered, OBSERVED, END + 80 * HOUR)
     new, revisions = merge(row(VALUE), "1", OBSERVED, said, POLICY)
     assert (new["co"], new["pm2_5"]) == (0.4, 12.0)
     assert [revision["reading"] for revision in revisions] == ["pm2_5"]
@@ -411,7 +400,7 @@ def test_a_sensor_that_one_row_lacks_and_another_has_is_a_revision():
     rows = b'[{"timestamp": "2024-09-09 10:00:00", "CO": 0.4}, {"timestamp": "2024-09-09 11:00:00", "PM2.5": 9}]'
     response = parse(b'{"header": {}, "data": ' + rows + b"}")
     answered = Answer(Exchange("1", "", ""), response)
-    said = finding(answered, OBSERVED, readings(answered), END + 80 * HOUR)
+    said = finding(answered, OBSERVED, END + 80 * HOUR)
     new, revisions = merge(row(VALUE), "1", OBSERVED, said, POLICY)
     assert (new["co"], new["pm2_5"]) == (0.4, None)
     assert [(r["reading"], r["old"], r["new"]) for r in revisions] == [("pm2_5", 21.5, None)]
@@ -459,17 +448,17 @@ def answer(*stamps, served=None, co=0.4):
 def test_the_hour_still_running_by_the_sources_clock_is_left_out():
     served = datetime(2024, 9, 9, 11, 59, 59, tzinfo=UTC)
     stamps = [f"2024-09-09 {hour}:00:00" for hour in (10, 11, 12)]
-    assert [at.hour for at in readings(answer(*stamps, served=served))] == [10]
-    assert [at.hour for at in readings(answer(*stamps, served=served + timedelta(seconds=1)))] == [10, 11]
+    assert [at.hour for at in answer(*stamps, served=served).readings] == [10]
+    assert [at.hour for at in answer(*stamps, served=served + timedelta(seconds=1)).readings] == [10, 11]
 
 
 def test_without_a_clock_every_row_counts():
-    assert len(readings(answer("2024-09-09 10:00:00", "2099-09-09 10:00:00"))) == 2
+    assert len(answer("2024-09-09 10:00:00", "2099-09-09 10:00:00").readings) == 2
 
 
 def test_rows_within_an_hour_are_left_out():
     stamps = ["2024-09-09 10:00:00", "2024-09-09 10:30:00", "2024-09-09 11:00:00"]
-    assert [at.hour for at in readings(answer(*stamps))] == [10, 11]
+    assert [at.hour for at in answer(*stamps).readings] == [10, 11]
 
 
 def test_an_hour_is_called_absent_only_if_the_answer_cannot_hold_it():
@@ -487,10 +476,10 @@ def test_an_hour_is_called_absent_only_if_the_answer_cannot_hold_it():
 
 
 def test_of_doubles_the_last_counts_and_the_order_does_not_matter():
-    got = readings(answer("2024-09-09 11:00:00", "2024-09-09 10:00:00", "2024-09-09 11:00:00"))
+    got = answer("2024-09-09 11:00:00", "2024-09-09 10:00:00", "2024-09-09 11:00:00").readings
     assert {at.hour: of.co for at, of in got.items()} == {10: 1.4, 11: 2.4}
     assert all(of.rh is None for of in got.values())
 
 
 def test_no_answer_has_no_readings():
-    assert readings(Answer(Exchange("1", "", ""), None, FAULT)) == {}
+    assert Answer(Exchange("1", "", ""), None, FAULT).readings == {}
