@@ -10,6 +10,7 @@ The tree::
     │   └── ConflictError         somebody else wrote an object at the same moment
     ├── MongoError                MongoDB cannot be reached, or refused
     ├── RegistryError             the model registry is not there, cannot be read, or refused
+    ├── ComputeError              the Dask cluster cannot be reached, has no workers, or gave up
     ├── ClockError                this machine's clock is ahead of the API's
     ├── AllStationsFailedError    no station answered: the hour is not written
     ├── InsufficientHistoryError  too few usable hours to train on
@@ -79,6 +80,10 @@ class MongoError(PipelineError):
 
 class RegistryError(PipelineError):
     """The model registry is not there, cannot be read, or refused."""
+
+
+class ComputeError(PipelineError):
+    """The Dask cluster cannot be reached, has no workers, was lost, or has given up a part of the work."""
 
 
 class ClockError(PipelineError):

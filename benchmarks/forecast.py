@@ -111,7 +111,7 @@ def of_training(stations: int, hourly: pd.DataFrame, recipe: Recipe) -> Forecast
     """A model of the network, of the stations that are drawn for it."""
     names = sorted(hourly["station"].unique())
     drawn = hourly[hourly["station"].isin(drawn_stations(names, hourly["observed_at"].nunique(), 1))]
-    seconds, model = cost(lambda: train(drawn, pd.Timestamp(NOW), num_threads=1, recipe=recipe, zones={}))
+    seconds, model = cost(lambda: train(drawn, pd.Timestamp(NOW), recipe=recipe, zones={}))
     lgb, random = boosting._lightgbm(), np.random.default_rng(1)
     number = min(model.n_rows // len(FORECAST), recipe.max_rows)
     data = lgb.Dataset(random.normal(size=(number, 100)), random.normal(size=number), params=recipe.trees())

@@ -1,12 +1,16 @@
 """DailyMeans: from hourly tables to each station's daily means."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
+
+import pandas as pd
+import pyarrow as pa
 
 from airqino.quality.means import daily_means
 from airqino.times import local_date
 from tasks import targets, versions
 from tasks.asked import asked_once
-from tasks.clean import CleanDay, DayTask, last_hour, split_days
+from tasks.clean import CleanDay, DayTask, day_blocks, last_hour, split_days
 from tasks.settings.reading import settings
 from tasks.stage import exclusive
 from tasks.staged import frame
@@ -48,11 +52,12 @@ class DailyMeans(DayTask):
         """Average the hours of the days whose means are not up to date."""
         if not (stale := self._stale()):
             return
-        utc_days = sorted({utc_day for days in targets.lies_in(stale).values() for utc_day in days})
-        hourly = frame([targets.hourly(day) for day in utc_days])
-        means = daily_means(hourly, list(stale), settings().zones, settings().quality.valid_share)
-        for day, table in split_days(means, means["day"], stale, ["station"]):
-            targets.daily(day).write(table, inputs=stale[day])
+        rules = settings().zones, settings().quality.valid_share
+        parts = ((_hours_of(days), days, *rules) for days in day_blocks(stale))
+        with settings().pool() as pool:
+            for tables in pool.map(_means, parts):
+                for day, table in tables:
+                    targets.daily(day).write(table, inputs=stale[day])
 
     @asked_once
     def _stale(self) -> dict[date, str]:
@@ -63,6 +68,18 @@ class DailyMeans(DayTask):
             for day, utc_days in targets.lies_in(self.day).items()
         }
         return {day: of for day, of in inputs.items() if self.is_forced or targets.daily(day).inputs != of}
+
+
+def _hours_of(days: list[date]) -> pd.DataFrame:
+    """Return the hours of the UTC days that some local days lie in."""
+    return frame([targets.hourly(day) for day in sorted({day for of in targets.lies_in(days).values() for day in of})])
+
+
+def _means(
+    hourly: pd.DataFrame, days: list[date], zones: Mapping[str, str], valid_share: float
+) -> list[tuple[date, pa.Table]]:
+    means = daily_means(hourly, days, zones, valid_share)
+    return list(split_days(means, means["day"], days, ["station"]))
 
 
 def local_days(first: datetime, last: datetime) -> tuple[date, date]:

@@ -110,8 +110,8 @@ def drift_limits() -> DriftLimits:
 def _policy() -> Policy:
     config = settings().forecast
     confidence, limits = config.promote_confidence, drift_limits()
-    recipe, how = Recipe.of_rounds(config.rounds), (config.seed, config.threads)
-    return Policy(config.compare_days, confidence, limits, thresholds(), config.horizons, recipe, *how)
+    recipe = Recipe.of_rounds(config.rounds)
+    return Policy(config.compare_days, confidence, limits, thresholds(), config.horizons, recipe, config.seed)
 
 
 def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
@@ -130,11 +130,12 @@ def _challenge(day: date, history: list[targets.ParquetTarget]) -> None:
         log.info("model %s: trained on %d of %d stations, drawn by chance", day, len(drawn), len(stations))
     readings = frame_of(history, drawn)
     until = pd.Timestamp(day_start(day))
-    options: dict[str, Any] = {"horizons": config.horizons, "seed": config.seed, "num_threads": config.threads}
+    options: dict[str, Any] = {"horizons": config.horizons, "seed": config.seed}
     options["recipe"] = Recipe.of_rounds(config.rounds)
-    model = train(readings, until, **options, zones=settings().zones)
-    model = replace(model, fingerprint=targets.fingerprint(*(t.fingerprint for t in history)))
-    outcome = hold_contest(day, readings, len(history), _opponent(day), _policy())
+    with settings().pool() as pool:
+        model = train(readings, until, **options, pool=pool, zones=settings().zones)
+        model = replace(model, fingerprint=targets.fingerprint(*(t.fingerprint for t in history)))
+        outcome = hold_contest(day, readings, len(history), _opponent(day), _policy(), pool)
     files, card = model.to_files(), _card(day, model, outcome, len(history))
     live = promotion.champion()
     models.save(promotion.folder(day), files, card)

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-HEAVY = {"luigi", "lightgbm", "mlflow", "pymongo", "requests", "tornado"}
+HEAVY = {"distributed", "luigi", "lightgbm", "mlflow", "pymongo", "requests", "tornado"}
 #: What is imported → the heavy packages that it is made of.
 PARTS = {
     "airqino, airqino.errors, airqino.times, airqino.readings": set(),
-    "airqino.quality.flags, airqino.quality.means": set(),
+    "airqino.compute, airqino.quality.flags, airqino.quality.means": set(),
     "airqino.forecasting.features, airqino.forecasting.scoring, airqino.forecasting.calibration": set(),
     "airqino.forecasting.grid, airqino.forecasting.spans, airqino.forecasting.levels": set(),
     "airqino.forecasting.training, airqino.forecasting.model, airqino.forecasting.contest": set(),

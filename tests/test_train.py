@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from mlflow.tracking import MlflowClient
+from support.dask import cluster
 from support.deployment import ROOT, Pipeline
 
 from airqino.forecasting.artifact import FORMAT
@@ -391,6 +392,26 @@ def test_failing_training_does_not_stop_forecasts(untrained: Pipeline) -> None:
     assert "TrainModel" in done.stderr
     assert len(published(untrained, "2026-03-03T23")) == 8
     assert untrained.database.loads.find_one({"_id": "score|2026-03-03"})
+
+
+def test_a_dask_cluster_trains_the_same_model_and_one_that_is_away_stops_no_forecast(
+    untrained: Pipeline, trained: Pipeline, tmp_path: Path
+) -> None:
+    with cluster(tmp_path) as dask:
+        untrained.env["DASK_SCHEDULER_ADDRESS"] = dask.address
+        train(untrained, MONDAY)
+        assert dask.steps() > 0
+    files = [path.relative_to(trained.root) for path in (trained.root / "models" / f"{MONDAY}").glob("*")]
+    same = [path for path in files if path.name != "card.json"]  # which says when it was trained
+    assert same
+    assert all((untrained.root / path).read_bytes() == (trained.root / path).read_bytes() for path in same)
+    shutil.rmtree(untrained.root / "models")
+    shutil.rmtree(untrained.root / "mlflow")
+    done = untrained.hourly()
+    assert done.returncode == 30
+    assert f"the Dask scheduler {dask.address} ([compute] scheduler) does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(published(untrained, "2026-03-03T23")) > 0
 
 
 def test_persistence_in_place_of_a_champion_that_drifted(deployed: Pipeline) -> None:

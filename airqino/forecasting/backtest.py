@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
+from airqino.compute import HERE, Pool
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting.model import Recipe, predict, train
 from airqino.forecasting.scoring import KEY, LOSSES, match, score_groups, with_errors
@@ -32,7 +33,7 @@ def backtest(
     retrain: str = "once",
     progress: Progress | None = None,
     seed: int = 1,
-    num_threads: int = 2,
+    pool: Pool = HERE,
     recipe: Recipe | None = None,
 ) -> pd.DataFrame:
     """Issue a forecast for every hour of a past time, with models that know only what lay before.
@@ -44,7 +45,7 @@ def backtest(
         retrain: ``once``, or ``weekly``: again every seven days after start, each time on what lay before.
         progress: called with each step.
         seed: random seed of the training.
-        num_threads: threads of LightGBM.
+        pool: where the models are fitted.
         recipe: settings of the training other than the default ones.
 
     Returns:
@@ -67,12 +68,12 @@ def backtest(
 
         model, reason = None, "no model"
         try:
-            model = train(hourly, begin, FORECAST, HORIZONS, seed, num_threads, recipe, tell, zones={})
+            model = train(hourly, begin, FORECAST, HORIZONS, seed, pool, recipe, tell, zones={})
         except InsufficientHistoryError:
             reason = "history too short"
         report((number + 1) * _STEPS - 1, total, f"{begin:%Y-%m-%d} forecasts")
         issued = pd.date_range(begin, min(begin + _WEEK - _HOUR, stop) if retrain == "weekly" else stop, freq=_HOUR)
-        parts.append(predict(model, hourly, list(issued), num_threads, FORECAST, no_model_reason=reason))
+        parts.append(predict(model, hourly, list(issued), pool.threads, FORECAST, no_model_reason=reason))
     report(total, total, "")
     return pd.concat(parts, ignore_index=True)
 

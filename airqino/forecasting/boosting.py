@@ -240,7 +240,7 @@ def _lightgbm() -> ModuleType:
         import lightgbm
     finally:
         if without:
-            del sys.modules["sklearn"]
+            sys.modules.pop("sklearn", None)  # threads of a worker may come here at once
     return lightgbm
 
 

@@ -17,6 +17,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
+from airqino.compute import HERE, Pool
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting import scoring
 from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, Recipe, predict, train
@@ -45,7 +46,6 @@ class Policy:
         horizons: hours ahead that are forecast.
         recipe: settings of the training.
         seed: random seed of the training.
-        threads: threads of LightGBM.
     """
 
     compare_days: int = 14
@@ -55,7 +55,6 @@ class Policy:
     horizons: tuple[int, ...] = HORIZONS
     recipe: Recipe = field(default_factory=Recipe)
     seed: int = 1
-    threads: int = 2
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Outcome:
 
 
 def hold_contest(
-    day: date, readings: pd.DataFrame, staged_days: int, champion: Opponent | None, policy: Policy
+    day: date, readings: pd.DataFrame, staged_days: int, champion: Opponent | None, policy: Policy, pool: Pool = HERE
 ) -> Outcome:
     """Compare a stand-in of the challenger with the champion, or with persistence where there is none.
 
@@ -126,6 +125,7 @@ def hold_contest(
         staged_days: how many days they are.
         champion: the champion; None: the challenger is compared with persistence.
         policy: the rules.
+        pool: where the stand-in is fitted.
 
     Returns:
         The outcome. A champion younger than a week stays, as does one that the stand-in ties with.
@@ -133,18 +133,18 @@ def hold_contest(
     against, replaced = (champion.version, champion.fallback) if champion else ("persistence", frozenset())
     start = day - timedelta(days=min(policy.compare_days, max(staged_days // 4, 1)))
     start = max(start, date.fromisoformat(champion.version)) if champion else start
-    old = _published(champion.model, readings, start, day, policy) if champion else None
+    old = _published(champion.model, readings, start, day, policy, pool) if champion else None
     kept = replaced if old is None else _fallback(old, day, policy.drift, replaced)
     if champion and (day - start).days < _FEWEST_DAYS:
         reason = f"champion {against} is younger than {_FEWEST_DAYS} days: it stays"
         return Outcome(against, None, reason, False, kept)
     try:
         until, horizons = pd.Timestamp(day_start(start)), policy.horizons
-        how = horizons, policy.seed, policy.threads, policy.recipe
+        how = horizons, policy.seed, pool, policy.recipe
         stand_in = train(readings, until, FORECAST, *how)
     except InsufficientHistoryError:
         return Outcome(against, None, "history too short to judge it", False, kept)
-    new = _published(stand_in, readings, start, day, policy)
+    new = _published(stand_in, readings, start, day, policy, pool)
     result = compare(new, old, replaced)
     promoted = result.rows > 0 and result.confidence >= policy.promote_confidence
     reason = (
@@ -193,14 +193,16 @@ def compare(challenger: pd.DataFrame, champion: pd.DataFrame | None, fallback: C
     )
 
 
-def _published(model: ForecastModel, readings: pd.DataFrame, start: date, day: date, policy: Policy) -> pd.DataFrame:
+def _published(
+    model: ForecastModel, readings: pd.DataFrame, start: date, day: date, policy: Policy, pool: Pool
+) -> pd.DataFrame:
     """Return what a model would have published in the days compared, beside what came."""
     first, last = day_start(start) - HOUR, day_start(day) - 2 * HOUR
     needed = HISTORY_HOURS * HOUR + timedelta(days=policy.thresholds.dead_days)
     recent = readings[readings["observed_at"] >= pd.Timestamp(first - needed)]
     causal = flag_history(recent.reset_index(drop=True), policy.thresholds, causal=True)  # as when each hour ended
     hours = list(pd.date_range(first, last, freq="h"))
-    return scoring.match(predict(model, causal, hours, policy.threads, horizons=policy.horizons), readings)
+    return scoring.match(predict(model, causal, hours, pool.threads, horizons=policy.horizons), readings)
 
 
 def _fallback(

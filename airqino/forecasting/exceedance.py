@@ -14,6 +14,7 @@ from typing import Self
 
 import numpy as np
 
+from airqino.compute import HERE, Pool
 from airqino.forecasting import boosting
 from airqino.forecasting.arrays import Bools, Floats, Ints, Matrix
 from airqino.forecasting.boosting import LeadModel, Recipe
@@ -96,14 +97,14 @@ class _Anchors:
     features: Matrix
 
     @classmethod
-    def of(cls, spans: Spans, day: int, row: Ints, column: Ints, codes: Floats) -> Self:
+    def of(cls, spans: Spans, day: int, row: Ints, column: Ints, codes: Floats, pool: Pool = HERE) -> Self:
         """Measure what is known at some readings."""
         grid, now = spans.grid, row + 1
         midnight, _ = spans.bounds(row, column, 0)
         begin, end = spans.bounds(row, column, day)
         last = grid.values[POLLUTANT][row, column]
         so_far, n = spans.mean(midnight, now, column)
-        features = feature_matrix(grid, POLLUTANT, _LEADS, row, column, codes)
+        features = feature_matrix(grid, POLLUTANT, _LEADS, row, column, codes, pool)
         more = np.column_stack(list(_more(spans, day, row, column, last, so_far).values())).astype(np.float32)
         whole = np.zeros(len(row), dtype=np.int64) if day else n
         total = np.where(whole > 0, so_far * whole, 0.0)
@@ -150,7 +151,12 @@ def _more(spans: Spans, day: int, row: Ints, column: Ints, last: Floats, so_far:
 
 
 def fit_days(
-    grid: Grid, zones: Mapping[str, str], thinned: Callable[[Ints, Ints], Ints], recipe: Recipe, seed: int
+    grid: Grid,
+    zones: Mapping[str, str],
+    thinned: Callable[[Ints, Ints], Ints],
+    recipe: Recipe,
+    seed: int,
+    pool: Pool = HERE,
 ) -> dict[str, DayModel]:
     """Fit the models of today's and tomorrow's mean, and measure how far they are off.
 
@@ -160,6 +166,7 @@ def fit_days(
         thinned: gives of rows and their stations those positions that are used.
         recipe: the settings.
         seed: random seed.
+        pool: where the fits run.
 
     Returns:
         The models by the names in ``DAYS``; without one that has nothing to learn from.
@@ -171,32 +178,29 @@ def fit_days(
         midnight, stop = spans.bounds(row, column, 0)
         usable = np.flatnonzero((row + 1 < stop) if day == 0 else (row - midnight >= _FIRST_HOUR_FOR_TOMORROW))
         usable = usable[thinned(np.arange(len(usable)), column[usable])]
-        anchors = _Anchors.of(spans, day, row[usable], column[usable], codes)
+        anchors = _Anchors.of(spans, day, row[usable], column[usable], codes, pool)
         begin, end = spans.bounds(anchors.row, anchors.column, day)
         rest, n = spans.mean(np.maximum(begin, anchors.row + 1), end, anchors.column)
         known = (n > 0) & (2 * n >= anchors.left) & (end <= grid.n_hours)
         if known.sum() < 2 * _FEWEST_ERRORS:
             continue
-        fitted = _Rest(grid, recipe, seed)
         rows, target = anchors.where(known), rest[known]
-        found[name] = _with_errors(fitted.fit(rows, target), spans, fitted, rows, target)
+        blocks = _unseen(*_days_of(spans, rows))
+        keeps = [np.ones(len(target), dtype=bool), *(others for _, others in blocks)]
+        parts = ((rows.where(keep), target[keep], len(grid.stations), recipe, seed) for keep in keeps)
+        whole, *fits = pool.map(_fit_rest, parts)
+        found[name] = _with_errors(whole, spans, list(zip((at for at, _ in blocks), fits, strict=True)), rows)
     return found
 
 
-@dataclass(frozen=True)
-class _Rest:
-    grid: Grid
-    recipe: Recipe
-    seed: int
-
-    def fit(self, rows: _Anchors, target: Floats) -> LeadModel:
-        """Fit the mean of the rest; hours of a short rest say less."""
-        names = [*feature_names(POLLUTANT, _LEADS), *_NAMES]
-        changes = target - rows.last
-        scaling = Scaling.of(POLLUTANT, names, rows.features, changes, len(self.grid.stations))
-        age = (rows.row.max() - rows.row) / 24
-        weight = 0.5 ** (age / self.recipe.half_life_days) * np.sqrt(rows.left / 12)
-        return boosting.fit_day(scaling, rows.features, changes, weight, self.recipe, self.seed)
+def _fit_rest(rows: _Anchors, target: Floats, n_stations: int, recipe: Recipe, seed: int) -> LeadModel:
+    """Fit the mean of the rest; hours of a short rest say less."""
+    names = [*feature_names(POLLUTANT, _LEADS), *_NAMES]
+    changes = target - rows.last
+    scaling = Scaling.of(POLLUTANT, names, rows.features, changes, n_stations)
+    age = (rows.row.max() - rows.row) / 24
+    weight = 0.5 ** (age / recipe.half_life_days) * np.sqrt(rows.left / 12)
+    return boosting.fit_day(scaling, rows.features, changes, weight, recipe, seed)
 
 
 #: Names of what `_more` returns.
@@ -206,21 +210,32 @@ _NAMES = (
 )  # fmt: skip
 
 
-def _with_errors(rest_model: LeadModel, spans: Spans, fitted: _Rest, rows: _Anchors, target: Floats) -> DayModel:
-    """Forecast the last days by fits that have not seen them, and keep the errors of each hour and its neighbours."""
-    begin, end = spans.bounds(rows.row, rows.column, rows.day)
-    mean, n = spans.mean(begin, end, rows.column)
+def _days_of(spans: Spans, rows: _Anchors) -> tuple[Ints, Ints]:
+    return spans.bounds(rows.row, rows.column, rows.day)
+
+
+def _unseen(begin: Ints, end: Ints) -> list[tuple[Bools, Bools]]:
+    """Return the last days in blocks: which rows are of each block, and on which others it is fitted."""
     first = max(int(begin.max()) - _ERROR_DAYS * 24, int(begin.min()))
     edges = np.linspace(first, int(begin.max()) + 1, _BLOCKS + 1).astype(int)
-    error, told = np.full(len(target), np.nan), np.full(len(target), np.nan)
-    for low, high in pairwise(edges):
-        block = (begin >= low) & (begin < high)
-        # a day on either side is left out: tomorrow's anchors lie in the day before
-        others = (end <= low - 24) | (begin >= high + 24)
-        if block.any() and others.sum() >= _FEWEST_ERRORS:
-            rest = boosting.predict_day(fitted.fit(rows.where(others), target[others]), *_asked(rows.where(block)), 1)
-            told[block] = rows.where(block).mean(rest)
-            error[block] = np.log1p(mean[block]) - np.log1p(told[block])
+    # a day on either side is left out: tomorrow's anchors lie in the day before
+    blocks = [
+        ((begin >= low) & (begin < high), (end <= low - 24) | (begin >= high + 24)) for low, high in pairwise(edges)
+    ]
+    return [(block, others) for block, others in blocks if block.any() and others.sum() >= _FEWEST_ERRORS]
+
+
+def _with_errors(
+    rest_model: LeadModel, spans: Spans, blocks: list[tuple[Bools, LeadModel]], rows: _Anchors
+) -> DayModel:
+    """Forecast the last days by fits that have not seen them, and keep the errors of each hour and its neighbours."""
+    begin, end = _days_of(spans, rows)
+    mean, n = spans.mean(begin, end, rows.column)
+    error, told = np.full(len(mean), np.nan), np.full(len(mean), np.nan)
+    for block, fit in blocks:
+        rest = boosting.predict_day(fit, *_asked(rows.where(block)), 1)
+        told[block] = rows.where(block).mean(rest)
+        error[block] = np.log1p(mean[block]) - np.log1p(told[block])
     error[n < VALID_SHARE * (end - begin)] = np.nan
     table = []
     for hour in range(25):

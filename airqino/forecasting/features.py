@@ -8,11 +8,13 @@ say for how long and how completely the station measured.
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from airqino.compute import HERE, Pool
 from airqino.forecasting.arrays import Floats, Ints, Matrix
 from airqino.forecasting.grid import COVARIATES, WEATHER, Grid, network_sums
 
@@ -56,7 +58,9 @@ def names_for(names: Sequence[str], lead: int) -> list[int]:
     return [position for position, name in enumerate(names) if name.partition("+")[2] in ("", f"{lead}")]
 
 
-def feature_matrix(grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, column: Ints, codes: Floats) -> Matrix:
+def feature_matrix(
+    grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, column: Ints, codes: Floats, pool: Pool = HERE
+) -> Matrix:
     """Compute the features of forecasts anchored at given hours and stations.
 
     Args:
@@ -66,16 +70,35 @@ def feature_matrix(grid: Grid, pollutant: str, leads: Sequence[int], row: Ints, 
         row: (n,) row numbers of the anchors' hours.
         column: (n,) columns of the anchors' stations.
         codes: (stations,) the model's code of each column's station; NaN for a station it does not know.
+        pool: where blocks of anchors are worked out.
 
     Returns:
         (n, features) float32, columns as in `feature_names`; NaN where something was not measured.
     """
     matrix = np.empty((len(row), len(feature_names(pollutant, leads))), dtype=np.float32)
+    parts = [slice(begin, begin + _ANCHORS) for begin in range(0, len(row), _ANCHORS)]
+    blocks = ((*_seen(grid, row[part]), pollutant, tuple(leads), column[part], codes) for part in parts)
+    for part, block in zip(parts, pool.map(_block, blocks), strict=True):
+        matrix[part] = block
+    return matrix
+
+
+def _seen(grid: Grid, row: Ints) -> tuple[Grid, Ints]:
+    """Return what features of some anchors look at, and the rows of the anchors in it."""
+    first, stop = max(int(row.min()) - LOOKBACK_HOURS, 0), int(row.max()) + 1
+    network = grid.network
+    if network:
+        total, count = ({name: of[first:stop] for name, of in sums.items()} for sums in (network.total, network.count))
+        network = replace(network, total=total, count=count)
+    values = {name: of[first:stop] for name, of in grid.values.items()}
+    return Grid(grid.start + first, grid.stations, values, {}, network), row - first
+
+
+def _block(grid: Grid, row: Ints, pollutant: str, leads: Sequence[int], column: Ints, codes: Floats) -> Matrix:
     past = {name: _padded(values) for name, values in grid.values.items()}
-    for begin in range(0, len(row), _ANCHORS):
-        part = slice(begin, begin + _ANCHORS)
-        for position, (_, values) in enumerate(_columns(grid, past, pollutant, leads, row[part], column[part], codes)):
-            matrix[part, position] = values
+    matrix = np.empty((len(row), len(feature_names(pollutant, leads))), dtype=np.float32)
+    for position, (_, values) in enumerate(_columns(grid, past, pollutant, leads, row, column, codes)):
+        matrix[:, position] = values
     return matrix
 
 

@@ -1,7 +1,6 @@
 """Training of the forecast model."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Self
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from airqino.compute import HERE, Pool
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting import boosting, calibration
 from airqino.forecasting.arrays import Bools, Floats, Ints, Matrix
@@ -82,7 +82,7 @@ def train(
     pollutants: Sequence[str] = FORECAST,
     horizons: Sequence[int] = HORIZONS,
     seed: int = 1,
-    num_threads: int = 2,
+    pool: Pool = HERE,
     recipe: Recipe | None = None,
     progress: Callable[[str], None] | None = None,
     zones: Mapping[str, str] | None = None,
@@ -95,7 +95,7 @@ def train(
         pollutants: what to forecast.
         horizons: hours from the hour of issue to the target.
         seed: random seed; the same data and seed give the same model, byte for byte.
-        num_threads: so many boosters are fitted at a time, each by one thread.
+        pool: where features are built and boosters are fitted, each by one thread; the model is the same.
         recipe: settings other than the default ones.
         progress: called with a short text before each of the two fits of each pollutant.
         zones: time zone of each station, for its days, UTC where not named; None: days are not forecast.
@@ -122,10 +122,10 @@ def train(
         usable = int((~np.isnan(grid.values[pollutant])).sum())
         most = max(most, usable)
         leads = leads_of(horizons)
-        rows = _rows(grid, pollutant, leads, recipe.max_rows, seed)
+        rows = _rows(grid, pollutant, leads, recipe.max_rows, seed, pool)
         if usable < MIN_USABLE_HOURS or len(rows.row) < MIN_USABLE_HOURS // 2:
             continue
-        fit = _Fit(pollutant, leads, len(grid.stations), seed, num_threads, recipe)
+        fit = _Fit(pollutant, leads, len(grid.stations), seed, pool, recipe)
         report(f"{pollutant} validation")
         new_bands, new_scores = fit.validate(rows)
         bands += new_bands
@@ -137,7 +137,8 @@ def train(
         n_rows += len(rows.row)
         del rows, fit  # 1.5 GB are to be enough for a year of 200 stations
         if pollutant == POLLUTANT and zones is not None:
-            days = fit_days(grid, zones, partial(_thinned, most=recipe.max_rows // 2, seed=seed), recipe, seed)
+            thinned = partial(_thinned, most=recipe.max_rows // 2, seed=seed)
+            days = fit_days(grid, zones, thinned, recipe, seed, pool)
     if not trained:
         needed = f"{MIN_USABLE_HOURS} are needed to train"
         raise InsufficientHistoryError(f"history too short: {most} usable hours before {until:%Y-%m-%dT%H}, {needed}")
@@ -169,7 +170,7 @@ class _Fit:
     leads: tuple[int, ...]
     n_stations: int
     seed: int
-    num_threads: int
+    pool: Pool
     recipe: Recipe
 
     def validate(self, rows: _Rows) -> tuple[list[Band], list[Score]]:
@@ -180,7 +181,7 @@ class _Fit:
         for lead, model in self.models(fitting, self.leads, self.recipe.validation_medians):
             at = self.leads.index(lead)
             features = block.features[:, self._columns(lead)]
-            raw = boosting.predict(self.pollutant, model, features, block.last, self.num_threads)
+            raw = boosting.predict(self.pollutant, model, features, block.last, self.pool.threads)
             changes = block.targets[:, at], block.yesterday[:, at]
             forecasts = block.station, block.row, block.last, *changes, (raw[0], raw[1], raw[2])
             new_bands, new_scores = calibration.calibrate_and_score(self.pollutant, lead, *forecasts)
@@ -190,25 +191,37 @@ class _Fit:
 
     def models(self, rows: _Rows, leads: Sequence[int], medians: int) -> list[tuple[int, LeadModel]]:
         """Fit the models of some leads; a lead without rows has none."""
+        known = {lead: np.flatnonzero(~np.isnan(rows.targets[:, self.leads.index(lead)])) for lead in leads}
+        some = [lead for lead in leads if len(known[lead])]
+        how = self.recipe, medians, self.seed, self.n_stations
+        parts = ((self.pollutant, *self._data(rows, lead, known[lead]), *how) for lead in some)
+        return list(zip(some, self.pool.map(_fitted, parts), strict=True))
 
-        def fitted(lead: int) -> LeadModel | None:
-            at, columns = self.leads.index(lead), self._columns(lead)
-            known = np.flatnonzero(~np.isnan(rows.targets[:, at]))
-            if not len(known):
-                return None
-            features, last, changes = rows.features[known][:, columns], rows.last[known], rows.targets[known, at]
-            names = np.array(feature_names(self.pollutant, self.leads))[columns]
-            scaling = Scaling.of(self.pollutant, names.tolist(), features, changes, self.n_stations)
-            weight = 0.5 ** ((rows.row[-1] - rows.row[known]) / 24 / self.recipe.half_life_days)
-            data = features, last, changes, weight
-            return boosting.fit(self.pollutant, scaling, *data, self.recipe, medians, self.seed)
-
-        with ThreadPoolExecutor(self.num_threads) as pool:
-            found = list(pool.map(fitted, leads))
-        return [(lead, model) for lead, model in zip(leads, found, strict=True) if model is not None]
+    def _data(self, rows: _Rows, lead: int, known: Ints) -> tuple[list[str], Matrix, Floats, Floats, Floats]:
+        """Return names of features, features, last readings, changes and weights of some rows."""
+        columns, changes = self._columns(lead), rows.targets[known, self.leads.index(lead)]
+        names = np.array(feature_names(self.pollutant, self.leads))[columns].tolist()
+        weight = 0.5 ** ((rows.row[-1] - rows.row[known]) / 24 / self.recipe.half_life_days)
+        return names, rows.features[known][:, columns], rows.last[known], changes, weight
 
     def _columns(self, lead: int) -> list[int]:
         return names_for(feature_names(self.pollutant, self.leads), lead)
+
+
+def _fitted(
+    pollutant: str,
+    names: list[str],
+    features: Matrix,
+    last: Floats,
+    changes: Floats,
+    weight: Floats,
+    recipe: Recipe,
+    medians: int,
+    seed: int,
+    n_stations: int,
+) -> LeadModel:
+    scaling = Scaling.of(pollutant, names, features, changes, n_stations)
+    return boosting.fit(pollutant, scaling, features, last, changes, weight, recipe, medians, seed)
 
 
 def _split(rows: _Rows, leads: Sequence[int], validation_days: int) -> tuple[_Rows, _Rows]:
@@ -220,7 +233,7 @@ def _split(rows: _Rows, leads: Sequence[int], validation_days: int) -> tuple[_Ro
     return fitting, block
 
 
-def _rows(grid: Grid, pollutant: str, leads: Sequence[int], max_rows: int, seed: int) -> _Rows:
+def _rows(grid: Grid, pollutant: str, leads: Sequence[int], max_rows: int, seed: int, pool: Pool = HERE) -> _Rows:
     own = grid.values[pollutant]
     row, column = np.nonzero(~np.isnan(own))
     known = np.zeros(len(row), dtype=bool)
@@ -230,7 +243,8 @@ def _rows(grid: Grid, pollutant: str, leads: Sequence[int], max_rows: int, seed:
     row, column = row[keep], column[keep]
     targets = np.column_stack([change(own, row, column, lead) for lead in leads])
     yesterday = np.column_stack([change(own, row, column, lead - 24) for lead in leads])
-    features = feature_matrix(grid, pollutant, leads, row, column, np.arange(len(grid.stations), dtype=float))
+    codes = np.arange(len(grid.stations), dtype=float)
+    features = feature_matrix(grid, pollutant, leads, row, column, codes, pool)
     station = np.array(grid.stations)[column]
     return _Rows(features, targets, yesterday, own[row, column], row, station)
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from airqino.compute import Pool
 from airqino.errors import ConfigError, SourceError
 from airqino.forecasting import plots
 from airqino.forecasting.backtest import backtest, score_backtest
@@ -24,6 +25,8 @@ from airqino.source.response import VALUES, parse
 from airqino.times import FORMS, Span, format_hour, parse_span
 from tasks.cli.arguments import caller_path
 from tasks.cli.main import Parser
+from tasks.settings.reading import section
+from tasks.settings.sections import Compute
 
 
 def main(argv: Sequence[str]) -> int:
@@ -56,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         help="older answers (<station>.as-of-<day>.json, or folders of them) for hours before those of <station>.json; "
         "default: those in DIR; without PATH: none",
     )
-    parser.add_argument("--threads", type=int, default=2, help="threads for LightGBM (default 2)")
+    parser.add_argument("--threads", type=int, default=2, help="fits at a time (default 2)")
     parser.add_argument("--seed", type=int, default=1, help="random seed of the training (default 1)")
     arguments = parser.parse_args(argv)
     windows = _windows(arguments)
@@ -191,8 +194,9 @@ def _run(hourly: pd.DataFrame, start: datetime, stop: datetime, arguments: argpa
         def progress(done: int, total: int, text: str) -> None:
             bar.update(task, completed=done, total=total, description=text)
 
-        first, last, options = pd.Timestamp(start), pd.Timestamp(stop), (arguments.seed, arguments.threads)
-        return backtest(hourly, first, last, arguments.retrain, progress, *options)
+        first, last = pd.Timestamp(start), pd.Timestamp(stop)
+        with Pool(section(Compute, "compute").scheduler, arguments.threads) as pool:
+            return backtest(hourly, first, last, arguments.retrain, progress, arguments.seed, pool)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ import msgspec
 from luigi.configuration import LuigiConfigParser, get_config
 from msgspec import Struct
 
+from airqino.compute import Pool
 from airqino.errors import ConfigError
 from airqino.names import station_id
 from airqino.stores.files import is_in_bucket, place
@@ -53,6 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     quality: sections.Quality
     mongo: sections.Mongo
     forecast: sections.Forecasting
+    compute: sections.Compute
     status: sections.Status
     publish: sections.Publishing
     alerts: sections.Alerts
@@ -78,6 +80,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     def zones(self) -> dict[str, str]:
         """Return the name of the time zone of every station that is configured or has a section."""
         return {station: self.zone(station) for station in sorted({*self.airqino.stations, *self.stations})}
+
+    def pool(self) -> Pool:
+        """Return where the parts of a heavy stage run."""
+        return Pool(self.compute.scheduler, self.forecast.threads)
 
     @property
     def common_zone(self) -> str:

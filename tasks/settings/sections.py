@@ -24,7 +24,7 @@ from airqino.times import HOUR, floor_hour, parse_hour
 from tasks.settings.options import Secret, Variable, options
 
 __all__ = [
-    "ENVIRONMENT", "OPTIONS", "SECTIONS", "AirQino", "Alerts", "Forecasting", "Logging", "Metrics", "Mongo",
+    "ENVIRONMENT", "OPTIONS", "SECTIONS", "AirQino", "Alerts", "Compute", "Forecasting", "Logging", "Metrics", "Mongo",
     "Publishing", "Quality", "Staging", "Station", "Status", "check_bucket",
 ]  # fmt: skip
 
@@ -276,6 +276,24 @@ class Forecasting(Struct, frozen=True, kw_only=True):
             raise ValueError(f"drift_coverage_low = {self.drift_coverage_low}: {rule}")
 
 
+class Compute(Struct, frozen=True, kw_only=True):
+    """Where the parts of a stage run that is heavy; see `airqino.compute`."""
+
+    scheduler: Annotated[
+        str,
+        Meta(
+            pattern=r"^((tcp|tls)://[^\s/:]+:\d+)?$",
+            description="empty (this host), or a Dask scheduler such as tcp://dask-scheduler:8786",
+        ),
+        Variable("DASK_SCHEDULER_ADDRESS"),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        """Check what no type can say."""
+        if self.scheduler and find_spec("distributed") is None:
+            raise ValueError(f"scheduler = {self.scheduler!r}: it needs dask.distributed: run scripts/install dask")
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """What `scripts/status` calls late."""
 
@@ -370,6 +388,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "quality": Quality,
     "mongo": Mongo,
     "forecast": Forecasting,
+    "compute": Compute,
     "status": Status,
     "publish": Publishing,
     "alerts": Alerts,

@@ -38,7 +38,7 @@ HOURLY = readings()
 
 @pytest.fixture(scope="module")
 def forecasts():
-    return backtest(HOURLY, hour(600), hour(790), recipe=TINY, num_threads=1)
+    return backtest(HOURLY, hour(600), hour(790), recipe=TINY)
 
 
 def test_every_hour_is_forecast_once(forecasts):
@@ -79,9 +79,7 @@ def test_scores_against_a_naive_loop(forecasts):
 
 def test_weekly_retraining_uses_what_came_and_nothing_later(forecasts):
     steps = []
-    weekly = backtest(
-        HOURLY, hour(600), hour(790), "weekly", lambda *step: steps.append(step), recipe=TINY, num_threads=1
-    )
+    weekly = backtest(HOURLY, hour(600), hour(790), "weekly", lambda *step: steps.append(step), recipe=TINY)
     first_week = weekly.issued_at < hour(600 + 168)
     # float32 products of other numbers of rows differ in their last digits, which show where p10 is near zero
     pd.testing.assert_frame_equal(weekly[first_week], forecasts[first_week.to_numpy()], atol=1e-4)
@@ -93,7 +91,7 @@ def test_weekly_retraining_uses_what_came_and_nothing_later(forecasts):
 def test_changing_the_future_changes_no_forecast(forecasts):
     changed = HOURLY.copy()
     changed.loc[changed.observed_at > hour(700), ["co", "pm2_5", "t"]] = 77.0
-    again = backtest(changed, hour(600), hour(790), recipe=TINY, num_threads=1)
+    again = backtest(changed, hour(600), hour(790), recipe=TINY)
     before = forecasts.issued_at <= hour(700)
     pd.testing.assert_frame_equal(again[before], forecasts[before])
 

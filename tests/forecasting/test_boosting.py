@@ -15,7 +15,7 @@ def test_co_that_will_be_at_the_floor_is_forecast_there():
     measured = of_day + random.normal(0, 0.2, len(hourly))
     hourly["co"] = np.where(hourly["observed_at"].dt.hour < 12, reading("co").floor, measured)
     recipe = Recipe(rounds=60, medians=1, band_rounds=15, floor_rounds=60, validation_days=9)
-    model = train(hourly, START + pd.Timedelta(hours=HOURS - 48), ("co",), (1, 2), recipe=recipe, num_threads=1)
+    model = train(hourly, START + pd.Timedelta(hours=HOURS - 48), ("co",), (1, 2), recipe=recipe)
     issued = [START + pd.Timedelta(hours=hour) for hour in range(HOURS - 47, HOURS - 2)]
     table = predict(model, hourly, issued, pollutants=("co",), horizons=(1, 2))
     assert set(table["reason"]) == {""}

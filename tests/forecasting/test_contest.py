@@ -14,7 +14,7 @@ from airqino.forecasting.model import Recipe, train
 
 DAYS = 35
 DAY = date(2024, 2, 5)  # the day after them
-POLICY = Policy(threads=1, horizons=(1, 2), recipe=Recipe.of_rounds(60))
+POLICY = Policy(horizons=(1, 2), recipe=Recipe.of_rounds(60))
 
 
 HOURLY = cyclic(DAYS)
@@ -26,7 +26,7 @@ def bad():
     random = np.random.default_rng(1)
     noise = HOURLY.assign(co=random.uniform(0, 90, len(HOURLY)), pm2_5=random.uniform(0, 90, len(HOURLY)))
     recipe = Recipe(rounds=15, medians=1, band_rounds=15, floor_rounds=10)
-    model = train(noise, pd.Timestamp(DAY - timedelta(days=9), tz="UTC"), num_threads=1, recipe=recipe)
+    model = train(noise, pd.Timestamp(DAY - timedelta(days=9), tz="UTC"), recipe=recipe)
     return replace(model, scores=tuple(replace(score, beats=True) for score in model.scores))
 
 

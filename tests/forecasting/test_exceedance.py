@@ -36,7 +36,7 @@ HOURLY = episodes()
 
 @pytest.fixture(scope="module")
 def model():
-    return train(HOURLY, TRAINED, ("pm2_5",), recipe=RECIPE, num_threads=1, zones={})
+    return train(HOURLY, TRAINED, ("pm2_5",), recipe=RECIPE, zones={})
 
 
 def told(model, hour, hourly=HOURLY, zones=None, station="a"):
@@ -140,6 +140,6 @@ def test_a_reading_of_before_midnight_tells_of_the_day_after(model):
 
 def test_a_history_too_short_for_errors_tells_no_chance():
     short = HOURLY[HOURLY.observed_at < START + pd.Timedelta(days=16)]
-    model = train(short, START + pd.Timedelta(days=16), ("pm2_5",), recipe=RECIPE, num_threads=1, zones={})
+    model = train(short, START + pd.Timedelta(days=16), ("pm2_5",), recipe=RECIPE, zones={})
     assert all(len(errors) in (0, 199) for day in model.days.values() for errors in day.errors)
-    assert train(short, TRAINED, ("pm2_5",), recipe=RECIPE, num_threads=1).days == {}
+    assert train(short, TRAINED, ("pm2_5",), recipe=RECIPE).days == {}

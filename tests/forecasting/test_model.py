@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.series import START, cyclic
 
+from airqino.compute import Pool
 from airqino.errors import InsufficientHistoryError
 from airqino.forecasting.grid import COVARIATES, WEATHER, Network, grid_of_days
 from airqino.forecasting.model import (
@@ -38,7 +39,7 @@ HOURLY = cyclic(DAYS)
 
 @pytest.fixture(scope="module")
 def model():
-    return train(HOURLY, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1, zones={})
+    return train(HOURLY, hour(DAYS * 24 - 100), recipe=TINY, zones={})
 
 
 def one(table, station="a", pollutant="pm2_5", horizon=1):
@@ -101,10 +102,11 @@ def test_it_beats_persistence_where_there_is_something_to_learn(model):
 
 def test_same_data_and_seed_give_the_same_bytes(model):
     mixed = HOURLY.sample(frac=1, random_state=2)
-    again = train(mixed, hour(DAYS * 24 - 100), recipe=TINY, num_threads=2, zones={})
+    with Pool(threads=2) as pool:
+        again = train(mixed, hour(DAYS * 24 - 100), recipe=TINY, pool=pool, zones={})
     assert digest(again) == digest(model)
     for seed, same in ((1, True), (2, False)):
-        one_lead = train(HOURLY, hour(DAYS * 24 - 100), ("pm2_5",), (1,), seed, 1, TINY)
+        one_lead = train(HOURLY, hour(DAYS * 24 - 100), ("pm2_5",), (1,), seed, recipe=TINY)
         assert (one_lead.models["pm2_5/1"] == model.models["pm2_5/1"]) is same
 
 
@@ -128,7 +130,7 @@ def test_files_there_and_back(model):
 def test_training_does_not_see_the_future(model):
     changed = HOURLY.copy()
     changed.loc[changed.observed_at >= hour(DAYS * 24 - 100), list(COVARIATES)] = 500.0
-    again = train(changed, hour(DAYS * 24 - 100), recipe=TINY, num_threads=1, zones={})
+    again = train(changed, hour(DAYS * 24 - 100), recipe=TINY, zones={})
     assert digest(again) == digest(model)
 
 
@@ -254,7 +256,7 @@ def test_a_new_station_is_forecast_by_what_the_others_taught(known_hours):
     end = 1000
     new, old = cyclic(DAYS, ("new",), 9), HOURLY[HOURLY.station != "a"]
     new = new[new.observed_at >= hour(end - known_hours)]
-    fitted = train(pd.concat([old, new]), hour(end), ("pm2_5",), recipe=TINY, num_threads=1)
+    fitted = train(pd.concat([old, new]), hour(end), ("pm2_5",), recipe=TINY)
     table = predict(fitted, pd.concat([old, new]), [hour(end + 10)], pollutants=("pm2_5",))
     row, other = one(table, "new"), one(table, "b")
     assert (row.method, other.method) == ("lightgbm", "lightgbm")
@@ -283,7 +285,7 @@ def test_too_short_a_history():
     with pytest.raises(InsufficientHistoryError, match="history too short: 200 usable hours"):
         train(HOURLY[HOURLY.station == "a"], hour(200), recipe=TINY)
     dead = HOURLY.assign(co_flag="dead")
-    partly = train(dead, hour(600), recipe=TINY, num_threads=1)
+    partly = train(dead, hour(600), recipe=TINY)
     assert partly.pollutants == ("pm2_5",)
     row = one(predict(partly, HOURLY, [hour(700)]), pollutant="co")
     assert (row.method, row.reason) == ("persistence", "history too short")

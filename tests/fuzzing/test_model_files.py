@@ -27,7 +27,7 @@ TINY = Recipe(rounds=4, medians=1, band_rounds=4, floor_rounds=4, day_rounds=4, 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
     hourly = cyclic(DAYS)
-    return train(hourly, START + pd.Timedelta(days=DAYS - 1), recipe=TINY, num_threads=1, zones={}).to_files()
+    return train(hourly, START + pd.Timedelta(days=DAYS - 1), recipe=TINY, zones={}).to_files()
 
 
 def test_a_version_on_disk(tmp_path: Path, files: dict[str, bytes]) -> None:

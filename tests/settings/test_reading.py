@@ -125,6 +125,10 @@ WRONG = [
     *(("forecast", "horizons", hours, "hours from 1 to 23, comma-separated") for hours in ("0,1", "1,2,24", "1,soon")),
     ("forecast", "train_days", "0", "a whole number from 1 to 1000"),
     ("forecast", "threads", "many", "a whole number from 1 to 64"),
+    *(
+        ("compute", "scheduler", address, "empty (this host), or a Dask scheduler such as tcp://dask-scheduler:8786")
+        for address in ("dask-scheduler:8786", "tcp://dask-scheduler", "http://dask:8786")
+    ),
     ("status", "max_age_hours", "0", "a whole number of hours from 1 to 10000"),
     ("stations.1", "latitude", "91", "degrees, -90 to 90"),
     ("stations.1", "longitude", "east", "degrees, -180 to 180"),
@@ -201,6 +205,7 @@ def test_a_user_name_needs_the_rest_of_the_credentials(read, missing):
         ("STAGING_ROOT", "file", "/data"),
         ("MONGODB_URI", "mongodb://file", "mongodb://u:x%40y@host"),
         ("MONGODB_DATABASE", "file", "other"),
+        ("DASK_SCHEDULER_ADDRESS", "tcp://file:8786", "tls://dask:8786"),
     ],
 )
 def test_the_environment_wins_over_the_file_and_an_empty_variable_does_not(read, variable, in_file, in_environment):
@@ -214,6 +219,13 @@ def test_the_environment_wins_over_the_file_and_an_empty_variable_does_not(read,
 def test_a_wrong_variable_is_named_with_the_option_it_stands_for(read):
     message = error_of(read, "[airqino]\nstations = 1\n", AIRQINO_STATIONS="SMART189")
     assert message.startswith("AIRQINO_STATIONS ([airqino] stations) = 'SMART189': allowed is numeric station ids")
+
+
+def test_a_scheduler_without_the_extra_is_told_with_its_name(read, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    address = "tcp://dask:8786"
+    assert "run scripts/install dask" in error_of(read, DASK_SCHEDULER_ADDRESS=address)
+    assert read(DASK_SCHEDULER_ADDRESS="").compute.scheduler == ""
 
 
 def test_a_user_name_from_the_environment_needs_the_rest_too(read):
