@@ -1,6 +1,5 @@
 """Answers become raw hours: what they change of what is staged, the ledger of revisions, the records of requests."""
 
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
@@ -63,7 +62,7 @@ def stage_answers(
         The days of the hours that were written.
     """
     rules, silent = policy(config), none_answered(answers)
-    exchanges = json.dumps([exchange.asdict() for answer in answers.values() for exchange in answer.exchanges])
+    exchanges = targets.packed(exchange.asdict() for answer in answers.values() for exchange in answer.exchanges)
     by_day: dict[date, list[StationHour]] = defaultdict(list)
     for station, hour in wanted:
         if not only_changes or hour in answers[station].readings:

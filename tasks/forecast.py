@@ -29,8 +29,8 @@ from tasks.staged import frame_of, stations_of
 
 log = logging.getLogger("airqino.forecast")
 
-#: Stations that are forecast at a time: their readings of 44 days, and what is made of them, take 0.6 GB.
-_BLOCK = 1500
+#: Stations that are forecast at a time: their readings of 44 days, and what is made of them, take 0.25 GB.
+_BLOCK = 600
 _MOMENT = pa.timestamp("us", tz="UTC")
 #: The columns of a staged forecast.
 _COLUMNS = (

@@ -4,8 +4,10 @@ Every derived output records the fingerprints of its inputs. It is up to date wh
 (`docs/architecture.md`, "Freshness").
 """
 
+import base64
 import json
 import re
+import zlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -79,6 +81,8 @@ class RawDay:
 
 
 _REMEMBERED_DAYS = 64
+#: Characters of the record of requests beyond which it is packed: some fifteen stations.
+_LONG = 4096
 _HOUR_NAME = re.compile(r"([01]\d|2[0-3])\.parquet")
 _raw_days: dict[date, tuple[Path, Hashable, RawDay]] = {}
 
@@ -266,5 +270,13 @@ def station(station_id: str) -> ParquetTarget:
 
 def exchanges(target: ParquetTarget) -> list[dict[str, Any]]:
     """Return what is kept of the requests that a raw hour came from."""
-    table = target.table()
-    return list(json.loads(parquet.texts_in(table).get("exchanges", "[]"))) if table is not None else []
+    if target.table() is None:
+        return []
+    text = parquet.texts(target.path).get("exchanges", "[]")
+    return list(json.loads(text if text.startswith("[") else zlib.decompress(base64.b85decode(text))))
+
+
+def packed(exchanges: Iterable[Mapping[str, Any]]) -> str:
+    """Return what is kept of requests as text for a raw hour's metadata, which holds it twice: a long one is packed."""
+    text = json.dumps(list(exchanges))
+    return text if len(text) < _LONG else base64.b85encode(zlib.compress(text.encode())).decode()

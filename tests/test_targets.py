@@ -249,3 +249,14 @@ def test_the_file_says_in_which_unit_each_amount_is(staging: Path) -> None:
         "pm2_5": "µg/m³",
         "rh": "%",
     }
+
+
+def test_the_requests_of_many_stations_are_packed_and_are_not_kept_in_memory():
+    target, many = targets.raw(hour(1)), [{"station": f"{n}", "sha256": f"{n:064x}"} for n in range(100)]
+    text = targets.packed(many)
+    assert len(text) < len(json.dumps(many)) / 3
+    target.write(table(1, 5.0), exchanges=text)
+    assert targets.exchanges(target) == many
+    assert "exchanges" not in parquet.texts_in(target.table())
+    assert target.write(table(1, 5.0), exchanges=text) is False
+    assert targets.packed(many[:1]) == json.dumps(many[:1])

@@ -24,7 +24,7 @@ from airqino.stores.files import Signature
 
 __all__ = [
     "concat", "decode", "digest", "fingerprint", "fingerprint_in", "footer", "frame", "load", "read", "read_ahead",
-    "read_as", "read_columns", "texts_in", "write",
+    "read_as", "read_columns", "texts", "texts_in", "write",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ _FINGERPRINT = b"fingerprint"
 _CHECKSUM = b"checksum"
 #: Tables kept in memory, the latest ones: two months of raw hours.
 _REMEMBERED = 2048
+#: Bytes of a text beyond which it is not kept with a table in memory: the requests of thousands of stations.
+_LONG = 4096
 _tables: dict[Path, tuple[Signature, pa.Table]] = {}
 #: Larger tables (bytes) are not remembered when they are written: who writes many does not need them again.
 _LARGEST = 4_000_000
@@ -124,8 +126,8 @@ def write(
         content = fingerprint_in(old)
     else:
         content = fingerprint(counted)
-    texts = {_FINGERPRINT: content.encode(), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
-    metadata = texts | {_CHECKSUM: _checksum(table, texts)}
+    told = {_FINGERPRINT: content.encode(), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
+    metadata = told | {_CHECKSUM: _checksum(table, told)}
     table = table.replace_schema_metadata(metadata)
     if old is not None and old.schema.metadata == metadata and old.equals(table):
         return False
@@ -169,15 +171,13 @@ def read_as(path: Path, signature: Signature, check: Check | None = None, rememb
     table = load(path)
     if table is None:
         raise DamagedFileError(f"{path} cannot be read: it is gone")
-    texts = dict(table.schema.metadata or {})
-    checksum = texts.pop(_CHECKSUM, None)  # files of 0.1 have none
-    if _FINGERPRINT not in texts or checksum not in (None, _checksum(table, texts)):
+    told = dict(table.schema.metadata or {})
+    checksum = told.pop(_CHECKSUM, None)  # files of 0.1 have none
+    if _FINGERPRINT not in told or checksum not in (None, _checksum(table, told)):
         raise DamagedFileError(f"{path} is not the file that was written under this name")
     if check:
         check(table)
-    if remember:
-        _remember(path, signature, table)
-    return table
+    return _remember(path, signature, table) if remember else table
 
 
 def footer(path: Path) -> dict[str, str] | None:
@@ -198,16 +198,26 @@ def footer(path: Path) -> dict[str, str] | None:
     if (table := _tables.get(path)) and table[0] == signature:
         return texts_in(table[1])
     if not (known := _footers.get(path)) or known[0] != signature:
-        try:
-            known = signature, texts_in(_schema(path).empty_table())
-        except StagingError:  # the bucket, not what lies in it
-            raise
-        except (OSError, ValueError) as error:
-            raise DamagedFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
-        if _FINGERPRINT.decode() not in known[1]:
-            raise DamagedFileError(f"{path} is not the file that was written under this name")
-        _footers[path] = known
+        _footers[path] = known = signature, texts(path)
     return known[1]
+
+
+def texts(path: Path) -> dict[str, str]:
+    """Read the texts that are kept in a file that there is, also those too long to be kept with a table in memory.
+
+    Raises:
+        DamagedFileError: It is not a file that `write` wrote.
+        StagingError: It cannot be read.
+    """
+    try:
+        found = texts_in(_schema(path).empty_table())
+    except StagingError:  # the bucket, not what lies in it
+        raise
+    except (OSError, ValueError) as error:
+        raise DamagedFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+    if _FINGERPRINT.decode() not in found:
+        raise DamagedFileError(f"{path} is not the file that was written under this name")
+    return found
 
 
 def _schema(path: Path) -> pa.Schema:
@@ -251,12 +261,12 @@ def read_columns(path: Path, names: Collection[str]) -> pa.Table | None:
         DamagedFileError: It is not a file that `write` wrote, or these columns are not as they were written.
         StagingError: It cannot be read.
     """
-    if (texts := footer(path)) is None:
+    if (told := footer(path)) is None:
         return None
     if (known := _tables.get(path)) and known[0] == files.signature(path):
         table = known[1]
     elif (found := load(path, only=names)) is not None:
-        table = found.replace_schema_metadata(texts)
+        table = found.replace_schema_metadata(told)
     else:
         return None
     return table.select([name for name in table.column_names if name in names])
@@ -310,11 +320,14 @@ def _checksum(table: pa.Table, texts: Mapping[bytes, bytes]) -> bytes:
     return digest([kept, columns, len(table)]).encode()
 
 
-def _remember(path: Path, signature: Signature, table: pa.Table) -> None:
+def _remember(path: Path, signature: Signature, table: pa.Table) -> pa.Table:
+    """Keep a table in memory, without its long texts; return it as it is kept."""
+    short = {name: text for name, text in table.schema.metadata.items() if len(text) <= _LONG}
     _tables.pop(path, None)
-    _tables[path] = signature, table
+    _tables[path] = signature, table.replace_schema_metadata(short)
     if len(_tables) > _REMEMBERED:
         del _tables[next(iter(_tables))]
+    return _tables[path][1]
 
 
 def concat(tables: Iterable[pa.Table]) -> pa.Table:
