@@ -5,6 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -163,10 +164,15 @@ def _stations_to_ask(
     active: Collection[str], rows: targets.HourRows, hour: datetime, again: Collection[str]
 ) -> list[str]:
     """Return those of the stations in service that have no row of an hour, or one that is due."""
-    there = rows.stations(hour)
-    if not again and there.issuperset(active):
+    if not again and rows.has(_names(tuple(active)), hour):
         return []
+    there = {*rows.tables[hour]["station"].to_pylist()} if hour in rows else ()
     return [station for station in active if station not in there or station in again]
+
+
+@lru_cache(maxsize=4)  # the network is the same for most hours
+def _names(stations: tuple[str, ...]) -> pa.Array:
+    return pa.array(stations, pa.string())
 
 
 def blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:

@@ -105,8 +105,7 @@ class ParquetTarget(luigi.Target):
     @property
     def fingerprint(self) -> str | None:
         """Fingerprint of the rows; None where there is no file."""
-        table = self.table()
-        return None if table is None else parquet.fingerprint_in(table)
+        return self.text("fingerprint")
 
     @property
     def inputs(self) -> str | None:
@@ -115,6 +114,8 @@ class ParquetTarget(luigi.Target):
 
     def text(self, name: str) -> str | None:
         """Return a text of the file's metadata; None where there is no file, or none of that name."""
+        if parquet.is_large(self.path):
+            return self.footer(name)
         table = self.table()
         return None if table is None else parquet.texts_in(table).get(name)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import luigi
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airqino.errors import DamagedFileError
 from airqino.stores import files, leases, locks, mongo, parquet
@@ -39,7 +40,7 @@ class HourRows(Mapping[datetime, Mapping[str, dict[str, Any]]]):
         """Take the tables of some hours."""
         self.tables = tables
         self._made: dict[datetime, dict[str, dict[str, Any]]] = {}
-        self._stations: dict[datetime, frozenset[str]] = {}
+        self._whole: tuple[pa.Array, set[datetime]] = pa.array([], pa.string()), set()
 
     def __getitem__(self, hour: datetime) -> dict[str, dict[str, Any]]:
         """Return the rows of an hour."""
@@ -47,12 +48,15 @@ class HourRows(Mapping[datetime, Mapping[str, dict[str, Any]]]):
             self._made[hour] = {row["station"]: row for row in self.tables[hour].to_pylist()}
         return self._made[hour]
 
-    def stations(self, hour: datetime) -> frozenset[str]:
-        """Return the stations that have a row of an hour."""
-        if hour not in self._stations:
-            names = self.tables[hour]["station"].to_pylist() if hour in self.tables else ()
-            self._stations[hour] = frozenset(names)
-        return self._stations[hour]
+    def has(self, stations: pa.Array, hour: datetime) -> bool:
+        """Tell whether each of some stations has a row of an hour; what was found for the last ones is remembered."""
+        if self._whole[0] is not stations:
+            self._whole = stations, set()
+        if hour not in self._whole[1] and hour in self.tables:
+            there = self.tables[hour]["station"]
+            if len(there) >= len(stations) and pc.all(pc.is_in(stations, value_set=there)).as_py() is not False:
+                self._whole[1].add(hour)
+        return hour in self._whole[1]
 
     def __iter__(self) -> Iterator[datetime]:
         """Go over the hours that have a file."""

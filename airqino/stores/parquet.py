@@ -23,12 +23,15 @@ from airqino.stores.bucket import BucketPath, at_once
 from airqino.stores.files import Signature
 
 __all__ = [
-    "concat", "decode", "digest", "fingerprint", "fingerprint_in", "footer", "frame", "load", "read", "read_ahead",
-    "read_as", "read_columns", "texts", "texts_in", "write",
+    "concat", "decode", "digest", "fingerprint", "fingerprint_in", "footer", "frame", "is_large", "load", "read",
+    "read_ahead", "read_as", "read_columns", "texts", "texts_in", "write",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# What Arrow's own pools do not give back to the system: of 2,000 stations, 160 MB.
+pa.set_memory_pool(pa.system_memory_pool())
 
 Check = Callable[[pa.Table], None]
 
@@ -36,11 +39,16 @@ _FINGERPRINT = b"fingerprint"
 _CHECKSUM = b"checksum"
 #: Tables kept in memory, the latest ones: two months of raw hours.
 _REMEMBERED = 2048
+#: And at most so many bytes of them: a day of 10,000 stations, flagged, has 300 MB.
+_MOST = 250_000_000
 #: Bytes of a text beyond which it is not kept with a table in memory: the requests of thousands of stations.
 _LONG = 4096
 _tables: dict[Path, tuple[Signature, pa.Table]] = {}
+_sizes: dict[Path, int] = {}
 #: Larger tables (bytes) are not remembered when they are written: who writes many does not need them again.
 _LARGEST = 4_000_000
+#: Bytes of a file beyond which its texts are read by themselves: a day of some 1,000 stations, packed.
+_LARGE_FILE = 300_000
 #: Bytes of an object's end in which its footer is looked for.
 _END = 32_768
 _footers: dict[Path, tuple[Signature, dict[str, str]]] = {}
@@ -141,7 +149,7 @@ def write(
     if table.nbytes <= _LARGEST:
         _remember(path, signature, table)
     else:
-        _tables.pop(path, None)
+        _forget(path)
     return True
 
 
@@ -272,6 +280,12 @@ def read_columns(path: Path, names: Collection[str]) -> pa.Table | None:
     return table.select([name for name in table.column_names if name in names])
 
 
+def is_large(path: Path) -> bool:
+    """Tell whether a file, if there is one, is so large that its texts are better read without its rows."""
+    found = files.signature(path)
+    return found is not None and int(found[-1]) > _LARGE_FILE
+
+
 def load(path: Path, without: Collection[str] = (), only: Collection[str] | None = None) -> pa.Table | None:
     """Read a file from the disk, whoever wrote it; the table is not remembered.
 
@@ -323,11 +337,17 @@ def _checksum(table: pa.Table, texts: Mapping[bytes, bytes]) -> bytes:
 def _remember(path: Path, signature: Signature, table: pa.Table) -> pa.Table:
     """Keep a table in memory, without its long texts; return it as it is kept."""
     short = {name: text for name, text in table.schema.metadata.items() if len(text) <= _LONG}
-    _tables.pop(path, None)
+    _forget(path)
     _tables[path] = signature, table.replace_schema_metadata(short)
-    if len(_tables) > _REMEMBERED:
-        del _tables[next(iter(_tables))]
+    _sizes[path] = table.nbytes
+    while len(_tables) > _REMEMBERED or (sum(_sizes.values()) > _MOST and len(_tables) > 1):
+        _forget(next(iter(_tables)))
     return _tables[path][1]
+
+
+def _forget(path: Path) -> None:
+    _tables.pop(path, None)
+    _sizes.pop(path, None)
 
 
 def concat(tables: Iterable[pa.Table]) -> pa.Table:

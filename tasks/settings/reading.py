@@ -46,6 +46,10 @@ _SECRET = {(option.section, option.name) for option in OPTIONS if option.secret}
 _VARIABLES = {(option.section, option.name): option.variable for option in OPTIONS if option.variable}
 
 
+#: What holds for a station without a section.
+_DEFAULT = Station()
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All sections, and the moment this run takes for now."""
 
@@ -70,7 +74,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def station(self, station: str) -> Station:
         """Return the operator's settings of a station, or the defaults."""
-        return self.stations.get(station) or Station()
+        return self.stations.get(station, _DEFAULT)
 
     def zone(self, station: str) -> str:
         """Return the name of the station's time zone."""
