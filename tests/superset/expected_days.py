@@ -176,7 +176,7 @@ def _basis(data: Data, lang: str, day: Any) -> dict[str, Any]:
             return "–"
         written = shown(lang, amount, name)
         sign = "≤ " if bound or written.startswith("<") else ""
-        return f"{sign}{written.removeprefix('< ')} {UNITS[name]}"
+        return f"{sign}{written.removeprefix('<').strip()} {UNITS[name]}"
 
     vouched = text(day["checked_mean"], floor > 0)
     if floor:

@@ -62,7 +62,7 @@ def number(lang: str, amount: float, decimals: int) -> str:
 def shown(lang: str, amount: float, pollutant: str) -> str:
     """A concentration as it is written: of CO, which has a floor, never as nothing."""
     if pollutant == "co" and amount < 0.005:
-        return f"< {number(lang, 0.01, 2)}"
+        return f"<{_NO_BREAK}{number(lang, 0.01, 2)}"
     return number(lang, amount, digits(pollutant))
 
 
