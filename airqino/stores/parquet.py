@@ -37,14 +37,16 @@ Check = Callable[[pa.Table], None]
 
 _FINGERPRINT = b"fingerprint"
 _CHECKSUM = b"checksum"
-#: Tables kept in memory, the latest ones: two months of raw hours.
-_REMEMBERED = 2048
+#: Tables kept in memory, the latest ones: those of 10,000 stations, and more than two months of raw hours.
+_REMEMBERED = 16_384
 #: And at most so many bytes of them: a day of 10,000 stations, flagged, has 300 MB.
 _MOST = 250_000_000
 #: Bytes of a text beyond which it is not kept with a table in memory: the requests of thousands of stations.
 _LONG = 4096
 _tables: dict[Path, tuple[Signature, pa.Table]] = {}
-_sizes: dict[Path, int] = {}
+#: Bytes of each of them, and of all.
+_ALL = Path()
+_sizes: dict[Path, int] = {_ALL: 0}
 #: Larger tables (bytes) are not remembered when they are written: who writes many does not need them again.
 _LARGEST = 4_000_000
 #: Bytes of a file beyond which its texts are read by themselves: a day of some 1,000 stations, packed.
@@ -340,14 +342,15 @@ def _remember(path: Path, signature: Signature, table: pa.Table) -> pa.Table:
     _forget(path)
     _tables[path] = signature, table.replace_schema_metadata(short)
     _sizes[path] = table.nbytes
-    while len(_tables) > _REMEMBERED or (sum(_sizes.values()) > _MOST and len(_tables) > 1):
+    _sizes[_ALL] += _sizes[path]
+    while len(_tables) > _REMEMBERED or (_sizes[_ALL] > _MOST and len(_tables) > 1):
         _forget(next(iter(_tables)))
     return _tables[path][1]
 
 
 def _forget(path: Path) -> None:
     _tables.pop(path, None)
-    _sizes.pop(path, None)
+    _sizes[_ALL] -= _sizes.pop(path, 0)
 
 
 def concat(tables: Iterable[pa.Table]) -> pa.Table:
