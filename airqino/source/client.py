@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -43,6 +44,8 @@ _MAX_REDIRECTS = 3
 _MAX_PARTS = 30
 #: Seconds after a station's time is over until its thread is left to itself, such as in a name resolution that hangs.
 _GRACE = 5.0
+#: Stations whose turn it may be at a time: most of them wait for one of `concurrency` connections, or between tries.
+_THREADS = 256
 
 
 _now = time.monotonic
@@ -125,11 +128,17 @@ class Client:
         begun: dict[str, float] = {}
         answers: dict[str, Answer] = {}
 
-        def ask(station: str) -> None:
-            done.put((station, self._hourly(station, *spans[station], lambda: begun.setdefault(station, _now()))))
+        turns = iter(spans.items())  # whose next item is taken by one thread at a time
 
-        for station in spans:  # daemons: who is told to stop waits for no answer
-            threading.Thread(target=ask, args=(station,), name=f"station {station}", daemon=True).start()
+        def began(station: str) -> float:
+            return begun.setdefault(station, _now())
+
+        def ask() -> None:
+            for station, span in turns:
+                done.put((station, self._hourly(station, *span, partial(began, station))))
+
+        for _ in range(min(len(spans), _THREADS)):  # daemons: who is told to stop waits for no answer
+            threading.Thread(target=ask, name="stations", daemon=True).start()
         while waiting := spans.keys() - answers.keys():
             try:
                 answers.update([done.get(timeout=0.5)])

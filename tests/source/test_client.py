@@ -655,3 +655,20 @@ def test_a_span_of_a_year_comes_whole(sandbox):
     expected = [row["timestamp"] for row in series.rows(A, first, last, NOW)]
     assert [f"{row.timestamp:%Y-%m-%d %H:%M:%S}" for row in answer.response.data] == expected
     assert answer.exchange.bytes > 1e6
+
+
+def test_thousands_of_stations_take_no_thousands_of_threads(sandbox, monkeypatch):
+    monkeypatch.setattr("airqino.source.client._THREADS", 4)
+    stations = [f"{283000000 + n}" for n in range(60)]
+    most = []
+
+    class Counting(Client):
+        def _hourly(self, station, *arguments):
+            most.append(sum(thread.name == "stations" for thread in threading.enumerate()))
+            return super()._hourly(station, *arguments)
+
+    with Counting(sandbox.url) as api:
+        answers = api.hourly_of(dict.fromkeys(stations, (FIRST, LAST)))
+    assert list(answers) == stations
+    assert all(answer.response for answer in answers.values())
+    assert max(most) <= 4
