@@ -4,6 +4,7 @@ import json
 import os
 import time
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -252,9 +253,9 @@ def test_the_file_says_in_which_unit_each_amount_is(staging: Path) -> None:
 
 
 def test_the_requests_of_many_stations_are_packed_and_are_not_kept_in_memory():
-    target, many = targets.raw(hour(1)), [{"station": f"{n}", "sha256": f"{n:064x}"} for n in range(100)]
+    target, many = targets.raw(hour(1)), [{"n": n, "sha256": sha256(b"%d" % n).hexdigest()} for n in range(400)]
     text = targets.packed(many)
-    assert len(text) < len(json.dumps(many)) / 3
+    assert 4096 < len(text) < len(json.dumps(many)) / 1.5
     target.write(table(1, 5.0), exchanges=text)
     assert targets.exchanges(target) == many
     assert "exchanges" not in parquet.texts_in(target.table())
