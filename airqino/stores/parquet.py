@@ -139,7 +139,8 @@ def write(
     told = {_FINGERPRINT: content.encode(), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
     metadata = told | {_CHECKSUM: _checksum(table, told)}
     table = table.replace_schema_metadata(metadata)
-    if old is not None and old.schema.metadata == metadata and old.equals(table):
+    # the checksum stands for the texts that the old table may have in memory no more
+    if old is not None and _short(old.schema.metadata) == _short(metadata) and old.equals(table):
         return False
     compression = "none" if table.num_rows < 1000 else "zstd"
 
@@ -338,14 +339,17 @@ def _checksum(table: pa.Table, texts: Mapping[bytes, bytes]) -> bytes:
 
 def _remember(path: Path, signature: Signature, table: pa.Table) -> pa.Table:
     """Keep a table in memory, without its long texts; return it as it is kept."""
-    short = {name: text for name, text in table.schema.metadata.items() if len(text) <= _LONG}
     _forget(path)
-    _tables[path] = signature, table.replace_schema_metadata(short)
+    _tables[path] = signature, table.replace_schema_metadata(_short(table.schema.metadata))
     _sizes[path] = table.nbytes
     _sizes[_ALL] += _sizes[path]
     while len(_tables) > _REMEMBERED or (_sizes[_ALL] > _MOST and len(_tables) > 1):
         _forget(next(iter(_tables)))
     return _tables[path][1]
+
+
+def _short(texts: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    return {name: text for name, text in texts.items() if len(text) <= _LONG}
 
 
 def _forget(path: Path) -> None:
