@@ -13,7 +13,7 @@ from tasks.asked import asked_once
 from tasks.clean import CleanDay, DayTask, day_blocks, last_hour, split_days
 from tasks.settings.reading import settings
 from tasks.stage import exclusive
-from tasks.staged import frame
+from tasks.staged import frame, refuse_damaged
 
 
 class DailyMeans(DayTask):
@@ -52,6 +52,7 @@ class DailyMeans(DayTask):
         """Average the hours of the days whose means are not up to date."""
         if not (stale := self._stale()):
             return
+        refuse_damaged(targets.hourly(day) for day in sorted({d for of in targets.lies_in(stale).values() for d in of}))
         rules = settings().zones, settings().quality.valid_share
         parts = ((_hours_of(days), days, *rules) for days in day_blocks(stale))
         with settings().pool() as pool:

@@ -16,12 +16,13 @@ from airqino.stores import indexes, mongo
 from airqino.stores.encoded import Content, encoded
 from airqino.times import DAY, day_range, day_start
 from tasks import documents, notes, targets
-from tasks.asked import asked_once
+from tasks.asked import asked_once, look_again
 from tasks.clean import DayTask
 from tasks.daily import DailyMeans
 from tasks.documents import Document
 from tasks.settings.reading import Settings, settings
 from tasks.stage import Stage, exclusive
+from tasks.staged import refuse_damaged
 from tasks.stations import identity, restore_history, shore_around
 from tasks.stored import Lost, differences, is_as_recorded, kept, lost, stored_of, tell
 from tasks.versions import VERSION
@@ -61,6 +62,7 @@ class LoadDay(DayTask):
         if not (stale := self._stale()):
             return
         restore_ledgers(stale)
+        look_again()
         stale = self._stale()
         for day in sorted(loaded_days(stale)):
             tell(day, differences(day, settings()))
@@ -86,6 +88,7 @@ def load_days(days: Collection[date], is_forced: bool = False) -> None:
     database = _prepared_database(config)
     for document in mongo.find(database, "stations", {"_id": {"$in": list(config.airqino.stations)}}):
         restore_history(document)
+    refuse_damaged(of(day) for day in sorted(days) for of in (targets.hourly, targets.daily))
     inputs = _inputs(days)
     gone = Lost({}, set()) if is_forced else lost(days)
     for day in sorted(gone.means & {*days}):

@@ -13,7 +13,7 @@ import luigi
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airqino.errors import DamagedFileError
+from airqino.errors import DamagedFileError, StagingError
 from airqino.readings import unit_of
 from airqino.stores import files, parquet
 from airqino.stores.paths import Paths
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ParquetTarget", "frame", "frame_of", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "paths",
-    "set_aside", "stations_of",
+    "refuse_damaged", "set_aside", "stations_of",
 ]  # fmt: skip
 
 log = logging.getLogger("airqino.staging")
@@ -143,6 +143,17 @@ class ParquetTarget(luigi.Target):
         if units := {name: unit for name in table.column_names if (unit := unit_of(name))}:
             texts["units"] = json.dumps(units, ensure_ascii=False)
         return parquet.write(self.path, table, extra=extra | texts)
+
+
+def refuse_damaged(targets: Iterable[ParquetTarget]) -> None:
+    """Read large files, of which only the texts were looked at, before something is made of them under their names.
+
+    Raises:
+        StagingError: One is damaged. It is moved away.
+    """
+    for target in targets:
+        if parquet.is_large(target.path) and target.table(remember=False) is None:
+            raise StagingError(f"{target.path} was damaged: run again, and it is made again")
 
 
 def frame(targets: list[ParquetTarget]) -> "pd.DataFrame":

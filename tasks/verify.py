@@ -86,7 +86,8 @@ def verify(days: Sequence[date], mend: bool = True) -> Iterator[Verified]:
     """
     for day in days:
         targets.raw_day(day)  # which sets aside what is damaged, so that it comes back first
-        targets.hourly(day).table(remember=False)
+        for of in (targets.hourly, targets.daily):
+            of(day).table(remember=False)
     if mend:
         restore_staging()
     days = [day for day in days if targets.paths().raw_hours(day).is_dir()]

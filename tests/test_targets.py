@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from airqino.errors import StagingError
 from airqino.stores import parquet
 from tasks import staged, targets
 from tasks.settings import reading
@@ -261,3 +262,17 @@ def test_the_requests_of_many_stations_are_packed_and_are_not_kept_in_memory():
     assert "exchanges" not in parquet.texts_in(target.table())
     assert target.write(table(1, 5.0), exchanges=text) is False
     assert targets.packed(many[:1]) == json.dumps(many[:1])
+
+
+def test_a_large_file_is_read_before_something_is_made_of_it(monkeypatch):
+    target = targets.hourly(DAY)
+    target.write(table(1, *(float(n) for n in range(500))))
+    content = bytearray(target.path.read_bytes())
+    content[200] ^= 1
+    target.path.write_bytes(content)
+    monkeypatch.setattr(parquet, "_LARGE_FILE", 1000)
+    assert target.fingerprint  # by its footer, which is as it was
+    with pytest.raises(StagingError, match="was damaged: run again"):
+        staged.refuse_damaged([target])
+    assert target.fingerprint is None
+    staged.refuse_damaged([target])

@@ -104,7 +104,7 @@ def same_readings(rows: pd.DataFrame, stations: Sequence[str], refused: Collecti
     # what was equal all the time is one here: thousands of them would be millions of pairs
     groups: dict[bytes, list[int]] = {}
     for number, codes in enumerate(told.codes):
-        if codes.any():
+        if (codes > 0)[~told.is_zero[number]].any():
             groups.setdefault(codes.tobytes(), []).append(number)
     for first, *others in groups.values():
         found |= {other: first for other in others if stations[other] in refused}

@@ -8,6 +8,7 @@ ETag and size).
 import contextlib
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ _tables: dict[Path, tuple[Signature, pa.Table]] = {}
 #: Bytes of each of them, and of all.
 _ALL = Path()
 _sizes: dict[Path, int] = {_ALL: 0}
+_changing = threading.RLock()  # of a bucket, several objects are read at a time
 #: Larger tables (bytes) are not remembered when they are written: who writes many does not need them again.
 _LARGEST = 4_000_000
 #: Bytes of a file beyond which its texts are read by themselves: a day of some 1,000 stations, packed.
@@ -339,13 +341,15 @@ def _checksum(table: pa.Table, texts: Mapping[bytes, bytes]) -> bytes:
 
 def _remember(path: Path, signature: Signature, table: pa.Table) -> pa.Table:
     """Keep a table in memory, without its long texts; return it as it is kept."""
-    _forget(path)
-    _tables[path] = signature, table.replace_schema_metadata(_short(table.schema.metadata))
-    _sizes[path] = table.nbytes
-    _sizes[_ALL] += _sizes[path]
-    while len(_tables) > _REMEMBERED or (_sizes[_ALL] > _MOST and len(_tables) > 1):
-        _forget(next(iter(_tables)))
-    return _tables[path][1]
+    kept = table.replace_schema_metadata(_short(table.schema.metadata))
+    with _changing:
+        _forget(path)
+        _tables[path] = signature, kept
+        _sizes[path] = table.nbytes
+        _sizes[_ALL] += _sizes[path]
+        while len(_tables) > _REMEMBERED or (_sizes[_ALL] > _MOST and len(_tables) > 1):
+            _forget(next(iter(_tables)))
+    return kept
 
 
 def _short(texts: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
@@ -353,8 +357,9 @@ def _short(texts: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
 
 
 def _forget(path: Path) -> None:
-    _tables.pop(path, None)
-    _sizes[_ALL] -= _sizes.pop(path, 0)
+    with _changing:
+        _tables.pop(path, None)
+        _sizes[_ALL] -= _sizes.pop(path, 0)
 
 
 def concat(tables: Iterable[pa.Table]) -> pa.Table:

@@ -125,3 +125,8 @@ def test_thousands_that_were_always_equal_are_one() -> None:
     ours = series(0, 48, 10)
     many = {f"{number}": ours for number in range(1000, 5000)}
     assert same(many | {"9": series(0, 24, 50) | series(24, 48, 10)}) == {"9": "1000"}
+
+
+def test_a_refused_station_that_says_nothing_like_another_is_not_refused_for_it() -> None:
+    nothing: Readings = {START + h * HOUR: (None, 0.0) for h in range(30)}
+    assert same({"1": nothing, "2": nothing}, {"2"}) == {}
