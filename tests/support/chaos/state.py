@@ -11,7 +11,7 @@ __all__ = ["differences", "state_of"]
 
 Rows = dict[str, dict[str, Any]]
 
-#: What depends on when a deployment saw something, beside `WHEN`; `contents` are sums of documents, revisions among them.
+#: What depends on when a deployment saw something, beside `WHEN`; `contents` are sums of documents, also of revisions.
 _WHEN = (*WHEN, "since", "inputs", "contents")
 _COLLECTIONS = ("hourly_measurements", "daily_averages", "coverage", "stations")
 #: Not compared: forecasts, and the ledger of revisions, which holds what a deployment has seen (`drill.Ledger`).
