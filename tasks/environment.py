@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from airqino.errors import BucketError, ConfigError, ConflictError, MongoError
-from airqino.stores import files, mongo
+from airqino.stores import files, mongo, writes
 from airqino.stores.paths import Paths
 from tasks.settings.reading import settings
 
@@ -94,7 +94,7 @@ def adopt(root: Path, db: mongo.Database) -> None:
         _refuse(f"staging root {root}", of_root(root), "STAGING_ROOT")
     if of_database(db) is None:
         mark = {"_id": _KEY, "kind": "environment", "environment": ours, "loaded_at": settings().now}
-        mongo.replace(db, "loads", [mark])
+        writes.replace(db, "loads", [mark])
 
 
 def explain(what: str, theirs: str) -> str:

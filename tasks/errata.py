@@ -12,7 +12,7 @@ import msgspec
 
 from airqino import views
 from airqino.quality.notes import Note, problem
-from airqino.stores import indexes, mongo, notebook
+from airqino.stores import indexes, mongo, notebook, writes
 from tasks import notes, targets
 from tasks.clean import CleanDay
 from tasks.load import LoadDay
@@ -124,7 +124,7 @@ def _apply(seconds: float, every: bool = False) -> list[date]:
     database = targets.database()
     indexes.ensure_indexes(database, settings().mongo.retention_days)
     mongo.build(database, views.ensure_views)
-    mongo.replace(database, "notes", [d if d["_id"] in wanted else d | {"active": False} for d in changed])
+    writes.replace(database, "notes", [d if d["_id"] in wanted else d | {"active": False} for d in changed])
     while pending:
         chunk = sorted(pending)[-_CHUNK:]
         _build(chunk)

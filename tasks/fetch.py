@@ -5,7 +5,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
-from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -143,7 +142,7 @@ def due(hours: Iterable[datetime], config: Settings, **changes: bool) -> dict[da
             staged.remembered[key] = _due(staged.rows, config.now, rules)
         again = staged.remembered[key]
         for hour in of_day:
-            if stations := _stations_to_ask(config.active_stations(hour), staged.rows, hour, again.get(hour, ())):
+            if stations := _stations_to_ask(config.active_stations(hour), staged, hour, again.get(hour, ())):
                 asked[hour] = stations
     return asked
 
@@ -161,18 +160,16 @@ def _due(rows: targets.HourRows, now: datetime, rules: raw.Policy) -> dict[datet
 
 
 def _stations_to_ask(
-    active: Collection[str], rows: targets.HourRows, hour: datetime, again: Collection[str]
+    active: Collection[str], staged: targets.RawDay, hour: datetime, again: Collection[str]
 ) -> list[str]:
     """Return those of the stations in service that have no row of an hour, or one that is due."""
-    if not again and rows.has(_names(tuple(active)), hour):
+    whole = staged.remembered.setdefault(("whole", tuple(active)), set())  # hours of which each of them has a row
+    if not again and hour in whole:
         return []
-    there = {*rows.tables[hour]["station"].to_pylist()} if hour in rows else ()
+    there = {*staged.rows.tables[hour]["station"].to_pylist()} if hour in staged.rows else set()
+    if there.issuperset(active):
+        whole.add(hour)
     return [station for station in active if station not in there or station in again]
-
-
-@lru_cache(maxsize=4)  # the network is the same for most hours
-def _names(stations: tuple[str, ...]) -> pa.Array:
-    return pa.array(stations, pa.string())
 
 
 def blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:

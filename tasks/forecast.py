@@ -17,7 +17,7 @@ from airqino.forecasting.grid import COVARIATES, WEATHER, Grid, Network, grid_of
 from airqino.forecasting.model import HISTORY_HOURS, ForecastModel, predict, span_of
 from airqino.quality.flags import flag_history
 from airqino.readings import FORECAST
-from airqino.stores import mongo
+from airqino.stores import mongo, writes
 from airqino.stores.models import Champion
 from airqino.times import day_range, format_hour
 from tasks import promotion, targets
@@ -134,7 +134,7 @@ def loaded_hours(first: datetime, last: datetime) -> set[datetime]:
 def documents_of(hour: datetime) -> Iterator[dict[str, Any]]:
     """Give the documents that the staged forecast of an hour makes."""
     table = targets.forecast(hour).table(remember=False)
-    for batch in () if table is None else table.to_batches(max_chunksize=mongo.BLOCK):
+    for batch in () if table is None else table.to_batches(max_chunksize=writes.BLOCK):
         yield from ({"_id": _key(row), **row} for row in batch.to_pylist())
 
 
@@ -235,7 +235,7 @@ def _predict(
 
 def _load_documents(hours: Iterable[datetime]) -> None:
     for hour in hours:
-        loaded = mongo.replace(targets.database(), "forecasts", documents_of(hour))
+        loaded = writes.replace(targets.database(), "forecasts", documents_of(hour))
         content = {"kind": "forecast", "issued_at": hour, "documents": loaded}
         _load_target(hour).write(targets.forecast(hour).footer("inputs") or "", content)
 

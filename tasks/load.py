@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from airqino import views
 from airqino.source import raw
-from airqino.stores import indexes, mongo
+from airqino.stores import indexes, mongo, writes
 from airqino.stores.encoded import Content, encoded
 from airqino.times import DAY, day_range, day_start
 from tasks import documents, notes, targets
@@ -99,7 +99,7 @@ def load_days(days: Collection[date], is_forced: bool = False) -> None:
         table = targets.hourly(day).table()
         records[day] = _load(day, table, database, gone, config)
         hourly += [] if table is None else [table]
-    mongo.update(database, "stations", documents.station_updates(hourly, config))
+    writes.update(database, "stations", documents.station_updates(hourly, config))
     # a UTC day touches two local days where a station is not on UTC
     local = {local for table in hourly for local in documents.local_days(table, config)}
     mongo.build(database, lambda db: views.refresh_profiles(db, local, kept_since.date()))
@@ -113,7 +113,7 @@ def _load(day: date, hourly: pa.Table | None, database: mongo.Database, gone: Lo
         counts[name] = len(of)
         if not gone.leaves(name, day):
             total = Content()
-            mongo.replace(database, name, kept(name, of), stored_of(name, day), total)
+            writes.replace(database, name, kept(name, of), stored_of(name, day), total)
             contents[name] = total.sum
     return {
         "kind": "day",
@@ -157,8 +157,10 @@ class LoadStations(Stage):
         config = settings()
         identities, database = _identities(config), _prepared_database(config)
         updates = [({"_id": station}, {"$set": known}, False) for station, known in identities.items()]
-        mongo.update(database, "stations", updates)
-        mongo.replace(database, views.OUTLINES, [{"_id": "shore", "points": shore_around(identities.values(), config)}])
+        writes.update(database, "stations", updates)
+        writes.replace(
+            database, views.OUTLINES, [{"_id": "shore", "points": shore_around(identities.values(), config)}]
+        )
         content = {"kind": "stations", "documents": len(identities)}
         self.output().write(_stations_fingerprint(identities, config), content)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from airqino.stores import models, mongo
+from airqino.stores import models, writes
 from airqino.stores.models import ModelCard
 from tasks import promotion, targets
 
@@ -13,7 +13,7 @@ __all__ = ["is_loaded", "load_documents"]
 def load_documents() -> None:
     """Bring the ``models`` collection up to date: a document for each trained version."""
     documents = _documents()
-    mongo.replace(targets.database(), "models", documents)
+    writes.replace(targets.database(), "models", documents)
     content = {"kind": "models", "documents": len(documents)}
     targets.LoadTarget("models").write(targets.fingerprint(documents), content)
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from airqino.forecasting import scoring, windows
 from airqino.readings import FORECAST, LONGEST_HORIZON
-from airqino.stores import mongo, parquet
+from airqino.stores import mongo, parquet, writes
 from airqino.times import DAY, HOUR, day_start
 from tasks import promotion, stage, targets
 from tasks.asked import asked_once
@@ -69,7 +69,7 @@ class ScoreForecasts(DayTask):
         before = drifted(self.day)
         scores = windows.summarise(map(self._sums, self._days()), self.day, drift_limits())
         self.output().write(scores, inputs=self._inputs())
-        loaded = mongo.replace(targets.database(), "forecast_scores", documents_of(self.day))
+        loaded = writes.replace(targets.database(), "forecast_scores", documents_of(self.day))
         content = targets.fingerprint(self.output().footer("fingerprint"), _VERSION)
         self._load_target().write(content, {"kind": "score", "day": f"{self.day}", "documents": loaded})
         starts = _starts(self.day, drifted(self.day) - before)
@@ -152,7 +152,7 @@ def _starts(day: date, pairs: set[tuple[str, str]]) -> dict[tuple[str, str], dat
 def documents_of(day: date) -> Iterator[dict[str, Any]]:
     """Give the documents that the staged scores of a day make."""
     table = targets.scores(day).table(remember=False)
-    for batch in () if table is None else table.to_batches(max_chunksize=mongo.BLOCK):
+    for batch in () if table is None else table.to_batches(max_chunksize=writes.BLOCK):
         yield from map(_document, batch.to_pylist())
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from datetime import date
 from typing import Literal, NamedTuple
 
-from airqino.stores import mongo
+from airqino.stores import mongo, writes
 from airqino.stores.encoded import encoded, mark
 from airqino.times import DAY, day_start
 from tasks import documents, targets
@@ -18,17 +18,8 @@ from tasks.documents import Document
 from tasks.settings.reading import Settings
 
 __all__ = [
-    "Difference",
-    "Lost",
-    "compare",
-    "counted",
-    "differences",
-    "is_as_recorded",
-    "kept",
-    "lost",
-    "stored_of",
-    "tell",
-]
+    "Difference", "Lost", "compare", "counted", "differences", "is_as_recorded", "kept", "lost", "stored_of", "tell",
+]  # fmt: skip
 
 log = logging.getLogger("airqino.load")
 
@@ -91,7 +82,7 @@ def is_as_recorded(day: date, record: Document) -> bool:
     if not isinstance(sums, dict) or sums.keys() != {*documents.COLLECTIONS}:
         return False
     database = targets.database()
-    return all(mongo.content(database, name, stored_of(name, day)) == total for name, total in sums.items())
+    return all(writes.content(database, name, stored_of(name, day)) == total for name, total in sums.items())
 
 
 def stored_of(collection: str, day: date) -> Document:
@@ -148,7 +139,7 @@ def compare(collection: str, where: Document, meant: Iterable[Document], station
     for document in meant:
         awaited[mark(encoded(document))] = document["_id"]
         ours.add(document["station"])
-    others, missing = mongo.unlike(database, collection, where, awaited)
+    others, missing = writes.unlike(database, collection, where, awaited)
     keys = {*missing}
     changed = keys & {document["_id"] for document in others if isinstance(document["_id"], str)}
     changed |= mongo.existing(database, collection, sorted(keys - changed))  # which the filter does not find any more

@@ -17,10 +17,9 @@ from typing import Any
 
 import luigi
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from airqino.errors import DamagedFileError
-from airqino.stores import files, leases, locks, mongo, parquet
+from airqino.stores import files, leases, locks, mongo, parquet, writes
 from airqino.times import HOUR, day_range, day_start, local_day
 from tasks.environment import check_database
 from tasks.settings.reading import settings
@@ -40,23 +39,12 @@ class HourRows(Mapping[datetime, Mapping[str, dict[str, Any]]]):
         """Take the tables of some hours."""
         self.tables = tables
         self._made: dict[datetime, dict[str, dict[str, Any]]] = {}
-        self._whole: tuple[pa.Array, set[datetime]] = pa.array([], pa.string()), set()
 
     def __getitem__(self, hour: datetime) -> dict[str, dict[str, Any]]:
         """Return the rows of an hour."""
         if hour not in self._made:
             self._made[hour] = {row["station"]: row for row in self.tables[hour].to_pylist()}
         return self._made[hour]
-
-    def has(self, stations: pa.Array, hour: datetime) -> bool:
-        """Tell whether each of some stations has a row of an hour; what was found for the last ones is remembered."""
-        if self._whole[0] is not stations:
-            self._whole = stations, set()
-        if hour not in self._whole[1] and hour in self.tables:
-            there = self.tables[hour]["station"]
-            if len(there) >= len(stations) and pc.all(pc.is_in(stations, value_set=there)).as_py() is not False:
-                self._whole[1].add(hour)
-        return hour in self._whole[1]
 
     def __iter__(self) -> Iterator[datetime]:
         """Go over the hours that have a file."""
@@ -85,8 +73,6 @@ class RawDay:
 
 
 _REMEMBERED_DAYS = 64
-#: Characters of the record of requests beyond which it is packed: some fifteen stations.
-_LONG = 4096
 _HOUR_NAME = re.compile(r"([01]\d|2[0-3])\.parquet")
 _raw_days: dict[date, tuple[Path, Hashable, RawDay]] = {}
 
@@ -124,7 +110,7 @@ def record_loads(loads: Mapping[LoadTarget, tuple[str, Mapping[str, Any]]]) -> N
         {"_id": target.load, **content, "inputs": inputs, "loaded_at": now}
         for target, (inputs, content) in loads.items()
     ]
-    mongo.replace(database(), "loads", documents)
+    writes.replace(database(), "loads", documents)
 
 
 def fingerprint(*content: Any) -> str:
@@ -283,4 +269,4 @@ def exchanges(target: ParquetTarget) -> list[dict[str, Any]]:
 def packed(exchanges: Iterable[Mapping[str, Any]]) -> str:
     """Return what is kept of requests as text for a raw hour's metadata, which holds it twice: a long one is packed."""
     text = json.dumps(list(exchanges))
-    return text if len(text) < _LONG else base64.b85encode(zlib.compress(text.encode())).decode()
+    return text if len(text) <= parquet.LONG else base64.b85encode(zlib.compress(text.encode())).decode()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from airqino.stores import mongo
+from airqino.stores import writes
 from airqino.times import DAY, HOUR, day_start
 from tasks import forecast, score, targets
 from tasks.daily import DailyMeans
@@ -147,6 +147,6 @@ def _mend(verified: Verified) -> None:
     database, day = targets.database(), verified.day
     if "forecasts" in wrong:
         hours = targets.forecast_hours(day_start(day), day_start(day) + DAY - HOUR)
-        mongo.replace(database, "forecasts", [document for hour in hours for document in forecast.documents_of(hour)])
+        writes.replace(database, "forecasts", [document for hour in hours for document in forecast.documents_of(hour)])
     if "forecast_scores" in wrong:
-        mongo.replace(database, "forecast_scores", score.documents_of(day))
+        writes.replace(database, "forecast_scores", score.documents_of(day))

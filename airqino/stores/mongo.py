@@ -1,32 +1,28 @@
-"""MongoDB: documents with a deterministic ``_id``, written where they differ, acknowledged by a majority.
+"""MongoDB: clients, how long they are waited for, and what is read; a majority acknowledges what is written.
 
 No call waits for ever: for the members to confirm a write as long as a failover may take, for any request ten times as
 long. Clients do not survive a fork, so each process opens its own.
 """
 
-import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import pymongo
 from bson.errors import BSONError
-from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient, ReadPreference, ReplaceOne, UpdateOne
-from pymongo.collection import Collection
+from pymongo import MongoClient, ReadPreference
 from pymongo.database import Database as _Database
-from pymongo.errors import AutoReconnect, BulkWriteError, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutError
 
 from airqino.errors import MongoError
 from airqino.stores import refusals
-from airqino.stores.encoded import Content, decoded, encoded, mark, split
 
 __all__ = [
-    "BLOCK", "Database", "ask", "build", "collections", "content", "count", "count_by_day", "database", "distinct",
-    "existing", "find", "find_many", "find_one", "newest", "ping", "replace", "unlike", "update",
+    "Database", "ask", "build", "collections", "count", "count_by_day", "database", "distinct", "existing", "find",
+    "find_many", "find_one", "newest", "ping",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -39,10 +35,6 @@ _unreachable: dict[int, tuple[float, str]] = {}
 _met: set[int] = set()
 #: How many times as long as a failover one request may take, unless something else is said.
 _LONGEST = 10
-#: Documents that are written at a time: 10 MB of hours.
-BLOCK = 5000
-#: The server's code for an ``_id`` that there is.
-_DUPLICATE = 11000
 #: Seconds between two tries during a failover.
 _BREATH = 0.2
 Database = _Database[Document]
@@ -232,56 +224,6 @@ def existing(db: Database, collection: str, keys: Sequence[str]) -> set[str]:
     )
 
 
-def unlike(db: Database, collection: str, where: Document, meant: Mapping[bytes, T]) -> tuple[list[Document], list[T]]:
-    """Compare the documents that fit with those that were meant, as they are stored, whatever is in them.
-
-    Equal bytes are equal documents, in values, types and order of fields.
-
-    Args:
-        db: The database.
-        collection: The collection.
-        where: The filter.
-        meant: By `mark` of a document as it was meant, what stands for it.
-
-    Returns:
-        Of the documents that are stored and not meant ``_id`` and ``station``, and what stands for those that are
-        meant and not stored.
-    """
-
-    def look(db: Database) -> tuple[list[Document], list[T]]:
-        rest, others = dict(meant), list[Document]()
-        for found in _raw(db, collection, where):
-            if (key := mark(found)) in rest:
-                del rest[key]
-            else:
-                others.append(_named(decoded(found)))
-        return others, list(rest.values())
-
-    return ask(db, look)
-
-
-def _named(document: Document) -> Document:
-    return {name: document[name] for name in ("_id", "station") if name in document}
-
-
-def content(db: Database, collection: str, where: Document) -> int:
-    """Return the `Content` of the documents that fit, as they are stored."""
-
-    def look(db: Database) -> int:
-        found = Content()
-        for document in _raw(db, collection, where):
-            found.add(document)
-        return found.sum
-
-    return ask(db, look)
-
-
-def _raw(db: Database, collection: str, where: Document) -> Iterator[bytes]:
-    """Yield the documents that fit, as they are stored."""
-    batches: Iterable[Any] = db[collection].find_raw_batches(where)  # bytes, whatever its type says
-    return itertools.chain.from_iterable(map(split, batches))
-
-
 def count_by_day(
     db: Database, collection: str, field: str, start: object, stop: object, where: Document | None = None
 ) -> dict[str, int]:
@@ -305,79 +247,6 @@ def count_by_day(
     ]
     groups = ask(db, lambda db: list(db[collection].aggregate(pipeline)))
     return {found["_id"]: found["n"] for found in groups if isinstance(found["_id"], str)}  # what else stands there
-
-
-def replace(
-    db: Database,
-    collection: str,
-    documents: Iterable[Document],
-    where: Document | None = None,
-    total: Content | None = None,
-) -> int:
-    """Write documents, each replacing the one with its ``_id`` or new; those that are stored so are left alone.
-
-    Args:
-        db: The database.
-        collection: The collection.
-        documents: The documents, each once; they are taken in blocks.
-        where: A filter that those fit, as far as they are stored: where nothing fits it, none is looked for.
-        total: What all of them are added to.
-
-    Returns:
-        How many are as they were meant now.
-
-    Raises:
-        MongoError: The server cannot be reached or refused.
-    """
-    count, rest = 0, iter(documents)
-    block = list(itertools.islice(rest, BLOCK))
-    all_new = bool(block) and where is not None and not ask(db, lambda db: db[collection].find_one(where, {"_id": 1}))
-    while block:
-        meant = [encoded(document) for document in block]
-        _write(db, collection, dict(zip((document["_id"] for document in block), meant, strict=True)), all_new)
-        if total is not None:
-            for document in meant:
-                total.add(document)
-        count += len(block)
-        block = list(itertools.islice(rest, BLOCK))
-    return count
-
-
-def _write(db: Database, collection: str, documents: dict[str, bytes], all_new: bool) -> None:
-    """Write the documents that are not stored as they are meant."""
-    changed = set[str]()
-    if not all_new:
-        meant = {mark(document): key for key, document in documents.items()}
-        others, missing = unlike(db, collection, {"_id": {"$in": list(documents)}}, meant)
-        changed = {document["_id"] for document in others}
-        documents = {key: documents[key] for key in missing}
-    new = [key for key in documents if key not in changed]
-    replaced = [key for key in documents if key in changed]
-    raw = {key: RawBSONDocument(document) for key, document in documents.items()}
-    if new:
-        replaced += ask(db, lambda db: _insert(db[collection], {key: raw[key] for key in new}))
-    if replaced:
-        replacements: list[Any] = [ReplaceOne({"_id": key}, raw[key], upsert=True) for key in replaced]
-        ask(db, lambda db: db[collection].bulk_write(replacements, ordered=False))
-
-
-def _insert(collection: Collection[Any], documents: Mapping[str, RawBSONDocument]) -> list[str]:
-    """Insert documents; return the ``_id`` that there are, such as of a try that a failover broke off."""
-    try:
-        collection.insert_many(documents.values(), ordered=False)
-    except BulkWriteError as error:
-        keys, errors = list(documents), error.details.get("writeErrors", [])
-        there = [keys[of["index"]] for of in errors if of["code"] == _DUPLICATE]
-        if len(there) < len(errors) or error.details.get("writeConcernErrors"):
-            raise
-        return there
-    return []
-
-
-def update(db: Database, collection: str, updates: Sequence[tuple[Document, Document, bool]]) -> None:
-    """Apply (filter, update, upsert) triples, in order; what they do must be harmless to do twice."""
-    if updates:
-        ask(db, lambda db: db[collection].bulk_write([UpdateOne(f, u, upsert=upsert) for f, u, upsert in updates]))
 
 
 def newest(db: Database, collection: str, field: str, where: Document | None = None) -> datetime | None:

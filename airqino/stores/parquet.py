@@ -8,7 +8,6 @@ ETag and size).
 import contextlib
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -22,10 +21,11 @@ from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import files
 from airqino.stores.bucket import BucketPath, at_once
 from airqino.stores.files import Signature
+from airqino.stores.remembered import Remembered
 
 __all__ = [
-    "concat", "decode", "digest", "fingerprint", "fingerprint_in", "footer", "frame", "is_large", "load", "read",
-    "read_ahead", "read_as", "read_columns", "texts", "texts_in", "write",
+    "LONG", "concat", "decode", "digest", "fingerprint", "fingerprint_in", "footer", "frame", "is_large", "load",
+    "read", "read_ahead", "read_as", "read_columns", "texts", "texts_in", "write",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -38,17 +38,9 @@ Check = Callable[[pa.Table], None]
 
 _FINGERPRINT = b"fingerprint"
 _CHECKSUM = b"checksum"
-#: Tables kept in memory, the latest ones: those of 10,000 stations, and more than two months of raw hours.
-_REMEMBERED = 16_384
-#: And at most so many bytes of them: a day of 10,000 stations, flagged, has 300 MB.
-_MOST = 250_000_000
-#: Bytes of a text beyond which it is not kept with a table in memory: the requests of thousands of stations.
-_LONG = 4096
-_tables: dict[Path, tuple[Signature, pa.Table]] = {}
-#: Bytes of each of them, and of all.
-_ALL = Path()
-_sizes: dict[Path, int] = {_ALL: 0}
-_changing = threading.RLock()  # of a bucket, several objects are read at a time
+#: Bytes of a text beyond which it is not kept with a table in memory: the requests of some fifteen stations.
+LONG = 4096
+_tables = Remembered()
 #: Larger tables (bytes) are not remembered when they are written: who writes many does not need them again.
 _LARGEST = 4_000_000
 #: Bytes of a file beyond which its texts are read by themselves: a day of some 1,000 stations, packed.
@@ -154,7 +146,7 @@ def write(
     if table.nbytes <= _LARGEST:
         _remember(path, signature, table)
     else:
-        _forget(path)
+        _tables.forget(path)
     return True
 
 
@@ -179,8 +171,8 @@ def read(path: Path, check: Check | None = None, remember: bool = True) -> pa.Ta
 
 def read_as(path: Path, signature: Signature, check: Check | None = None, remember: bool = True) -> pa.Table:
     """Read a file whose signature is known to the caller; the table is remembered under it."""
-    if (known := _tables.get(path)) and known[0] == signature:
-        return known[1]
+    if (kept := _tables.get(path, signature)) is not None:
+        return kept
     table = load(path)
     if table is None:
         raise DamagedFileError(f"{path} cannot be read: it is gone")
@@ -208,8 +200,8 @@ def footer(path: Path) -> dict[str, str] | None:
     """
     if (signature := files.signature(path)) is None:
         return None
-    if (table := _tables.get(path)) and table[0] == signature:
-        return texts_in(table[1])
+    if (table := _tables.get(path, signature)) is not None:
+        return texts_in(table)
     if not (known := _footers.get(path)) or known[0] != signature:
         _footers[path] = known = signature, texts(path)
     return known[1]
@@ -256,7 +248,7 @@ def read_ahead(found: Mapping[Path, Signature], check_of: Callable[[Path], Check
         with contextlib.suppress(OSError, StagingError):
             read_as(path, found[path], check_of(path))
 
-    if todo := [p for p, of in found.items() if isinstance(p, BucketPath) and _tables.get(p, (None,))[0] != of]:
+    if todo := [p for p, of in found.items() if isinstance(p, BucketPath) and _tables.get(p, of) is None]:
         at_once(one, todo)
 
 
@@ -276,12 +268,10 @@ def read_columns(path: Path, names: Collection[str]) -> pa.Table | None:
     """
     if (told := footer(path)) is None:
         return None
-    if (known := _tables.get(path)) and known[0] == files.signature(path):
-        table = known[1]
-    elif (found := load(path, only=names)) is not None:
+    if (table := _tables.get(path, files.signature(path))) is None:
+        if (found := load(path, only=names)) is None:
+            return None
         table = found.replace_schema_metadata(told)
-    else:
-        return None
     return table.select([name for name in table.column_names if name in names])
 
 
@@ -342,24 +332,12 @@ def _checksum(table: pa.Table, texts: Mapping[bytes, bytes]) -> bytes:
 def _remember(path: Path, signature: Signature, table: pa.Table) -> pa.Table:
     """Keep a table in memory, without its long texts; return it as it is kept."""
     kept = table.replace_schema_metadata(_short(table.schema.metadata))
-    with _changing:
-        _forget(path)
-        _tables[path] = signature, kept
-        _sizes[path] = table.nbytes
-        _sizes[_ALL] += _sizes[path]
-        while len(_tables) > _REMEMBERED or (_sizes[_ALL] > _MOST and len(_tables) > 1):
-            _forget(next(iter(_tables)))
+    _tables.keep(path, signature, kept)
     return kept
 
 
 def _short(texts: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    return {name: text for name, text in texts.items() if len(text) <= _LONG}
-
-
-def _forget(path: Path) -> None:
-    with _changing:
-        _tables.pop(path, None)
-        _sizes[_ALL] -= _sizes.pop(path, 0)
+    return {name: text for name, text in texts.items() if len(text) <= LONG}
 
 
 def concat(tables: Iterable[pa.Table]) -> pa.Table:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from airqino import views
 from airqino.errors import ConfigError, MongoError, StagingError
-from airqino.stores import archive, indexes, mongo
+from airqino.stores import archive, indexes, mongo, writes
 from airqino.stores.files import is_in_bucket
 from tasks import environment, targets
 from tasks.cli.arguments import caller_path
@@ -67,4 +67,4 @@ def _load(file: Path) -> int:
     database = targets.database()
     indexes.ensure_indexes(database, settings().mongo.retention_days)
     mongo.build(database, views.ensure_views)
-    return sum(mongo.replace(database, collection, some) for collection, some in archive.documents(file))
+    return sum(writes.replace(database, collection, some) for collection, some in archive.documents(file))

@@ -13,7 +13,7 @@ from airqino import views
 from airqino.errors import MongoError
 from airqino.sandbox.mongod import Mongod
 from airqino.sandbox.server import Sandbox
-from airqino.stores import indexes, mongo
+from airqino.stores import indexes, mongo, writes
 
 pytestmark = pytest.mark.drill
 
@@ -96,10 +96,10 @@ def test_nothing_that_is_asked_waits_for_ever(followed: tuple[ReplicaSet, int], 
     members, secondary = followed
     limits = {"failover": FAILOVER, "longest": 2 * FAILOVER}
     db = mongo.database(members.admin_uri, f"test_{what}", **limits, tls_ca_file=f"{members.ca_file}")
-    mongo.replace(db, "hourly_measurements", [{"_id": f"{n}", "station": "1", "observed_at": n} for n in range(500)])
+    writes.replace(db, "hourly_measurements", [{"_id": f"{n}", "station": "1", "observed_at": n} for n in range(500)])
     members.kill(secondary)
     asked = {
-        "write": lambda: mongo.replace(db, "loads", [{"_id": "x"}]),
+        "write": lambda: writes.replace(db, "loads", [{"_id": "x"}]),
         "index": lambda: indexes.ensure_indexes.__wrapped__(db),
         "views": lambda: mongo.build(db, views.ensure_views.__wrapped__),
         "merge": lambda: mongo.build(

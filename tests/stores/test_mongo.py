@@ -18,7 +18,7 @@ from support.proxy import Proxy, Trouble
 
 from airqino.errors import MongoError
 from airqino.sandbox.mongod import Mongod
-from airqino.stores import indexes, mongo, refusals
+from airqino.stores import indexes, mongo, refusals, writes
 
 AT = datetime(2024, 9, 9, 10, tzinfo=UTC)
 
@@ -44,35 +44,35 @@ def held(db, collection="hourly_measurements"):
 
 
 def test_replacing_twice_leaves_what_replacing_once_does(db):
-    assert mongo.replace(db, "hourly_measurements", hours(24)) == 24
+    assert writes.replace(db, "hourly_measurements", hours(24)) == 24
     first = held(db)
     assert first == hours(24)
-    assert mongo.replace(db, "hourly_measurements", hours(24)) == 24
+    assert writes.replace(db, "hourly_measurements", hours(24)) == 24
     assert held(db) == first
 
 
 def test_a_document_is_replaced_whole_and_others_stay(db):
-    mongo.replace(db, "hourly_measurements", hours(3))
-    mongo.replace(db, "hourly_measurements", [{"_id": "1|01", "rh": 84.0}])
+    writes.replace(db, "hourly_measurements", hours(3))
+    writes.replace(db, "hourly_measurements", [{"_id": "1|01", "rh": 84.0}])
     assert held(db) == [hours(3)[0], {"_id": "1|01", "rh": 84.0}, hours(3)[2]]
 
 
 def test_nothing_to_write_asks_nothing():
     nowhere = mongo.database("mongodb://127.0.0.1:9/", "x", 0.1)
-    assert mongo.replace(nowhere, "loads", []) == 0
-    mongo.update(nowhere, "loads", [])
+    assert writes.replace(nowhere, "loads", []) == 0
+    writes.update(nowhere, "loads", [])
 
 
 def test_updates_are_applied_in_order(db):
     grow = {"$min": {"first": 5}, "$max": {"last": 5}}
     further = {"$min": {"first": 3}, "$max": {"last": 4}}
-    mongo.update(db, "stations", [({"_id": "1"}, grow, True), ({"_id": "1"}, further, True)])
-    mongo.update(db, "stations", [({"_id": "2"}, grow, False)])
+    writes.update(db, "stations", [({"_id": "1"}, grow, True), ({"_id": "1"}, further, True)])
+    writes.update(db, "stations", [({"_id": "2"}, grow, False)])
     assert held(db, "stations") == [{"_id": "1", "first": 3, "last": 5}]
 
 
 def test_times_come_back_aware_and_in_utc(db):
-    mongo.replace(db, "loads", [{"_id": "x", "at": AT}])
+    writes.replace(db, "loads", [{"_id": "x", "at": AT}])
     assert mongo.find_one(db, "loads", "x") == {"_id": "x", "at": AT}
     assert mongo.find_one(db, "loads", "x")["at"].utcoffset() == timedelta(0)
     assert mongo.find_one(db, "loads", "y") is None
@@ -80,7 +80,7 @@ def test_times_come_back_aware_and_in_utc(db):
 
 def test_counts_and_the_newest_equal_a_loop(db):
     documents = hours(30)
-    mongo.replace(db, "hourly_measurements", documents)
+    writes.replace(db, "hourly_measurements", documents)
     start, stop = AT + timedelta(hours=5), AT + timedelta(hours=20)
     expected = sum(start <= d["observed_at"] < stop for d in documents)
     assert mongo.count(db, "hourly_measurements", "observed_at", start, stop) == expected == 15
@@ -92,7 +92,7 @@ def test_counts_and_the_newest_equal_a_loop(db):
 def test_a_write_that_the_server_refuses_is_told_without_its_content(db):
     db.create_collection("loads", validator={"kind": {"$exists": True}})
     with pytest.raises(MongoError, match="a write failed") as caught:
-        mongo.replace(db, "loads", [{"_id": "x", "note": "S3cret"}])
+        writes.replace(db, "loads", [{"_id": "x", "note": "S3cret"}])
     assert "S3cret" not in str(caught.value)
 
 
@@ -110,7 +110,7 @@ def test_indexes_are_made_once_and_may_be_asked_for_again(db):
 
 def test_a_day_is_found_by_its_index(db):
     indexes.ensure_indexes(db)
-    mongo.replace(db, "hourly_measurements", hours(24))
+    writes.replace(db, "hourly_measurements", hours(24))
     plan = db["hourly_measurements"].find({"observed_at": {"$gte": AT, "$lt": AT + timedelta(hours=3)}}).explain()
     assert plan["executionStats"]["totalDocsExamined"] == 3
 
@@ -161,8 +161,8 @@ def test_a_wrong_connection_string_is_told_without_its_password(uri):
         mongo.ping,
         lambda db: indexes.ensure_indexes.__wrapped__(db),
         lambda db: mongo.find_one(db, "loads", "x"),
-        lambda db: mongo.replace(db, "loads", [{"_id": "x"}]),
-        lambda db: mongo.update(db, "loads", [({"_id": "x"}, {"$set": {"a": 1}}, True)]),
+        lambda db: writes.replace(db, "loads", [{"_id": "x"}]),
+        lambda db: writes.update(db, "loads", [({"_id": "x"}, {"$set": {"a": 1}}, True)]),
         lambda db: mongo.count(db, "loads", "a", 1, 2),
         lambda db: mongo.newest(db, "loads", "a"),
     ],
@@ -215,7 +215,7 @@ def test_spoiled_bytes_on_the_way_are_an_answer_or_an_error_of_ours(mongod, seed
         db = mongo.database(f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true", "spoiled", 0.5, 0.5, longest=1)
         for _ in range(20):
             with contextlib.suppress(MongoError):
-                mongo.replace(db, "hourly_measurements", hours(20))
+                writes.replace(db, "hourly_measurements", hours(20))
                 mongo.find(db, "hourly_measurements", {})
         assert proxy.hit
         db.client.close()
@@ -269,7 +269,7 @@ class Stopped:
 
 def test_more_stations_than_a_first_answer_holds_have_profiles(db):
     """Within a limit of time an answer in several parts is read to its end."""
-    mongo.replace(db, "stations", [{"_id": f"{n}"} for n in range(300)])
+    writes.replace(db, "stations", [{"_id": f"{n}"} for n in range(300)])
     assert len(mongo.build(db, lambda db: list(db["stations"].find({})))) == 300
 
 
@@ -293,7 +293,7 @@ def test_a_server_just_found_missing_is_not_waited_for_again_until_a_while_has_p
 
 def _ping_in_child(uri, name, parent_client, queue):
     database = mongo.database(uri, name)
-    mongo.replace(database, "loads", [{"_id": "child"}])
+    writes.replace(database, "loads", [{"_id": "child"}])
     queue.put(id(database.client) != parent_client)
 
 
@@ -328,22 +328,22 @@ def test_writes_are_acknowledged_by_a_majority_and_may_be_repeated(mongod, db):
     monitoring.register(listener := Listener())
     try:
         heard = mongo.database(mongod.uri, db.name, 5.5)  # a client of its own
-        mongo.replace(heard, "loads", [{"_id": "x"}])
-        mongo.update(heard, "loads", [({"_id": "x"}, {"$set": {"n": 1}}, True)])
+        writes.replace(heard, "loads", [{"_id": "x"}])
+        writes.update(heard, "loads", [({"_id": "x"}, {"$set": {"n": 1}}, True)])
         mongo.ask(heard, lambda db: db["loads"].aggregate([{"$merge": "copies"}]))
     finally:
         monitoring._LISTENERS.command_listeners.remove(listener)
-    writes = [command for name, command in sent if name in ("insert", "update", "aggregate")]
+    commands = [command for name, command in sent if name in ("insert", "update", "aggregate")]
     # of a majority that does not confirm nobody waits for ever
-    assert [command["writeConcern"] for command in writes] == [{"w": "majority", "wtimeout": 30_000}] * 3
-    assert ["txnNumber" in command for command in writes] == [True, True, False]  # $merge is repeated by `ask`
+    assert [command["writeConcern"] for command in commands] == [{"w": "majority", "wtimeout": 30_000}] * 3
+    assert ["txnNumber" in command for command in commands] == [True, True, False]  # $merge is repeated by `ask`
 
 
 @pytest.mark.parametrize("failover", [20.0, 0.5])
 def test_a_server_that_comes_back_is_waited_for(tmp_path, failover):
     with Mongod(tmp_path) as own:
         db = mongo.database(own.uri, "x", 0.4, failover)
-        mongo.replace(db, "loads", [{"_id": f"{n}"} for n in range(5)])
+        writes.replace(db, "loads", [{"_id": f"{n}"} for n in range(5)])
         own.kill()
         thread = threading.Timer(1.5, own.start)
         thread.start()

@@ -16,7 +16,7 @@ from support.secured import ADMIN_PASSWORD, Certificates, ReplicaSet
 
 from airqino.errors import MongoError
 from airqino.sandbox.mongod import UNCOMPRESSED, Mongod, find_mongod, free_port
-from airqino.stores import mongo
+from airqino.stores import mongo, writes
 
 SECRET = "S3cret"
 
@@ -41,7 +41,7 @@ def read_and_write(uri: str, **options: str) -> None:
     db = connect(uri, **options)
     mongo.ping(db)
     mongo.find_one(db, "loads", "x")
-    mongo.replace(db, "loads", [{"_id": "x", "note": SECRET}])
+    writes.replace(db, "loads", [{"_id": "x", "note": SECRET}])
 
 
 def refusal(uri: str, **options: str) -> str:
@@ -58,7 +58,7 @@ def refusal(uri: str, **options: str) -> str:
 def test_with_the_right_ca_and_password_it_is_written_and_read(server: ReplicaSet) -> None:
     db = connect(server.admin_uri, tls_ca_file=str(server.ca_file))
     mongo.ping(db)
-    mongo.replace(db, "loads", [{"_id": "x", "n": 1}])
+    writes.replace(db, "loads", [{"_id": "x", "n": 1}])
     assert mongo.find_one(db, "loads", "x") == {"_id": "x", "n": 1}
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from airqino.errors import DamagedFileError, StagingError
 from airqino.stores import parquet
+from airqino.stores.remembered import Remembered
 
 ROOT = Path(__file__).resolve().parents[2]
 AT = datetime(2024, 9, 9, 10, tzinfo=UTC)
@@ -326,8 +327,7 @@ def test_tables_put_together_keep_their_order_and_no_metadata():
 
 
 def test_memory_is_bounded_and_what_fell_out_is_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "_REMEMBERED", 3)
-    monkeypatch.setattr(parquet, "_tables", {})
+    monkeypatch.setattr(parquet, "_tables", Remembered(most=3))
     for number in range(10):
         parquet.write(tmp_path / f"{number}.parquet", pa.table({"number": [number]}))
     assert len(parquet._tables) == 3
@@ -335,14 +335,12 @@ def test_memory_is_bounded_and_what_fell_out_is_read_again(tmp_path, monkeypatch
 
 
 def test_tables_in_memory_have_a_limit_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "_MOST", 3 * TABLE.nbytes)
-    monkeypatch.setattr(parquet, "_tables", {})
-    monkeypatch.setattr(parquet, "_sizes", {parquet._ALL: 0})
+    monkeypatch.setattr(parquet, "_tables", Remembered(most_bytes=3 * TABLE.nbytes))
     for number in range(9):
         parquet.write(tmp_path / f"{number}.parquet", TABLE)
         parquet.write(tmp_path / f"{number}.parquet", TABLE, extra={"once": "more"})
-    assert [path.stem for path in parquet._tables] == ["6", "7", "8"]
-    assert parquet._sizes[parquet._ALL] == 3 * TABLE.nbytes == sum(parquet._sizes.values()) / 2
+    assert [path.stem for path in parquet._tables.paths()] == ["6", "7", "8"]
+    assert parquet._tables._bytes == 3 * TABLE.nbytes
 
 
 def test_a_table_without_rows_says_nothing_of_the_types_of_others():
