@@ -1,6 +1,6 @@
 """DailyMeans: from hourly tables to each station's daily means."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
 import pandas as pd
@@ -52,9 +52,9 @@ class DailyMeans(DayTask):
         """Average the hours of the days whose means are not up to date."""
         if not (stale := self._stale()):
             return
-        refuse_damaged(targets.hourly(day) for day in sorted({d for of in targets.lies_in(stale).values() for d in of}))
+        refuse_damaged(_hourly_of(stale))
         rules = settings().zones, settings().quality.valid_share
-        parts = ((_hours_of(days), days, *rules) for days in day_blocks(stale))
+        parts = ((frame(_hourly_of(days)), days, *rules) for days in day_blocks(stale))
         with settings().pool() as pool:
             for tables in pool.map(_means, parts):
                 for day, table in tables:
@@ -71,9 +71,9 @@ class DailyMeans(DayTask):
         return {day: of for day, of in inputs.items() if self.is_forced or targets.daily(day).inputs != of}
 
 
-def _hours_of(days: list[date]) -> pd.DataFrame:
-    """Return the hours of the UTC days that some local days lie in."""
-    return frame([targets.hourly(day) for day in sorted({day for of in targets.lies_in(days).values() for day in of})])
+def _hourly_of(days: Iterable[date]) -> list[targets.ParquetTarget]:
+    """Return the hourly tables of the UTC days that some local days lie in."""
+    return [targets.hourly(day) for day in sorted({day for of in targets.lies_in(days).values() for day in of})]
 
 
 def _means(

@@ -32,11 +32,10 @@ def test_a_part_loads_only_what_it_uses(modules: str) -> None:
 
 def test_lightgbm_comes_without_scikit_learn_which_can_still_be_imported() -> None:
     code = (
-        "import numpy as np, sys; from airqino.forecasting import boosting, inputs;"
+        "import numpy as np, sys; from airqino.forecasting import boosting;"
         "one, names = np.ones(9), ('last', 'station', 'hour', 'weekday');"
         "features = np.ones((9, 4), dtype=np.float32);"
-        "scaling = inputs.Scaling.of('pm2_5', names, features, one, 2);"
-        "boosting.fit('pm2_5', scaling, features, one, one, one, boosting.Recipe(), 1, 1);"
+        "boosting.fit('pm2_5', names, 2, features, one, one, one, boosting.Recipe(), 1, 1);"
         "print('lightgbm' in sys.modules, 'sklearn' in sys.modules); import sklearn; print(sklearn.__name__)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ LightGBM is imported inside the functions: it costs time that a run without a fo
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Self
@@ -102,7 +102,8 @@ class LeadModel:
 
 def fit(
     pollutant: str,
-    scaling: Scaling,
+    names: Sequence[str],
+    n_stations: int,
     features: Matrix,
     last: Floats,
     changes: Floats,
@@ -115,7 +116,8 @@ def fit(
 
     Args:
         pollutant: co or pm2_5.
-        scaling: of these features and changes.
+        names: of the features.
+        n_stations: how many stations the rows may be of.
         features: (n, features); NaN where something was not measured.
         last: (n,) last readings, in the pollutant's unit.
         changes: (n,) changes to be forecast, in the pollutant's unit.
@@ -124,10 +126,10 @@ def fit(
         medians: how many boosters of the median.
         seed: random seed; the same data and seed give the same boosters, byte for byte.
     """
-    lgb = _lightgbm()
+    lgb, scaling = _lightgbm(), Scaling.of(pollutant, names, features, changes, n_stations)
     inputs, trees, smoother = scaling.apply(features), recipe.trees(), recipe.smoother()
-    names = [f"{position}" for position in range(inputs.shape[1])]
-    dataset = lgb.Dataset(inputs, scaling.drawn(changes), weight=weight, feature_name=names, params=trees)
+    columns = [f"{position}" for position in range(inputs.shape[1])]
+    dataset = lgb.Dataset(inputs, scaling.drawn(changes), weight=weight, feature_name=columns, params=trees)
     median = _HUBER | {"learning_rate": recipe.learning_rate}
     boosters = {
         f"{_MEDIAN}-{k}": _text(lgb.train(trees | median | {"seed": seed + k}, dataset, recipe.rounds))
@@ -141,7 +143,7 @@ def fit(
         at_floor = (last + changes <= floor + 1e-9).astype(float)  # of a sum, whose last digit is not exact
         if 0 < at_floor.sum() < len(at_floor):
             told = {"objective": "binary", "num_leaves": 15, "learning_rate": 0.06, "seed": seed}
-            binned = lgb.Dataset(inputs, at_floor, feature_name=names, params=smoother)
+            binned = lgb.Dataset(inputs, at_floor, feature_name=columns, params=smoother)
             boosters[_FLOOR] = _text(lgb.train(smoother | told, binned, recipe.floor_rounds))
     return LeadModel(scaling, boosters)
 
@@ -172,16 +174,23 @@ def predict(pollutant: str, model: LeadModel, features: Matrix, last: Floats, nu
 
 
 def fit_day(
-    scaling: Scaling, features: Matrix, changes: Floats, weight: Floats, recipe: Recipe, seed: int
+    pollutant: str,
+    names: Sequence[str],
+    n_stations: int,
+    features: Matrix,
+    changes: Floats,
+    weight: Floats,
+    recipe: Recipe,
+    seed: int,
 ) -> LeadModel:
     """Fit the booster of the mean of some hours of a day, as a change from the last reading.
 
     Args: those of `fit`.
     """
-    lgb = _lightgbm()
+    lgb, scaling = _lightgbm(), Scaling.of(pollutant, names, features, changes, n_stations)
     inputs, trees = scaling.apply(features), recipe.trees() | {"num_leaves": recipe.day_leaves}
-    names = [f"{position}" for position in range(inputs.shape[1])]
-    dataset = lgb.Dataset(inputs, scaling.drawn(changes), weight=weight, feature_name=names, params=trees)
+    columns = [f"{position}" for position in range(inputs.shape[1])]
+    dataset = lgb.Dataset(inputs, scaling.drawn(changes), weight=weight, feature_name=columns, params=trees)
     median = trees | _HUBER | {"learning_rate": recipe.day_rate, "seed": seed}
     return LeadModel(scaling, {f"{_MEDIAN}-0": _text(lgb.train(median, dataset, recipe.day_rounds))})
 

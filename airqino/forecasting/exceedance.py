@@ -20,7 +20,6 @@ from airqino.forecasting.arrays import Bools, Floats, Ints, Matrix
 from airqino.forecasting.boosting import LeadModel, Recipe
 from airqino.forecasting.features import FORTNIGHT, feature_matrix, feature_names, nanmean, nanmedian
 from airqino.forecasting.grid import Grid
-from airqino.forecasting.inputs import Scaling
 from airqino.forecasting.spans import POLLUTANT, VALID_SHARE, Spans
 from airqino.readings import reading
 
@@ -197,10 +196,9 @@ def _fit_rest(rows: _Anchors, target: Floats, n_stations: int, recipe: Recipe, s
     """Fit the mean of the rest; hours of a short rest say less."""
     names = [*feature_names(POLLUTANT, _LEADS), *_NAMES]
     changes = target - rows.last
-    scaling = Scaling.of(POLLUTANT, names, rows.features, changes, n_stations)
     age = (rows.row.max() - rows.row) / 24
     weight = 0.5 ** (age / recipe.half_life_days) * np.sqrt(rows.left / 12)
-    return boosting.fit_day(scaling, rows.features, changes, weight, recipe, seed)
+    return boosting.fit_day(POLLUTANT, names, n_stations, rows.features, changes, weight, recipe, seed)
 
 
 #: Names of what `_more` returns.

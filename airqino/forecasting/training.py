@@ -18,7 +18,6 @@ from airqino.forecasting.boosting import LeadModel, Recipe
 from airqino.forecasting.exceedance import DayModel, fit_days
 from airqino.forecasting.features import feature_matrix, feature_names, names_for
 from airqino.forecasting.grid import Grid, change, to_grid
-from airqino.forecasting.inputs import Scaling
 from airqino.forecasting.spans import POLLUTANT
 from airqino.readings import FORECAST, HORIZONS
 
@@ -193,35 +192,19 @@ class _Fit:
         """Fit the models of some leads; a lead without rows has none."""
         known = {lead: np.flatnonzero(~np.isnan(rows.targets[:, self.leads.index(lead)])) for lead in leads}
         some = [lead for lead in leads if len(known[lead])]
-        how = self.recipe, medians, self.seed, self.n_stations
+        how = self.recipe, medians, self.seed
         parts = ((self.pollutant, *self._data(rows, lead, known[lead]), *how) for lead in some)
-        return list(zip(some, self.pool.map(_fitted, parts), strict=True))
+        return list(zip(some, self.pool.map(boosting.fit, parts), strict=True))
 
-    def _data(self, rows: _Rows, lead: int, known: Ints) -> tuple[list[str], Matrix, Floats, Floats, Floats]:
-        """Return names of features, features, last readings, changes and weights of some rows."""
+    def _data(self, rows: _Rows, lead: int, known: Ints) -> tuple[list[str], int, Matrix, Floats, Floats, Floats]:
+        """Return names of features, how many stations, features, last readings, changes and weights of some rows."""
         columns, changes = self._columns(lead), rows.targets[known, self.leads.index(lead)]
         names = np.array(feature_names(self.pollutant, self.leads))[columns].tolist()
         weight = 0.5 ** ((rows.row[-1] - rows.row[known]) / 24 / self.recipe.half_life_days)
-        return names, rows.features[known][:, columns], rows.last[known], changes, weight
+        return names, self.n_stations, rows.features[known][:, columns], rows.last[known], changes, weight
 
     def _columns(self, lead: int) -> list[int]:
         return names_for(feature_names(self.pollutant, self.leads), lead)
-
-
-def _fitted(
-    pollutant: str,
-    names: list[str],
-    features: Matrix,
-    last: Floats,
-    changes: Floats,
-    weight: Floats,
-    recipe: Recipe,
-    medians: int,
-    seed: int,
-    n_stations: int,
-) -> LeadModel:
-    scaling = Scaling.of(pollutant, names, features, changes, n_stations)
-    return boosting.fit(pollutant, scaling, features, last, changes, weight, recipe, medians, seed)
 
 
 def _split(rows: _Rows, leads: Sequence[int], validation_days: int) -> tuple[_Rows, _Rows]:

@@ -33,7 +33,6 @@ _FULL = np.array([np.inf if r.full_scale is None else r.full_scale for r in READ
 FLOOR = np.array([np.nan if r.floor is None else r.floor for r in READINGS])
 _CLIPPED = ~np.isnan(FLOOR)
 
-
 #: Stations whose days are laid out at a time: those of 10,000 take 0.8 GB.
 _BLOCK = 2000
 
@@ -117,26 +116,21 @@ def contexts(
     if rows.empty:
         return [Context() for _ in starts]
     stations = sorted(rows["station"].unique())
-    block = np.asarray(pd.Categorical(rows["station"], categories=stations).codes, dtype=np.intp) // _BLOCK
+    code = np.asarray(pd.Categorical(rows["station"], categories=stations).codes, dtype=np.intp)
+    place = np.asarray((rows["observed_at"] - first) // hour, dtype=np.intp)
     begins = [(start - first) // hour for start in starts]
     parts: list[list[Context]] = []
-    for number in range(block.max() + 1):
-        named = stations[number * _BLOCK : (number + 1) * _BLOCK]
-        cube, reported = _cubes(rows[block == number], named, first, (end - first) // hour)
-        neighbours = np.where(beyond_range(cube, reported), np.nan, cube)
-        of_days = ((cube[b - window : b], reported[b - window : b], neighbours[[b - 1, b + 24]]) for b in begins)
+    for begin in range(0, len(stations), _BLOCK):
+        named = stations[begin : begin + _BLOCK]
+        within = code // _BLOCK == begin // _BLOCK
+        cube = np.full(((end - first) // hour, len(named), len(NAMES)), np.nan)
+        told = cube.copy()
+        cell, of_block = (place[within], code[within] - begin), rows[within]
+        cube[cell], told[cell] = notes.values(of_block), notes.values(of_block, reported=True)
+        neighbours = np.where(beyond_range(cube, told), np.nan, cube)
+        of_days = ((cube[b - window : b], told[b - window : b], neighbours[[b - 1, b + 24]]) for b in begins)
         parts.append([_context(*of, named, thresholds) for of in of_days])
     return [_together(of_day) for of_day in zip(*parts, strict=True)]
-
-
-def _cubes(rows: pd.DataFrame, stations: list[str], first: pd.Timestamp, hours: int) -> tuple[Array, Array]:
-    """Return the values and what was reported, (hours, stations, readings), NaN where there is none."""
-    code = np.asarray(pd.Categorical(rows["station"], categories=stations).codes, dtype=np.intp)
-    place = np.asarray((rows["observed_at"] - first) // pd.Timedelta(hours=1), dtype=np.intp), code
-    cube = np.full((hours, len(stations), len(NAMES)), np.nan)
-    reported = cube.copy()
-    cube[place], reported[place] = notes.values(rows), notes.values(rows, reported=True)
-    return cube, reported
 
 
 def _together(parts: Sequence[Context]) -> Context:

@@ -106,9 +106,9 @@ def same_readings(rows: pd.DataFrame, stations: Sequence[str], refused: Collecti
     for number, codes in enumerate(told.codes):
         if (codes > 0)[~told.is_zero[number]].any():
             groups.setdefault(codes.tobytes(), []).append(number)
-    for first, *others in groups.values():
-        found |= {other: first for other in others if stations[other] in refused}
-    of = {first: [first, *others] for first, *others in groups.values()}
+    of = {members[0]: members for members in groups.values()}
+    for first, members in of.items():
+        found |= {other: first for other in members[1:] if stations[other] in refused}
     for pair in sorted(_alike(told, sorted(of))):
         for one, other in (pair, pair[::-1]):
             equal = told.equal(one, other)
