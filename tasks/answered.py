@@ -1,18 +1,20 @@
 """Answers become raw hours: what they change of what is staged, the ledger of revisions, the records of requests."""
 
+import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from itertools import groupby
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from airqino.errors import NotAskedError
 from airqino.source import raw
 from airqino.source.client import Answer
+from airqino.source.due import moments
 from airqino.source.merged import merge_rows
 from airqino.stores import parquet
 from airqino.times import format_hour
@@ -94,11 +96,11 @@ def stage_answers(
 def _write(rows: pa.Table, tables: Mapping[datetime, pa.Table], exchanges: str) -> list[datetime]:
     """Write the hours of some rows, with what else is staged of them; return the hours."""
     rows = rows.sort_by([("observed_at", "ascending"), ("station", "ascending")])
-    hours, begin = rows["observed_at"].to_pylist(), 0
+    begins = np.flatnonzero(np.diff(moments(rows, "observed_at"), prepend=-1))
     written = []
-    for hour, of_hour in groupby(hours):
-        count = sum(1 for _ in of_hour)
-        table, begin = rows.slice(begin, count), begin + count
+    for begin, end in itertools.pairwise([*begins, len(rows)]):
+        table = rows.slice(begin, end - begin)
+        hour = table["observed_at"][0].as_py()
         if (old := tables.get(hour)) is not None:
             rest = old.filter(pc.invert(pc.is_in(old["station"], value_set=table["station"].combine_chunks())))
             table = parquet.concat([table, rest]).select(raw.SCHEMA.names).sort_by("station") if len(rest) else table

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,7 +19,7 @@ from tasks import notes, targets
 from tasks.settings.reading import Settings
 from tasks.stations import identity
 
-__all__ = ["COLLECTIONS", "Document", "local_days", "of_day", "reasons", "revision_document", "station_updates"]
+__all__ = ["COLLECTIONS", "Document", "Seen", "local_days", "of_day", "reasons", "revision_document"]
 
 Document = dict[str, Any]
 
@@ -184,33 +185,52 @@ def revision_document(row: Document) -> Document:
     }
 
 
-def station_updates(hourly: Iterable[pa.Table], config: Settings) -> list[tuple[Document, Document, bool]]:
-    """Return updates by which first and last seen grow and the newest day says which sensors cannot be used, and why.
+class Seen:
+    """What days say of the stations: of all of them when each was seen first, of its newest which sensors fail."""
 
-    They give the same documents in whatever order days are loaded.
+    def __init__(self) -> None:
+        """Begin without any day."""
+        self._first: dict[str, datetime] = {}
+        self._newest: pa.Table | None = None
 
-    Args:
-        hourly: Hourly tables of days, in order of time, each sorted by station and hour.
-        config: The settings.
-    """
-    first: dict[str, datetime] = {}
-    newest: dict[str, tuple[datetime, dict[str, str]]] = {}
-    for table in hourly:
-        ok = table.filter(pc.equal(table["status"], "ok"))
-        hours, flags = ok["observed_at"].to_pylist(), {name: ok[f"{name}_flag"].to_pylist() for name in NAMES}
-        begin = 0
-        for station, rows in groupby(ok["station"].to_pylist()):
+    def add(self, hourly: pa.Table) -> None:
+        """Add a day's hourly table, sorted by station and hour; days come in order of time."""
+        ok = hourly.filter(pc.equal(hourly["status"], "ok")).select(_SEEN)
+        stations = ok["station"].combine_chunks()
+        begins = np.flatnonzero(np.diff(stations.dictionary_encode().indices.to_numpy(), prepend=-1))
+        of_first = ok.select(["station", "observed_at"]).take(begins)
+        for station, hour in zip(*(column.to_pylist() for column in of_first.columns), strict=True):
+            self._first.setdefault(station, hour)
+        if self._newest is not None:
+            ok = pa.concat_tables([self._newest.filter(pc.invert(pc.is_in(self._newest["station"], stations))), ok])
+        self._newest = ok
+
+    def updates(self, config: Settings) -> list[tuple[Document, Document, bool]]:
+        """Return updates by which first and last seen grow and the newest day says which sensors fail, and why.
+
+        They give the same documents in whatever order days are loaded.
+        """
+        if self._newest is None:
+            return []
+        hours, begin = self._newest["observed_at"].to_pylist(), 0
+        flags = {name: self._newest[f"{name}_flag"].to_pylist() for name in NAMES}
+        found = {}
+        for station, rows in groupby(self._newest["station"].to_pylist()):
             end = begin + sum(1 for _ in rows)
             faults = {name: of for name, column in flags.items() if (of := fault(column[begin:end]))}
-            first.setdefault(station, hours[begin])
-            newest[station] = hours[end - 1], faults
+            found[station] = _station_updates(station, self._first[station], hours[end - 1], faults, config)
             begin = end
-    updates: list[tuple[Document, Document, bool]] = []
-    for station, (last, faults) in sorted(newest.items()):
-        dead = [name for name, fault in faults.items() if fault == "dead"]
-        grow = {"$min": {"first_seen_at": first[station]}, "$max": {"last_seen_at": last}}
-        updates.append(({"_id": station}, grow | {"$set": identity(station, config)}, True))
-        judged = {"sensor_faults": faults, "dead_sensors": dead, "dead_as_of": last}
-        where = {"_id": station, "$or": [{"dead_as_of": None}, {"dead_as_of": {"$lte": last}}]}
-        updates.append((where, {"$set": judged}, False))
-    return updates
+        return [update for _, updates in sorted(found.items()) for update in updates]
+
+
+_SEEN = ["station", "observed_at", *(f"{name}_flag" for name in NAMES)]
+
+
+def _station_updates(
+    station: str, first: datetime, last: datetime, faults: dict[str, str], config: Settings
+) -> list[tuple[Document, Document, bool]]:
+    dead = [name for name, fault in faults.items() if fault == "dead"]
+    grow = {"$min": {"first_seen_at": first}, "$max": {"last_seen_at": last}}
+    judged = {"sensor_faults": faults, "dead_sensors": dead, "dead_as_of": last}
+    where = {"_id": station, "$or": [{"dead_as_of": None}, {"dead_as_of": {"$lte": last}}]}
+    return [({"_id": station}, grow | {"$set": identity(station, config)}, True), (where, {"$set": judged}, False)]

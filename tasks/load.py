@@ -94,14 +94,14 @@ def load_days(days: Collection[date], is_forced: bool = False) -> None:
     for day in sorted(gone.means & {*days}):
         cure = f"scripts/rerun LoadDay --day {day} --force replaces them"
         log.warning("%s: its means rest on readings that are not staged any more, and stay as they are; %s", day, cure)
-    records, hourly = dict[date, Document](), list[pa.Table]()
+    records, seen, local = dict[date, Document](), documents.Seen(), set[date]()
     for day in sorted(days):
         table = targets.hourly(day).table()
         records[day] = _load(day, table, database, gone, config)
-        hourly += [] if table is None else [table]
-    writes.update(database, "stations", documents.station_updates(hourly, config))
-    # a UTC day touches two local days where a station is not on UTC
-    local = {local for table in hourly for local in documents.local_days(table, config)}
+        if table is not None:
+            seen.add(table)
+            local |= documents.local_days(table, config)  # two where a station is not on UTC
+    writes.update(database, "stations", seen.updates(config))
     mongo.build(database, lambda db: views.refresh_profiles(db, local, kept_since.date()))
     targets.record_loads({_target(day): (inputs[day], record) for day, record in records.items()})
 

@@ -46,6 +46,10 @@ class HourRows(Mapping[datetime, Mapping[str, dict[str, Any]]]):
             self._made[hour] = {row["station"]: row for row in self.tables[hour].to_pylist()}
         return self._made[hour]
 
+    def __contains__(self, hour: object) -> bool:
+        """Tell whether an hour has a file, without making its rows."""
+        return hour in self.tables
+
     def __iter__(self) -> Iterator[datetime]:
         """Go over the hours that have a file."""
         return iter(self.tables)

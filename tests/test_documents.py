@@ -1,11 +1,14 @@
 """What the documents say beside the staged tables: sensors that cannot be used, and a PM2.5 corrected for humid air."""
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.configured import Configured
 from support.deployment import ROOT, Pipeline
 
@@ -17,6 +20,7 @@ from tasks.settings.reading import settings
 
 FIRST = datetime(2026, 3, 1, 20, tzinfo=UTC)
 ONE, OTHER = "283181971", "283164601"
+STATIONS = ("283164601", "283181971", "900000003")
 
 
 @pytest.mark.parametrize(
@@ -45,10 +49,71 @@ def test_the_newest_day_says_which_sensors_cannot_be_used_and_why(
         row["co_flag"] = flag
     day_before = rows[0] | {"observed_at": FIRST - timedelta(days=1), "no2_flag": "dead"}
     tables = [pa.Table.from_pylist(of) for of in ([day_before], rows)]
-    *_, (_, update, _) = documents.station_updates(tables, settings())
+    *_, (_, update, _) = _updates(tables)
     wanted = {"co": fault} if fault else {}
     assert update["$set"]["sensor_faults"] == wanted
     assert update["$set"]["dead_sensors"] == [name for name, why in wanted.items() if why == "dead"]
+
+
+def _updates(tables: Iterable[pa.Table]) -> list[tuple[documents.Document, documents.Document, bool]]:
+    seen = documents.Seen()
+    for table in tables:
+        seen.add(table)
+    return seen.updates(settings())
+
+
+@given(
+    days=st.lists(
+        st.dictionaries(
+            st.sampled_from(STATIONS),
+            st.lists(st.sampled_from(["", "ok", "dead", "absent", "stuck"]), min_size=3, max_size=3),
+        ),
+        max_size=4,
+    )
+)
+def test_stations_are_seen_as_when_looked_at_row_by_row(configured: None, days: list[dict[str, list[str]]]) -> None:
+    rows = [
+        {
+            "station": station,
+            "observed_at": FIRST + timedelta(days=day, hours=hour),
+            "status": "ok" if flag else "failed",
+        }
+        | {f"{name}_flag": flag if name == "co" else "ok" for name in NAMES}
+        for day, stations in enumerate(days)
+        for station, flags in sorted(stations.items())
+        for hour, flag in enumerate(flags)
+    ]
+    schema = pa.Table.from_pylist([dict.fromkeys(_COLUMNS, "") | {"observed_at": FIRST}]).schema
+    tables = [
+        pa.Table.from_pylist([row for row in rows if (row["observed_at"] - FIRST).days == day], schema=schema)
+        for day in range(len(days))
+    ]
+    expected = {}
+    for station in STATIONS:
+        if of := [row for row in rows if row["station"] == station and row["status"] == "ok"]:
+            last = [
+                row["co_flag"]
+                for row in of
+                if (row["observed_at"] - FIRST).days == (of[-1]["observed_at"] - FIRST).days
+            ]
+            given = [flag for flag in last if flag != "absent"]
+            of_co = "dead" if "dead" in given else "stuck" if given[-1:] == ["stuck"] else None
+            expected[station] = of[0]["observed_at"], of[-1]["observed_at"], {"co": of_co} if of_co else {}
+    found = {}
+    for (where, grow, _), (_, judged, _) in zip(*[iter(_updates(tables))] * 2, strict=True):
+        moments = grow["$min"]["first_seen_at"], grow["$max"]["last_seen_at"]
+        found[where["_id"]] = *moments, judged["$set"]["sensor_faults"]
+    assert found == expected
+
+
+_COLUMNS = ["station", "observed_at", "status", *(f"{name}_flag" for name in NAMES)]
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        Configured(tmp_path_factory.mktemp("configured"), "http://127.0.0.1:9", patch)()
+        yield
 
 
 def test_a_correction_is_chosen_by_station_and_loads_the_days_again(tmp_path: Path, mongod: Mongod) -> None:

@@ -104,8 +104,8 @@ class Response(msgspec.Struct, frozen=True):
         return lines
 
 
-class _Documented(msgspec.Struct):
-    header: Header
+class _Documented(msgspec.Struct, forbid_unknown_fields=True):
+    header: dict[str, str | int | float | None]  # coordinates come as text, too
     data: list[Row]
 
 
@@ -142,17 +142,17 @@ def _as_documented(body: bytes) -> Response | None:
         answer = _documented.decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    header, rows = answer.header, answer.data
+    rows = answer.data
     stamps = {row.timestamp for row in rows}
-    if len(stamps) < len(rows) or not rows or header != _header(msgspec.structs.asdict(header)):
+    if len(stamps) < len(rows) or not rows:
         return None
     if any(at.tzinfo or at.minute or at.second or at.microsecond or not _FIRST <= at <= _LAST for at in stamps):
         return None
     if any(row.pm2_5 is None and not any(value is not None for value in row.values().values()) for row in rows):
         return None
     silent = [name for name in VALUES if all(getattr(row, name) is None for row in rows)]
-    missing = (API_NAMES[name] for name in silent)
-    return Response(header, rows, missing_fields=tuple(name for name in missing if f'"{name}"'.encode() not in body))
+    missing = tuple(name for name in map(API_NAMES.__getitem__, silent) if f'"{name}"'.encode() not in body)
+    return Response(_header(answer.header), rows, missing_fields=missing)
 
 
 def _value_by_value(content: Any) -> Response:

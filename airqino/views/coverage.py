@@ -7,6 +7,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -37,25 +39,31 @@ def coverage_details(hourly: pa.Table, zones: Mapping[str, str], readings: Seque
         its local hour and weekday (1 is Monday); ``flags``, hours by reading and flag (``ok`` left out); ``tests``,
         hours by reading, test and code, of the codes 3 (suspect) and 4 (fail).
     """
-    stations = hourly["station"].to_pylist()
-    found: dict[str, Document] = {station: _nothing() for station in sorted({*stations})}
-    zone_of = {station: ZoneInfo(zones.get(station, "UTC")) for station in found}
-    for station, moment, status in zip(stations, *_lists(hourly, "observed_at", "status"), strict=True):
-        local, of = _local(moment, zone_of[station]), found[station]
-        of["night_hours"] += local["hour"] in NIGHT
-        if status != "ok":
-            of["night_missing_hours"] += local["hour"] in NIGHT
-            of["missing"].append({**local})
-    ok = hourly.filter(pc.equal(hourly["status"], "ok"))
+    names, station = _coded(hourly["station"])
+    moments, hour = _coded(hourly["observed_at"])
+    found: dict[str, Document] = {name: _nothing() for name in sorted(names)}
+    zone_of = {name: ZoneInfo(zones.get(name, "UTC")) for name in names}
+    at_night = {zone: [_local(m, zone)["hour"] in NIGHT for m in moments] for zone in {*zone_of.values()}}
+    of_hours = np.array([at_night[zone_of[name]] for name in names], dtype=bool).reshape(len(names), len(moments))
+    night = of_hours[station, hour]
+    is_ok = np.asarray(pc.equal(hourly["status"], "ok"), dtype=bool)
+    for name, hours, missing in zip(
+        names, _sums(station, night, names), _sums(station, night & ~is_ok, names), strict=True
+    ):
+        found[name].update(night_hours=hours, night_missing_hours=missing)
+    for row in np.flatnonzero(~is_ok):
+        name = names[station[row]]
+        found[name]["missing"].append({**_local(moments[hour[row]], zone_of[name])})
+    ok = hourly.filter(pa.array(is_ok))
     for reading in sorted(readings):
-        for station, flag, hours in _counted(ok, f"{reading}_flag"):
-            if flag != "ok":
-                found[station]["flags"].append({"reading": reading, "flag": flag, "hours": hours})
+        for name, flag, count in _counted(ok, f"{reading}_flag", pc.not_equal(ok[f"{reading}_flag"], "ok")):
+            found[name]["flags"].append({"reading": reading, "flag": flag, "hours": count})
         tests = Counter[tuple[str, str, int]]()
-        for station, codes, hours in _counted(ok, f"{reading}_tests"):
-            tests.update({(station, test, code): hours for test, code in _found(codes)})
-        for (station, test, code), hours in sorted(tests.items()):
-            found[station]["tests"].append({"reading": reading, "test": test, "code": code, "hours": hours})
+        is_found = pc.match_substring_regex(ok[f"{reading}_tests"], f"[{''.join(_FOUND)}]")
+        for name, codes, count in _counted(ok, f"{reading}_tests", is_found):
+            tests.update({(name, test, code): count for test, code in _found(codes)})
+        for (name, test, code), count in sorted(tests.items()):
+            found[name]["tests"].append({"reading": reading, "test": test, "code": code, "hours": count})
     return found
 
 
@@ -69,15 +77,22 @@ def _local(moment: datetime, zone: ZoneInfo) -> dict[str, int]:
     return {"weekday": local.isoweekday(), "hour": local.hour}
 
 
-def _counted(table: pa.Table, column: str) -> list[tuple[str, str, int]]:
-    """Return how many rows each station has of each text in a column, in order."""
-    counts = table.group_by(["station", column]).aggregate([([], "count_all")])
-    found = zip(*_lists(counts, "station", column, "count_all"), strict=True)
-    return sorted(found, key=lambda of: (of[0], of[1] or ""))
+def _coded(column: pa.ChunkedArray) -> tuple[list[Any], npt.NDArray[np.int32]]:
+    """Return a column's values, each once, and for each row which of them it has."""
+    coded = column.combine_chunks().dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy()
 
 
-def _lists(table: pa.Table, *names: str) -> list[list[Any]]:
-    return [table[name].to_pylist() for name in names]
+def _sums(of: npt.NDArray[np.int32], is_counted: npt.NDArray[np.bool_], names: Sequence[str]) -> list[int]:
+    """Return how many rows of each name count."""
+    return [int(n) for n in np.bincount(of[is_counted], minlength=len(names))]
+
+
+def _counted(table: pa.Table, column: str, which: pa.ChunkedArray) -> list[tuple[str, str, int]]:
+    """Return how many of some rows each station has of each text in a column, in order."""
+    rows = table.select(["station", column]).filter(which)
+    counts = rows.group_by(["station", column]).aggregate([([], "count_all")])
+    return sorted(zip(*(counts[name].to_pylist() for name in ("station", column, "count_all")), strict=True))
 
 
 @lru_cache(maxsize=4096)  # of a network's values few differ

@@ -222,6 +222,28 @@ def test_if_no_row_can_be_placed_the_error_has_an_example():
         parse(b'["a", "b"]')
 
 
+TEXTS = st.one_of(st.text(max_size=12), st.integers(), st.floats(allow_nan=False), st.none(), st.sampled_from(["5.36"]))
+
+
+@given(
+    header=st.dictionaries(st.one_of(st.sampled_from([*HEADER, "x"]), st.text(max_size=8)), TEXTS, max_size=5),
+    beside=st.dictionaries(st.sampled_from(["message", "detail", "version"]), TEXTS, max_size=2),
+)
+def test_what_stands_around_ordinary_rows_is_read_as_around_others(header, beside):
+    around = {"header": header, "data": [ROW]} | beside
+    ordinary = parse(json.dumps(around).encode())
+    other = parse(json.dumps(around | {"data": [ROW | {"PM2.5": "21.5"}]}).encode())  # a text: read value by value
+
+    assert ordinary.header == other.header
+    assert ordinary.notice == other.notice
+    assert ordinary.data == other.data
+
+
+def test_what_the_api_says_beside_ordinary_rows_is_remarked():
+    answer = parse(json.dumps({"header": HEADER, "data": [ROW], "message": "maintenance at noon"}).encode())
+    assert answer.remarks() == ["the API says: maintenance at noon"]
+
+
 def test_two_rows_of_one_hour_are_merged_value_by_value():
     first, second = at(10, co=1.0, pm2_5=5.0), at(10, co=2.0, pm2_5=None, t="-", rh=80)
     response = parse(body(at(9, co=7.0), first, second, at(11, co=8.0)))
