@@ -24,6 +24,8 @@ from tasks.stage import Stage, exclusive
 
 #: Rows of a block of days: those of ten days of 200 stations, which take half a second; less does not pay to be sent.
 _BLOCK_ROWS = 50_000
+#: Rows of days whose contexts are made at a time, from these days and some around them: four days of 10,000 stations.
+_CONTEXT_ROWS = 1_000_000
 
 
 class DayTask(Stage):
@@ -93,13 +95,14 @@ class CleanDay(DayTask):
         """Flag the values of the days whose table is not up to date."""
         if not (stale := self._stale()):
             return
-        around, bases = _contexts(stale), _bases(stale)
-        blocks = day_blocks(stale)
-        parts = ((_raw_frame(days), {day: around[day] for day in days}, thresholds()) for days in blocks)
+        bases = _bases(stale)
         with settings().pool() as pool:
-            for tables in pool.map(_flagged, parts):
-                for day, table in tables:
-                    targets.hourly(day).write(table, inputs=stale[day], basis=bases[day])
+            for some in day_blocks(stale, _CONTEXT_ROWS):
+                around = _contexts(some)
+                parts = ((_raw_frame(of), {day: around[day] for day in of}, thresholds()) for of in day_blocks(some))
+                for tables in pool.map(_flagged, parts):
+                    for day, table in tables:
+                        targets.hourly(day).write(table, inputs=stale[day], basis=bases[day])
 
     @asked_once
     def due(self) -> Collection[datetime]:
@@ -117,10 +120,10 @@ class CleanDay(DayTask):
         return {day: of for day, of in inputs.items() if self.is_forced or targets.hourly(day).inputs != of}
 
 
-def day_blocks(days: Iterable[date]) -> list[list[date]]:
-    """Cut days into blocks of so many rows that it pays to give each to another worker."""
+def day_blocks(days: Iterable[date], rows: int = _BLOCK_ROWS) -> list[list[date]]:
+    """Cut days into blocks of at most so many rows, or of one day: as many as it pays to give to another worker."""
     ordered = list(days)
-    size = max(_BLOCK_ROWS // (24 * len(settings().airqino.stations)), 1)
+    size = max(rows // (24 * len(settings().airqino.stations)), 1)
     return [ordered[i : i + size] for i in range(0, len(ordered), size)]
 
 
@@ -169,7 +172,8 @@ def _inputs(days: Iterable[date]) -> dict[date, str]:
         day: targets.fingerprint(
             targets.raw_day(day).fingerprints, context.content, rules, versions.HOURLY, *_noted(day)
         )
-        for day, context in _contexts(days).items()
+        for some in day_blocks(days, _CONTEXT_ROWS)
+        for day, context in _contexts(some).items()
     }
 
 
@@ -194,6 +198,8 @@ def _noted(day: date) -> list[list[str]]:
 
 _Fingerprints = tuple[tuple[str, ...], ...]
 _REMEMBERED_DAYS = 64
+#: And of so many stations together: of 10,000 a day's has some 60 MB.
+_REMEMBERED_STATION_DAYS = 50_000
 _contexts_known: dict[date, tuple[_Fingerprints, Thresholds, Context]] = {}
 
 
@@ -213,7 +219,8 @@ def _contexts(days: Iterable[date]) -> dict[date, Context]:
             _contexts_known.pop(day, None)
             _contexts_known[day] = fingerprints[day], rules, context
     known = {day: _contexts_known[day][2] for day in fingerprints}
-    while len(_contexts_known) > _REMEMBERED_DAYS:
+    most = min(_REMEMBERED_DAYS, _REMEMBERED_STATION_DAYS // len(settings().airqino.stations))
+    while len(_contexts_known) > max(most, len(known)):
         del _contexts_known[next(iter(_contexts_known))]
     return known
 

@@ -82,7 +82,7 @@ class FetchHour(Stage):
         config, asked = settings(), self.due()
         with client(config.airqino, seconds=config.airqino.asking_seconds) as api:
             # the newest first: if the time is over, what is late stays late
-            for block in reversed(blocks(asked, timedelta(days=config.airqino.max_days_per_request))):
+            for block in reversed(blocks(asked, timedelta(days=config.airqino.request_days))):
                 wanted = {(station, hour) for hour in block for station in asked[hour]}
                 answers = refuse_others(api.hourly_of(_in_turn(spans_of(wanted, config.last_hour))), config)
                 _refuse_unknown(answers)

@@ -15,6 +15,7 @@ from tasks.load import LoadDay, neighbours_of
 from tasks.parameters import DayParameter
 from tasks.rotation import Turn
 from tasks.settings.reading import Settings, settings
+from tasks.settings.sections import ROWS_AT_ONCE
 from tasks.stage import FETCHED, Stage, alone
 from tasks.stations import refuse_others
 from tasks.train import monday
@@ -138,11 +139,14 @@ def _staged(station: str, first: datetime, last: datetime) -> Iterator[datetime]
 
 
 def _parts(months: dict[str, str], longest: timedelta) -> Iterator[dict[str, Span]]:
-    """Cut each station's month into spans that fit one request; one of each station at a time."""
-    left = {station: _span(month) for station, month in months.items()}
-    while left:
-        yield {station: (first, min(last, first + longest - HOUR)) for station, (first, last) in left.items()}
-        left = {station: (first + longest, last) for station, (first, last) in left.items() if first + longest <= last}
+    """Cut each station's month into spans that fit one request; one of each of some stations at a time."""
+    stations, size = list(months), max(ROWS_AT_ONCE * HOUR // longest, 1)
+    for begin in range(0, len(stations), size):
+        left = {station: _span(months[station]) for station in stations[begin : begin + size]}
+        while left:
+            yield {station: (first, min(last, first + longest - HOUR)) for station, (first, last) in left.items()}
+            rest = ((station, first + longest, last) for station, (first, last) in left.items())
+            left = {station: (first, last) for station, first, last in rest if first <= last}
 
 
 def _touched(days: Iterable[date]) -> set[date]:

@@ -1,12 +1,16 @@
 """Which old month is read again next, and what is remembered of it."""
 
+from calendar import monthrange
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from luigi.configuration import get_config
 
+from airqino.times import hour_range
 from tasks import Hourly, rotation
 from tasks.reread import RereadMonth, _parts
 from tasks.rotation import Rotation, Turn, next_months
@@ -72,6 +76,17 @@ def test_a_month_is_cut_into_spans_that_fit_one_request() -> None:
     assert [(first.day, last.day, last.hour) for first, last in hours["2"]] == [(1, 15, 23), (16, 30, 23), (31, 31, 23)]
     assert len(list(_parts({"1": "2024-01"}, timedelta(days=31)))) == 1
     assert list(_parts({}, timedelta(days=31))) == []
+
+
+@given(stations=st.integers(0, 30), rows=st.integers(1, 40_000), days=st.integers(1, 31))
+def test_however_many_stations_a_part_has_no_more_rows_than_fit_in_memory(stations: int, rows: int, days: int) -> None:
+    months = {f"{n}": f"2024-{n % 12 + 1:02}" for n in range(stations)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tasks.reread.ROWS_AT_ONCE", rows)
+        parts = list(_parts(months, timedelta(days=days)))
+    hours = [(s, hour) for part in parts for s, span in part.items() for hour in hour_range(*span)]
+    assert len(hours) == len({*hours}) == sum(24 * monthrange(2024, n % 12 + 1)[1] for n in range(stations))
+    assert all(len(part) == 1 or sum(len(hour_range(*span)) for span in part.values()) <= rows for part in parts)
 
 
 @pytest.mark.parametrize(

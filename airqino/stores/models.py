@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,7 @@ def card(folder: Path) -> ModelCard | None:
     return about
 
 
+@lru_cache(maxsize=8)  # a run looks at one again and again, and with thousands of scores it takes its time
 def decode_card(content: bytes) -> ModelCard:
     """Read a card as it is on disk and in the registry.
 

@@ -106,7 +106,7 @@ def _told(asked: Sequence[_Asked]) -> str:
     """Say what the API would be asked for: one request for each station and stretch of hours, as `FetchHour` does."""
     config, requests = settings(), 0
     for hours in asked:
-        for part in blocks(hours, timedelta(days=config.airqino.max_days_per_request)):
+        for part in blocks(hours, timedelta(days=config.airqino.request_days)):
             wanted = {(station, hour) for hour in part for station in hours[hour]}
             requests += len(spans_of(wanted, config.last_hour))
     every = [(hour, station) for hours in asked for hour, of in hours.items() for station in of]

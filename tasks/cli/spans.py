@@ -61,5 +61,5 @@ def _amount(span: Span) -> str:
     services = (settings().station(station).service for station in config.stations)
     spans = [(max(first or span.first, span.first), min(last or span.last, span.last)) for first, last in services]
     hours = [(last - first) // HOUR + 1 for first, last in spans if first <= last]
-    requests = sum(math.ceil(of / (24 * config.max_days_per_request)) for of in hours)
+    requests = sum(math.ceil(of / (24 * config.request_days)) for of in hours)
     return f"{sum(hours):,} station-hours of {len(hours)} stations, about {requests:,} requests"

@@ -58,6 +58,10 @@ def _check_place(root: str) -> None:
         raise ValueError(f"root = {root!r}: a bucket needs boto3: run scripts/install s3")
 
 
+#: Rows of answers that are held at a time, of some 700 bytes each: two days of 10,000 stations.
+ROWS_AT_ONCE = 500_000
+
+
 class AirQino(Struct, frozen=True, kw_only=True):
     """The source and how it is asked; and whose the data are."""
 
@@ -110,6 +114,11 @@ class AirQino(Struct, frozen=True, kw_only=True):
                 "set AIRQINO_PASSWORD, AIRQINO_CLIENT_ID and AIRQINO_TOKEN_URL"
             )
         self.moment()
+
+    @property
+    def request_days(self) -> int:
+        """The longest span of one request to all stations, in days: or answers would not fit in memory."""
+        return max(min(self.max_days_per_request, ROWS_AT_ONCE // (24 * len(self.stations))), 1)
 
     @property
     def task_seconds(self) -> float:

@@ -13,6 +13,7 @@ from luigi.configuration import LuigiConfigParser
 from airqino.errors import ConfigError
 from tasks.logs import log_path
 from tasks.settings import reading, sections
+from tasks.settings.sections import AirQino
 
 ROOT = Path(__file__).resolve().parents[2]
 AT = datetime(2024, 9, 9, 10, tzinfo=UTC)
@@ -62,6 +63,15 @@ def run(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 # --- values
+
+
+@pytest.mark.parametrize(
+    ("stations", "most", "days"),
+    [(2, 31, 31), (2, 366, 366), (600, 31, 31), (10_000, 31, 2), (10_000, 1, 1), (99_999, 31, 1)],
+)
+def test_of_a_large_network_fewer_days_are_asked_for_at_a_time(stations: int, most: int, days: int) -> None:
+    names = tuple(f"{900_000_000 + n}" for n in range(stations))
+    assert AirQino(stations=names, max_days_per_request=most).request_days == days
 
 
 def test_without_a_file_every_option_has_its_default(read):
