@@ -120,10 +120,10 @@ class CleanDay(DayTask):
         return {day: of for day, of in inputs.items() if self.is_forced or targets.hourly(day).inputs != of}
 
 
-def day_blocks(days: Iterable[date], rows: int = _BLOCK_ROWS) -> list[list[date]]:
-    """Cut days into blocks of at most so many rows, or of one day: as many as it pays to give to another worker."""
+def day_blocks(days: Iterable[date], rows: int | None = None) -> list[list[date]]:
+    """Cut days into blocks of at most so many rows, or of one day; None: as many as it pays to give another worker."""
     ordered = list(days)
-    size = max(rows // (24 * len(settings().airqino.stations)), 1)
+    size = max((rows or _BLOCK_ROWS) // (24 * len(settings().airqino.stations)), 1)
     return [ordered[i : i + size] for i in range(0, len(ordered), size)]
 
 
