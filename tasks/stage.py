@@ -10,7 +10,7 @@ import luigi
 from luigi.rpc import RemoteScheduler
 
 from airqino.errors import StagingError, TookTooLongError
-from airqino.stores import files
+from airqino.stores import files, parquet
 from airqino.stores.locks import held
 from airqino.stores.paths import Paths
 from tasks.asked import look_again
@@ -76,6 +76,7 @@ def exclusive(run: Callable[[T], None]) -> Callable[[T], None]:
             run(task)
         task.is_forced = False
         look_again()
+        parquet.give_back()
 
     return run_alone
 

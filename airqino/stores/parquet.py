@@ -24,8 +24,8 @@ from airqino.stores.files import Signature
 from airqino.stores.remembered import Remembered
 
 __all__ = [
-    "LONG", "concat", "decode", "digest", "fingerprint", "fingerprint_in", "footer", "frame", "is_large", "load",
-    "read", "read_ahead", "read_as", "read_columns", "texts", "texts_in", "write",
+    "LONG", "concat", "decode", "digest", "fingerprint", "fingerprint_in", "footer", "frame", "give_back", "is_large",
+    "load", "read", "read_ahead", "read_as", "read_columns", "texts", "texts_in", "write",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -338,6 +338,11 @@ def _remember(path: Path, signature: Signature, table: pa.Table) -> pa.Table:
 
 def _short(texts: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     return {name: text for name, text in texts.items() if len(text) <= LONG}
+
+
+def give_back() -> None:
+    """Give memory that is not used any more back to the system: what threads leave is in pieces, and only grows."""
+    pa.default_memory_pool().release_unused()
 
 
 def concat(tables: Iterable[pa.Table]) -> pa.Table:

@@ -18,7 +18,7 @@ class Remembered:
         most_bytes: And at most so many bytes of them: a day of 10,000 stations, flagged, has 300 MB.
     """
 
-    def __init__(self, most: int = 16_384, most_bytes: int = 250_000_000) -> None:
+    def __init__(self, most: int = 16_384, most_bytes: int = 128_000_000) -> None:
         """Begin with none."""
         self.most, self.most_bytes = most, most_bytes
         self._tables: dict[Path, tuple[Signature, pa.Table]] = {}

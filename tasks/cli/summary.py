@@ -1,10 +1,11 @@
 """What a run has brought: station-hours, and the daily means that came of them."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from airqino.readings import Reading, reading
@@ -13,6 +14,7 @@ from airqino.stores import parquet
 from airqino.times import DAY, Span, day_start
 from tasks import targets
 from tasks.settings.reading import settings
+from tasks.staged import stations_of
 from tasks.stations import station_name
 
 __all__ = ["hours_of", "summary"]
@@ -30,21 +32,23 @@ def summary(days: Sequence[date]) -> Iterator[str]:
     spans = [Span(day_start(day), min(day_start(day) + DAY, through)) for day in days]
     span = f"{days[0]}" if len(days) == 1 else f"{len(days)} days, {days[0]} … {days[-1]}"
     yield f"{span}: {_counted(_statuses(spans))}"
-    rows = [row for day in days for row in targets.daily(day).rows()]
-    by_station: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        by_station[row["station"]].append(row)
-    if silent := sorted({*config.airqino.stations} - by_station.keys()):
+    daily = [targets.daily(day) for day in days]
+    stations = stations_of(daily)
+    told = pa.array(stations[:_LINES], pa.string())
+    tables = [table.filter(pc.is_in(table["station"], told)) for of in daily if (table := of.table()) is not None]
+    rows = [row for table in tables for row in table.to_pylist()]
+    if silent := sorted({*config.airqino.stations} - {*stations}):
         names = ", ".join(station_name(station, config) for station in silent[:_FEW])
         yield f"{names}{f' and {len(silent) - _FEW} more' if len(silent) > _FEW else ''}  no reading"
-    if len(days) <= _FEW and len(days) * len(by_station) <= _LINES:
+    if len(days) <= _FEW and len(days) * len(stations) <= _LINES:
         for row in rows:
             yield f"{row['day']}  {_name(row)}  {_means(row)}; {row['hours']} of {row['expected_hours']} h"
         return
-    for own in [*by_station.values()][:_LINES]:
+    for station in stations[:_LINES]:
+        own = [row for row in rows if row["station"] == station]
         yield f"{_name(own[0])}  {'; '.join(_of_span(own, reading(name), len(days)) for name in _TOLD)}"
-    if len(by_station) > _LINES:
-        yield f"and {len(by_station) - _LINES} more stations: the dashboards show them"
+    if len(stations) > _LINES:
+        yield f"and {len(stations) - _LINES} more stations: the dashboards show them"
 
 
 def hours_of(hours: Iterable[datetime]) -> str:
@@ -57,7 +61,7 @@ def _statuses(days: Iterable[Span]) -> Counter[str]:
     found: Counter[str] = Counter()
     for span in days:
         day = span.first.date()
-        table = targets.hourly(day).table()
+        table = targets.hourly(day).columns(["observed_at", "status"])
         if table is None or not len(table):  # not built yet
             table = parquet.concat([raw.SCHEMA.empty_table(), *targets.raw_day(day).rows.tables.values()])
         begun, over = pc.less_equal(span.first, table["observed_at"]), pc.less_equal(table["observed_at"], span.last)
