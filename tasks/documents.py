@@ -9,11 +9,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from bson.raw_bson import RawBSONDocument
 
 from airqino import views
 from airqino.quality import index
 from airqino.quality.flags import fault
 from airqino.readings import NAMES, POLLUTANTS, UNITS
+from airqino.stores.encoded import encoded
 from airqino.times import format_hour, local_date
 from tasks import notes, targets
 from tasks.settings.reading import Settings
@@ -34,6 +36,8 @@ class Documents(Protocol):
         """Make them, or yield them."""
 
 
+#: Of each hour's document, put into BSON once.
+_UNITS = RawBSONDocument(encoded(UNITS))
 #: Rows that become documents at a time.
 _BLOCK = 20_000
 
@@ -88,7 +92,7 @@ class _HourlyDocuments:
             "observed_at": hours,
             "day": [local[hour, zones[station]] for station, hour in zip(stations, hours, strict=True)],
             "provisional": [not final for final in columns["final"]],
-            "units": [UNITS] * len(stations),
+            "units": [_UNITS] * len(stations),
             **{reading: columns[reading] for reading in NAMES},
             **{f"{reading}_{part}": columns[f"{reading}_{part}"] for reading in NAMES for part in ("flag", "tests")},
             **{f"{pollutant}_raw": columns[f"{pollutant}_raw"] for pollutant in POLLUTANTS},

@@ -15,7 +15,7 @@ from airqino.stores.encoded import encoded, mark
 from airqino.times import DAY, day_start
 from tasks import documents, targets
 from tasks.documents import Document
-from tasks.settings.reading import Settings
+from tasks.settings.reading import Settings, settings
 
 __all__ = [
     "Difference", "Lost", "compare", "counted", "differences", "is_as_recorded", "kept", "lost", "stored_of", "tell",
@@ -116,9 +116,9 @@ def _readings(day: date) -> int:
 
 def kept(collection: str, of_day: Iterable[Document]) -> Iterable[Document]:
     """Return the documents that MongoDB keeps: with `retention_days` not the hours before them."""
-    if collection != "hourly_measurements":
-        return of_day
     since = targets.kept_since()
+    if collection != "hourly_measurements" or not settings().mongo.retention_days:
+        return of_day
     return (document for document in of_day if document["observed_at"] >= since)
 
 

@@ -18,12 +18,11 @@ import pandas as pd
 
 from airqino.quality import notes, outcomes
 from airqino.quality.contexts import Context, Thresholds, contexts
-from airqino.quality.outcomes import FAIL, MISSING, NOT_EVALUATED, SUSPECT, Codes, Known, Mask
+from airqino.quality.outcomes import FAIL, MISSING, NOT_EVALUATED, SUSPECT, Codes, Known
 from airqino.readings import NAMES
 
 __all__ = [
-    "BOUNDS", "COUNTED", "FAULTS", "FLAGS", "TESTS", "UNCHECKED", "fault", "flag_days", "flag_history", "suspected",
-    "unflagged",
+    "BOUNDS", "COUNTED", "FAULTS", "FLAGS", "TESTS", "UNCHECKED", "fault", "flag_days", "flag_history", "unflagged",
 ]  # fmt: skip
 
 #: Flags of values that count but only bound what was measured.
@@ -196,11 +195,6 @@ def fault(flags: Sequence[str]) -> str | None:
     given = [flag for flag in flags if flag != "absent"]
     verdict = next((flag for flag in _VERDICTS if flag in given), None)
     return verdict or (given[-1] if given and given[-1] in _LAST else None)
-
-
-def suspected(tests: "pd.Series[str]", test: str) -> Mask:
-    """Tell of which values a test says 3, from a column ``<reading>_tests``."""
-    return np.asarray(tests.astype("str").str[TESTS.index(test)] == f"{SUSPECT}", dtype=bool)
 
 
 def _columns(codes: Codes, index: pd.Index) -> pd.DataFrame:

@@ -1,15 +1,18 @@
 """Daily means of each station, and how far to trust them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from airqino.quality.contexts import SATURATED
-from airqino.quality.flags import COUNTED, FLAGS, suspected
+from airqino.quality.flags import COUNTED, FLAGS, TESTS
+from airqino.quality.outcomes import SUSPECT
 from airqino.readings import POLLUTANTS, Reading, reading
 from airqino.times import local_day
 
@@ -158,12 +161,12 @@ class _Totals:
 def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floats) -> dict[str, object]:
     values = rows[of.name].to_numpy(dtype=float, na_value=np.nan)
     reported = _reported(of.name, rows, values)
-    flag = rows[f"{of.name}_flag"].to_numpy(dtype=object)
-    counting = np.isin(flag, COUNTED)
+    flags, tests = _Coded(rows[f"{of.name}_flag"]), _Coded(rows[f"{of.name}_tests"])
+    counting = flags.which(lambda flag: flag in COUNTED)
     count = totals.number(counting)
     checked = totals.mean(values, counting)
-    told = {test: totals.number(counting & suspected(rows[f"{of.name}_tests"], test)) for test in _TOLD}
-    left_out = _left_out(flag, totals)
+    told = {test: totals.number(counting & tests.which(partial(_is_suspect, test))) for test in _TOLD}
+    left_out = _left_out(flags, totals)
     suspect = (2 * np.maximum.reduce([told[test] for test in _OF_THE_DAY]) >= count) & (count > 0)
     quality = np.select([count < needed, suspect, left_out != ""], QUALITIES[:-1], QUALITIES[-1])
     vouched = np.isin(quality, VOUCHED)
@@ -215,11 +218,29 @@ def _above(of: Reading, level: Floats, known: npt.NDArray[np.bool_]) -> list[boo
     return [bool(mean > limit) if of.guideline and sure else None for mean, sure in zip(level, known, strict=True)]
 
 
-def _left_out(flag: npt.NDArray[np.object_], totals: _Totals) -> npt.NDArray[np.object_]:
+class _Coded:
+    """A column of few different texts, each of which is looked at once."""
+
+    def __init__(self, column: "pd.Series[str]") -> None:
+        coded = pa.array(column, from_pandas=True).dictionary_encode(null_encoding="encode")
+        self._texts, self._codes = coded.dictionary.to_pylist(), coded.indices.to_numpy()
+
+    def which(self, fits: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
+        """Tell of which rows the text fits; where there is none, no."""
+        fitting = np.array([text is not None and fits(text) for text in self._texts], dtype=bool)
+        return np.asarray(fitting[self._codes])
+
+
+def _is_suspect(test: str, codes: str) -> bool:
+    place = TESTS.index(test)
+    return codes[place : place + 1] == f"{SUSPECT}"
+
+
+def _left_out(flags: _Coded, totals: _Totals) -> npt.NDArray[np.object_]:
     """Say of each place how many hours do not count, and why, the worst first."""
     told = np.full(totals.places, "", dtype=object)
     for name in reversed([name for name in FLAGS if name not in COUNTED and name != "absent"]):
-        for place in np.flatnonzero(number := totals.number(flag == name)):
+        for place in np.flatnonzero(number := totals.number(flags.which(name.__eq__))):
             told[place] += f"{', ' if told[place] else ''}{number[place]} h {name}"
     return told
 
