@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from airqino.quality.contexts import SATURATED
 from airqino.quality.flags import COUNTED, FLAGS, TESTS
@@ -222,12 +221,11 @@ class _Coded:
     """A column of few different texts, each of which is looked at once."""
 
     def __init__(self, column: "pd.Series[str]") -> None:
-        coded = pa.array(column, from_pandas=True).dictionary_encode(null_encoding="encode")
-        self._texts, self._codes = coded.dictionary.to_pylist(), coded.indices.to_numpy()
+        self._codes, self._texts = pd.factorize(column)  # -1 where there is none
 
     def which(self, fits: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
         """Tell of which rows the text fits; where there is none, no."""
-        fitting = np.array([text is not None and fits(text) for text in self._texts], dtype=bool)
+        fitting = np.array([*map(fits, self._texts), False], dtype=bool)
         return np.asarray(fitting[self._codes])
 
 

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -190,6 +191,22 @@ def test_the_mean_counts_every_reported_value_whatever_its_flag():
     assert row["pm2_5_mean"] == 25  # (12 × 10 + 12 × 40) / 24
     assert row["co_mean"] == pytest.approx(2.5)
     assert (row["pm2_5_checked_mean"], row["pm2_5_checked_hours"]) == (10, 12)
+
+
+def test_rows_of_several_files_have_the_means_of_one_table():
+    tables = [rows([20.0 + n, 50.0, 70.0] * 6, pm2_5_flag=["ok", "spike", "humid"] * 6) for n in range(2)]
+    tables[1]["station"] = "2"
+    whole = (
+        pd.concat(tables, ignore_index=True)
+        .convert_dtypes(dtype_backend="pyarrow")
+        .astype({"observed_at": "datetime64[us, UTC]"})
+    )
+    files = [pa.Table.from_pandas(table, preserve_index=False) for table in tables]
+    in_pieces = pa.concat_tables(files, promote_options="permissive").to_pandas()
+    assert pa.chunked_array(pa.array(in_pieces["pm2_5_flag"])).num_chunks == 2
+    one, other = (daily_means(table, [DAY], {}) for table in (whole, in_pieces))
+    pd.testing.assert_frame_equal(one, other)
+    assert list(one["pm2_5_left_out"]) == ["6 h spike"] * 2
 
 
 def test_a_sensor_without_values_has_no_mean_but_the_station_has_its_row():
