@@ -1,6 +1,6 @@
 """What the pipeline's parts cost beside bare ones: staging, flags and means, documents.
 
-Run: scripts/install sandbox benchmark && PYTHONPATH=. .venv/bin/python benchmarks/parts.py [--stations 200] [--days 30].
+Run: scripts/install sandbox benchmark; PYTHONPATH=. .venv/bin/python benchmarks/parts.py [--stations 200] [--days 30]
 Each is timed beside its reference in the same run, on the same rows, the best of three: raw hours against pyarrow's
 `write_table`, means against DuckDB on one Parquet file with the same hours, documents against a bare `insert_many` of
 the same ones. Prints a Markdown table: rows in a second of wall time, and how many times as long as the reference it
