@@ -88,7 +88,7 @@ class CleanDay(DayTask):
 
     def outdated(self) -> set[date]:
         """Return the days whose table is not up to date, whatever is due."""
-        return {*self._stale()}
+        return self._stale()
 
     @exclusive
     def run(self) -> None:
@@ -97,12 +97,12 @@ class CleanDay(DayTask):
             return
         bases = _bases(stale)
         with settings().pool() as pool:
-            for some in day_blocks(stale, _CONTEXT_ROWS):
-                around = _contexts(some)
+            for some in day_blocks(sorted(stale), _CONTEXT_ROWS):
+                around, inputs = _contexts(some), _inputs(some)
                 parts = ((_raw_frame(of), {day: around[day] for day in of}, thresholds()) for of in day_blocks(some))
                 for tables in pool.map(_flagged, parts):
                     for day, table in tables:
-                        targets.hourly(day).write(table, inputs=stale[day], basis=bases[day])
+                        targets.hourly(day).write(table, inputs=inputs[day], basis=bases[day])
 
     @asked_once
     def due(self) -> Collection[datetime]:
@@ -111,13 +111,14 @@ class CleanDay(DayTask):
         return due((hour for hour in hours if hour <= self.through), settings())
 
     @asked_once
-    def _stale(self) -> dict[date, str]:
-        """Return the days whose table is not up to date, and the fingerprint of what each is to be built from."""
-        bases = {} if self.is_forced else _bases(self.day)
-        inputs = _inputs(
-            [day for day in self.day if day not in bases or targets.hourly(day).text("basis") != bases[day]]
-        )
-        return {day: of for day, of in inputs.items() if self.is_forced or targets.hourly(day).inputs != of}
+    def _stale(self) -> set[date]:
+        """Return the days whose table is not there, or was built from something else."""
+        if self.is_forced:
+            return {*self.day}
+        other = [day for day, basis in _bases(self.day).items() if targets.hourly(day).text("basis") != basis]
+        built = {day: of for day in other if (of := targets.hourly(day).inputs)}
+        inputs = _inputs(built)
+        return {day for day in other if day not in built or built[day] != inputs[day]}
 
 
 def day_blocks(days: Iterable[date], rows: int | None = None) -> list[list[date]]:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,15 @@ class RawDay:
     table: pa.Table | None
     remembered: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
+    @cached_property
+    def bytes(self) -> int:
+        """How many bytes the rows take."""
+        return 0 if self.table is None else self.table.nbytes
+
 
 _REMEMBERED_DAYS = 64
+#: And so many bytes of them: a day of 10,000 stations has 40 MB.
+_REMEMBERED_BYTES = 300_000_000
 _HOUR_NAME = re.compile(r"([01]\d|2[0-3])\.parquet")
 _raw_days: dict[date, tuple[Path, Hashable, RawDay]] = {}
 
@@ -194,9 +201,15 @@ def raw_day(day: date) -> RawDay:
     if known is None or known[:2] != (folder, state.value):
         # judged before it is read: files of a folder that may change without showing it are looked at one by one
         _raw_days[day] = known = folder, state.value if state.is_settled else None, _raw_day(folder, day)
-        if len(_raw_days) > _REMEMBERED_DAYS:
-            del _raw_days[next(iter(_raw_days))]
+        _forget_days()
     return known[2]
+
+
+def _forget_days() -> None:
+    """Let the days go that were read first, where there are too many, or too large ones."""
+    size = sum(of.bytes for *_, of in _raw_days.values())
+    while len(_raw_days) > _REMEMBERED_DAYS or (size > _REMEMBERED_BYTES and len(_raw_days) > 1):
+        size -= _raw_days.pop(next(iter(_raw_days)))[-1].bytes
 
 
 def _raw_day(folder: Path, day: date) -> RawDay:

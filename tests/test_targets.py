@@ -185,6 +185,21 @@ def test_a_change_of_bookkeeping_alone_keeps_fingerprints_and_shows_in_the_rows(
         assert found.rows[hour(10)]["1"]["attempts"] == attempts
 
 
+def test_of_large_days_few_are_remembered_and_the_last_one_always(monkeypatch):
+    days = [DAY - timedelta(days=back) for back in range(5)]
+    for day in days:
+        at = datetime(day.year, day.month, day.day, 10, tzinfo=UTC)
+        rows = pa.table({"station": ["1"], "observed_at": pa.array([at], pa.timestamp("us", tz="UTC"))})
+        parquet.write(targets.raw(at).path, rows)
+    size = targets.raw_day(days[0]).bytes
+    assert size == targets.raw_day(days[0]).table.nbytes > 0
+    for most, remembered in ((2.5 * size, days[-2:]), (size / 2, days[-1:])):
+        monkeypatch.setattr(targets, "_REMEMBERED_BYTES", most)
+        targets._raw_days.clear()
+        assert all(len(targets.raw_day(day).rows) == 1 for day in days)
+        assert list(targets._raw_days) == remembered
+
+
 def test_temporary_files_of_a_killed_writer_are_no_hours(staging):
     write(10, 1)
     (staging / "2024-09-09" / "raw" / ".11.parquet.4711.tmp").write_bytes(b"half a file")
