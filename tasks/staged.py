@@ -79,10 +79,15 @@ class ParquetTarget(luigi.Target):
             set_aside(self.path, error)
             return None
 
-    def columns(self, names: Collection[str]) -> pa.Table | None:
-        """Return some columns of the rows, which are not kept in memory; None as `table`."""
+    def columns(self, names: Collection[str], stations: tuple[str, str] | None = None) -> pa.Table | None:
+        """Return some columns of the rows, which are not kept in memory; None as `table`.
+
+        Args:
+            names: The columns.
+            stations: The first and the last station whose rows are wanted; others may be among them.
+        """
         try:
-            return parquet.read_columns(self.path, names)
+            return parquet.read_columns(self.path, names, stations)
         except DamagedFileError as error:
             set_aside(self.path, error)
             return None
@@ -181,8 +186,9 @@ def frame_of(
         columns: The columns that are wanted, where there are such; None: all.
     """
     wanted, rows = pa.array(sorted(stations), pa.string()), []
+    ends = (min(stations), max(stations)) if stations else None
     for target in targets:
-        table = target.table(remember=False) if columns is None else target.columns(columns)
+        table = target.table(remember=False) if columns is None else target.columns(columns, ends)
         if table is not None:
             rows.append(table.filter(pc.is_in(table["station"], wanted)))
     return parquet.frame(rows)

@@ -352,3 +352,23 @@ def test_a_table_without_rows_says_nothing_of_the_types_of_others():
         assert parquet.frame(tables)["co"].tolist()[0] == 0.5
     assert list(parquet.frame([empty, empty]).columns) == ["station", "co"]
     assert len(parquet.frame([empty, None])) == 0
+
+
+@given(rows=st.lists(st.integers(0, 9), min_size=1, max_size=60), first=st.integers(0, 9), span=st.integers(0, 4))
+def test_of_a_large_file_the_parts_with_the_stations_are_read(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[int], first: int, span: int
+) -> None:
+    table = pa.table({"station": [f"90000000{n}" for n in sorted(rows)], "co": list(range(len(rows)))})
+    path, ends = (
+        tmp_path_factory.mktemp("large") / "day.parquet",
+        (f"90000000{first}", f"90000000{min(first + span, 9)}"),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "_GROUP_ROWS", 5)
+        patch.setattr(parquet, "_LARGEST", 0)  # so that it is not remembered
+        parquet.write(path, table)
+        read = parquet.read_columns(path, ["co", "station"], ends)
+        assert parquet.read_columns(path, ["co", "station"]).replace_schema_metadata().equals(table)
+    within = [row for row in table.to_pylist() if ends[0] <= row["station"] <= ends[1]]
+    assert [row for row in read.to_pylist() if ends[0] <= row["station"] <= ends[1]] == within
+    assert len(read) <= len(within) + 8, "at most the rest of a part on each side"
