@@ -21,7 +21,8 @@ from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.source.identity import MOVED_METRES, Place, distance, impostors, same_readings
 from airqino.source.response import VALUES
-from airqino.stores import parquet
+from airqino.stores import files, parquet
+from airqino.stores.files import Signature
 from airqino.times import DAY, hour_range
 from tasks import targets
 from tasks.settings.reading import Settings
@@ -57,8 +58,21 @@ _SCHEMA = pa.schema(
 )
 
 
+#: What the files of stations hold, as long as they stay as they are: of thousands each is asked for several times a run,
+#: and among the tables in memory they would make way for larger ones.
+_histories: dict[Path, tuple[Signature, list[dict[str, Any]]]] = {}
+
+
 def _history(station: str) -> list[dict[str, Any]]:
-    return targets.station(station).rows()
+    target = targets.station(station)
+    if (signature := files.signature(target.path)) is None:
+        return []
+    known = _histories.get(target.path)
+    if known is None or known[0] != signature:
+        known = signature, target.rows()
+        if known[1]:  # else it was damaged, and is not there any more
+            _histories[target.path] = known
+    return [*known[1]]
 
 
 def has_answered(station: str) -> bool:
