@@ -58,8 +58,8 @@ _SCHEMA = pa.schema(
 )
 
 
-#: What the files of stations hold, as long as they stay as they are: of thousands each is asked for several times a run,
-#: and among the tables in memory they would make way for larger ones.
+#: What the files of stations hold, as long as they stay as they are: of thousands each is asked for again and again;
+#: among the tables in memory they would make way for larger ones.
 _histories: dict[Path, tuple[Signature, list[dict[str, Any]]]] = {}
 
 
