@@ -98,7 +98,8 @@ class CleanDay(DayTask):
         bases = _bases(stale)
         with settings().pool() as pool:
             for some in day_blocks(sorted(stale), _CONTEXT_ROWS):
-                around, inputs = _contexts(some), _inputs(some)
+                inputs = _inputs(some)  # first: what changes meanwhile makes the table stale, not its record right
+                around = _contexts(some)
                 parts = ((_raw_frame(of), {day: around[day] for day in of}, thresholds()) for of in day_blocks(some))
                 for tables in pool.map(_flagged, parts):
                     for day, table in tables:
@@ -217,8 +218,9 @@ def _contexts(days: Iterable[date]) -> dict[date, Context]:
         rows = _raw_frame(sorted({d for day in unknown for d in (*_before(day, rules), day + DAY)}))
         starts = [pd.Timestamp(day_start(day)) for day in unknown]
         for day, context in zip(unknown, contexts(rows, starts, rules), strict=True):
-            _contexts_known.pop(day, None)
             _contexts_known[day] = fingerprints[day], rules, context
+    for day in fingerprints:
+        _contexts_known[day] = _contexts_known.pop(day)  # the last that are forgotten
     known = {day: _contexts_known[day][2] for day in fingerprints}
     most = min(_REMEMBERED_DAYS, _REMEMBERED_STATION_DAYS // len(settings().airqino.stations))
     while len(_contexts_known) > max(most, len(known)):

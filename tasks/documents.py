@@ -206,7 +206,8 @@ class Seen:
         for station, hour in zip(*(column.to_pylist() for column in of_first.columns), strict=True):
             self._first.setdefault(station, hour)
         if self._newest is not None:
-            ok = pa.concat_tables([self._newest.filter(pc.invert(pc.is_in(self._newest["station"], stations))), ok])
+            rest = self._newest.filter(pc.invert(pc.is_in(self._newest["station"], stations.cast(pa.string()))))
+            ok = pa.concat_tables([rest, ok], promote_options="permissive")
         self._newest = ok
 
     def updates(self, config: Settings) -> list[tuple[Document, Document, bool]]:

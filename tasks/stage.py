@@ -76,7 +76,7 @@ def exclusive(run: Callable[[T], None]) -> Callable[[T], None]:
             run(task)
         task.is_forced = False
         look_again()
-        parquet.give_back()
+        parquet.give_back()  # a failed task ends the run soon
 
     return run_alone
 

@@ -200,7 +200,9 @@ def raw_day(day: date) -> RawDay:
     known = _raw_days.get(day)
     if known is None or known[:2] != (folder, state.value):
         # judged before it is read: files of a folder that may change without showing it are looked at one by one
-        _raw_days[day] = known = folder, state.value if state.is_settled else None, _raw_day(folder, day)
+        known = folder, state.value if state.is_settled else None, _raw_day(folder, day)
+        _raw_days.pop(day, None)
+        _raw_days[day] = known  # the last that is forgotten
         _forget_days()
     return known[2]
 

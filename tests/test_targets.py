@@ -198,6 +198,15 @@ def test_of_large_days_few_are_remembered_and_the_last_one_always(monkeypatch):
         targets._raw_days.clear()
         assert all(len(targets.raw_day(day).rows) == 1 for day in days)
         assert list(targets._raw_days) == remembered
+    monkeypatch.setattr(targets, "_REMEMBERED_BYTES", 2.5 * size)
+    targets._raw_days.clear()
+    assert [len(targets.raw_day(day).rows) for day in days[:2]] == [1, 1]
+    parquet.write(
+        targets.raw(datetime(2024, 9, 9, 11, tzinfo=UTC)).path,
+        rows.set_column(1, "observed_at", pa.array([hour(11)], pa.timestamp("us", tz="UTC"))),
+    )
+    assert len(targets.raw_day(days[0]).rows) == 2
+    assert [*targets._raw_days][-1] == days[0], "what was read last is the last to go, although it was there before"
 
 
 def test_temporary_files_of_a_killed_writer_are_no_hours(staging):

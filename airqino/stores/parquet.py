@@ -135,7 +135,7 @@ def write(
     else:
         content = fingerprint(counted)
     told = {_FINGERPRINT: content.encode(), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
-    if len(table) > _GROUP_ROWS and _STATION in table.column_names:
+    if len(table) > _GROUP_ROWS and _STATION in table.column_names and _is_text(table.schema.field(_STATION).type):
         told |= {_PARTS: json.dumps(_ends_of_parts(table[_STATION])).encode()}
     metadata = told | {_CHECKSUM: _checksum(table, told)}
     table = table.replace_schema_metadata(metadata)
@@ -345,6 +345,10 @@ def decode(
         raise DamagedFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def _ends_of_parts(station: pa.ChunkedArray) -> list[list[str]]:
     """Return the first and the last station, by name, of each part of a file.
 
@@ -360,7 +364,7 @@ def _parts_with(stations: tuple[str, str], ends: bytes | None, number: int) -> l
     if len(known) != number:
         return [*range(number)]
     first, last = stations
-    return [n for n, (low, high) in enumerate(known) if low <= last and first <= high]
+    return [n for n, (low, high) in enumerate(known) if None in (low, high) or (low <= last and first <= high)]
 
 
 def _checksum(table: pa.Table, texts: Mapping[bytes, bytes]) -> bytes:

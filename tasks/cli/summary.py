@@ -14,7 +14,6 @@ from airqino.stores import parquet
 from airqino.times import DAY, Span, day_start
 from tasks import targets
 from tasks.settings.reading import settings
-from tasks.staged import stations_of
 from tasks.stations import station_name
 
 __all__ = ["hours_of", "summary"]
@@ -32,11 +31,10 @@ def summary(days: Sequence[date]) -> Iterator[str]:
     spans = [Span(day_start(day), min(day_start(day) + DAY, through)) for day in days]
     span = f"{days[0]}" if len(days) == 1 else f"{len(days)} days, {days[0]} … {days[-1]}"
     yield f"{span}: {_counted(_statuses(spans))}"
-    daily = [targets.daily(day) for day in days]
-    stations = stations_of(daily)
+    tables = [table for day in days if (table := targets.daily(day).table(remember=False)) is not None]
+    stations = sorted({station for table in tables for station in pc.unique(table["station"]).to_pylist()})
     told = pa.array(stations[:_LINES], pa.string())
-    tables = [table.filter(pc.is_in(table["station"], told)) for of in daily if (table := of.table()) is not None]
-    rows = [row for table in tables for row in table.to_pylist()]
+    rows = [row for table in tables for row in table.filter(pc.is_in(table["station"], told)).to_pylist()]
     if silent := sorted({*config.airqino.stations} - {*stations}):
         names = ", ".join(station_name(station, config) for station in silent[:_FEW])
         yield f"{names}{f' and {len(silent) - _FEW} more' if len(silent) > _FEW else ''}  no reading"

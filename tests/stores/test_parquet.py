@@ -372,3 +372,15 @@ def test_of_a_large_file_the_parts_with_the_stations_are_read(
     within = [row for row in table.to_pylist() if ends[0] <= row["station"] <= ends[1]]
     assert [row for row in read.to_pylist() if ends[0] <= row["station"] <= ends[1]] == within
     assert len(read) <= len(within) + 8, "at most the rest of a part on each side"
+
+
+def test_a_large_file_of_a_version_that_did_not_say_what_its_parts_hold_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"station": ["900000001"] * 7 + ["900000002"] * 7})
+    monkeypatch.setattr(parquet, "_GROUP_ROWS", 5)
+    monkeypatch.setattr(parquet, "_LARGEST", 0)
+    for number, ends in enumerate([[], [["900000001", "900000001"]], [[None, None]] * 3]):
+        monkeypatch.setattr(parquet, "_ends_of_parts", lambda station, ends=ends: ends)
+        parquet.write(path := tmp_path / f"{number}.parquet", table)
+        assert len(parquet.read_columns(path, ["station"], ("900000002", "900000002"))) == 14
