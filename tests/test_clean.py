@@ -1,0 +1,64 @@
+"""A day's table and its record, while another process changes a day that its flags rest on."""
+
+import json
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.configured import Configured
+
+from airqino.source.answers import Attempt, answer_of
+from airqino.source.response import parse
+from airqino.times import DAY, HOUR, day_start, hour_range
+from tasks import clean, targets
+from tasks.answered import stage_answers
+from tasks.clean import CleanDay
+from tasks.settings.reading import settings
+
+STATION = "283181971"
+ONE = date(2026, 3, 2)
+
+
+def stage(first: datetime, values: list[float]) -> None:
+    hours = hour_range(first, first + (len(values) - 1) * HOUR)
+    rows = [{"timestamp": f"{hour:%Y-%m-%d %H:%M:%S}", "CO": v} for hour, v in zip(hours, values, strict=True)]
+    body = json.dumps({"header": {"station_name": "S"}, "data": rows}).encode()
+    answer = answer_of(STATION, (hours[0], hours[-1]), Attempt(content=parse(body), status=200, body=body))
+    stage_answers({(STATION, hour) for hour in hours}, {STATION: answer}, settings())
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_day_that_changes_meanwhile_leaves_a_right_table_or_a_stale_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    Configured(tmp_path, "http://127.0.0.1:9", monkeypatch)(AIRQINO_NOW="2026-03-03T00:05")
+    day_before = day_start(ONE) - DAY
+    stage(day_before, [0.3 + n % 5 / 10 for n in range(24)])
+    stage(day_start(ONE), [0.4 + n % 3 / 10 for n in range(24)])
+    task, calls = CleanDay(day=(ONE,), through=day_start(ONE) + 23 * HOUR), [0]
+
+    def changing(name: str) -> Any:
+        of = getattr(clean, name)
+
+        def call(*arguments: Any) -> Any:
+            calls[0] += 1
+            if calls[0] == at:
+                stage(day_before + 22 * HOUR, [40.0, 90.0])
+            return of(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("_bases", "_inputs"):
+            patch.setattr(clean, name, changing(name))
+        task.run()
+    built = targets.hourly(ONE).table()
+    assert built is not None
+    if not task._stale():
+        task.force()
+        task.run()
+        again = targets.hourly(ONE).table()
+        assert again is not None
+        assert built.replace_schema_metadata().equals(again.replace_schema_metadata())
+    assert calls[0] >= 4, "the change came at each of them"
