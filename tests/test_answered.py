@@ -1,6 +1,7 @@
 """What answers change of the raw hours, killed at each write."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ from tasks.answered import stage_answers
 from tasks.settings.reading import settings
 
 STATION = "283181971"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_left() -> Iterator[None]:
+    yield
+    settings.cache_clear()
+
+
 FIRST = datetime(2026, 3, 1, 10, tzinfo=UTC)
 HOURS = [FIRST, FIRST + HOUR]
 

@@ -1,6 +1,7 @@
 """A day's table and its record, while another process changes a day that its flags rest on."""
 
 import json
+from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ from tasks.clean import CleanDay
 from tasks.settings.reading import settings
 
 STATION = "283181971"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_left() -> Iterator[None]:
+    yield
+    settings.cache_clear()
+
+
 ONE = date(2026, 3, 2)
 
 

@@ -114,6 +114,7 @@ def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         Configured(tmp_path_factory.mktemp("configured"), "http://127.0.0.1:9", patch)()
         yield
+    settings.cache_clear()
 
 
 def test_a_correction_is_chosen_by_station_and_loads_the_days_again(tmp_path: Path, mongod: Mongod) -> None:

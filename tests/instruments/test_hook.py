@@ -13,6 +13,7 @@ from airqino.source.client import Answer, Exchange
 from tasks import FetchHour, Hourly, LoadDay, ScoreForecasts, TrainModel, stage
 from tasks.instruments import hook
 from tasks.instruments.incidents import read
+from tasks.settings.reading import settings
 
 LIVE, OTHER = sorted(DEFAULT_STATIONS)
 LATER = datetime(2024, 9, 12, 10, tzinfo=UTC)
@@ -23,6 +24,7 @@ DAYS = (date(2024, 9, 10), date(2024, 9, 11), date(2024, 9, 12))
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("STAGING_ROOT", str(tmp_path))
     monkeypatch.setattr(hook, "_hourly", False)
+    settings.cache_clear()  # of another test
     yield tmp_path
     hook.mark_sent()  # this process has nobody to tell at its end
 
