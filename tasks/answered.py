@@ -1,25 +1,23 @@
 """Answers become raw hours: what they change of what is staged, the ledger of revisions, the records of requests."""
 
-import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from airqino.errors import NotAskedError
 from airqino.source import raw
 from airqino.source.client import Answer
-from airqino.source.due import moments
 from airqino.source.merged import merge_rows
 from airqino.stores import parquet
 from airqino.times import format_hour
 from tasks import targets
 from tasks.settings.reading import Settings
+from tasks.staged import runs
 from tasks.stations import note_place
 
 __all__ = ["StationHour", "none_answered", "policy", "stage_answers"]
@@ -96,9 +94,8 @@ def stage_answers(
 def _write(rows: pa.Table, tables: Mapping[datetime, pa.Table], exchanges: str) -> list[datetime]:
     """Write the hours of some rows, with what else is staged of them; return the hours."""
     rows = rows.sort_by([("observed_at", "ascending"), ("station", "ascending")])
-    begins = np.flatnonzero(np.diff(moments(rows, "observed_at"), prepend=-1))
     written = []
-    for begin, end in itertools.pairwise([*begins, len(rows)]):
+    for begin, end in runs(rows["observed_at"]):
         table = rows.slice(begin, end - begin)
         hour = table["observed_at"][0].as_py()
         if (old := tables.get(hour)) is not None:

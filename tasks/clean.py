@@ -14,6 +14,7 @@ from airqino.quality import notes as operator
 from airqino.quality.contexts import Context, Thresholds, contexts
 from airqino.source import raw
 from airqino.stores import parquet
+from airqino.stores.remembered import Remembered
 from airqino.times import DAY, HOUR, day_start, format_hour, hour_range, local_day
 from tasks import notes, targets, versions
 from tasks.asked import asked_once
@@ -98,8 +99,8 @@ class CleanDay(DayTask):
         bases = _bases(stale)
         with settings().pool() as pool:
             for some in day_blocks(sorted(stale), _CONTEXT_ROWS):
-                inputs = _inputs(some)  # first: what changes meanwhile makes the table stale, not its record right
                 around = _contexts(some)
+                inputs = _inputs(around)
                 parts = ((_raw_frame(of), {day: around[day] for day in of}, thresholds()) for of in day_blocks(some))
                 for tables in pool.map(_flagged, parts):
                     for day, table in tables:
@@ -118,8 +119,9 @@ class CleanDay(DayTask):
             return {*self.day}
         other = [day for day, basis in _bases(self.day).items() if targets.hourly(day).text("basis") != basis]
         built = {day: of for day in other if (of := targets.hourly(day).inputs)}
-        inputs = _inputs(built)
-        return {day for day in other if day not in built or built[day] != inputs[day]}
+        inputs = (_inputs(_contexts(some)) for some in day_blocks(built, _CONTEXT_ROWS))
+        same = {day for of_days in inputs for day, of in of_days.items() if built[day] == of}
+        return {*other} - same
 
 
 def day_blocks(days: Iterable[date], rows: int | None = None) -> list[list[date]]:
@@ -167,15 +169,14 @@ def thresholds() -> Thresholds:
     return Thresholds(q.stuck_hours, q.dead_days, q.dead_hours, q.dead_share, q.spike_deviations, q.humid_above)
 
 
-def _inputs(days: Iterable[date]) -> dict[date, str]:
-    """Return the fingerprint of all that each day's table is built from."""
+def _inputs(around: Mapping[date, Context]) -> dict[date, str]:
+    """Return the fingerprint of all that each day's table is built from, with just these contexts."""
     rules = vars(thresholds())
     return {
         day: targets.fingerprint(
             targets.raw_day(day).fingerprints, context.content, rules, versions.HOURLY, *_noted(day)
         )
-        for some in day_blocks(days, _CONTEXT_ROWS)
-        for day, context in _contexts(some).items()
+        for day, context in around.items()
     }
 
 
@@ -199,10 +200,8 @@ def _noted(day: date) -> list[list[str]]:
 
 
 _Fingerprints = tuple[tuple[str, ...], ...]
-_REMEMBERED_DAYS = 64
-#: And of so many stations together: of 10,000 a day's has some 60 MB.
-_REMEMBERED_STATION_DAYS = 50_000
-_contexts_known: dict[date, tuple[_Fingerprints, Thresholds, Context]] = {}
+#: Contexts in memory; their size is in stations: of 10,000 a day's has some 60 MB.
+_contexts_known = Remembered[date, Context](most=64, most_size=50_000)
 
 
 def _contexts(days: Iterable[date]) -> dict[date, Context]:
@@ -213,19 +212,15 @@ def _contexts(days: Iterable[date]) -> dict[date, Context]:
     """
     rules = thresholds()
     fingerprints = _around(days, rules)
-    unknown = [day for day in fingerprints if _contexts_known.get(day, ())[:2] != (fingerprints[day], rules)]
-    if unknown:
+    found = {day: _contexts_known.get(day, (of, rules)) for day, of in fingerprints.items()}
+    known = {day: context for day, context in found.items() if context is not None}
+    if unknown := [day for day in fingerprints if day not in known]:
         rows = _raw_frame(sorted({d for day in unknown for d in (*_before(day, rules), day + DAY)}))
         starts = [pd.Timestamp(day_start(day)) for day in unknown]
         for day, context in zip(unknown, contexts(rows, starts, rules), strict=True):
-            _contexts_known[day] = fingerprints[day], rules, context
-    for day in fingerprints:
-        _contexts_known[day] = _contexts_known.pop(day)  # the last that are forgotten
-    known = {day: _contexts_known[day][2] for day in fingerprints}
-    most = min(_REMEMBERED_DAYS, _REMEMBERED_STATION_DAYS // len(settings().airqino.stations))
-    while len(_contexts_known) > max(most, len(known)):
-        del _contexts_known[next(iter(_contexts_known))]
-    return known
+            known[day] = context
+            _contexts_known.keep(day, (fingerprints[day], rules), context, len(settings().airqino.stations))
+    return {day: known[day] for day in fingerprints}
 
 
 def _around(days: Iterable[date], rules: Thresholds) -> dict[date, _Fingerprints]:

@@ -3,10 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
-from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from bson.raw_bson import RawBSONDocument
@@ -19,6 +17,7 @@ from airqino.stores.encoded import encoded
 from airqino.times import format_hour, local_date
 from tasks import notes, targets
 from tasks.settings.reading import Settings
+from tasks.staged import runs
 from tasks.stations import identity
 
 __all__ = ["COLLECTIONS", "Document", "Seen", "local_days", "of_day", "reasons", "revision_document"]
@@ -200,13 +199,13 @@ class Seen:
     def add(self, hourly: pa.Table) -> None:
         """Add a day's hourly table, sorted by station and hour; days come in order of time."""
         ok = hourly.filter(pc.equal(hourly["status"], "ok")).select(_SEEN)
-        stations = ok["station"].combine_chunks()
-        begins = np.flatnonzero(np.diff(stations.dictionary_encode().indices.to_numpy(), prepend=-1))
+        begins = pa.array([begin for begin, _ in runs(ok["station"])], pa.int64())
         of_first = ok.select(["station", "observed_at"]).take(begins)
         for station, hour in zip(*(column.to_pylist() for column in of_first.columns), strict=True):
             self._first.setdefault(station, hour)
         if self._newest is not None:
-            rest = self._newest.filter(pc.invert(pc.is_in(self._newest["station"], stations.cast(pa.string()))))
+            stations = of_first["station"].combine_chunks().cast(pa.string())
+            rest = self._newest.filter(pc.invert(pc.is_in(self._newest["station"], stations)))
             ok = pa.concat_tables([rest, ok], promote_options="permissive")
         self._newest = ok
 
@@ -217,14 +216,13 @@ class Seen:
         """
         if self._newest is None:
             return []
-        hours, begin = self._newest["observed_at"].to_pylist(), 0
+        stations, hours = self._newest["station"], self._newest["observed_at"]
         flags = {name: self._newest[f"{name}_flag"].to_pylist() for name in NAMES}
         found = {}
-        for station, rows in groupby(self._newest["station"].to_pylist()):
-            end = begin + sum(1 for _ in rows)
+        for begin, end in runs(stations):
             faults = {name: of for name, column in flags.items() if (of := fault(column[begin:end]))}
-            found[station] = _station_updates(station, self._first[station], hours[end - 1], faults, config)
-            begin = end
+            station, last = stations[begin].as_py(), hours[end - 1].as_py()
+            found[station] = _station_updates(station, self._first[station], last, faults, config)
         return [update for _, updates in sorted(found.items()) for update in updates]
 
 

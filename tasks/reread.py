@@ -1,5 +1,6 @@
 """RereadMonth: one old month of each station a week, because the source may change its past months later."""
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
@@ -141,12 +142,15 @@ def _staged(station: str, first: datetime, last: datetime) -> Iterator[datetime]
 def _parts(months: dict[str, str], longest: timedelta) -> Iterator[dict[str, Span]]:
     """Cut each station's month into spans that fit one request; one of each of some stations at a time."""
     stations, size = list(months), max(ROWS_AT_ONCE * HOUR // longest, 1)
-    for begin in range(0, len(stations), size):
-        left = {station: _span(months[station]) for station in stations[begin : begin + size]}
-        while left:
-            yield {station: (first, min(last, first + longest - HOUR)) for station, (first, last) in left.items()}
-            rest = ((station, first + longest, last) for station, (first, last) in left.items())
-            left = {station: (first, last) for station, first, last in rest if first <= last}
+    for some in (stations[begin : begin + size] for begin in range(0, len(stations), size)):
+        for spans in itertools.zip_longest(*(_cut(*_span(months[station]), longest) for station in some)):
+            yield {station: span for station, span in zip(some, spans, strict=True) if span}
+
+
+def _cut(first: datetime, last: datetime, longest: timedelta) -> Iterator[Span]:
+    while first <= last:
+        yield first, min(last, first + longest - HOUR)
+        first += longest
 
 
 def _touched(days: Iterable[date]) -> set[date]:

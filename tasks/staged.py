@@ -2,14 +2,16 @@
 
 import contextlib
 import functools
+import itertools
 import json
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import luigi
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ParquetTarget", "frame", "frame_of", "lost_days", "lost_files", "lost_forecasts", "lost_scores", "paths",
-    "refuse_damaged", "set_aside", "stations_of",
+    "refuse_damaged", "runs", "set_aside", "stations_of",
 ]  # fmt: skip
 
 log = logging.getLogger("airqino.staging")
@@ -164,6 +166,12 @@ def refuse_damaged(targets: Iterable[ParquetTarget]) -> None:
 def frame(targets: list[ParquetTarget]) -> "pd.DataFrame":
     """Return the rows of several files as one data frame; empty where none exists."""
     return parquet.frame(target.table() for target in targets)
+
+
+def runs(column: pa.ChunkedArray) -> Iterator[tuple[int, int]]:
+    """Give the first row of each run of equal values in a column, and the row after it."""
+    codes = column.combine_chunks().dictionary_encode().indices.to_numpy()
+    return itertools.pairwise([*np.flatnonzero(np.diff(codes, prepend=-1)), len(codes)])
 
 
 def stations_of(targets: Iterable[ParquetTarget]) -> list[str]:

@@ -116,9 +116,9 @@ def _readings(day: date) -> int:
 
 def kept(collection: str, of_day: Iterable[Document]) -> Iterable[Document]:
     """Return the documents that MongoDB keeps: with `retention_days` not the hours before them."""
-    since = targets.kept_since()
     if collection != "hourly_measurements" or not settings().mongo.retention_days:
         return of_day
+    since = targets.kept_since()
     return (document for document in of_day if document["observed_at"] >= since)
 
 

@@ -8,10 +8,10 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from airqino.errors import DamagedFileError
 from airqino.stores import files, leases, locks, mongo, parquet, writes
+from airqino.stores.remembered import Remembered
 from airqino.times import HOUR, day_range, day_start, local_day
 from tasks.environment import check_database
 from tasks.settings.reading import settings
@@ -75,17 +76,10 @@ class RawDay:
     table: pa.Table | None
     remembered: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
-    @cached_property
-    def bytes(self) -> int:
-        """How many bytes the rows take."""
-        return 0 if self.table is None else self.table.nbytes
 
-
-_REMEMBERED_DAYS = 64
-#: And so many bytes of them: a day of 10,000 stations has 40 MB.
-_REMEMBERED_BYTES = 300_000_000
 _HOUR_NAME = re.compile(r"([01]\d|2[0-3])\.parquet")
-_raw_days: dict[date, tuple[Path, Hashable, RawDay]] = {}
+#: Days in memory; their size is in bytes: a day of 10,000 stations has 40 MB.
+_raw_days = Remembered[date, RawDay](most=64, most_size=300_000_000)
 
 
 class LoadTarget(luigi.Target):
@@ -197,21 +191,12 @@ def raw_day(day: date) -> RawDay:
     folder = paths().raw_hours(day)
     if (state := files.state(folder)) is None:
         return RawDay((), HourRows({}), None)
-    known = _raw_days.get(day)
-    if known is None or known[:2] != (folder, state.value):
+    found = _raw_days.get(day, (folder, state.value))
+    if found is None:
         # judged before it is read: files of a folder that may change without showing it are looked at one by one
-        known = folder, state.value if state.is_settled else None, _raw_day(folder, day)
-        _raw_days.pop(day, None)
-        _raw_days[day] = known  # the last that is forgotten
-        _forget_days()
-    return known[2]
-
-
-def _forget_days() -> None:
-    """Let the days go that were read first, where there are too many, or too large ones."""
-    size = sum(of.bytes for *_, of in _raw_days.values())
-    while len(_raw_days) > _REMEMBERED_DAYS or (size > _REMEMBERED_BYTES and len(_raw_days) > 1):
-        size -= _raw_days.pop(next(iter(_raw_days)))[-1].bytes
+        signature, found = (folder, state.value if state.is_settled else None), _raw_day(folder, day)
+        _raw_days.keep(day, signature, found, 0 if found.table is None else found.table.nbytes)
+    return found
 
 
 def _raw_day(folder: Path, day: date) -> RawDay:
@@ -225,9 +210,9 @@ def _raw_day(folder: Path, day: date) -> RawDay:
         except DamagedFileError as error:
             set_aside(path, error)
     fingerprints = tuple(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())
-    known = _raw_days.get(day)
-    if known and known[2].fingerprints == fingerprints:  # only bookkeeping changed, or nothing did
-        return replace(known[2], rows=HourRows(tables), remembered={})
+    before = _raw_days.before(day)
+    if before and before.fingerprints == fingerprints:  # only bookkeeping changed, or nothing did
+        return replace(before, rows=HourRows(tables), remembered={})
     return RawDay(fingerprints, HourRows(tables), parquet.concat(tables.values()) if tables else None)
 
 

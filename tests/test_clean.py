@@ -59,7 +59,7 @@ def test_a_day_that_changes_meanwhile_leaves_a_right_table_or_a_stale_one(
         return call
 
     with monkeypatch.context() as patch:
-        for name in ("_bases", "_inputs"):
+        for name in ("_bases", "_contexts", "_inputs"):
             patch.setattr(clean, name, changing(name))
         task.run()
     built = targets.hourly(ONE).table()

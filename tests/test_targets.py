@@ -191,14 +191,14 @@ def test_of_large_days_few_are_remembered_and_the_last_one_always(monkeypatch):
         at = datetime(day.year, day.month, day.day, 10, tzinfo=UTC)
         rows = pa.table({"station": ["1"], "observed_at": pa.array([at], pa.timestamp("us", tz="UTC"))})
         parquet.write(targets.raw(at).path, rows)
-    size = targets.raw_day(days[0]).bytes
-    assert size == targets.raw_day(days[0]).table.nbytes > 0
+    size = targets.raw_day(days[0]).table.nbytes
+    assert size == targets._raw_days._size > 0
     for most, remembered in ((2.5 * size, days[-2:]), (size / 2, days[-1:])):
-        monkeypatch.setattr(targets, "_REMEMBERED_BYTES", most)
+        monkeypatch.setattr(targets._raw_days, "most_size", most)
         targets._raw_days.clear()
         assert all(len(targets.raw_day(day).rows) == 1 for day in days)
         assert list(targets._raw_days) == remembered
-    monkeypatch.setattr(targets, "_REMEMBERED_BYTES", 2.5 * size)
+    monkeypatch.setattr(targets._raw_days, "most_size", 2.5 * size)
     targets._raw_days.clear()
     assert [len(targets.raw_day(day).rows) for day in days[:2]] == [1, 1]
     parquet.write(
@@ -227,11 +227,11 @@ def test_days_are_remembered_apart_and_another_root_is_another_day(tmp_path, mon
 
 
 def test_memory_of_days_is_bounded(tmp_path):
-    for back in range(targets._REMEMBERED_DAYS + 6):
+    for back in range(targets._raw_days.most + 6):
         at = MIDNIGHT - timedelta(days=back)
         targets.raw(at).write(pa.table({"station": ["1"], "pm2_5": [float(back)]}))
         assert targets.raw_day(at.date()).rows[at]["1"]["pm2_5"] == back
-    assert len(targets._raw_days) == targets._REMEMBERED_DAYS
+    assert len(targets._raw_days) == targets._raw_days.most
     assert targets.raw_day(DAY).rows[MIDNIGHT]["1"]["pm2_5"] == 0
 
 

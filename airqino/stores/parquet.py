@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airqino.errors import DamagedFileError, StagingError
-from airqino.stores import files
+from airqino.stores import files, parts
 from airqino.stores.bucket import BucketPath, at_once
 from airqino.stores.files import Signature
 from airqino.stores.remembered import Remembered
@@ -40,13 +40,10 @@ _FINGERPRINT = b"fingerprint"
 _CHECKSUM = b"checksum"
 #: Bytes of a text beyond which it is not kept with a table in memory: the requests of some fifteen stations.
 LONG = 4096
-_tables = Remembered()
+#: Tables in memory: those of 10,000 stations, or two months of raw hours. A day of 10,000, flagged, has 300 MB.
+_tables = Remembered[Path, pa.Table](most=16_384, most_size=128_000_000)
 #: Larger tables (bytes) are not remembered when they are written: who writes many does not need them again.
 _LARGEST = 4_000_000
-#: Rows of a part of a file that is read by itself: a day of some 800 stations; a smaller file is one part.
-_GROUP_ROWS = 20_000
-_STATION = "station"
-_PARTS = b"parts"
 #: Bytes of a file beyond which its texts are read by themselves: a day of some 1,000 stations, packed.
 _LARGE_FILE = 300_000
 #: Bytes of an object's end in which its footer is looked for.
@@ -135,8 +132,7 @@ def write(
     else:
         content = fingerprint(counted)
     told = {_FINGERPRINT: content.encode(), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
-    if len(table) > _GROUP_ROWS and _STATION in table.column_names and _is_text(table.schema.field(_STATION).type):
-        told |= {_PARTS: json.dumps(_ends_of_parts(table[_STATION])).encode()}
+    told |= parts.ends(table)
     metadata = told | {_CHECKSUM: _checksum(table, told)}
     table = table.replace_schema_metadata(metadata)
     # the checksum stands for the texts that the old table may have in memory no more
@@ -146,7 +142,7 @@ def write(
 
     def encode(file: IO[bytes]) -> None:
         options = {"use_dictionary": False, "write_statistics": False, "write_page_checksum": True}
-        pq.write_table(table, file, row_group_size=_GROUP_ROWS, compression=compression, **options)
+        pq.write_table(table, file, row_group_size=parts.ROWS, compression=compression, **options)
 
     signature = files.write(path, encode, over=before)
     if table.nbytes <= _LARGEST:
@@ -338,33 +334,13 @@ def decode(
             wanted = [name for name in names if name not in without and (only is None or name in only)]
             if stations is None or file.num_row_groups < 2:
                 return file.read(columns=wanted, use_threads=False)
-            groups = _parts_with(stations, (file.schema_arrow.metadata or {}).get(_PARTS), file.num_row_groups)
+            groups = parts.with_rows_of(
+                stations, (file.schema_arrow.metadata or {}).get(parts.NAME), file.num_row_groups
+            )
             return file.read_row_groups(groups, columns=wanted, use_threads=False)
     except (OSError, ValueError, TypeError, NotImplementedError, MemoryError) as error:
         # Arrow raises each of them for one damage or another
         raise DamagedFileError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _ends_of_parts(station: pa.ChunkedArray) -> list[list[str]]:
-    """Return the first and the last station, by name, of each part of a file.
-
-    They stand in the file's texts: Arrow ends the process where it is asked for statistics that are damaged.
-    """
-    parts = (station.slice(begin, _GROUP_ROWS) for begin in range(0, len(station), _GROUP_ROWS))
-    return [[of.as_py() for of in pc.min_max(part).values()] for part in parts]
-
-
-def _parts_with(stations: tuple[str, str], ends: bytes | None, number: int) -> list[int]:
-    """Return the parts of a file that may have rows of stations from the first to the last."""
-    known = json.loads(ends) if ends else []
-    if len(known) != number:
-        return [*range(number)]
-    first, last = stations
-    return [n for n, (low, high) in enumerate(known) if None in (low, high) or (low <= last and first <= high)]
 
 
 def _checksum(table: pa.Table, texts: Mapping[bytes, bytes]) -> bytes:
@@ -377,7 +353,7 @@ def _checksum(table: pa.Table, texts: Mapping[bytes, bytes]) -> bytes:
 def _remember(path: Path, signature: Signature, table: pa.Table) -> pa.Table:
     """Keep a table in memory, without its long texts; return it as it is kept."""
     kept = table.replace_schema_metadata(_short(table.schema.metadata))
-    _tables.keep(path, signature, kept)
+    _tables.keep(path, signature, kept, kept.nbytes)
     return kept
 
 

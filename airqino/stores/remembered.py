@@ -1,60 +1,65 @@
-"""Tables in memory, as long as their files are what they were read from."""
+"""What was made of files, in memory, as long as those are what it was made from."""
 
 import threading
-from pathlib import Path
-
-import pyarrow as pa
-
-from airqino.stores.files import Signature
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
 
 __all__ = ["Remembered"]
 
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
-class Remembered:
-    """The latest tables, by their files; the oldest go when there are too many.
+
+class Remembered(Generic[K, V]):
+    """The latest values, each with a signature of what it was made from; the oldest go when there are too many.
 
     Attributes:
-        most: How many: those of 10,000 stations, and more than two months of raw hours.
-        most_bytes: And at most so many bytes of them: a day of 10,000 stations, flagged, has 300 MB.
+        most: How many.
+        most_size: And at most so much of them, in whatever their size is given; the last one stays all the same.
     """
 
-    def __init__(self, most: int = 16_384, most_bytes: int = 128_000_000) -> None:
+    def __init__(self, most: int, most_size: int) -> None:
         """Begin with none."""
-        self.most, self.most_bytes = most, most_bytes
-        self._tables: dict[Path, tuple[Signature, pa.Table]] = {}
-        self._bytes = 0
+        self.most, self.most_size = most, most_size
+        self._values: dict[K, tuple[Hashable, V, int]] = {}
+        self._size = 0
         self._changing = threading.RLock()  # of a bucket, several objects are read at a time
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self._tables)
+        return len(self._values)
 
-    def paths(self) -> list[Path]:
-        """Return their files, the oldest first."""
-        return list(self._tables)
+    def __iter__(self) -> Iterator[K]:
+        """Go over what they are remembered by, the oldest first."""
+        return iter(self._values)
 
-    def get(self, path: Path, signature: Signature | None) -> pa.Table | None:
-        """Return a file's table; None where it is not remembered, or of another file under this name."""
-        known = self._tables.get(path)
+    def get(self, key: K, signature: Hashable) -> V | None:
+        """Return a value; None where it is not remembered, or was made from something else."""
+        known = self._values.get(key)
         return known[1] if known and known[0] == signature else None
 
-    def keep(self, path: Path, signature: Signature, table: pa.Table) -> None:
-        """Remember a file's table, the only one under this name."""
-        with self._changing:
-            self.forget(path)
-            self._tables[path] = signature, table
-            self._bytes += table.nbytes
-            while len(self) > self.most or (self._bytes > self.most_bytes and len(self) > 1):
-                self.forget(next(iter(self._tables)))
+    def before(self, key: K) -> V | None:
+        """Return a value, whatever it was made from."""
+        known = self._values.get(key)
+        return known[1] if known else None
 
-    def forget(self, path: Path) -> None:
-        """Let a file's table go."""
+    def keep(self, key: K, signature: Hashable, value: V, size: int) -> None:
+        """Remember a value, the only one under this key."""
         with self._changing:
-            if known := self._tables.pop(path, None):
-                self._bytes -= known[1].nbytes
+            self.forget(key)
+            self._values[key] = signature, value, size
+            self._size += size
+            while len(self) > self.most or (self._size > self.most_size and len(self) > 1):
+                self.forget(next(iter(self._values)))
+
+    def forget(self, key: K) -> None:
+        """Let a value go."""
+        with self._changing:
+            if known := self._values.pop(key, None):
+                self._size -= known[2]
 
     def clear(self) -> None:
         """Let all go."""
         with self._changing:
-            self._tables.clear()
-            self._bytes = 0
+            self._values.clear()
+            self._size = 0

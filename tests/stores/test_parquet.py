@@ -1,5 +1,6 @@
 """Parquet files: what a fingerprint depends on, what a killed writer leaves, what a reader sees."""
 
+import json
 import random
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airqino.errors import DamagedFileError, StagingError
-from airqino.stores import parquet
+from airqino.stores import parquet, parts
 from airqino.stores.remembered import Remembered
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,7 +172,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import pyarrow as pa
-from airqino.stores import parquet
+from airqino.stores import parquet, parts
 path, number = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
 while True:
@@ -327,7 +328,7 @@ def test_tables_put_together_keep_their_order_and_no_metadata():
 
 
 def test_memory_is_bounded_and_what_fell_out_is_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "_tables", Remembered(most=3))
+    monkeypatch.setattr(parquet, "_tables", Remembered(most=3, most_size=10**9))
     for number in range(10):
         parquet.write(tmp_path / f"{number}.parquet", pa.table({"number": [number]}))
     assert len(parquet._tables) == 3
@@ -335,12 +336,12 @@ def test_memory_is_bounded_and_what_fell_out_is_read_again(tmp_path, monkeypatch
 
 
 def test_tables_in_memory_have_a_limit_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "_tables", Remembered(most_bytes=3 * TABLE.nbytes))
+    monkeypatch.setattr(parquet, "_tables", Remembered(most=100, most_size=3 * TABLE.nbytes))
     for number in range(9):
         parquet.write(tmp_path / f"{number}.parquet", TABLE)
         parquet.write(tmp_path / f"{number}.parquet", TABLE, extra={"once": "more"})
-    assert [path.stem for path in parquet._tables.paths()] == ["6", "7", "8"]
-    assert parquet._tables._bytes == 3 * TABLE.nbytes
+    assert [path.stem for path in parquet._tables] == ["6", "7", "8"]
+    assert parquet._tables._size == 3 * TABLE.nbytes
 
 
 def test_a_table_without_rows_says_nothing_of_the_types_of_others():
@@ -364,7 +365,7 @@ def test_of_a_large_file_the_parts_with_the_stations_are_read(
         (f"90000000{first}", f"90000000{min(first + span, 9)}"),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "_GROUP_ROWS", 5)
+        patch.setattr(parts, "ROWS", 5)
         patch.setattr(parquet, "_LARGEST", 0)  # so that it is not remembered
         parquet.write(path, table)
         read = parquet.read_columns(path, ["co", "station"], ends)
@@ -378,9 +379,9 @@ def test_a_large_file_of_a_version_that_did_not_say_what_its_parts_hold_is_read_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = pa.table({"station": ["900000001"] * 7 + ["900000002"] * 7})
-    monkeypatch.setattr(parquet, "_GROUP_ROWS", 5)
+    monkeypatch.setattr(parts, "ROWS", 5)
     monkeypatch.setattr(parquet, "_LARGEST", 0)
     for number, ends in enumerate([[], [["900000001", "900000001"]], [[None, None]] * 3]):
-        monkeypatch.setattr(parquet, "_ends_of_parts", lambda station, ends=ends: ends)
+        monkeypatch.setattr(parts, "ends", lambda table, ends=ends: {parts.NAME: json.dumps(ends).encode()})
         parquet.write(path := tmp_path / f"{number}.parquet", table)
         assert len(parquet.read_columns(path, ["station"], ("900000002", "900000002"))) == 14
