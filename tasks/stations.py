@@ -22,7 +22,7 @@ from airqino.source.client import Answer
 from airqino.source.identity import MOVED_METRES, Place, distance, impostors, same_readings
 from airqino.source.response import VALUES
 from airqino.stores import files, parquet
-from airqino.stores.files import Signature
+from airqino.stores.remembered import Remembered
 from airqino.times import DAY, hour_range
 from tasks import targets
 from tasks.settings.reading import Settings
@@ -60,19 +60,19 @@ _SCHEMA = pa.schema(
 
 #: What the files of stations hold, as long as they stay as they are: of thousands each is asked for again and again;
 #: among the tables in memory they would make way for larger ones.
-_histories: dict[Path, tuple[Signature, list[dict[str, Any]]]] = {}
+_histories = Remembered[Path, list[dict[str, Any]]](most=100_000, most_size=100_000)
 
 
 def _history(station: str) -> list[dict[str, Any]]:
     target = targets.station(station)
     if (signature := files.signature(target.path)) is None:
         return []
-    known = _histories.get(target.path)
-    if known is None or known[0] != signature:
-        known = signature, target.rows()
-        if known[1]:  # else it was damaged, and is not there any more
-            _histories[target.path] = known
-    return [*known[1]]
+    history = _histories.get(target.path, signature)
+    if history is None:
+        history = target.rows()
+        if history:  # else it was damaged, and is not there any more
+            _histories.keep(target.path, signature, history, size=1)
+    return [*history]
 
 
 def has_answered(station: str) -> bool:
