@@ -1,8 +1,9 @@
 """Daily means of each station, and how far to trust them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -106,8 +107,8 @@ def daily_means(
     place, hour, expected, begun = _lay_out(hourly, days, [zones.get(station, "UTC") for station in stations], stations)
     rows, totals = hourly[place >= 0], _Totals(place[place >= 0], hour[place >= 0], expected)
     needed = np.ceil(valid_share * expected)
-    status = rows["status"].to_numpy()
-    hours = totals.number(status == "ok")
+    status = _Coded(rows["status"], totals)
+    hours = status.number("ok".__eq__)
     table: dict[str, object] = {
         "station": stations * len(days),
         "day": np.repeat(np.array(days, dtype=object), len(stations)),
@@ -116,8 +117,8 @@ def daily_means(
         table |= _of_pollutant(reading(pollutant), rows, totals, needed)
     table |= {
         "hours": hours,
-        "absent_hours": totals.number(status == "absent"),
-        "failed_hours": totals.number(status == "failed"),
+        "absent_hours": status.number("absent".__eq__),
+        "failed_hours": status.number("failed".__eq__),
         "expected_hours": expected,
         "completeness": hours / expected,
         "valid": hours >= needed,
@@ -160,12 +161,12 @@ class _Totals:
 def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floats) -> dict[str, object]:
     values = rows[of.name].to_numpy(dtype=float, na_value=np.nan)
     reported = _reported(of.name, rows, values)
-    flags, tests = _Coded(rows[f"{of.name}_flag"]), _Coded(rows[f"{of.name}_tests"])
-    counting = flags.which(lambda flag: flag in COUNTED)
-    count = totals.number(counting)
+    flags = _Coded(rows[f"{of.name}_flag"], totals)
+    counting, count = flags.which(COUNTED.__contains__), flags.number(COUNTED.__contains__)
+    tests = _Coded(rows[f"{of.name}_tests"], totals, counting)
     checked = totals.mean(values, counting)
-    told = {test: totals.number(counting & tests.which(partial(_is_suspect, test))) for test in _TOLD}
-    left_out = _left_out(flags, totals)
+    told = {test: tests.number(partial(_is_suspect, test)) for test in _TOLD}
+    left_out = _left_out(flags)
     suspect = (2 * np.maximum.reduce([told[test] for test in _OF_THE_DAY]) >= count) & (count > 0)
     quality = np.select([count < needed, suspect, left_out != ""], QUALITIES[:-1], QUALITIES[-1])
     vouched = np.isin(quality, VOUCHED)
@@ -218,15 +219,31 @@ def _above(of: Reading, level: Floats, known: npt.NDArray[np.bool_]) -> list[boo
 
 
 class _Coded:
-    """A column of few different texts, each of which is looked at once."""
+    """A column of few different texts, each of which is looked at once; `among` are the rows that are counted."""
 
-    def __init__(self, column: "pd.Series[str]") -> None:
+    def __init__(self, column: "pd.Series[str]", totals: _Totals, among: npt.NDArray[np.bool_] | None = None) -> None:
         self._codes, self._texts = pd.factorize(column)  # -1 where there is none
+        self._totals, self._among = totals, slice(None) if among is None else among
 
     def which(self, fits: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
         """Tell of which rows the text fits; where there is none, no."""
-        fitting = np.array([*map(fits, self._texts), False], dtype=bool)
-        return np.asarray(fitting[self._codes])
+        return np.asarray(self._fitting(fits)[self._codes])
+
+    def number(self, fits: Callable[[str], bool]) -> npt.NDArray[np.int64]:
+        """Return how many rows of each place have a text that fits."""
+        return self._by_place[self._fitting(fits)].sum(axis=0)
+
+    def _fitting(self, fits: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
+        return np.array([*map(fits, self._texts), False], dtype=bool)
+
+    @cached_property
+    def _by_place(self) -> npt.NDArray[np.int64]:
+        """(texts + 1, places) Rows with each text."""
+        codes, places = self._codes[self._among], self._totals.places
+        codes = np.where(codes < 0, len(self._texts), codes)
+        at = codes * places + self._totals.place[self._among]
+        size = len(self._texts) + 1, places
+        return np.bincount(at, minlength=math.prod(size)).reshape(size)
 
 
 def _is_suspect(test: str, codes: str) -> bool:
@@ -234,11 +251,11 @@ def _is_suspect(test: str, codes: str) -> bool:
     return codes[place : place + 1] == f"{SUSPECT}"
 
 
-def _left_out(flags: _Coded, totals: _Totals) -> npt.NDArray[np.object_]:
+def _left_out(flags: _Coded) -> npt.NDArray[np.object_]:
     """Say of each place how many hours do not count, and why, the worst first."""
-    told = np.full(totals.places, "", dtype=object)
+    told = np.full(len(flags.number(bool)), "", dtype=object)
     for name in reversed([name for name in FLAGS if name not in COUNTED and name != "absent"]):
-        for place in np.flatnonzero(number := totals.number(flags.which(name.__eq__))):
+        for place in np.flatnonzero(number := flags.number(name.__eq__)):
             told[place] += f"{', ' if told[place] else ''}{number[place]} h {name}"
     return told
 

@@ -127,6 +127,7 @@ class Client:
         done: queue.SimpleQueue[tuple[str, Answer]] = queue.SimpleQueue()
         begun: dict[str, float] = {}
         answers: dict[str, Answer] = {}
+        waiting = dict.fromkeys(spans)
 
         turns = iter(spans.items())  # whose next item is taken by one thread at a time
 
@@ -139,13 +140,15 @@ class Client:
 
         for _ in range(min(len(spans), _THREADS)):  # daemons: who is told to stop waits for no answer
             threading.Thread(target=ask, name="stations", daemon=True).start()
-        while waiting := spans.keys() - answers.keys():
+        while waiting:
             try:
-                answers.update([done.get(timeout=0.5)])
+                station, answers[station] = done.get(timeout=0.5)
+                waiting.pop(station, None)
             except queue.Empty:
-                for station in waiting:
+                for station in [*waiting]:
                     if error := self._overdue(begun.get(station)):
                         answers[station] = answer_of(station, spans[station], Attempt(error=error))
+                        del waiting[station]
         return {station: answers[station] for station in spans}
 
     def _overdue(self, begun: float | None) -> SourceError | None:
