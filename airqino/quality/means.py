@@ -231,7 +231,7 @@ class _Coded:
 
     def number(self, fits: Callable[[str], bool]) -> npt.NDArray[np.int64]:
         """Return how many rows of each place have a text that fits."""
-        return self._by_place[self._fitting(fits)].sum(axis=0)
+        return np.asarray(self._by_place[self._fitting(fits)].sum(axis=0), dtype=np.int64)
 
     def _fitting(self, fits: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
         return np.array([*map(fits, self._texts), False], dtype=bool)
