@@ -195,7 +195,7 @@ def raw_day(day: date) -> RawDay:
     if found is None:
         # judged before it is read: files of a folder that may change without showing it are looked at one by one
         signature, found = (folder, state.value if state.is_settled else None), _raw_day(folder, day)
-        _raw_days.keep(day, signature, found, 0 if found.table is None else found.table.nbytes)
+        _raw_days.keep(day, signature, found, 0 if found.table is None else parquet.size_of(found.table))
     return found
 
 

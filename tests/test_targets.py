@@ -191,7 +191,7 @@ def test_of_large_days_few_are_remembered_and_the_last_one_always(monkeypatch):
         at = datetime(day.year, day.month, day.day, 10, tzinfo=UTC)
         rows = pa.table({"station": ["1"], "observed_at": pa.array([at], pa.timestamp("us", tz="UTC"))})
         parquet.write(targets.raw(at).path, rows)
-    size = targets.raw_day(days[0]).table.nbytes
+    size = parquet.size_of(targets.raw_day(days[0]).table)
     assert size == targets._raw_days._size > 0
     for most, remembered in ((2.5 * size, days[-2:]), (size / 2, days[-1:])):
         monkeypatch.setattr(targets._raw_days, "most_size", most)

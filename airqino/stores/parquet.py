@@ -25,7 +25,7 @@ from airqino.stores.remembered import Remembered
 
 __all__ = [
     "LONG", "concat", "decode", "digest", "fingerprint", "fingerprint_in", "footer", "frame", "give_back", "is_large",
-    "load", "read", "read_ahead", "read_as", "read_columns", "texts", "texts_in", "write",
+    "load", "read", "read_ahead", "read_as", "read_columns", "size_of", "texts", "texts_in", "write",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -40,8 +40,10 @@ _FINGERPRINT = b"fingerprint"
 _CHECKSUM = b"checksum"
 #: Bytes of a text beyond which it is not kept with a table in memory: the requests of some fifteen stations.
 LONG = 4096
-#: Tables in memory: those of 10,000 stations, or two months of raw hours. A day of 10,000, flagged, has 300 MB.
+#: Tables in memory, by what they take: some two months of raw hours. A day of 10,000 stations, flagged, has 300 MB.
 _tables = Remembered[Path, pa.Table](most=16_384, most_size=128_000_000)
+#: What a column takes beside its bytes: 17 of two values, or of 200, took 27 kB more (docs/performance.md).
+_COLUMN_BYTES = 1600
 #: Larger tables (bytes) are not remembered when they are written: who writes many does not need them again.
 _LARGEST = 4_000_000
 #: Bytes of a file beyond which its texts are read by themselves: a day of some 1,000 stations, packed.
@@ -353,8 +355,13 @@ def _checksum(table: pa.Table, texts: Mapping[bytes, bytes]) -> bytes:
 def _remember(path: Path, signature: Signature, table: pa.Table) -> pa.Table:
     """Keep a table in memory, without its long texts; return it as it is kept."""
     kept = table.replace_schema_metadata(_short(table.schema.metadata))
-    _tables.keep(path, signature, kept, kept.nbytes)
+    _tables.keep(path, signature, kept, size_of(kept))
     return kept
+
+
+def size_of(table: pa.Table) -> int:
+    """Return the bytes that a table takes in memory, about."""
+    return int(table.nbytes) + _COLUMN_BYTES * sum(column.num_chunks for column in table.columns)
 
 
 def _short(texts: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

@@ -336,12 +336,29 @@ def test_memory_is_bounded_and_what_fell_out_is_read_again(tmp_path, monkeypatch
 
 
 def test_tables_in_memory_have_a_limit_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "_tables", Remembered(most=100, most_size=3 * TABLE.nbytes))
+    monkeypatch.setattr(parquet, "_tables", Remembered(most=100, most_size=3 * parquet.size_of(TABLE)))
     for number in range(9):
         parquet.write(tmp_path / f"{number}.parquet", TABLE)
         parquet.write(tmp_path / f"{number}.parquet", TABLE, extra={"once": "more"})
     assert [path.stem for path in parquet._tables] == ["6", "7", "8"]
-    assert parquet._tables._size == 3 * TABLE.nbytes
+    assert parquet._tables._size == 3 * parquet.size_of(TABLE)
+
+
+@pytest.mark.parametrize("rows", [2, 200])
+def test_what_a_table_takes_is_known(rows: int) -> None:
+    """By what the system gives the process: a small table is mostly what surrounds its values."""
+    code = f"""
+import gc, pyarrow as pa
+from airqino.stores import parquet
+taken = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096
+make = lambda: pa.table({{f"c{{n}}": pa.array([float(k) for k in range({rows})]) for n in range(17)}})
+some, before = [make() for _ in range(100)], taken()
+some += [make() for _ in range(2000)]
+gc.collect()
+print((taken() - before) / 2000 / parquet.size_of(some[0]))
+"""
+    ratio = float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
+    assert 0.5 < ratio < 2
 
 
 def test_a_table_without_rows_says_nothing_of_the_types_of_others():
