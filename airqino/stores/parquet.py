@@ -361,7 +361,8 @@ def _remember(path: Path, signature: Signature, table: pa.Table) -> pa.Table:
 
 def size_of(table: pa.Table) -> int:
     """Return the bytes that a table takes in memory, about."""
-    return int(table.nbytes) + _COLUMN_BYTES * sum(column.num_chunks for column in table.columns)
+    chunks: int = sum(column.num_chunks for column in table.columns)
+    return int(table.nbytes) + _COLUMN_BYTES * chunks
 
 
 def _short(texts: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
