@@ -183,22 +183,26 @@ def _prepared_database(config: Settings) -> mongo.Database:
     return database
 
 
-def restore_ledgers(days: Iterable[date]) -> None:
-    """Write the ledgers of revisions that were lost from what MongoDB holds."""
-    lost = sorted(day for day in days if not targets.revisions(day).exists())
-    if not lost:
+def restore_ledgers(days: Collection[date]) -> None:
+    """Add to the ledgers of revisions what MongoDB holds of theirs and they lack: one was lost.
+
+    Another may be there in its place, begun by the next revision before anybody saw that it was gone.
+    """
+    if not days:
         return
-    span = {"$gte": day_start(lost[0]), "$lt": day_start(lost[-1]) + DAY}
+    span = {"$gte": day_start(min(days)), "$lt": day_start(max(days)) + DAY}
     names = {"old": "old_reading", "new": "new_reading"}
-    by_day: dict[date, list[dict[str, Any]]] = defaultdict(list)
+    by_day: dict[date, dict[str, Document]] = defaultdict(dict)
     for document in mongo.find(targets.database(), "revisions", {"observed_at": span}):
         with contextlib.suppress(KeyError, TypeError, ValueError):  # those of a document that is none of ours
             row = {name: document[names.get(name, name)] for name in raw.REVISION_SCHEMA.names}
             if encoded(documents.revision_document(row)) == encoded(document):
                 pa.Table.from_pylist([row], schema=raw.REVISION_SCHEMA)
-                by_day[row["observed_at"].date()].append(row)
-    for day in lost:
-        if rows := sorted(by_day[day], key=raw.revision_order):
+                by_day[row["observed_at"].date()][document["_id"]] = row
+    for day in sorted(by_day.keys() & {*days}):
+        staged = {documents.revision_document(row)["_id"]: row for row in targets.revisions(day).rows()}
+        if by_day[day].keys() - staged.keys():
+            rows = sorted((by_day[day] | staged).values(), key=raw.revision_order)
             targets.revisions(day).write(pa.Table.from_pylist(rows, schema=raw.REVISION_SCHEMA))
 
 

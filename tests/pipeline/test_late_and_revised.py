@@ -85,6 +85,37 @@ def test_a_change_rebuilds_one_day_and_no_other(pipeline: Pipeline, sandbox: San
     )
 
 
+@pytest.mark.parametrize("damage", ["emptied", "deleted"])
+def test_a_ledger_that_is_lost_before_the_next_revision_has_both(
+    pipeline: Pipeline, sandbox: Sandbox, damage: str
+) -> None:
+    """Whoever writes a revision finds no ledger then, and begins another one: what was loaded is still told."""
+    calm(sandbox, DAY - timedelta(days=1), 24 * 3)
+    ledger = pipeline.root / f"{DAY:%Y-%m-%d}" / "revisions.parquet"
+
+    def revisions() -> list[tuple[datetime, float, float]]:
+        rows = pd.read_parquet(ledger).query("reading == 'pm2_5'")
+        return sorted(zip(rows["observed_at"], rows["old"], rows["new"], strict=True))
+
+    changes = []
+    for number, days in enumerate((2, 3)):
+        changed, new = DAY + timedelta(hours=8 + number), 200.0 + number
+        sandbox.override(LIVE, changed, {"CO": 0.3, "PM2.5": new}, since=DAY + timedelta(days=days))
+        changes.append((pd.Timestamp(changed), float(24 + 8 + number), new))
+    for days, known in ((1, []), (2, changes[:1]), (3, changes)):
+        sandbox.now = DAY + timedelta(days=days, hours=1, minutes=5)
+        done = pipeline.backfill(f"{DAY:%Y-%m-%d}", "--again", AIRQINO_NOW=f"{sandbox.now:%Y-%m-%dT%H:%M}")
+        assert done.returncode == 0, done.stderr
+        if known:
+            assert revisions() == known
+        if known and known != changes:
+            ledger.write_bytes(b"") if damage == "emptied" else ledger.unlink()
+    found = pipeline.documents("revisions").values()
+    assert len(found) == len(pd.read_parquet(ledger))
+    done = pipeline.script("verify", f"{DAY:%Y-%m-%d}", "--check", AIRQINO_NOW=f"{sandbox.now:%Y-%m-%dT%H:%M}")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_running_hour_is_never_published(pipeline: Pipeline, sandbox: Sandbox) -> None:
     calm(sandbox, DAY - timedelta(days=4), 24 * 6)
     run_at(pipeline, sandbox, DAY + timedelta(hours=10, minutes=40))
