@@ -10,9 +10,10 @@ from tasks.errata import restore_lost
 from tasks.fetch import FetchHour
 from tasks.forecast import restore
 from tasks.from_documents import restore_hours, unstaged_days
+from tasks.settings.reading import settings
 from tasks.stage import alone
 from tasks.staged import lost_days, lost_forecasts
-from tasks.stations import restore_history
+from tasks.stations import has_history, restore_history
 
 __all__ = ["restore_staging"]
 
@@ -26,9 +27,14 @@ def restore_staging() -> None:
     """
     restore_lost()
     restore(lost_forecasts())
-    if days := {*unstaged_days(), *lost_days()}:
-        for document in mongo.find(targets.database(), "stations", {}):
+    days = {*unstaged_days(), *lost_days()}
+    # before an answer says what a station is called: it would be the first that was ever known
+    unknown = [station for station in settings().airqino.stations if not has_history(station)]
+    if days or unknown:
+        for document in mongo.find(targets.database(), "stations", {} if days else {"_id": {"$in": unknown}}):
             if isinstance(document["_id"], str) and document["_id"].isdigit():
                 restore_history(document)
+    if days:
         with alone(FetchHour.__name__):  # which writes the same files
             restore_hours(days)
+

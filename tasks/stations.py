@@ -29,6 +29,7 @@ from tasks.settings.reading import Settings
 
 __all__ = [
     "has_answered",
+    "has_history",
     "identity",
     "locations",
     "note_place",
@@ -80,6 +81,11 @@ def has_answered(station: str) -> bool:
     path = targets.station(station).path
     lost = (targets.paths().quarantine / path.parent.name).glob(f"{path.name}.*")
     return path.exists() or any(lost)
+
+
+def has_history(station: str) -> bool:
+    """Tell whether it is known what the API said of a station; a damaged file is moved away."""
+    return bool(_history(station))
 
 
 def restore_history(document: dict[str, Any]) -> None:

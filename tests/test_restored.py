@@ -83,6 +83,23 @@ def test_what_the_source_has_changed_meanwhile_is_a_revision(filled: Pipeline, s
     assert filled.documents("hourly_measurements")[key]["pm2_5"] == old + 7
 
 
+@pytest.mark.parametrize("damage", ["emptied", "deleted"])
+def test_what_a_station_was_called_before_its_file_was_lost_is_told_with_its_new_name(
+    filled: Pipeline, sandbox: Sandbox, damage: str
+) -> None:
+    """Without the days before, the new name would be the first that was ever known, and replace what MongoDB has."""
+    before = filled.database["stations"].find_one({"_id": STATION})["history"]
+    path = filled.root / "stations" / f"{STATION}.parquet"
+    path.write_bytes(b"") if damage == "emptied" else path.unlink()
+    sandbox.present(STATION, {"station_name": "Harbour"}, NOW)
+    sandbox.now = NOW + timedelta(hours=1)
+    assert filled.hourly(f"{sandbox.now:%Y-%m-%dT%H:%M}").returncode == 0
+    after = filled.database["stations"].find_one({"_id": STATION})["history"]
+    assert after[:-1] == before
+    assert (after[-1]["name"], after[-1]["since"]) == ("Harbour", NOW.replace(minute=0))
+    assert [row["name"] for row in pq.read_table(path).to_pylist()] == [row["name"] for row in after]
+
+
 def test_a_document_that_no_row_of_ours_makes_is_left_alone(filled: Pipeline) -> None:
     at, collection = datetime(2026, 3, 8, 5, tzinfo=UTC), filled.database["hourly_measurements"]
     before = rows(filled)
