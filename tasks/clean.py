@@ -173,9 +173,7 @@ def _inputs(around: Mapping[date, Context]) -> dict[date, str]:
     """Return the fingerprint of all that each day's table is built from, with just these contexts."""
     rules = vars(thresholds())
     return {
-        day: targets.fingerprint(
-            targets.raw_day(day).fingerprints, context.content, rules, versions.HOURLY, *_noted(day)
-        )
+        day: targets.fingerprint(targets.raw_fingerprints(day), context.content, rules, versions.HOURLY, *_noted(day))
         for day, context in around.items()
     }
 
@@ -188,7 +186,7 @@ def _bases(days: Iterable[date]) -> dict[date, str]:
     """
     rules = thresholds()
     return {
-        day: targets.fingerprint(targets.raw_day(day).fingerprints, around, vars(rules), versions.HOURLY, *_noted(day))
+        day: targets.fingerprint(targets.raw_fingerprints(day), around, vars(rules), versions.HOURLY, *_noted(day))
         for day, around in _around(days, rules).items()
     }
 
@@ -226,7 +224,7 @@ def _contexts(days: Iterable[date]) -> dict[date, Context]:
 def _around(days: Iterable[date], rules: Thresholds) -> dict[date, _Fingerprints]:
     """Return the fingerprints of the raw hours that each day's context is made from, and what notes do to them."""
     wanted = {d for day in days for d in (*_before(day, rules), day + DAY)}
-    staged = {d: targets.raw_day(d).fingerprints for d in wanted}
+    staged = {d: targets.raw_fingerprints(d) for d in wanted}
     return {
         day: (
             *(staged[d] for d in _before(day, rules)),

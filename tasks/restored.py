@@ -37,4 +37,3 @@ def restore_staging() -> None:
     if days:
         with alone(FetchHour.__name__):  # which writes the same files
             restore_hours(days)
-

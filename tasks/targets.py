@@ -79,7 +79,9 @@ class RawDay:
 
 _HOUR_NAME = re.compile(r"([01]\d|2[0-3])\.parquet")
 #: Days in memory; their size is in bytes: a day of 10,000 stations has 40 MB.
-_raw_days = Remembered[date, RawDay](most=64, most_size=300_000_000)
+_raw_days = Remembered[date, RawDay](most=64, most_size=150_000_000)
+#: Of more days what tells whether one has changed: that of the days around it is asked for more often than their rows.
+_raw_fingerprints = Remembered[date, tuple[str, ...]](most=1000, most_size=1000)
 
 
 class LoadTarget(luigi.Target):
@@ -196,7 +198,16 @@ def raw_day(day: date) -> RawDay:
         # judged before it is read: files of a folder that may change without showing it are looked at one by one
         signature, found = (folder, state.value if state.is_settled else None), _raw_day(folder, day)
         _raw_days.keep(day, signature, found, 0 if found.table is None else parquet.size_of(found.table))
+        _raw_fingerprints.keep(day, signature, found.fingerprints, size=1)
     return found
+
+
+def raw_fingerprints(day: date) -> tuple[str, ...]:
+    """Return a day's hours that have a file, each with its fingerprint, as `raw_day` does."""
+    folder = paths().raw_hours(day)
+    state = files.state(folder)
+    found = None if state is None else _raw_fingerprints.get(day, (folder, state.value))
+    return raw_day(day).fingerprints if found is None else found
 
 
 def _raw_day(folder: Path, day: date) -> RawDay:

@@ -235,11 +235,16 @@ def _flags(day: date) -> dict[str, dict[str, str]]:
     return flags
 
 
+#: What of a score is told.
+_SCORED = ["day", "station", "pollutant", "horizon_h", "skill", "coverage80", "drift"]
+
+
 def _scores(day: date) -> list[dict[str, Any]]:
     """Return the 7-day scores of the newest of three days that has some."""
     for back in range(3):
-        if rows := [row for row in targets.scores(day - back * DAY).rows() if row["window_days"] == 7]:
-            return rows
+        table = targets.scores(day - back * DAY).columns(["window_days", *_SCORED])
+        if table is not None and len(rows := table.filter(pc.equal(table["window_days"], 7))):
+            return rows.select(_SCORED).to_pylist()  # of thousands of stations the rows of all columns are half a GB
     return []
 
 
