@@ -1,6 +1,6 @@
 """CleanDay: from raw hours to the typed and flagged hourly table of a day."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from airqino.errors import ConfigError
 from airqino.quality import flags
 from airqino.quality import notes as operator
 from airqino.quality.contexts import Context, Thresholds, contexts
+from airqino.readings import NAMES
 from airqino.source import raw
 from airqino.stores import parquet
 from airqino.stores.remembered import Remembered
@@ -155,12 +156,16 @@ def split_days(
         yield day, table.take(np.arange(begin, end))  # a slice would be sent with the whole table
 
 
-def _raw_frame(days: list[date]) -> pd.DataFrame:
+def _raw_frame(days: Iterable[date]) -> pd.DataFrame:
     """Return the raw rows of some days, without bookkeeping, and what the operator says of them."""
+    return operator.apply(_raw_rows(days, lambda name: name not in raw.BOOKKEEPING), notes.active())
+
+
+def _raw_rows(days: Iterable[date], is_wanted: Callable[[str], bool]) -> pd.DataFrame:
     tables = [table for day in days if (table := targets.raw_day(day).table) is not None]
-    table = parquet.concat(tables or [raw.SCHEMA.empty_table()])
-    bookkeeping = [name for name in raw.BOOKKEEPING if name in table.column_names]  # files of 0.1 lack one
-    return operator.apply(table.drop_columns(bookkeeping).to_pandas(), notes.active())
+    some = [table.select([*filter(is_wanted, table.column_names)]) for table in tables or [raw.SCHEMA.empty_table()]]
+    rows: pd.DataFrame = parquet.concat(some).to_pandas()
+    return rows
 
 
 def thresholds() -> Thresholds:
@@ -213,7 +218,10 @@ def _contexts(days: Iterable[date]) -> dict[date, Context]:
     found = {day: _contexts_known.get(day, (of, rules)) for day, of in fingerprints.items()}
     known = {day: context for day, context in found.items() if context is not None}
     if unknown := [day for day in fingerprints if day not in known]:
-        rows = _raw_frame(sorted({d for day in unknown for d in (*_before(day, rules), day + DAY)}))
+        days_around = sorted({d for day in unknown for d in (*_before(day, rules), day + DAY)})
+        rows = _raw_rows(days_around, {"station", "observed_at", *NAMES}.__contains__)
+        if noted := notes.active():
+            rows = operator.apply(rows, noted)
         starts = [pd.Timestamp(day_start(day)) for day in unknown]
         for day, context in zip(unknown, contexts(rows, starts, rules), strict=True):
             known[day] = context

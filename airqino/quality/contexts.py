@@ -112,7 +112,8 @@ def contexts(
     window, hour = 24 * thresholds.dead_days, pd.Timedelta(hours=1)
     first, end = min(starts) - window * hour, max(starts) + 25 * hour
     at = around["observed_at"]
-    rows = around[(at >= first) & (at < end)]
+    inside = (at >= first) & (at < end)
+    rows = around if inside.all() else around[inside]  # of thousands of stations a copy is hundreds of MB
     if rows.empty:
         return [Context() for _ in starts]
     stations = sorted(rows["station"].unique())
