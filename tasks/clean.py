@@ -26,8 +26,8 @@ from tasks.stage import Stage, exclusive
 
 #: Rows of a block of days: those of ten days of 200 stations, which take half a second; less does not pay to be sent.
 _BLOCK_ROWS = 50_000
-#: Rows of days whose contexts are made at a time, from these days and some around them: four days of 10,000 stations.
-_CONTEXT_ROWS = 1_000_000
+#: Rows of days whose contexts are made at a time, from these days and the week around them: a day of 10,000 stations.
+_CONTEXT_ROWS = 250_000
 
 
 class DayTask(Stage):
@@ -204,7 +204,7 @@ def _noted(day: date) -> list[list[str]]:
 
 _Fingerprints = tuple[tuple[str, ...], ...]
 #: Contexts in memory; their size is in stations: of 10,000 a day's has some 60 MB.
-_contexts_known = Remembered[date, Context](most=64, most_size=50_000)
+_contexts_known = Remembered[date, Context](most=64, most_size=20_000)
 
 
 def _contexts(days: Iterable[date]) -> dict[date, Context]:
