@@ -191,7 +191,9 @@ def _bases(days: Iterable[date]) -> dict[date, str]:
     """
     rules = thresholds()
     return {
-        day: targets.fingerprint(targets.raw_fingerprints(day), around, vars(rules), versions.HOURLY, *_noted(day))
+        day: targets.fingerprint(
+            targets.raw_fingerprints(day).hours, around, vars(rules), versions.HOURLY, *_noted(day)
+        )
         for day, around in _around(days, rules).items()
     }
 
@@ -202,7 +204,7 @@ def _noted(day: date) -> list[list[str]]:
     return [effects] if effects else []
 
 
-_Fingerprints = tuple[tuple[str, ...], ...]
+_Fingerprints = tuple[str | tuple[str, ...], ...]
 #: Contexts in memory; their size is in stations: of 10,000 a day's has some 60 MB.
 _contexts_known = Remembered[date, Context](most=64, most_size=20_000)
 
@@ -230,21 +232,20 @@ def _contexts(days: Iterable[date]) -> dict[date, Context]:
 
 
 def _around(days: Iterable[date], rules: Thresholds) -> dict[date, _Fingerprints]:
-    """Return the fingerprints of the raw hours that each day's context is made from, and what notes do to them."""
+    """Return the fingerprints of the readings that each day's context is made from, and what notes do to them.
+
+    Of the readings alone: a day becomes final each day, and the week after it need not be looked at for that.
+    """
     wanted = {d for day in days for d in (*_before(day, rules), day + DAY)}
     staged = {d: targets.raw_fingerprints(d) for d in wanted}
     return {
         day: (
-            *(staged[d] for d in _before(day, rules)),
-            _first_hour(staged[day + DAY], day + DAY),
+            *(staged[d].readings for d in _before(day, rules)),
+            staged[day + DAY].first_readings,
             tuple(notes.effects(day_start(day) - rules.dead_days * DAY, day_start(day) + DAY)),
         )
         for day in days
     }
-
-
-def _first_hour(fingerprints: tuple[str, ...], day: date) -> tuple[str, ...]:
-    return tuple(text for text in fingerprints if text.startswith(f"{day_start(day)}"))
 
 
 def _before(day: date, rules: Thresholds) -> list[date]:

@@ -35,7 +35,7 @@ from tasks.settings.reading import Settings, refuse_unpublished, settings
 from tasks.settings.sections import AirQino
 from tasks.stage import FETCHED, Stage, exclusive
 from tasks.staged import lost_days
-from tasks.stations import has_answered, refuse_others
+from tasks.stations import has_answered, refuse_others, restore_histories
 
 log = logging.getLogger("airqino.fetch")
 
@@ -79,6 +79,9 @@ class FetchHour(Stage):
         if lost := {*lost_days()} & {hour.date() for hour in self.hour}:
             with contextlib.suppress(MongoError):  # the source has most of them; a run that loads tells of MongoDB
                 restore_hours(lost)  # the source may not have them any more
+        if targets.paths().days():  # else there has been no station yet
+            with contextlib.suppress(MongoError):
+                restore_histories()
         config, asked = settings(), self.due()
         with client(config.airqino, seconds=config.airqino.asking_seconds) as api:
             # the newest first: if the time is over, what is late stays late

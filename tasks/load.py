@@ -20,8 +20,9 @@ from tasks.asked import asked_once, look_again
 from tasks.clean import DayTask
 from tasks.daily import DailyMeans
 from tasks.documents import Document
+from tasks.fetch import FetchHour
 from tasks.settings.reading import Settings, settings
-from tasks.stage import Stage, exclusive
+from tasks.stage import Stage, alone, exclusive
 from tasks.staged import refuse_damaged
 from tasks.stations import identity, restore_history, shore_around
 from tasks.stored import Lost, differences, is_as_recorded, kept, lost, stored_of, tell
@@ -190,20 +191,47 @@ def restore_ledgers(days: Collection[date]) -> None:
     """
     if not days:
         return
+    known = {day: _keys(targets.revisions(day).rows()) for day in days}
     span = {"$gte": day_start(min(days)), "$lt": day_start(max(days)) + DAY}
+    where = {"observed_at": span, "station": {"$in": list(settings().airqino.stations)}}
+    gone: dict[date, list[Document]] = defaultdict(list)
+    for document in mongo.find(targets.database(), "revisions", where):
+        day, key = document["observed_at"].date(), document["_id"]
+        if day in known and isinstance(key, str) and key not in known[day] and (row := _revision(document)):
+            gone[day].append(row)
+    if gone:
+        with alone(FetchHour.__name__):  # which writes the same files
+            for day, rows in sorted(gone.items()):
+                _add_to_ledger(day, rows)
+
+
+def _keys(revisions: Iterable[Document]) -> set[str]:
+    return {documents.revision_document(row)["_id"] for row in revisions}
+
+
+def _revision(document: Mapping[str, Any]) -> Document | None:
+    """Return the row of a ledger that a document was made of; None where no row of ours makes it."""
     names = {"old": "old_reading", "new": "new_reading"}
-    by_day: dict[date, dict[str, Document]] = defaultdict(dict)
-    for document in mongo.find(targets.database(), "revisions", {"observed_at": span}):
-        with contextlib.suppress(KeyError, TypeError, ValueError):  # those of a document that is none of ours
-            row = {name: document[names.get(name, name)] for name in raw.REVISION_SCHEMA.names}
-            if encoded(documents.revision_document(row)) == encoded(document):
-                pa.Table.from_pylist([row], schema=raw.REVISION_SCHEMA)
-                by_day[row["observed_at"].date()][document["_id"]] = row
-    for day in sorted(by_day.keys() & {*days}):
-        staged = {documents.revision_document(row)["_id"]: row for row in targets.revisions(day).rows()}
-        if by_day[day].keys() - staged.keys():
-            rows = sorted((by_day[day] | staged).values(), key=raw.revision_order)
-            targets.revisions(day).write(pa.Table.from_pylist(rows, schema=raw.REVISION_SCHEMA))
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        row = {name: document[names.get(name, name)] for name in raw.REVISION_SCHEMA.names}
+        if encoded(documents.revision_document(row)) == encoded(dict(document)):
+            pa.Table.from_pylist([row], schema=raw.REVISION_SCHEMA)
+            return row
+    return None
+
+
+def _add_to_ledger(day: date, revisions: list[Document]) -> None:
+    """Add revisions to a day's ledger; of two that tell of the same change the one that was seen first stays."""
+    staged = targets.revisions(day).rows()
+    newest, rows = dict[tuple[Any, ...], float | None](), list[Document]()
+    for row in sorted([*staged, *revisions], key=raw.revision_order):
+        key = row["station"], row["observed_at"], row["reading"]
+        if key not in newest or newest[key] != row["new"]:
+            rows.append(row)
+        newest[key] = row["new"]
+    if rows != staged:
+        targets.revisions(day).write(pa.Table.from_pylist(rows, schema=raw.REVISION_SCHEMA))
+        log.warning("%s: revisions were gone from the staging root: restored from MongoDB", day)
 
 
 def _target(day: date) -> targets.LoadTarget:

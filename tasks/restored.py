@@ -4,16 +4,13 @@ Notes, the stations' histories, damaged forecasts, and the readings of whole day
 not have them any more, or others; what it has changed is then found as a revision. Ledgers come back with the loads.
 """
 
-from airqino.stores import mongo
-from tasks import targets
 from tasks.errata import restore_lost
 from tasks.fetch import FetchHour
 from tasks.forecast import restore
 from tasks.from_documents import restore_hours, unstaged_days
-from tasks.settings.reading import settings
 from tasks.stage import alone
 from tasks.staged import lost_days, lost_forecasts
-from tasks.stations import has_history, restore_history
+from tasks.stations import restore_histories
 
 __all__ = ["restore_staging"]
 
@@ -28,12 +25,7 @@ def restore_staging() -> None:
     restore_lost()
     restore(lost_forecasts())
     days = {*unstaged_days(), *lost_days()}
-    # before an answer says what a station is called: it would be the first that was ever known
-    unknown = [station for station in settings().airqino.stations if not has_history(station)]
-    if days or unknown:
-        for document in mongo.find(targets.database(), "stations", {} if days else {"_id": {"$in": unknown}}):
-            if isinstance(document["_id"], str) and document["_id"].isdigit():
-                restore_history(document)
+    restore_histories(every=bool(days))
     if days:
         with alone(FetchHour.__name__):  # which writes the same files
             restore_hours(days)

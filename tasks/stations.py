@@ -21,20 +21,20 @@ from airqino.source import raw
 from airqino.source.client import Answer
 from airqino.source.identity import MOVED_METRES, Place, distance, impostors, same_readings
 from airqino.source.response import VALUES
-from airqino.stores import files, parquet
+from airqino.stores import files, mongo, parquet
 from airqino.stores.remembered import Remembered
 from airqino.times import DAY, hour_range
 from tasks import targets
-from tasks.settings.reading import Settings
+from tasks.settings.reading import Settings, settings
 
 __all__ = [
     "has_answered",
-    "has_history",
     "identity",
     "locations",
     "note_place",
     "public_stations",
     "refuse_others",
+    "restore_histories",
     "restore_history",
     "shore_around",
     "station_name",
@@ -83,9 +83,21 @@ def has_answered(station: str) -> bool:
     return path.exists() or any(lost)
 
 
-def has_history(station: str) -> bool:
-    """Tell whether it is known what the API said of a station; a damaged file is moved away."""
-    return bool(_history(station))
+def restore_histories(every: bool = False) -> None:
+    """Put back the histories of stations that have none: what the next answer calls one would be its first name.
+
+    Args:
+        every: Also those of stations that are not configured any more.
+
+    Raises:
+        MongoError: The database cannot be reached, or refuses.
+    """
+    unknown = [station for station in settings().airqino.stations if not _history(station)]
+    if every or unknown:
+        where = {} if every else {"_id": {"$in": unknown}}
+        for document in mongo.find(targets.database(), "stations", where):
+            if isinstance(document["_id"], str) and document["_id"].isdigit():
+                restore_history(document)
 
 
 def restore_history(document: dict[str, Any]) -> None:

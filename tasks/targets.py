@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import luigi
 import pyarrow as pa
 
 from airqino.errors import DamagedFileError
+from airqino.readings import NAMES
+from airqino.source.raw import SCHEMA
 from airqino.stores import files, leases, locks, mongo, parquet, writes
 from airqino.stores.remembered import Remembered
 from airqino.times import HOUR, day_range, day_start, local_day
@@ -60,18 +62,32 @@ class HourRows(Mapping[datetime, Mapping[str, dict[str, Any]]]):
         return len(self.tables)
 
 
+class RawFingerprints(NamedTuple):
+    """What tells whether a day's raw hours have changed.
+
+    Attributes:
+        hours: Each hour that has a file, with its fingerprint.
+        readings: Of all hours' readings alone, whatever else is said of them; empty where no hour has a file.
+        first_readings: The same of the day's first hour.
+    """
+
+    hours: tuple[str, ...] = ()
+    readings: str = ""
+    first_readings: str = ""
+
+
 @dataclass(frozen=True)
 class RawDay:
     """All that is staged of a day's raw hours.
 
     Attributes:
-        fingerprints: Each hour that has a file, with its fingerprint.
+        fingerprints: What tells whether they have changed.
         rows: Each hour's rows, by station.
         table: All rows together; None where no hour has a file. Their bookkeeping may be an older one.
         remembered: What was found out about these rows, by whoever did.
     """
 
-    fingerprints: tuple[str, ...]
+    fingerprints: RawFingerprints
     rows: HourRows
     table: pa.Table | None
     remembered: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -81,7 +97,7 @@ _HOUR_NAME = re.compile(r"([01]\d|2[0-3])\.parquet")
 #: Days in memory; their size is in bytes: a day of 10,000 stations has 40 MB.
 _raw_days = Remembered[date, RawDay](most=64, most_size=150_000_000)
 #: Of more days what tells whether one has changed: that of the days around it is asked for more often than their rows.
-_raw_fingerprints = Remembered[date, tuple[str, ...]](most=1000, most_size=1000)
+_raw_fingerprints = Remembered[date, RawFingerprints](most=1000, most_size=1000)
 
 
 class LoadTarget(luigi.Target):
@@ -192,7 +208,7 @@ def raw_day(day: date) -> RawDay:
     """
     folder = paths().raw_hours(day)
     if (state := files.state(folder)) is None:
-        return RawDay((), HourRows({}), None)
+        return RawDay(RawFingerprints(), HourRows({}), None)
     found = _raw_days.get(day, (folder, state.value))
     if found is None:
         # judged before it is read: files of a folder that may change without showing it are looked at one by one
@@ -202,8 +218,8 @@ def raw_day(day: date) -> RawDay:
     return found
 
 
-def raw_fingerprints(day: date) -> tuple[str, ...]:
-    """Return a day's hours that have a file, each with its fingerprint, as `raw_day` does."""
+def raw_fingerprints(day: date) -> RawFingerprints:
+    """Return what tells whether a day's raw hours have changed, as `raw_day` does."""
     folder = paths().raw_hours(day)
     state = files.state(folder)
     found = None if state is None else _raw_fingerprints.get(day, (folder, state.value))
@@ -222,9 +238,18 @@ def _raw_day(folder: Path, day: date) -> RawDay:
             set_aside(path, error)
     fingerprints = tuple(f"{hour} {parquet.fingerprint_in(table)}" for hour, table in tables.items())
     before = _raw_days.before(day)
-    if before and before.fingerprints == fingerprints:  # only bookkeeping changed, or nothing did
+    if before and before.fingerprints.hours == fingerprints:  # only bookkeeping changed, or nothing did
         return replace(before, rows=HourRows(tables), remembered={})
-    return RawDay(fingerprints, HourRows(tables), parquet.concat(tables.values()) if tables else None)
+    table = parquet.concat(tables.values()) if tables else None
+    readings = _of_readings(table), _of_readings(tables.get(day_start(day)))
+    return RawDay(RawFingerprints(fingerprints, *readings), HourRows(tables), table)
+
+
+def _of_readings(table: pa.Table | None) -> str:
+    if table is None:
+        return ""
+    others = {*SCHEMA.names} - {"station", "observed_at", *NAMES}
+    return parquet.fingerprint(table, ignore=others)
 
 
 def revisions(day: date) -> ParquetTarget:

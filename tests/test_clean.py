@@ -71,3 +71,31 @@ def test_a_day_that_changes_meanwhile_leaves_a_right_table_or_a_stale_one(
         assert again is not None
         assert built.replace_schema_metadata().equals(again.replace_schema_metadata())
     assert calls[0] >= 4, "the change came at each of them"
+
+
+def test_a_day_that_becomes_final_says_nothing_new_of_the_week_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day_before, values = day_start(ONE) - DAY, [0.3 + n % 5 / 10 for n in range(24)]
+    configured = Configured(tmp_path, "http://127.0.0.1:9", monkeypatch)
+    configured(AIRQINO_NOW="2026-03-03T00:05")
+    stage(day_before, values)
+    stage(day_start(ONE), values)
+
+    def prints() -> tuple[object, str]:
+        return targets.raw_fingerprints(day_before.date()).hours, clean._bases([ONE])[ONE]
+
+    hours, basis = prints()
+    configured(AIRQINO_NOW="2026-03-20T00:05")
+    stage(day_before, values)
+    final_hours, same = prints()
+    assert final_hours != hours
+    assert same == basis
+    stage(day_before + 3 * HOUR, [9.0])
+    assert prints()[1] != basis
+    basis = prints()[1]
+    stage(day_start(ONE) + DAY, [9.0, 9.0])  # the day after: its first hour counts
+    basis, before = prints()[1], basis
+    assert basis != before
+    stage(day_start(ONE) + DAY + HOUR, [5.0])
+    assert prints()[1] == basis

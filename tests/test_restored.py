@@ -83,9 +83,9 @@ def test_what_the_source_has_changed_meanwhile_is_a_revision(filled: Pipeline, s
     assert filled.documents("hourly_measurements")[key]["pm2_5"] == old + 7
 
 
-@pytest.mark.parametrize("damage", ["emptied", "deleted"])
+@pytest.mark.parametrize(("damage", "start"), [("emptied", "hourly"), ("deleted", "hourly"), ("deleted", "luigi")])
 def test_what_a_station_was_called_before_its_file_was_lost_is_told_with_its_new_name(
-    filled: Pipeline, sandbox: Sandbox, damage: str
+    filled: Pipeline, sandbox: Sandbox, damage: str, start: str
 ) -> None:
     """Without the days before, the new name would be the first that was ever known, and replace what MongoDB has."""
     before = filled.database["stations"].find_one({"_id": STATION})["history"]
@@ -93,7 +93,9 @@ def test_what_a_station_was_called_before_its_file_was_lost_is_told_with_its_new
     path.write_bytes(b"") if damage == "emptied" else path.unlink()
     sandbox.present(STATION, {"station_name": "Harbour"}, NOW)
     sandbox.now = NOW + timedelta(hours=1)
-    assert filled.hourly(f"{sandbox.now:%Y-%m-%dT%H:%M}").returncode == 0
+    filled.env["AIRQINO_NOW"] = f"{sandbox.now:%Y-%m-%dT%H:%M}"
+    done = filled.hourly() if start == "hourly" else filled.luigi("LoadDay", "--day", f"{NOW:%Y-%m-%d}")
+    assert done.returncode == 0, done.stderr
     after = filled.database["stations"].find_one({"_id": STATION})["history"]
     assert after[:-1] == before
     assert (after[-1]["name"], after[-1]["since"]) == ("Harbour", NOW.replace(minute=0))

@@ -27,8 +27,10 @@ def staging(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("STAGING_ROOT", str(tmp_path))
     reading.settings.cache_clear()
     targets._raw_days.clear()
+    targets._raw_fingerprints.clear()
     yield tmp_path
     targets._raw_days.clear()
+    targets._raw_fingerprints.clear()
     reading.settings.cache_clear()
 
 
@@ -120,9 +122,9 @@ def test_what_is_kept_of_the_requests_comes_back():
 
 
 def test_a_day_without_a_folder_is_empty(staging):
-    assert targets.raw_day(DAY) == targets.RawDay((), {}, None)
+    assert targets.raw_day(DAY) == targets.RawDay(targets.RawFingerprints(), {}, None)
     (staging / "2024-09-09" / "raw").mkdir(parents=True)
-    assert targets.raw_day(DAY) == targets.RawDay((), {}, None)
+    assert targets.raw_day(DAY) == targets.RawDay(targets.RawFingerprints(), {}, None)
 
 
 def test_a_day_holds_its_hours_in_order_by_station():
@@ -131,7 +133,9 @@ def test_a_day_holds_its_hours_in_order_by_station():
     found = targets.raw_day(DAY)
     assert seen() == {0: [0, 0.5], 10: [10, 10.5], 23: [23, 23.5]}
     assert list(found.rows[hour(10)]) == ["1", "2"]
-    assert found.fingerprints == tuple(f"{hour(n)} {parquet.fingerprint(table(n, n, n + 0.5))}" for n in (0, 10, 23))
+    assert found.fingerprints.hours == tuple(
+        f"{hour(n)} {parquet.fingerprint(table(n, n, n + 0.5))}" for n in (0, 10, 23)
+    )
     assert found.table.to_pylist() == [row for n in (0, 10, 23) for row in table(n, n, n + 0.5).to_pylist()]
 
 
@@ -181,7 +185,7 @@ def test_a_change_of_bookkeeping_alone_keeps_fingerprints_and_shows_in_the_rows(
         rows = table(10, 5.0).append_column("attempts", pa.array([attempts]))
         parquet.write(target.path, rows, bookkeeping=["attempts"])
         found = targets.raw_day(DAY)
-        assert found.fingerprints == (f"{hour(10)} {parquet.fingerprint(table(10, 5.0))}",)
+        assert found.fingerprints.hours == (f"{hour(10)} {parquet.fingerprint(table(10, 5.0))}",)
         assert found.rows[hour(10)]["1"]["attempts"] == attempts
 
 

@@ -166,7 +166,7 @@ def _of_pollutant(of: Reading, rows: pd.DataFrame, totals: _Totals, needed: Floa
     tests = _Coded(rows[f"{of.name}_tests"], totals, counting)
     checked = totals.mean(values, counting)
     told = {test: tests.number(partial(_is_suspect, test)) for test in _TOLD}
-    left_out = _left_out(flags)
+    left_out = _left_out(flags, totals.places)
     suspect = (2 * np.maximum.reduce([told[test] for test in _OF_THE_DAY]) >= count) & (count > 0)
     quality = np.select([count < needed, suspect, left_out != ""], QUALITIES[:-1], QUALITIES[-1])
     vouched = np.isin(quality, VOUCHED)
@@ -251,9 +251,9 @@ def _is_suspect(test: str, codes: str) -> bool:
     return codes[place : place + 1] == f"{SUSPECT}"
 
 
-def _left_out(flags: _Coded) -> npt.NDArray[np.object_]:
+def _left_out(flags: _Coded, places: int) -> npt.NDArray[np.object_]:
     """Say of each place how many hours do not count, and why, the worst first."""
-    told = np.full(len(flags.number(bool)), "", dtype=object)
+    told = np.full(places, "", dtype=object)
     for name in reversed([name for name in FLAGS if name not in COUNTED and name != "absent"]):
         for place in np.flatnonzero(number := flags.number(name.__eq__)):
             told[place] += f"{', ' if told[place] else ''}{number[place]} h {name}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 __all__ = ["HOLD_SECONDS", "Pace"]
 
-#: A request that takes longer makes room for another: a few that hang must not hold up the others.
+#: A request that takes longer makes room for another within a second: a few that hang must not hold up the others.
 HOLD_SECONDS = 10.0
 
 
@@ -26,7 +26,7 @@ class Pace:
         self._concurrency, self._lock = concurrency, threading.Lock()
         # each waits for its own event: one for all would wake all of them, at each request, to find whose turn it is
         self._waiting: deque[threading.Event] = deque()
-        self._under_way: dict[threading.Event, float] = {}  # when it went out; infinite before
+        self._under_way: dict[threading.Event, float] = {}  # when it went out; infinite while it waits for its second
         # moments of the latest requests: as many as may go out at once, and not again within the period
         self._sent: deque[float] = deque(maxlen=max(1, int(requests_per_second)))
         self._period = max(1, int(requests_per_second)) / requests_per_second

@@ -40,9 +40,9 @@ _FINGERPRINT = b"fingerprint"
 _CHECKSUM = b"checksum"
 #: Bytes of a text beyond which it is not kept with a table in memory: the requests of some fifteen stations.
 LONG = 4096
-#: Tables in memory, by what they take: some two months of raw hours. A day of 10,000 stations, flagged, has 300 MB.
+#: Tables in memory, by what they take: five months of raw hours of 100 stations. A day of 10,000, flagged, has 300 MB.
 _tables = Remembered[Path, pa.Table](most=16_384, most_size=128_000_000)
-#: What a column takes beside its bytes: 17 of two values, or of 200, took 27 kB more (docs/performance.md).
+#: What a column takes beside its bytes: tables of 17, of 2 rows or of 200, took 27 kB more (measured).
 _COLUMN_BYTES = 1600
 #: Larger tables (bytes) are not remembered when they are written: who writes many does not need them again.
 _LARGEST = 4_000_000

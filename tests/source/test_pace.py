@@ -1,5 +1,7 @@
 """When requests may go out, on the real clock."""
 
+import os
+import signal
 import threading
 import time
 
@@ -83,6 +85,23 @@ def test_a_request_that_fails_gives_its_place_back():
         with pytest.raises(ZeroDivisionError), limits.turn():
             raise ZeroDivisionError
     assert under_way(limits, 1, 0)[0] == 1
+
+
+def test_who_is_told_to_stop_while_it_waits_keeps_no_place():
+    limits = Pace(1, 1000)
+
+    def stop(*_: object) -> None:
+        raise InterruptedError
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        with limits.turn():
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            with pytest.raises(InterruptedError), limits.turn():
+                pass
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert under_way(limits, 2, 0)[0] == 1
 
 
 @pytest.mark.parametrize(("rate", "requests", "seconds"), [(10, 20, 1.0), (0.5, 2, 2.0)])

@@ -79,6 +79,7 @@ def forget() -> None:
     """Be as a process that has just been started."""
     settings.cache_clear()
     targets._raw_days.clear()
+    targets._raw_fingerprints.clear()
     parquet._tables.clear()
     clean._contexts_known.clear()
 
