@@ -178,13 +178,15 @@ def _inputs(around: Mapping[date, Context]) -> dict[date, str]:
     """Return the fingerprint of all that each day's table is built from, with just these contexts."""
     rules = vars(thresholds())
     return {
-        day: targets.fingerprint(targets.raw_fingerprints(day), context.content, rules, versions.HOURLY, *_noted(day))
+        day: targets.fingerprint(
+            targets.raw_fingerprints(day).hours, context.content, rules, versions.HOURLY, *_noted(day)
+        )
         for day, context in around.items()
     }
 
 
 def _bases(days: Iterable[date]) -> dict[date, str]:
-    """Return the fingerprint of the files that each day's table rests on, with those around it.
+    """Return the fingerprint of the raw hours that each day's table rests on, with the readings around them.
 
     While it is as the table has it, nothing needs to be read. If it is another, the table may be up to date all the
     same: few changes around a day change what its flags need to know.
@@ -212,8 +214,8 @@ _contexts_known = Remembered[date, Context](most=64, most_size=20_000)
 def _contexts(days: Iterable[date]) -> dict[date, Context]:
     """Return what the flags of each day need to know of the days around it.
 
-    It is computed once for as long as the raw files of the days before, and the first one after it, and what notes say
-    of them stay as they are.
+    It is computed once for as long as the readings of the days before, and of the first hour after it, and what notes
+    say of them stay as they are.
     """
     rules = thresholds()
     fingerprints = _around(days, rules)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -194,19 +194,25 @@ def restore_ledgers(days: Collection[date]) -> None:
     known = {day: _keys(targets.revisions(day).rows()) for day in days}
     span = {"$gte": day_start(min(days)), "$lt": day_start(max(days)) + DAY}
     where = {"observed_at": span, "station": {"$in": list(settings().airqino.stations)}}
-    gone: dict[date, list[Document]] = defaultdict(list)
+    there, gone = defaultdict[date, set[str]](set), defaultdict[date, list[Document]](list)
     for document in mongo.find(targets.database(), "revisions", where):
-        day, key = document["observed_at"].date(), document["_id"]
-        if day in known and isinstance(key, str) and key not in known[day] and (row := _revision(document)):
-            gone[day].append(row)
+        key, at = document["_id"], document["observed_at"]  # of a document that is none of ours several, as a list
+        if isinstance(key, str) and isinstance(at, datetime) and (day := at.date()) in known:
+            there[day].add(key)
+            if key not in known[day] and (row := _revision(document)):
+                gone[day].append(row)
     if gone:
         with alone(FetchHour.__name__):  # which writes the same files
             for day, rows in sorted(gone.items()):
-                _add_to_ledger(day, rows)
+                _add_to_ledger(day, rows, there[day])
 
 
 def _keys(revisions: Iterable[Document]) -> set[str]:
-    return {documents.revision_document(row)["_id"] for row in revisions}
+    return {_key(row) for row in revisions}
+
+
+def _key(revision: Document) -> str:
+    return str(documents.revision_document(revision)["_id"])
 
 
 def _revision(document: Mapping[str, Any]) -> Document | None:
@@ -220,18 +226,17 @@ def _revision(document: Mapping[str, Any]) -> Document | None:
     return None
 
 
-def _add_to_ledger(day: date, revisions: list[Document]) -> None:
-    """Add revisions to a day's ledger; of two that tell of the same change the one that was seen first stays."""
+def _add_to_ledger(day: date, revisions: list[Document], loaded: set[str]) -> None:
+    """Add revisions to a day's ledger; one that tells of a change again, and is not `loaded` yet, goes."""
     staged = targets.revisions(day).rows()
     newest, rows = dict[tuple[Any, ...], float | None](), list[Document]()
     for row in sorted([*staged, *revisions], key=raw.revision_order):
         key = row["station"], row["observed_at"], row["reading"]
-        if key not in newest or newest[key] != row["new"]:
+        if key not in newest or newest[key] != row["new"] or _key(row) in loaded:
             rows.append(row)
         newest[key] = row["new"]
-    if rows != staged:
-        targets.revisions(day).write(pa.Table.from_pylist(rows, schema=raw.REVISION_SCHEMA))
-        log.warning("%s: revisions were gone from the staging root: restored from MongoDB", day)
+    targets.revisions(day).write(pa.Table.from_pylist(rows, schema=raw.REVISION_SCHEMA))
+    log.warning("%s: revisions were gone from the staging root: restored from MongoDB", day)
 
 
 def _target(day: date) -> targets.LoadTarget:

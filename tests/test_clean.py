@@ -1,5 +1,6 @@
 """A day's table and its record, while another process changes a day that its flags rest on."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -99,3 +100,18 @@ def test_a_day_that_becomes_final_says_nothing_new_of_the_week_after_it(
     assert basis != before
     stage(day_start(ONE) + DAY + HOUR, [5.0])
     assert prints()[1] == basis
+
+
+def test_what_a_table_was_built_from_is_written_down_as_version_0_8_0_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each day of every deployment would be built again after an upgrade."""
+    Configured(tmp_path, "http://127.0.0.1:9", monkeypatch)(AIRQINO_NOW="2026-03-03T00:05")
+    stage(day_start(ONE), [0.4 + n % 3 / 10 for n in range(24)])
+    CleanDay(day=(ONE,), through=day_start(ONE) + 23 * HOUR).run()
+    hours = [
+        f"{hour} {targets.raw(hour).fingerprint}" for hour in hour_range(day_start(ONE), day_start(ONE) + 23 * HOUR)
+    ]
+    context, rules = clean._contexts([ONE])[ONE].content, vars(clean.thresholds())
+    text = json.dumps([hours, context, rules, 2], default=str, sort_keys=True)
+    assert targets.hourly(ONE).inputs == hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -113,7 +113,10 @@ def test_a_ledger_that_is_lost_before_the_next_revision_has_both(
             (one,) = pipeline.database["revisions"].find({"reading": "pm2_5"})
             # another pipeline's, in the same database
             pipeline.database["revisions"].insert_one(one | {"_id": one["_id"].replace(LIVE, "999"), "station": "999"})
-    pipeline.database["revisions"].delete_one({"station": "999"})
+            pipeline.database["revisions"].insert_one(
+                {"_id": "stray", "station": LIVE, "observed_at": [DAY, DAY + timedelta(hours=1)]}
+            )
+    pipeline.database["revisions"].delete_many({"$or": [{"station": "999"}, {"_id": "stray"}]})
     found = pipeline.documents("revisions").values()
     assert len(found) == len(pd.read_parquet(ledger))
     done = pipeline.script("verify", f"{DAY:%Y-%m-%d}", "--check", AIRQINO_NOW=f"{sandbox.now:%Y-%m-%dT%H:%M}")
