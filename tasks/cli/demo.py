@@ -215,7 +215,9 @@ _AS_NUMBERS = ("ok", "humid", "level")
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+    if value is None:
+        return "–"
+    return "< 0.01" if 0 <= value < 0.005 else f"{value:.2f}"  # as on the page: 0.00 would say that there is none
 
 
 def _band(forecast: dict[str, Any], digits: int) -> str:

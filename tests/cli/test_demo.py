@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.deployment import ROOT, without_settings
 
+from tasks.cli import demo as demo_command
 from tasks.cli.demo_servers import Servers
 
 
@@ -88,6 +89,13 @@ def test_the_demo_shows_all_stages_and_leaves_nothing_to_do(tmp_path: Path) -> N
         airqino(tmp_path, "demo", "--stop", STAGING_ROOT=f"{root}")
     assert not (root / "servers.json").exists()
     assert not (root / "demo").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "–"), (0.0, "< 0.01"), (0.0049, "< 0.01"), (0.006, "0.01"), (17.4, "17.40")]
+)
+def test_a_value_that_is_hardly_any_is_shown_as_a_bound(value: float | None, shown: str) -> None:
+    assert demo_command._number(value) == shown
 
 
 def test_the_server_of_another_that_has_the_id_of_one_of_ours_is_not_stopped(tmp_path: Path) -> None:
