@@ -79,13 +79,10 @@ class FetchHour(Stage):
         if lost := {*lost_days()} & {hour.date() for hour in self.hour}:
             with contextlib.suppress(MongoError):  # the source has most of them; a run that loads tells of MongoDB
                 restore_hours(lost)  # the source may not have them any more
-        if (
-            targets.paths().days()
-        ):  # a root that was lost as a whole has come back before (`restore_staging`), or is new
-            try:
-                restore_histories()
-            except MongoError as error:
-                log.warning("what stations were called before may be lost where a file is: %s", error)
+        try:
+            restore_histories()
+        except MongoError as error:
+            log.warning("what stations were called before may be lost where a file is: %s", error)
         config, asked = settings(), self.due()
         with client(config.airqino, seconds=config.airqino.asking_seconds) as api:
             # the newest first: if the time is over, what is late stays late

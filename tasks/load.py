@@ -191,7 +191,7 @@ def restore_ledgers(days: Collection[date]) -> None:
     """
     if not days:
         return
-    known = {day: _keys(targets.revisions(day).rows()) for day in days}
+    known = {day: {_key(row) for row in targets.revisions(day).rows()} for day in days}
     span = {"$gte": day_start(min(days)), "$lt": day_start(max(days)) + DAY}
     where = {"observed_at": span, "station": {"$in": list(settings().airqino.stations)}}
     there, gone = defaultdict[date, set[str]](set), defaultdict[date, list[Document]](list)
@@ -207,20 +207,16 @@ def restore_ledgers(days: Collection[date]) -> None:
                 _add_to_ledger(day, rows, there[day])
 
 
-def _keys(revisions: Iterable[Document]) -> set[str]:
-    return {_key(row) for row in revisions}
-
-
 def _key(revision: Document) -> str:
     return str(documents.revision_document(revision)["_id"])
 
 
-def _revision(document: Mapping[str, Any]) -> Document | None:
+def _revision(document: Document) -> Document | None:
     """Return the row of a ledger that a document was made of; None where no row of ours makes it."""
     names = {"old": "old_reading", "new": "new_reading"}
     with contextlib.suppress(KeyError, TypeError, ValueError):
         row = {name: document[names.get(name, name)] for name in raw.REVISION_SCHEMA.names}
-        if encoded(documents.revision_document(row)) == encoded(dict(document)):
+        if encoded(documents.revision_document(row)) == encoded(document):
             pa.Table.from_pylist([row], schema=raw.REVISION_SCHEMA)
             return row
     return None

@@ -24,8 +24,7 @@ def restore_staging() -> None:
     """
     restore_lost()
     restore(lost_forecasts())
-    days = {*unstaged_days(), *lost_days()}
-    restore_histories(every=bool(days))
-    if days:
+    if days := {*unstaged_days(), *lost_days()}:
+        restore_histories(every=True)
         with alone(FetchHour.__name__):  # which writes the same files
             restore_hours(days)

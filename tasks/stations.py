@@ -86,16 +86,17 @@ def has_answered(station: str) -> bool:
 def restore_histories(every: bool = False) -> None:
     """Put back the histories of stations that have none: what the next answer calls one would be its first name.
 
+    A root without a day is new, or `restore_staging` has looked at it: MongoDB is not asked.
+
     Args:
-        every: Also those of stations that are not configured any more.
+        every: Of all stations that MongoDB knows, configured or not, whatever is staged.
 
     Raises:
         MongoError: The database cannot be reached, or refuses.
     """
     unknown = [station for station in settings().airqino.stations if not _history(station)]
-    if every or unknown:
-        where = {} if every else {"_id": {"$in": unknown}}
-        for document in mongo.find(targets.database(), "stations", where):
+    if every or (unknown and targets.paths().days()):
+        for document in mongo.find(targets.database(), "stations", {} if every else {"_id": {"$in": unknown}}):
             if isinstance(document["_id"], str) and document["_id"].isdigit():
                 restore_history(document)
 

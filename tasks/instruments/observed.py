@@ -244,7 +244,8 @@ def _scores(day: date) -> list[dict[str, Any]]:
     for back in range(3):
         table = targets.scores(day - back * DAY).columns(["window_days", *_SCORED])
         if table is not None and len(rows := table.filter(pc.equal(table["window_days"], 7))):
-            return [*rows.select(_SCORED).to_pylist()]  # of thousands of stations all columns are half a GB
+            found: list[dict[str, Any]] = rows.select(_SCORED).to_pylist()  # all columns of thousands are half a GB
+            return found
     return []
 
 
