@@ -8,7 +8,8 @@ from airqino.stores import writes
 from airqino.times import DAY, HOUR, day_start
 from tasks import forecast, score, targets
 from tasks.daily import DailyMeans
-from tasks.load import LoadDay, load_days, loaded_days, restore_ledgers
+from tasks.ledgers import restore_ledgers
+from tasks.load import LoadDay, load_days, loaded_days
 from tasks.parameters import DaysParameter
 from tasks.restored import restore_staging
 from tasks.settings.reading import settings
