@@ -66,7 +66,8 @@ class _Answers(RequestHandler):
             for n in range(number)
         )
         header = f'{{"station_name":"S{station}","station_lat":"5.3","station_lon":"3.9"}}'
-        self.set_header("Date", f"{START + DAY:%a, %d %b %Y %H:%M:%S} GMT")
+        now = max(START + DAY, last.replace(tzinfo=UTC) + HOUR)  # what is asked for is over
+        self.set_header("Date", f"{now:%a, %d %b %Y %H:%M:%S} GMT")
         self.finish(f'{{"header":{header},"data":[{",".join(texts)}]}}')
 
 
@@ -152,6 +153,7 @@ def measured(number: int, days: int, profiles: Path | None, rounds: int) -> list
         config = folder / "config"
         config.mkdir()
         source = {"stations": ", ".join(stations), "concurrency": 64, "requests_per_second": 1000}
+        source["run_seconds"] = 20_000  # the backfill of a large network
         options = "\n".join(f"{option} = {value}" for option, value in source.items())
         (config / "airqino.cfg").write_text(f"[airqino]\n{options}\n[forecast]\nrounds = {rounds}\n")
         env = os.environ | {
@@ -178,6 +180,9 @@ def measured(number: int, days: int, profiles: Path | None, rounds: int) -> list
             cost = run(f"hourly {hour}", "hourly", at=START + hour * HOUR)
         found.append(("hourly run, one new hour", cost, one))
         found.append(("hourly run, nothing to do", run("nothing", "hourly", at=START + 2 * HOUR), one))
+        found.append(("hourly run, 21 new hours", run("21 hours", "hourly", at=START + DAY - HOUR), one))
+        found.append(("hourly run, the last hour of a day", run("last hour", "hourly", at=START + DAY), one))
+        found.append(("hourly run, the hour after it", run("hour after", "hourly", at=START + DAY + HOUR), one))
     return found
 
 
