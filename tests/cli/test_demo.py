@@ -6,14 +6,18 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from support.deployment import ROOT, without_settings
 
+from airqino.sandbox import series
 from tasks.cli import demo as demo_command
 from tasks.cli.demo_servers import Servers
+from tasks.train import monday
 
 
 def airqino(tmp_path: Path, *arguments: str, **env: str) -> str:
@@ -47,12 +51,29 @@ def demo(tmp_path: Path, *arguments: str) -> str:
     return shown
 
 
+def last_hour(shown: str) -> str:
+    return re.search(r"^(.*) UTC, the last hour", shown, re.MULTILINE).group(1)
+
+
+def alerts_of(last: datetime, now: datetime) -> Iterator[str]:
+    """What is wrong with the sandbox's network as it is: a sensor at its floor, and at times a station that is off."""
+    for station in series.DEFAULT_STATIONS:
+        rows = series.rows(station, last - timedelta(days=30), last, now)
+        if datetime.fromisoformat(f"{rows[-1]['timestamp']}+00:00") <= last - timedelta(hours=6):
+            yield f"station {series.header(station)['station_name']} ({station}) is silent"
+    # judged by the readings of the last hour's day and the day before
+    if series.rows("283164601", last.replace(hour=0) - timedelta(days=1), last, now):
+        yield "CO sensor of SMART188 (283164601) is at its floor"
+
+
 @pytest.mark.drill
 @pytest.mark.timeout(1200)
 def test_the_demo_shows_all_stages_and_leaves_nothing_to_do(tmp_path: Path) -> None:
     root = tmp_path / "staging" / "demo"
     try:
+        asked_between = [datetime.now(UTC)]
         first = demo(tmp_path, "--keep")
+        asked_between.append(datetime.now(UTC))
         stages = ("FetchHour", "CleanDay", "DailyMeans", "LoadDay", "TrainModel", "Forecast", "ScoreForecasts")
         assert all(f"stage {stage}" in first for stage in stages)
         ledgers = [pq.read_table(path) for path in tmp_path.rglob("revisions.parquet")]
@@ -61,9 +82,10 @@ def test_the_demo_shows_all_stages_and_leaves_nothing_to_do(tmp_path: Path) -> N
         assert "µg/m³" in page.read_text()
         # a bound is no number: neither of the hour nor at the end of a band
         assert not re.search(r"[( –]0\.00\b", first)
-        # of the network as it is, one sensor is at its floor; nothing else is wrong
+        # a row that is late may come while it runs
+        last = datetime.strptime(f"{last_hour(first)}+0000", "%Y-%m-%d %H:%M%z")
         alerts = re.findall("^open alert.*: (.*)$", first, re.MULTILINE)
-        assert alerts == ["CO sensor of SMART188 (283164601) is at its floor"]
+        assert sorted(alerts) in [sorted(alerts_of(last, asked)) for asked in asked_between]
 
         exports = dict(shlex.split(line)[1].split("=", 1) for line in first.splitlines() if line.startswith("export "))
         assert exports.keys() == {
@@ -73,15 +95,17 @@ def test_the_demo_shows_all_stages_and_leaves_nothing_to_do(tmp_path: Path) -> N
         began = time.monotonic()
         airqino(tmp_path, "hourly", **exports)
         took = time.monotonic() - began
-        assert sorted(path.name for path in (root / "models").iterdir()) == models, f"it trained, in {took:.0f} s"
-        assert "CO sensor of SMART188" in airqino(tmp_path, "alerts", "list", **exports)
+        # the first hour of a week that is over brings a model of its own
+        if monday((datetime.now(UTC) - timedelta(hours=1)).date()) == monday(last.date()):
+            assert sorted(path.name for path in (root / "models").iterdir()) == models, f"it trained, in {took:.0f} s"
+        listed = airqino(tmp_path, "alerts", "list", **exports)
+        assert [title for title in alerts if title.startswith("CO") and title not in listed] == []
         assert (root / "environment").read_text() == "demo\n"
 
         again = demo(tmp_path)
         # an hour that ends between the two runs is fetched; else only hours that had no row are asked for again, in one
         # request for each station and month
-        heads = [re.search(r"^(.*) UTC, the last hour", text, re.MULTILINE).group(1) for text in (first, again)]
-        if heads[0] == heads[1]:
+        if last_hour(first) == last_hour(again):
             assert int(re.search(r"requests to the API in this run: (\d+)", again).group(1)) <= 2 * 3
         demo(tmp_path, "--keep")
     finally:

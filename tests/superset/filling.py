@@ -20,7 +20,8 @@ def spoil(sandbox: Sandbox, day: datetime) -> None:
     for ago in range(-1, 6):
         sandbox.override(FAR, last - timedelta(hours=ago), None)
         if ago < 3:
-            sandbox.override("283164601", last - timedelta(hours=ago), {"NO2": -999.0, "O3": None})
+            # CO at its floor also where the station would be off, by the calendar
+            sandbox.override("283164601", last - timedelta(hours=ago), {"CO": 0.0, "NO2": -999.0, "O3": None})
 
 
 def fill(site: Any) -> None:

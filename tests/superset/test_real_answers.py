@@ -147,7 +147,9 @@ def _hourly(real: Site) -> pd.DataFrame:
         rows += [{"station": station, **row} for row in answer["data"]]
     frame = pd.DataFrame(rows).rename(columns=KEYS)
     frame["observed_at"] = pd.to_datetime(frame.pop("timestamp"), utc=True)
-    over = (frame["observed_at"] >= real.first) & (frame["observed_at"] < pd.Timestamp.now("UTC").floor("h"))
+    # as the pipeline: what was published when the answers were shifted, however long Superset has taken since
+    end = pd.Timestamp(real.opened - timedelta(minutes=2)).floor("h")
+    over = (frame["observed_at"] >= real.first) & (frame["observed_at"] < end)
     return flag_history(frame[over].reset_index(drop=True))
 
 
