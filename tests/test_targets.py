@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airqino.errors import StagingError
-from airqino.stores import parquet
+from airqino.stores import files, parquet
 from tasks import staged, targets
 from tasks.settings import reading
 
@@ -156,7 +156,8 @@ def test_new_replaced_and_deleted_hours_are_seen_at_once(staging, rest):
             assert seen() == dict(sorted(expected.items()))
 
 
-def test_hours_replaced_by_another_process_are_seen_within_the_same_tick_of_the_clock(staging):
+def test_hours_replaced_by_another_process_are_seen_within_the_same_tick_of_the_clock(staging, monkeypatch):
+    monkeypatch.setattr(files, "_TICK_NS", 6 * 10**10)  # however long a step takes, its tick lasts
     folder = staging / "2024-09-09" / "raw"
     write(10, 1)
     for step in range(2, 30):

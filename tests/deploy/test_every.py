@@ -50,8 +50,8 @@ def test_a_signal_between_two_runs_ends_it_at_once(tmp_path: Path, number: signa
     time.sleep(0.3)
     began = time.monotonic()
     every.send_signal(number)
-    every.communicate(timeout=5)
-    assert time.monotonic() - began < 1
+    every.communicate(timeout=10)
+    assert time.monotonic() - began < 5  # the next run is a day off
     assert (every.returncode, lines(log)) == (0, ["ran"])
 
 

@@ -82,14 +82,9 @@ def test_a_slow_connection_takes_its_time_and_brings_all(proxy: Proxy) -> None:
 
 def test_a_share_of_the_connections_is_hit_the_same_each_time(proxy: Proxy) -> None:
     def hits() -> list[bool]:
-        proxy.trouble(Trouble("hang", share=0.5, seed=3))
-        found = []
-        for _ in range(12):
-            try:
-                found.append(asked(proxy, timeout=0.3) != ANSWER)
-            except TimeoutError:
-                found.append(True)
-        return found
+        # no kind that needs a time limit: a busy machine may hold up the others as well
+        proxy.trouble(Trouble("refuse", share=0.5, seed=3))
+        return [asked(proxy) != ANSWER for _ in range(12)]
 
     first = hits()
     assert 2 < sum(first) < 10

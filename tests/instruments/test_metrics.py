@@ -100,8 +100,8 @@ def test_a_run_is_measured_and_a_failing_one_keeps_the_last_success(
 
 def test_requests_without_an_answer_are_told_apart(quick: Pipeline, sandbox: Sandbox, tmp_path: Path) -> None:
     file = tmp_path / "airqino.prom"
-    quick.configure(tmp_path / "luigi.cfg", read_timeout_seconds=0.5)
-    sandbox.add_fault("latency", seconds=2, station=OTHER)
+    quick.configure(tmp_path / "luigi.cfg", read_timeout_seconds=2)
+    sandbox.add_fault("latency", seconds=6, station=OTHER)
     done = quick.hourly(METRICS_TEXTFILE=str(file))
     assert done.returncode == 0, done.stderr
     assert labelled(values(file.read_text()), "requests") == {"200": 1, "timeout": 1}

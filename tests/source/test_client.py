@@ -361,10 +361,10 @@ def test_all_tries_of_a_station_end_within_its_time():
         connection.sendall(http(b"", "503 Busy"))
 
     began = time.monotonic()
-    with network(bad=fault) as url, client(url, retries=50, backoff=0.2, station_seconds=1.5) as asking:
+    with network(bad=fault) as url, client(url, retries=50, backoff=0.2, station_seconds=2.4) as asking:
         answer = answer_of(asking, "bad", FIRST, LAST)
-    assert time.monotonic() - began < 1.6
-    assert len(tries) == 4  # at 0, 0.2, 0.6 and 1.4 s; the next would be at 3 s
+    assert time.monotonic() - began < 2.9
+    assert len(tries) == 4  # at 0, 0.2, 0.6 and 1.4 s, on a busy machine up to 1 s later; the next would be at 3 s
     assert type(answer.error) is ServerError
 
 

@@ -35,8 +35,9 @@ def bomb(megabytes: int) -> bytes:
 
 # --- deadlines
 
+#: What would take a server well longer than the deadline, byte by byte.
 WAYS = {
-    "status line": (b"", b"HTTP/1.1 200 OK\r\n"),
+    "status line": (b"", b"HTTP/1.1 200 O" + b"K" * 1000 + b"\r\n"),
     "headers": (b"HTTP/1.1 200 OK\r\n", b"X-Slow: and slower\r\n" * 100),
     "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
     "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x" * 1000),
@@ -59,7 +60,7 @@ def test_a_dripping_answer_breaks_off_at_the_deadline(way):
     began = time.monotonic()
     with talking(talk) as url, pytest.raises(SourceTimeoutError, match=r"no whole answer within 0\.6 s"):
         get(url)
-    assert SOON <= time.monotonic() - began < SOON + 0.5
+    assert SOON <= time.monotonic() - began < SOON + 2
 
 
 def test_an_endless_redirect_breaks_off_at_the_deadline():
@@ -70,7 +71,7 @@ def test_an_endless_redirect_breaks_off_at_the_deadline():
     began = time.monotonic()
     with talking(talk) as url, pytest.raises(SourceTimeoutError):
         get(url)
-    assert time.monotonic() - began < SOON + 0.5
+    assert time.monotonic() - began < SOON + 2
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_the_deadline_holds_for_tls_as_well(authority, trusted, where):
         began = time.monotonic()
         with pytest.raises(SourceTimeoutError):
             get(f"https://127.0.0.1:{server.getsockname()[1]}", verify=trusted)
-        assert time.monotonic() - began < SOON + 0.5
+        assert time.monotonic() - began < SOON + 2
         stop.set()
         thread.join()
 
@@ -128,11 +129,11 @@ def test_what_is_whole_in_time_is_whole_and_the_connection_serves_again():
     with talking(talk) as url, requests.Session() as session:
         session.mount("http://", BoundedAdapter(LIMIT))
         for _ in range(3):
-            with deadline(SOON):
+            with deadline(1):
                 assert session.get(url, timeout=5).content == b"abc" * 100_000
-        with deadline(0.3):
+        with deadline(1):
             session.get(url, timeout=5)
-            time.sleep(0.4)  # a deadline touches no connection after its request
+            time.sleep(1.1)  # a deadline touches no connection after its request
         assert session.get(url, timeout=5).content == b"abc" * 100_000
     assert (len(heads), len(connections)) == (5, 1)
 
@@ -154,7 +155,7 @@ def test_without_a_deadline_the_adapter_has_its_own():
 def test_the_time_that_remains_is_the_threads_own():
     assert remaining() == 60
     with deadline(5):
-        assert 4.5 < remaining() <= 5
+        assert 1 < remaining() <= 5
         others: list[float] = []
         thread = threading.Thread(target=lambda: others.append(remaining()))
         thread.start()

@@ -276,7 +276,7 @@ def test_more_stations_than_a_first_answer_holds_have_profiles(db):
 def test_a_server_just_found_missing_is_not_waited_for_again_until_a_while_has_passed(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    db = mongo.database(f"mongodb://127.0.0.1:{port}/", "x", 0.3)
+    db = mongo.database(f"mongodb://127.0.0.1:{port}/", "x", 1.0)
     took = []
     for patience in (30, 30, 0):
         monkeypatch.setattr(mongo, "_PATIENCE", patience)
@@ -284,8 +284,8 @@ def test_a_server_just_found_missing_is_not_waited_for_again_until_a_while_has_p
         with pytest.raises(MongoError, match="cannot be reached"):
             mongo.ping(db)
         took.append(time.monotonic() - began)
-    assert took[1] < 0.1
-    assert min(took[0], took[2]) > 0.25
+    assert took[1] < 0.5
+    assert min(took[0], took[2]) > 0.9
 
 
 # --- processes
