@@ -87,14 +87,19 @@ class FetchHour(Stage):
         with client(config.airqino, seconds=config.airqino.asking_seconds) as api:
             # the newest first: if the time is over, what is late stays late
             for block in reversed(blocks(asked, timedelta(days=config.airqino.request_days))):
-                wanted = {(station, hour) for hour in block for station in asked[hour]}
-                answers = refuse_others(api.hourly_of(_in_turn(spans_of(wanted, config.last_hour))), config)
-                _refuse_unknown(answers)
-                _refuse_fast_clock(wanted, answers, config)
-                stage_answers(wanted, answers, config)
-                self.trigger_event(FETCHED, self, wanted, answers)
-                _refuse_silence(answers, block, config)
-                self._refuse_without_turn(answers)
+                self._fetch(block, asked, api, config)
+                parquet.give_back()
+
+    def _fetch(self, block: list[datetime], asked: dict[datetime, list[str]], api: Client, config: Settings) -> None:
+        """Ask for a block of hours, and write what came; nothing of it is kept when the next one is asked for."""
+        wanted = {(station, hour) for hour in block for station in asked[hour]}
+        answers = refuse_others(api.hourly_of(_in_turn(spans_of(wanted, config.last_hour))), config)
+        _refuse_unknown(answers)
+        _refuse_fast_clock(wanted, answers, config)
+        stage_answers(wanted, answers, config)
+        self.trigger_event(FETCHED, self, wanted, answers)
+        _refuse_silence(answers, block, config)
+        self._refuse_without_turn(answers)
 
     def _refuse_without_turn(self, answers: dict[str, Answer]) -> None:
         """Log how many stations were not asked; a backfill fails for it, because no later run looks after old hours."""

@@ -218,6 +218,23 @@ def test_verify_mends_any_day_and_says_what_it_found(deployed: tuple[Pipeline, S
     assert api.stats()["data_requests"] == asked
 
 
+@pytest.mark.parametrize("minutes", [60, 30, 720])
+def test_a_forecast_that_stands_at_another_time_is_changed_and_none_of_others(
+    deployed: tuple[Pipeline, Sandbox], minutes: int
+) -> None:
+    pipeline, _ = deployed
+    before = stored(pipeline)
+    forecasts = pipeline.database["forecasts"]
+    document = forecasts.find_one({"issued_at": datetime(2026, 3, 2, 3, tzinfo=UTC)})
+    assert document
+    moved = document["issued_at"] + timedelta(minutes=minutes)
+    forecasts.update_one({"_id": document["_id"]}, {"$set": {"issued_at": moved}})
+    told = pipeline.script("verify", "2026-03-02", "--check")
+    assert (told.returncode, told.stdout.splitlines()[0]) == (1, "2026-03-02  forecasts: 1 changed")
+    assert pipeline.script("verify", "2026-03-02").returncode == 0
+    assert unequal(stored(pipeline), before) == []
+
+
 def test_verify_of_a_table_or_a_load_that_is_gone(deployed: tuple[Pipeline, Sandbox]) -> None:
     pipeline, api = deployed
     before, asked, staged = stored(pipeline), api.stats()["data_requests"], pipeline.staged()

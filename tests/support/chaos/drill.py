@@ -17,6 +17,7 @@ from pathlib import Path
 from airqino.times import HOUR
 from support.chaos.ledger import Ledger
 from support.chaos.life import LONGEST, SETTLING, Life
+from support.chaos.meanwhile import too_early, unkept
 from support.chaos.plan import WAYS, Step
 from support.commands import KILLED_AT, Started
 from support.damage import DAMAGES
@@ -27,6 +28,8 @@ __all__ = ["Disturbed", "small_disk"]
 #: How a run may end that was disturbed (`airqino hourly --help`): not with 40, an error nobody foresaw.
 _ENDS = {0, 2, 10, 20, 25, 30, 35, 124, 143}
 _DISK = "96m"
+#: Lines that are told of an hour.
+_SHOWN = 5
 #: What a person does whom `status` tells to: other commands look, or ask for a decision.
 _FOLLOWED = ("backfill", "hourly", "verify", "rerun")
 
@@ -56,7 +59,9 @@ class Disturbed:
         self._proxies = {"api": api, "mongo": mongo}
         self._ends: dict[str, int] = {}  # of troubles that last: the hour in which each is over
         self._seconds = [4.0]
+        self._troubles: dict[str, str] = {}  # of each proxy
         self._orphans: set[int] = set()
+        self._codes: list[int] = []  # of the commands of this hour
         self.complaints: list[str] = []
         self.ledger = Ledger(life.pipeline)
 
@@ -76,7 +81,9 @@ class Disturbed:
                 self._begin(step)
                 runs_again = max(runs_again, hour + step.about["hours"] if step.kind == "outage" else 0)
             if hour >= runs_again:
+                self._codes.clear()
                 self._run_hour(steps)
+                self._look(steps)
 
     def recover(self) -> None:
         """End all troubles, and let cron go on until all is settled; do what the product says, and no more."""
@@ -116,6 +123,7 @@ class Disturbed:
             case "api" | "mongo":
                 key = f"{step.kind}"
                 self._proxies[step.kind].trouble(Trouble(about["what"], about["share"], step.hour))
+                self._troubles[step.kind] = about["what"]
             case "answers":
                 self.life.sandbox.add_fault(about["what"], probability=about["share"], seconds=0)
             case "damage":
@@ -136,6 +144,7 @@ class Disturbed:
                 self.say(f"{key} is well again; {self._proxies[key].hit} connections had trouble")
                 self._proxies[key].hit = 0
                 self._proxies[key].trouble(None)
+                self._troubles.pop(key)
             elif key == "disk":
                 (self._disk / "ballast").unlink(missing_ok=True)
             elif key == "answers":
@@ -194,17 +203,31 @@ class Disturbed:
             if not self._ends and done.returncode == 0:
                 self._seconds.append(time.monotonic() - began)
 
+    def _look(self, steps: list[Step]) -> None:
+        """See what an hour's runs have left; what an end with 0 promises, where all of them ended so."""
+        if self._troubles.get("mongo") == "corrupt":  # what the server was told is not what the pipeline said
+            return
+        found = [*too_early(self.life)]
+        is_clock_right = "clock" not in {step.kind for step in steps}
+        if not any(self._codes) and is_clock_right and not self._orphans_alive():
+            found += unkept(self.life)
+        self.complaints += [f"after the run of {self.life.now:%Y-%m-%dT%H}: {line}" for line in found[:_SHOWN]]
+
     def _together(self, apart: float, killed: bool) -> None:
         begin = f"{self.life.plan.begin:%Y-%m-%dT%H}.."
         started, is_well = [], not self._ends and not killed
         self.life.sandbox.reset()
+        if is_well:  # so that all of them are at it before one is done
+            self.life.sandbox.add_fault("latency", seconds=1)
         for command in (("backfill", begin, "--yes"), ("hourly",), ("hourly",)):
             started.append(self._start(*command))
             time.sleep(apart)
         if killed:
             self._kill(started.pop(1), "run", apart)
         for one in started:
-            self._check(one, _ENDS)
+            self._check(one, {0, 10} if is_well else _ENDS)  # 10: another is at it
+        if is_well:
+            self.life.sandbox.clear_faults()
         asked = Counter((w["station"], w["start"], w["stop"]) for w in self.life.sandbox.stats()["windows"])
         if is_well and (twice := [window for window, count in asked.items() if count > 1]):
             self.complaints.append(
@@ -226,11 +249,14 @@ class Disturbed:
 
     def _wait_for_orphans(self) -> None:
         deadline = time.monotonic() + LONGEST
-        while alive := {pid for pid in self._orphans if Path(f"/proc/{pid}").exists()}:
+        while alive := self._orphans_alive():
             if time.monotonic() > deadline:
                 self.complaints.append(f"processes of a killed run do not end: {alive}")
                 return
             time.sleep(0.2)
+
+    def _orphans_alive(self) -> set[int]:
+        return {pid for pid in self._orphans if Path(f"/proc/{pid}").exists()}
 
     def _start(self, name: str, *arguments: str, ahead: int = 0, **env: str) -> Started:
         return Started(["airqino", name, *arguments], self.life.pipeline.env | self.life.clock(ahead * HOUR) | env)
@@ -248,6 +274,7 @@ class Disturbed:
             )
             return subprocess.CompletedProcess(started.command, -1, "", "")
         self.say(f"{command} ended with {done.returncode}")
+        self._codes.append(done.returncode)
         if done.returncode not in ends or "Traceback" in done.stderr:
             said = f"{self.life.now:%Y-%m-%dT%H} {command} ended with {done.returncode}: {done.stderr[-3000:]}"
             self.complaints.append(said)

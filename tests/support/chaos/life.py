@@ -54,6 +54,7 @@ class Life:
         pipeline: The deployment.
         sandbox: Its source, which has the history of the plan.
         now: What time it is.
+        zones: The time zone of each station.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Life:
         self.plan, self.pipeline, self.sandbox, self._settings = plan, pipeline, sandbox, settings
         self._limits = _LIMITS if is_disturbed else {}
         self.now = plan.moment(0)
+        self.zones = dict.fromkeys((*STATIONS, ADDED), "UTC") | {STATIONS[-1]: plan.zone}
         _tell_history(plan, sandbox)
 
     def configure(self, hour: int) -> None:
@@ -100,6 +102,16 @@ class Life:
     def clock(self, ahead: timedelta = timedelta()) -> dict[str, str]:
         """What time it is by this machine's clock."""
         return {"AIRQINO_NOW": f"{self.now + ahead:%Y-%m-%dT%H:%M:%S}"}
+
+    def service(self, station: str) -> tuple[datetime, datetime]:
+        """Return the first and the last hour of the drill's days in which a station is in service."""
+        first, last = self.plan.begin, self.plan.begin + (self.plan.days * 24 - 1) * HOUR
+        for step in self.plan.history:
+            if step.about["station"] == station and step.kind == "add a station":
+                first = self.plan.begin + step.hour * HOUR
+            if step.about["station"] == station and step.kind == "retire a station":
+                last = self.plan.begin + (step.hour - 1) * HOUR
+        return first, last
 
     def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""

@@ -161,7 +161,7 @@ def _troubles(draws: random.Random, days: int) -> tuple[Step, ...]:
 
 
 def _edits(draws: random.Random, days: int) -> tuple[Step, ...]:
-    hours = [day * 24 + draws.randrange(6, 24) for day in range(days)]
+    hours = [hour for day in range(days) for hour in sorted(draws.sample(range(day * 24 + 6, day * 24 + 24), 4))]
     return tuple(
         Step(h, "documents", {"number": draws.randrange(2, 6), "draw": round(draws.random(), 3)}) for h in hours
     )

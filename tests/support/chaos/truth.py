@@ -27,28 +27,16 @@ Values = dict[str, float | None]
 
 def untruths(life: Life) -> Iterator[str]:
     """Yield a line for each reading, mean, name or place that is not what the source or the operator says."""
-    zones = dict.fromkeys((*STATIONS, ADDED), "UTC") | {STATIONS[-1]: life.plan.zone}
-    said = {station: _said(life, station) for station in zones}
+    said = {station: _said(life, station) for station in life.zones}
     yield from _readings(life, said)
-    for station, zone in zones.items():
+    for station, zone in life.zones.items():
         yield from _means(life, station, zone, said[station])
     yield from _identities(life)
 
 
-def _service(life: Life, station: str) -> tuple[datetime, datetime]:
-    """Return the first and the last hour of the drill's days in which a station is in service."""
-    first, last = life.plan.begin, life.plan.begin + (life.plan.days * 24 - 1) * HOUR
-    for step in life.plan.history:
-        if step.about["station"] == station and step.kind == "add a station":
-            first = life.plan.begin + step.hour * HOUR
-        if step.about["station"] == station and step.kind == "retire a station":
-            last = life.plan.begin + (step.hour - 1) * HOUR
-    return first, last
-
-
 def _said(life: Life, station: str) -> dict[datetime, Values]:
     """Return what the source now says of a station's hours in service."""
-    reply = life.sandbox.records.reply(station, *_service(life, station), life.now)
+    reply = life.sandbox.records.reply(station, *life.service(station), life.now)
     return {
         as_utc(datetime.fromisoformat(row["timestamp"])): {ours: row.get(theirs) for theirs, ours in _NAMES.items()}
         for row in json.loads(reply.body)["data"]
