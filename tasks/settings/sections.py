@@ -58,8 +58,8 @@ def _check_place(root: str) -> None:
         raise ValueError(f"root = {root!r}: a bucket needs boto3: run scripts/install s3")
 
 
-#: Rows of answers that are held at a time, of some 700 bytes each: two days of 10,000 stations.
-ROWS_AT_ONCE = 500_000
+#: Rows of answers that are held at a time, of some 700 bytes each: a day of 10,000 stations.
+ROWS_AT_ONCE = 250_000
 
 
 class AirQino(Struct, frozen=True, kw_only=True):

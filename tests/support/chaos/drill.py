@@ -269,6 +269,7 @@ class Disturbed:
         try:
             done = started.wait(LONGEST)
         except subprocess.TimeoutExpired as late:
+            self._codes.append(-1)
             self.complaints.append(
                 f"{self.life.now:%Y-%m-%dT%H} {command} did not end in {LONGEST:.0f} s: {late.stderr}"
             )
