@@ -182,10 +182,10 @@ def _stations_to_ask(
 
 
 def blocks(hours: Iterable[datetime], span: timedelta) -> list[list[datetime]]:
-    """Cut hours, in time order, into blocks that fit one request."""
+    """Cut hours, in time order, into blocks that fit one request: of whole days, as `spans_of` asks for old ones."""
     blocks: list[list[datetime]] = []
     for hour in sorted(hours):
-        if not blocks or hour - blocks[-1][0] >= span:
+        if not blocks or hour - day_start(blocks[-1][0].date()) >= span:
             blocks.append([])
         blocks[-1].append(hour)
     return blocks

@@ -143,8 +143,10 @@ def _forecasts(first: datetime, last: datetime, unstaged: set[datetime], station
     for hour in hour_range(first, last):
         issued = {"$gte": hour, "$lt": hour + HOUR, "$nin": [hour] if hour in unstaged else []}
         found += compare("forecasts", {"issued_at": issued}, forecast.documents_of(hour), stations)
-    own = {difference.key for difference in found if difference.kind != "foreign"}  # one may stand in another hour
-    return [d for d in found if d.kind != "foreign" or not isinstance(d.key, str) or d.key not in own]
+    ours = [difference for difference in found if difference.kind != "foreign"]
+    # one of ours may stand in another hour, and with a list of times one stands in many
+    others = {repr(difference.key): difference for difference in found if difference.kind == "foreign"}
+    return [*ours, *(others[key] for key in others.keys() - {repr(difference.key) for difference in ours})]
 
 
 def _mend(verified: Verified) -> None:

@@ -157,6 +157,7 @@ def test_new_replaced_and_deleted_hours_are_seen_at_once(staging, rest):
 
 
 def test_hours_replaced_by_another_process_are_seen_within_the_same_tick_of_the_clock(staging, monkeypatch):
+    assert files._TICK_NS >= 10_000_000  # a kernel's tick is 1 to 10 ms
     monkeypatch.setattr(files, "_TICK_NS", 6 * 10**10)  # however long a step takes, its tick lasts
     folder = staging / "2024-09-09" / "raw"
     write(10, 1)

@@ -66,12 +66,13 @@ class Life:
         self.zones = dict.fromkeys((*STATIONS, ADDED), "UTC") | {STATIONS[-1]: plan.zone}
         _tell_history(plan, sandbox)
 
-    def configure(self, hour: int) -> None:
-        """Write the operator's settings as they are in an hour."""
+    def configure(self, hour: int, is_hasty: bool = True) -> None:
+        """Write the operator's settings as they are in an hour; not hasty: with the usual limits of waits."""
+        limits = self._limits if is_hasty else {}
         begin = f"{self.plan.begin:%Y-%m-%dT%H}"
         zones = dict.fromkeys(STATIONS, "Africa/Abidjan") | {STATIONS[-1]: self.plan.zone}
-        sections: dict[str, dict[str, Any]] = {name: of | self._limits.get(name, {}) for name, of in _HASTE.items()}
-        sections |= {name: dict(of) for name, of in self._limits.items() if name not in sections}
+        sections: dict[str, dict[str, Any]] = {name: of | limits.get(name, {}) for name, of in _HASTE.items()}
+        sections |= {name: dict(of) for name, of in limits.items() if name not in sections}
         for station, zone in zones.items():
             unnamed = {"name": "", "latitude": "", "longitude": ""}  # which luigi.cfg says of two
             sections[f"stations.{station}"] = {"time_zone": zone, "valid_from": begin, **unnamed}
