@@ -1,6 +1,7 @@
 """How due hours become requests."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -19,4 +20,4 @@ def test_no_request_is_longer_than_the_block_and_none_asks_for_what_another_does
     assert [hour for block in cut for hour in block] == sorted(hours)
     spans = [spans_of({("1", hour) for hour in block}, newest)["1"] for block in cut]
     assert all(last - first < days * DAY for first, last in spans)
-    assert all(last < first for (_, last), (first, _) in zip(spans, spans[1:], strict=False))
+    assert all(last < first for (_, last), (first, _) in pairwise(spans))
