@@ -34,7 +34,7 @@ FLOOR = np.array([np.nan if r.floor is None else r.floor for r in READINGS])
 _CLIPPED = ~np.isnan(FLOOR)
 
 #: Stations whose days are laid out at a time: those of 10,000 take 0.8 GB.
-_BLOCK = 2000
+_BLOCK = 1000
 
 
 @dataclass(frozen=True)
