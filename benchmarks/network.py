@@ -152,8 +152,13 @@ def measured(number: int, days: int, profiles: Path | None, rounds: int) -> list
         folder = Path(name)
         config = folder / "config"
         config.mkdir()
-        source = {"stations": ", ".join(stations), "concurrency": 64, "requests_per_second": 1000}
-        source["run_seconds"] = 20_000  # the backfill of a large network
+        # a large network's backfill takes long
+        source = {
+            "stations": ", ".join(stations),
+            "concurrency": 64,
+            "requests_per_second": 1000,
+            "run_seconds": 20_000,
+        }
         options = "\n".join(f"{option} = {value}" for option, value in source.items())
         (config / "airqino.cfg").write_text(f"[airqino]\n{options}\n[forecast]\nrounds = {rounds}\n")
         env = os.environ | {

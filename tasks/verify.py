@@ -123,12 +123,10 @@ def _differences(day: date, mend: bool, is_outdated: bool) -> list[Difference]:
     config, record = settings(), targets.LoadTarget(f"day|{day}").record() or {}
     found = [] if not is_outdated and is_as_recorded(day, record) else differences(day, config)
     first, last = day_start(day), day_start(day) + DAY - HOUR
-    staged = {*targets.forecast_hours(first, last)}
-    if unstaged := forecast.loaded_hours(first, last) - staged:
-        if mend:
-            forecast.restore(sorted(unstaged))
-        staged = {*targets.forecast_hours(first, last)}
-        unstaged -= staged
+    unstaged = forecast.loaded_hours(first, last) - {*targets.forecast_hours(first, last)}
+    if unstaged and mend:
+        forecast.restore(sorted(unstaged))
+        unstaged -= {*targets.forecast_hours(first, last)}
     found += _forecasts(first, last, unstaged, config.airqino.stations)
     if targets.scores(day).exists():
         scores = compare("forecast_scores", {"day": f"{day}"}, score.documents_of(day), config.airqino.stations)
@@ -146,7 +144,9 @@ def _forecasts(first: datetime, last: datetime, unstaged: set[datetime], station
     ours = [difference for difference in found if difference.kind != "foreign"]
     # one of ours may stand in another hour, and with a list of times one stands in many
     others = {repr(difference.key): difference for difference in found if difference.kind == "foreign"}
-    return [*ours, *(others[key] for key in others.keys() - {repr(difference.key) for difference in ours})]
+    for difference in ours:
+        others.pop(repr(difference.key), None)
+    return [*ours, *others.values()]
 
 
 def _mend(verified: Verified) -> None:

@@ -12,6 +12,7 @@ The command `airqino sandbox` serves it for people. In a test::
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from airqino.sandbox.records import Records
 __all__ = ["Account", "InThread", "Sandbox"]
 
 
-class InThread:
+class InThread(ABC):
     """A server whose event loop runs in a thread of its own for as long as the `with` block lasts."""
 
     def __enter__(self) -> Self:
@@ -47,9 +48,9 @@ class InThread:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         await self._serve(started)
 
+    @abstractmethod
     async def _serve(self, started: threading.Event) -> None:
         """Listen, set `started`, and serve until `_stop` is set."""
-        raise NotImplementedError
 
 
 class Sandbox(InThread):

@@ -54,6 +54,11 @@ class Proxy(InThread):
         self._open: set[asyncio.StreamWriter] = set()
         self.port, self.hit = 0, 0
 
+    @property
+    def kind(self) -> str:
+        """Which kind of trouble new connections have; "" for none."""
+        return self._trouble.kind if self._trouble else ""
+
     def trouble(self, trouble: Trouble | None) -> None:
         """Let something happen to new connections, and break off those there are; None ends it."""
         self._trouble, self._random = trouble, random.Random(trouble.seed if trouble else 0)

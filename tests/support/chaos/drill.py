@@ -59,9 +59,7 @@ class Disturbed:
         self._proxies = {"api": api, "mongo": mongo}
         self._ends: dict[str, int] = {}  # of troubles that last: the hour in which each is over
         self._seconds = [4.0]
-        self._troubles: dict[str, str] = {}  # of each proxy
         self._orphans: set[int] = set()
-        self._hour = 0
         self._codes: list[int] = []  # of the commands of this hour
         self.complaints: list[str] = []
         self.ledger = Ledger(life.pipeline)
@@ -83,7 +81,7 @@ class Disturbed:
                 runs_again = max(runs_again, hour + step.about["hours"] if step.kind == "outage" else 0)
             if hour >= runs_again:
                 self._codes.clear()
-                self._run_hour(steps)
+                self._run_hour(hour, steps)
                 self._look(steps)
 
     def recover(self) -> None:
@@ -111,7 +109,6 @@ class Disturbed:
         print(f"{self.life.now:%Y-%m-%dT%H}  {text}", flush=True)
 
     def _now(self, hour: int) -> None:
-        self._hour = hour
         self.life.configure(hour)
         self.life.at(self.life.plan.moment(hour))
 
@@ -125,7 +122,6 @@ class Disturbed:
             case "api" | "mongo":
                 key = f"{step.kind}"
                 self._proxies[step.kind].trouble(Trouble(about["what"], about["share"], step.hour))
-                self._troubles[step.kind] = about["what"]
             case "answers":
                 self.life.sandbox.add_fault(about["what"], probability=about["share"], seconds=0)
             case "damage":
@@ -146,7 +142,6 @@ class Disturbed:
                 self.say(f"{key} is well again; {self._proxies[key].hit} connections had trouble")
                 self._proxies[key].hit = 0
                 self._proxies[key].trouble(None)
-                self._troubles.pop(key)
             elif key == "disk":
                 (self._disk / "ballast").unlink(missing_ok=True)
             elif key == "answers":
@@ -188,12 +183,12 @@ class Disturbed:
                 collection.update_one({"_id": document["_id"]}, {"$inc": {draws.choice(numbers): 7.5}})
             self.say(f"{'deleted' if deletes or not numbers else 'changed'}: {collection.name} {document['_id']}")
 
-    def _run_hour(self, steps: list[Step]) -> None:
+    def _run_hour(self, hour: int, steps: list[Step]) -> None:
         of = {step.kind: step.about for step in steps}
         if "clock" in of:
             self._check(self._start("hourly", ahead=of["clock"]["hours_ahead"]), _ENDS)
         elif "together" in of:
-            self._together(of["together"]["apart"], of["together"]["killed"])
+            self._together(hour, of["together"]["apart"], of["together"]["killed"])
         elif "renames" in of.get("kill", ()):
             started = self._start("hourly", **{KILLED_AT: f"{of['kill']['renames']}"})
             self._check(started, _ENDS | {-signal.SIGKILL})
@@ -207,7 +202,7 @@ class Disturbed:
 
     def _look(self, steps: list[Step]) -> None:
         """See what an hour's runs have left; what an end with 0 promises, where all of them ended so."""
-        if self._troubles.get("mongo") == "corrupt":  # what the server was told is not what the pipeline said
+        if self._proxies["mongo"].kind == "corrupt":  # what the server was told is not what the pipeline said
             return
         found = [*too_early(self.life)]
         is_clock_right = "clock" not in {step.kind for step in steps}
@@ -215,12 +210,12 @@ class Disturbed:
             found += unkept(self.life)
         self.complaints += [f"after the run of {self.life.now:%Y-%m-%dT%H}: {line}" for line in found[:_SHOWN]]
 
-    def _together(self, apart: float, killed: bool) -> None:
+    def _together(self, hour: int, apart: float, killed: bool) -> None:
         begin = f"{self.life.plan.begin:%Y-%m-%dT%H}.."
         started, is_well = [], not self._ends and not killed
         self.life.sandbox.reset()
         if is_well:  # slow, so that all of them are at it before one is done; nothing else may fail, however busy it is
-            self.life.configure(self._hour, is_hasty=False)
+            self.life.configure(hour, is_hasty=False)
             self.life.sandbox.add_fault("latency", seconds=1)
         for command in (("backfill", begin, "--yes"), ("hourly",), ("hourly",)):
             started.append(self._start(*command))

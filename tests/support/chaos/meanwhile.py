@@ -1,7 +1,6 @@
 """What must hold each hour, not only when all is over: what an end heals, a reader has seen in between."""
 
 import contextlib
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from airqino.stores.paths import Paths
 from airqino.times import DAY, HOUR
 from support.chaos.life import Life
+from support.chaos.truth import is_mean
 
 __all__ = ["too_early", "unkept"]
 
@@ -97,6 +97,5 @@ def _means(life: Life, station: str, zone: ZoneInfo, last: datetime, measured: d
         document = life.pipeline.database["daily_averages"].find_one({"_id": f"{station}|{day}"}) or {}
         for name in _POLLUTANTS:
             values = [row[name] for row in of_day[day] if row[name] is not None]
-            mean, expected = document.get(f"{name}_mean"), math.fsum(values) / len(values) if values else None
-            if mean != expected and not (mean and expected and math.isclose(mean, expected, rel_tol=1e-9)):
-                yield f"daily_averages {station}|{day} {name}_mean: {mean}, staged are {expected}"
+            if not is_mean(mean := document.get(f"{name}_mean"), values):
+                yield f"daily_averages {station}|{day} {name}_mean: {mean}, staged are {values}"

@@ -18,7 +18,7 @@ from airqino.times import HOUR, as_utc
 from support.chaos.life import Life
 from support.chaos.plan import ADDED, STATIONS
 
-__all__ = ["untruths"]
+__all__ = ["is_mean", "untruths"]
 
 _NAMES = {"CO": "co", "NO2": "no2", "O3": "o3", "PM10": "pm10", "PM2.5": "pm2_5", "T": "t", "RH": "rh"}
 
@@ -85,8 +85,15 @@ def _means(life: Life, station: str, zone: str, hours: dict[datetime, Values]) -
             if document.get(f"{name}_hours") != len(values):
                 hours_told = document.get(f"{name}_hours")
                 yield f"daily_averages {station}|{day} {name}_hours: {hours_told}, the source has {len(values)}"
-            elif values and (mean is None or not math.isclose(mean, math.fsum(values) / len(values), rel_tol=1e-9)):
+            elif values and not is_mean(mean, values):
                 yield f"daily_averages {station}|{day} {name}_mean: {mean}, not {math.fsum(values) / len(values)}"
+
+
+def is_mean(mean: Any, values: list[float]) -> bool:
+    """Tell whether a mean is that of some values; of none there is none."""
+    if not values or mean is None:
+        return mean is None and not values
+    return math.isclose(mean, math.fsum(values) / len(values), rel_tol=1e-9)
 
 
 def _identities(life: Life) -> Iterator[str]:
